@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Queues whose ends are reached in constant time.
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+
 /// A Swift module of the router.
 func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -64,14 +67,14 @@ let package = Package(
         module("Wire", []),
         module("OnionCrypto", ["CLibSodium", "Wire", .product(name: "Crypto", package: "swift-crypto")]),
         module("Onion", ["OnionCrypto", "Wire", .product(name: "BasicContainers", package: "swift-collections")]),
-        module("Link", ["OnionCrypto", "Wire"]),
+        module("Link", ["OnionCrypto", "Wire", deque]),
         module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Directory", ["OnionCrypto", "Wire"]),
         module("Registry", ["OnionCrypto", "Wire"]),
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
         module("Swarm", ["OnionCrypto", "Wire"]),
-        module("Requests", ["Link", "Onion", "OnionCrypto", "Wire"]),
+        module("Requests", ["Link", "Onion", "OnionCrypto", "Wire", deque]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -90,14 +93,14 @@ let package = Package(
             "Relay",
             [
                 "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol",
-                "Registry", "Watch", "EventLoop", "OnionCrypto", "Wire", "Store",
+                "Registry", "Watch", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",
             [
                 "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store",
+                "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
@@ -210,7 +213,7 @@ let package = Package(
                 "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
+        tests("DirectoryTests", ["Directory", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
         // Boxes, items and a seeded generator, for the tests of the swarm and its fuzz target.
         .target(

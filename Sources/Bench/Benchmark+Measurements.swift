@@ -1,13 +1,12 @@
 internal import EventLoop
 internal import Texts
 
-/// Bytes of a GiB.
 private let gibibyte = 1_073_741_824.0
 
 extension Benchmark {
     // MARK: - The first stream
 
-    /// Fetches once, so that a proxy that cannot carry a stream is found out before anything is measured.
+    /// Fetches once, so that the run ends early if the proxy cannot carry a stream.
     func measureFirst(_ done: @escaping () -> Void) {
         watcher.progressed("the first stream")
         let plan = Fetches.Plan(
@@ -86,11 +85,11 @@ extension Benchmark {
 
     // MARK: - Latency
 
-    /// Measures round trips, beside so many bulk streams down.
+    /// Measures round trips while `besides` bulk streams download.
     func measureLatency(besides: Int, _ done: @escaping () -> Void) {
         let title = BenchReport.Latency(besides: besides).title
         watcher.progressed(title)
-        guard besides > 0 else { return ping(besides: 0, begin: { true }, end: { $0(nil) }, done) }
+        guard besides > 0 else { return ping(besides: 0, end: { $0(nil) }, done) }
         var bulk: Result<ThroughputWindow, Faults>?
         var whenBulkIsOver: (() -> Void)?
         var hasBegun = false
@@ -98,7 +97,7 @@ extension Benchmark {
         let events = WindowEvents<Double>(began: { [unowned self] in
             hasBegun = true
             ping(
-                besides: besides, begin: { bulk == nil },
+                besides: besides,
                 end: { completion in
                     if let bulk { return completion(bulk) }
                     whenBulkIsOver = { completion(bulk) }
@@ -117,10 +116,12 @@ extension Benchmark {
         current = [load]
     }
 
-    /// Pings; then `end` ends the bulk streams, and gives what they carried.
+    /// Pings for one window.
+    ///
+    /// Then calls `end`, which stops the bulk streams and returns their result, nil without bulk streams.
     private func ping(
-        besides: Int, begin: @escaping () -> Bool,
-        end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void, _ done: @escaping () -> Void
+        besides: Int, end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void,
+        _ done: @escaping () -> Void
     ) {
         var one = BenchReport.Latency(besides: besides)
         let follow = followPath()
@@ -219,12 +220,18 @@ extension Benchmark {
 
     // MARK: - Path builds
 
-    /// Fetches once for each of so many isolation keys, one after the other; each needs paths of its own.
+    /// Fetches once for each of `plan.builds` isolation keys, one after the other.
+    ///
+    /// Each key needs paths of its own.
     func measureBuilds(_ done: @escaping () -> Void) {
         watcher.progressed("path builds")
         subject?.askBuilds { [weak self] before in
             guard let self else { return }
-            guard let before else { return done() }
+            guard let before else {
+                var one = BenchReport.Builds()
+                one.fault = "the client does not answer"
+                return add(one, done)
+            }
             let fetchPlan = Fetches.Plan(
                 inFlight: 1, limit: plan.builds, isolates: true, warmUp: 0, seconds: 0, patience: plan.patience)
             let events = WindowEvents<Int>(progressed: { [unowned self] _, count in
@@ -254,12 +261,16 @@ extension Benchmark {
         } else {
             one.fault = after == nil ? "the client does not answer" : "no path was built"
         }
+        add(one, done)
+    }
+
+    private func add(_ one: BenchReport.Builds, _ done: () -> Void) {
         report.add(one)
         watcher.measured("path builds: \(one.fault ?? "p50 \(figureText(one.p50)) ms, p90 \(figureText(one.p90)) ms")")
         done()
     }
 
-    /// The nearest-rank quantile of sorted values.
+    /// The element of `sorted` nearest to the fraction `share` of the way to its end; nil if `sorted` is empty.
     static func rank(_ share: Double, of sorted: [Double]) -> Double? {
         guard !sorted.isEmpty else { return nil }
         return sorted[Int((share * Double(sorted.count - 1)).rounded())]

@@ -1,14 +1,20 @@
 public import EventLoop
 
-/// Who is told how far a run is.
+/// Receives the progress of a run.
 public protocol BenchmarkWatcher: AnyObject {
-    /// Something is being measured: a line that the next one replaces.
+    /// A measurement is running.
+    ///
+    /// The next line replaces this one.
     func progressed(_ line: String)
-    /// Something has been measured: a line that stays.
+    /// A measurement has ended.
+    ///
+    /// The line stays.
     func measured(_ line: String)
 }
 
-/// One run: all measurements one after the other, each when what the one before left behind is worked off.
+/// One run: the measurements one after the other.
+///
+/// Each waits until the subject has processed the load of the one before.
 public final class Benchmark {
     /// A kind of measurement.
     public enum Measurement: String, CaseIterable, Sendable {
@@ -22,43 +28,50 @@ public final class Benchmark {
         case builds
     }
 
-    /// What to measure.
+    /// The measurements of a run and their parameters.
     public struct Plan: Sendable {
-        /// Numbers of streams.
+        /// The numbers of streams to measure throughput with.
         public var streams: [Int] = [1, 8, 64]
-        /// Which way.
+        /// The directions to measure throughput in.
         public var directions = Direction.allCases
-        /// The window of each measurement in seconds, and how long anything may stand still.
+        /// The window of each measurement, and the longest time without progress, in seconds.
         public var seconds = Plan.seconds(repeats: 3), patience = 20.0
-        /// How many windows each measurement has; they take turns.
+        /// The number of windows of each measurement.
+        ///
+        /// Every measurement has its first window before any has its second.
         public var repeats = 3
-        /// Whether each stream has a SOCKS user name of its own.
+        /// Whether each stream has its own SOCKS user name.
         public var isolates = false
-        /// What to measure.
+        /// The kinds of measurement to run.
         public var measurements = Set(Measurement.allCases)
-        /// Bulk streams beside the round trips under load.
+        /// The number of bulk streams during the round trips under load.
         public var besides = 8
-        /// New connections at a time.
+        /// The number of new connections in flight.
         public var inFlight = 32
-        /// Isolation keys that paths are built for.
+        /// The number of isolation keys that paths are built for.
         public var builds = 40
 
         /// The defaults.
         public init() {}
 
-        /// The window where none is asked for: that of a whole run is about the same for each number of windows.
+        /// The default window in seconds.
+        ///
+        /// The whole run takes about as long for any number of windows.
         public static func seconds(repeats: Int) -> Double { max(1, (10 / Double(repeats)).rounded(.down)) }
 
-        /// The load before a window in seconds.
+        /// The load before each window, in seconds.
         public var warmUp: Double { min(1, seconds / 2) }
     }
 
     /// The most streams at once.
     public static let streamLimit = 4_096
-    /// How little CPU time per second, in cores, a subject at rest uses; and how long to wait for that.
+    /// A subject is at rest when it uses less than `cores` of CPU time per `interval`.
+    ///
+    /// A run waits at most `limit` for that.
+    ///
+    /// `interval` and `limit` are in seconds.
     private static let rest = (cores: 0.1, interval: 0.3, limit: 10.0)
 
-    /// Who is told how far it is.
     let watcher: any BenchmarkWatcher
     let loop: Loop
     let plan: Plan
@@ -68,7 +81,7 @@ public final class Benchmark {
     let target: Target
     var report: BenchReport
     var meter: UsageMeter
-    /// What is being measured, to keep it.
+    /// Keeps the objects of the current measurement alive.
     var current: [AnyObject] = []
     private var nextNumber: UInt32 = 1
     private var steps: [(@escaping () -> Void) -> Void] = []
@@ -76,9 +89,11 @@ public final class Benchmark {
     private var memoryTimer: LoopTimer?
     private var completion: ((BenchReport) -> Void)?
 
-    /// A run along `route`, with a far end of its own on 127.0.0.1 where the route names none.
+    /// A run along `route`.
     ///
-    /// `report` says what is measured; the figures are added to it.
+    /// Without a target in the route, the run has its own far end on 127.0.0.1.
+    ///
+    /// `report` states the subject and settings. The run adds the figures to it.
     public init(
         on loop: Loop, _ plan: Plan, along route: Route, subject: (any Subject)?, report: BenchReport,
         watcher: any BenchmarkWatcher
@@ -102,18 +117,20 @@ public final class Benchmark {
         }
     }
 
-    /// Begins; `completion` gets the report, with a fault in place of what could not be measured.
+    /// Starts the run.
+    ///
+    /// `completion` gets the report, with a fault in place of each figure that could not be measured.
     public func start(_ completion: @escaping (BenchReport) -> Void) {
         self.completion = completion
         if hasUsage { report.memory = .init(idle: meter.residentByRole, peak: [:]) }
         memoryTimer?.schedule(at: loop.now)
         steps = [measureFirst]
-        // What changes with time touches all measurements alike.
+        // The measurements take turns, so a change in the machine's load affects all of them alike.
         for _ in 0..<plan.repeats { addRound() }
         next()
     }
 
-    /// Adds a window of each measurement.
+    /// Adds one window of each measurement.
     private func addRound() {
         if plan.measurements.contains(.throughput) {
             for direction in plan.directions {
@@ -130,7 +147,9 @@ public final class Benchmark {
         }
     }
 
-    /// Ends everything; the completion is not called any more.
+    /// Ends the run.
+    ///
+    /// The completion is not called after this.
     public func close() {
         completion = nil
         steps = []
@@ -145,7 +164,7 @@ public final class Benchmark {
         farEnd?.close()
     }
 
-    /// Numbers for so many streams, which no others of this run have.
+    /// Reserves `count` stream numbers that no other stream of this run has, and returns the first.
     func takeNumbers(_ count: Int) -> UInt32 {
         defer { nextNumber &+= UInt32(truncatingIfNeeded: count) }
         return nextNumber
@@ -159,7 +178,7 @@ public final class Benchmark {
         meter = UsageMeter(subject?.processes ?? [])
         step { [unowned self] in
             addMemory()
-            // What has ended is let go of when nothing of it is on the stack any more.
+            // The ended measurement is still on the stack here, so it is released in a later turn.
             after(0) { [unowned self] in
                 current = []
                 settle()
@@ -180,7 +199,7 @@ public final class Benchmark {
         delay.schedule(next, at: loop.now + nanoseconds(seconds))
     }
 
-    /// Waits until the subject has worked off what is in its queues.
+    /// Waits until the subject is at rest, and so has emptied its queues.
     private func settle() {
         guard !steps.isEmpty, report.fault == nil else { return next() }
         watcher.progressed("waiting until the queues are empty")
@@ -200,7 +219,7 @@ public final class Benchmark {
         (subject?.processes ?? []).reduce(0) { $0 + Double(ProcessUsage.cpuNanoseconds(of: $1.pid)) / 1e9 }
     }
 
-    /// Whether CPU time and memory of the subject are told: its processes are known, and there is a `/proc`.
+    /// Whether the subject's CPU time and memory can be read: its processes are known, and there is a `/proc`.
     var hasUsage: Bool { subject != nil && ProcessUsage.isTold }
 
     private func addMemory() {
@@ -208,7 +227,9 @@ public final class Benchmark {
         report.memory?.peak.merge(meter.residentByRole) { max($0, $1) }
     }
 
-    /// Asks for the path, now and when the returned closure is called, and tells the meter whether it stayed the same.
+    /// Asks for the path now and again when the returned closure is called.
+    ///
+    /// The meter keeps the path if both are equal.
     func followPath() -> (@escaping () -> Void) -> Void {
         guard let subject else { return { $0() } }
         var first: [String]?
@@ -222,7 +243,9 @@ public final class Benchmark {
     }
 }
 
-/// One call at a later time; a later one takes its place.
+/// One delayed call.
+///
+/// A later one replaces it.
 private final class Delay {
     private var timer: LoopTimer?
     private var next: () -> Void = {}
@@ -235,7 +258,7 @@ private final class Delay {
         }
     }
 
-    /// Calls `next` at `time` of the loop's clock.
+    /// Calls `next` at `time` on the loop's clock, in nanoseconds.
     func schedule(_ next: @escaping () -> Void, at time: UInt64) {
         self.next = next
         timer?.schedule(at: time)

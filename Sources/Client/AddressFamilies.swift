@@ -8,7 +8,9 @@ struct AddressFamilies: Equatable {
     let hasIPv4: Bool
     let hasIPv6: Bool
 
-    /// Those with a route to the Internet or to a node of the network file; both where there is none, for that passes.
+    /// The families with a route to the Internet or to a node of the network file.
+    ///
+    /// Both, if neither has such a route: that state is temporary.
     init(_ network: NetworkFile, _ links: Links) {
         let known = network.bootstrap.flatMap(\.addresses)
         let reached = { (isIPv4: Bool) in
@@ -20,7 +22,7 @@ struct AddressFamilies: Equatable {
         hasIPv6 = six || !four
     }
 
-    /// Whether one of the addresses is in such a family.
+    /// Whether one of the addresses is in one of these families.
     func reaches(_ addresses: [Endpoint]) -> Bool {
         addresses.contains { $0.address.v4 != nil ? hasIPv4 : hasIPv6 }
     }

@@ -1,24 +1,24 @@
 internal import Wire
 
-/// The apps that are connected to a client's proxy ports, and which of them gives way at the limit.
+/// The apps that are connected to a client's proxy ports; at the limit one of them gives way to a new app.
 final class AppConnections {
     private let limit: Int
     private(set) var all: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
-    /// With how many of these it is time to forget those that have finished.
+    /// The size of `unfinished` at which finished handshakes are removed from it.
     private var unfinishedLimit = 64
-    /// How long apps that may be gone have moved nothing when they give way before unfinished handshakes do.
+    /// An app that may be gone and has moved nothing for this long gives way before unfinished handshakes do.
     var silence = TimeSpan.seconds(30)
-    /// The apps that may be gone, those that have moved nothing for longest last; filled once a second at the limit.
+    /// The apps that may be gone, the longest inactive one last; filled at most once a second, at the limit.
     private var silent: [SocksConnection] = []
     private var nextSort = Instant(nanoseconds: 0)
 
-    /// At most `limit` apps.
+    /// An empty table for at most `limit` apps.
     init(limit: Int) { self.limit = limit }
 
-    /// Whether there is room for another app; at the limit one is ended for it, where one may be.
+    /// Whether there is room for another app; at the limit, tries to end one for it.
     func makeRoom(_ now: Instant) -> Bool {
-        // Now and then, so that many who say nothing cost a newcomer nothing.
+        // Done rarely, so that many silent connections do not slow down each new one.
         if unfinished.count >= unfinishedLimit {
             unfinished.removeAll { !$0.isUnfinished }
             unfinishedLimit = max(64, unfinished.count * 2)
@@ -26,8 +26,10 @@ final class AppConnections {
         return all.count < limit || endOne(now)
     }
 
-    /// Ends a connection: one whose app has long been silent and may be gone, or the oldest unfinished handshake, or one whose app
-    /// may be gone.
+    /// Ends one connection; false if none may be ended.
+    ///
+    /// The order is: an app that may be gone and has moved nothing for `silence`, the oldest unfinished handshake, any
+    /// app that may be gone.
     private func endOne(_ now: Instant) -> Bool {
         if now >= nextSort {
             nextSort = now + .seconds(1)
@@ -51,27 +53,27 @@ final class AppConnections {
         return true
     }
 
-    /// Keeps a newcomer.
+    /// Adds a new connection.
     func add(_ connection: SocksConnection) {
         all[ObjectIdentifier(connection)] = connection
         unfinished.append(connection)
     }
 
-    /// A connection is over.
+    /// Removes a connection that is over.
     func remove(_ connection: SocksConnection) { all[ObjectIdentifier(connection)] = nil }
 
-    /// Ends those whose apps are gone without a word; to be called once a minute.
+    /// Ends the connections of apps that have gone unnoticed; to be called once a minute.
     func look(_ now: Instant) {
         for connection in all.values { connection.look(now) }
         forgetSilent()
     }
 
-    /// Has the next newcomer at the limit look for silent apps anew.
+    /// Discards the list of silent apps, so that it is made again at the limit.
     func forgetSilent() {
         silent = []
         nextSort = Instant(nanoseconds: 0)
     }
 
-    /// Ends all.
+    /// Ends all connections.
     func close() { for connection in all.values { connection.end() } }
 }

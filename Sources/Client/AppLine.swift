@@ -1,31 +1,24 @@
-/// The apps of one isolation key that wait for a stream, in the order in which they came.
+internal import DequeModule
+
+/// The apps of one isolation key that wait for a stream, in order of arrival.
 struct AppLine {
-    private var apps: [any SessionApp] = []
-    private var head = 0
+    private var apps = Deque<any SessionApp>()
 
-    /// How many there are, those among them that wait no more.
-    var count: Int { apps.count - head }
+    /// The number of apps in the line, including those that no longer wait.
+    var count: Int { apps.count }
 
-    /// Whether one of them still waits; those before it that do not are forgotten.
+    /// Whether an app still waits; apps before it that no longer wait are dropped.
     var isWaiting: Bool {
         mutating get {
-            while head < apps.count, apps[head].isOver { head += 1 }
-            // Now and then, so that each is moved a few times at most.
-            if head > 64, head * 2 > apps.count {
-                apps.removeFirst(head)
-                head = 0
-            }
-            return head < apps.count
+            while let first = apps.first, first.isOver { apps.removeFirst() }
+            return !apps.isEmpty
         }
     }
 
-    /// Puts `app` at the end.
     mutating func append(_ app: some SessionApp) { apps.append(app) }
 
-    /// The first that still waits, which leaves the line.
+    /// Removes and returns the first app that still waits.
     mutating func next() -> (any SessionApp)? {
-        guard isWaiting else { return nil }
-        head += 1
-        return apps[head - 1]
+        isWaiting ? apps.popFirst() : nil
     }
 }

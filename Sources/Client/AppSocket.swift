@@ -3,9 +3,9 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// A stream through an exit whose bytes come and go by a socket that code of this process holds the other end of.
+/// A stream through an exit, bridged to a socket whose other end code of this process holds.
 ///
-/// The client keeps it until it has ended.
+/// The client owns it until it has ended.
 final class AppSocket: StreamRequestOwner, StreamUser {
     private enum State {
         case requested(StreamRequest)
@@ -14,7 +14,7 @@ final class AppSocket: StreamRequestOwner, StreamUser {
     }
 
     private let socket: ByteStream
-    /// Called once, when the exit has a connection or there is none to be had.
+    /// Called once: with nil when the exit is connected, else with the failure.
     private var told: ((AppStream.Failure?) -> Void)?
     private let ended: (AppSocket) -> Void
     private var state = State.over
@@ -53,13 +53,13 @@ final class AppSocket: StreamRequestOwner, StreamUser {
     func streamClosed() { if case .connected(let pump) = state { pump.streamClosed() } }
     func sessionEnded() { end() }
 
-    /// Ends one whose app is gone without a word; to be called once a minute.
+    /// Ends the stream if its app has gone unnoticed; to be called once a minute.
     func look(_ now: Instant) { if case .connected(let pump) = state { pump.look(now) } }
 
-    /// Ends one that no exit has answered yet.
+    /// Ends the stream if no exit has answered yet.
     func giveUp() { if case .requested = state { fail(.broken) } }
 
-    /// Ends it whatever it is doing.
+    /// Ends the stream in any state.
     func end() { if case .connected(let pump) = state { pump.fail() } else { fail(.broken) } }
 
     private func fail(_ failure: AppStream.Failure) {
@@ -67,7 +67,7 @@ final class AppSocket: StreamRequestOwner, StreamUser {
         over(failure)
     }
 
-    /// The socket is closed.
+    /// Ends the stream, whose socket is closed already, and reports `failure` if nothing was reported before.
     private func over(_ failure: AppStream.Failure) {
         let last = state
         state = .over

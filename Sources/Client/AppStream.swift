@@ -4,45 +4,45 @@ internal import SocksProtocol
 internal import Transport
 public import Wire
 
-/// What a stream of the process's own tells its user, on the loop's thread.
+/// Receives the events of an ``AppStream``, on the loop's thread.
 public protocol AppStreamUser: AnyObject {
-    /// The exit has a connection, or sockets for datagrams.
+    /// The exit has opened the connection, or its sockets for datagrams.
     func streamOpened(_ stream: AppStream)
     /// Bytes, or the end of the peer's half, can be read.
     func streamReadable(_ stream: AppStream)
-    /// There is room for bytes again.
+    /// There is room to write again.
     func streamWritable(_ stream: AppStream)
     /// A datagram came from `peer`.
     func stream(_ stream: AppStream, received data: [UInt8], from peer: Destination)
-    /// The exit takes no more bytes: nothing can be written any more, while what comes can be read.
+    /// The exit accepts no more bytes; the user can still read.
     func streamStopped(_ stream: AppStream)
-    /// The stream is over: it could not be opened, or it broke, or both halves are done, which is no failure.
+    /// The stream is over: it could not be opened, it broke, or both halves are done, which is not a failure.
     func streamEnded(_ stream: AppStream, _ failure: AppStream.Failure?)
 }
 
-/// A stream through an exit that code of this process uses itself, without a proxy port; it belongs to the loop's thread.
+/// A stream through an exit that code of this process uses, without a proxy port.
 ///
-/// Its user keeps it, and hears of its end once, unless it ends it by ``close()``.
+/// It belongs to the loop's thread. Its user owns it, and hears of its end once, unless the user calls ``close()``.
 public final class AppStream: StreamRequestOwner, StreamUser {
-    /// What it carries.
+    /// The data that a stream carries.
     public enum Kind: Sendable {
-        /// Bytes, in order, of a TCP connection that the exit makes.
+        /// The bytes of a TCP connection that the exit makes, in order.
         case bytes
         /// UDP datagrams to any hosts.
         case datagrams
     }
 
-    /// Why it is over.
+    /// Why a stream has ended.
     public enum Failure: Error, Hashable, Sendable {
-        /// No path to an exit is to be had.
+        /// There is no path to an exit.
         case noPath
-        /// So many identities are in use, none of which is idle.
+        /// The limit of identities is in use, and none of them is idle.
         case tooManyIdentities
-        /// So many UDP associations are open.
+        /// The limit of open UDP associations is reached.
         case tooManyAssociations
-        /// No exit has answered in time.
+        /// No exit answered in time.
         case timedOut
-        /// The exit has said so.
+        /// The exit refused with this status.
         case refused(OpenReply.Status)
         /// The stream broke, or its session ended.
         case broken
@@ -66,12 +66,12 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     private let loop: Loop
     /// Whether our half has ended.
     private var isFinished = false
-    /// Ends a stream whose user has closed it behind its own end, and whose peer does not end.
+    /// Ends a stream that its user has finished and closed, if the peer does not end it.
     private var linger: LoopTimer?
-    /// How long such a stream may take to bring its last bytes to the peer.
+    /// How long such a stream may take to deliver its last bytes.
     private static let lingerLimit = TimeSpan.seconds(60)
 
-    /// Called once, when it is over.
+    /// Called once, when the stream is over.
     private let atEnd: () -> Void
 
     init(on loop: Loop, user: any AppStreamUser, atEnd: @escaping () -> Void = {}) {
@@ -92,12 +92,12 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     private var open: Open? { if case .open(let open) = state { open } else { nil } }
 
-    /// Whether it is over.
+    /// Whether the stream is over.
     public var isOver: Bool { if case .over = state { true } else { false } }
 
     // MARK: Bytes
 
-    /// At most `limit` of the bytes that have come; empty while there are none.
+    /// Reads at most `limit` bytes; empty while none have arrived.
     public func read(_ limit: Int) -> [UInt8] {
         guard let open, let session = open.session else { return [] }
         var bytes: [UInt8] = []
@@ -116,7 +116,9 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         return session.connection.readState(open.stream) == .finished
     }
 
-    /// Hands bytes over, and returns how many of the first of them were taken; the rest waits for ``AppStreamUser``'s call.
+    /// Writes `bytes` from the first on, and returns how many were accepted.
+    ///
+    /// If not all were, ``AppStreamUser/streamWritable(_:)`` follows when there is room.
     public func write(_ bytes: RawSpan) -> Int {
         guard let open, open.kind == .bytes, let session = open.session else { return 0 }
         let taken = session.connection.write(open.stream, bytes)
@@ -124,7 +126,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         return taken
     }
 
-    /// Ends our half behind what was written.
+    /// Ends our half after the bytes written so far.
     public func finish() {
         guard let open, open.kind == .bytes, let session = open.session else { return }
         isFinished = true
@@ -134,7 +136,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     // MARK: Datagrams
 
-    /// Sends a datagram to `peer`; false when there is no room for it, it is longer than one may be, or no exit is asked for the name.
+    /// Sends a datagram to `peer`.
+    ///
+    /// False if the stream is not open for datagrams, there is no room, the datagram is too long, or no exit is asked
+    /// for the name.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
         if case .name(let name) = peer.host, LocalName.isNowhere(name) { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
@@ -157,7 +162,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         state = .open(Open(session: session, stream: stream, kind: request.kind == .udp ? .datagrams : .bytes))
         session.attach(self, to: stream)
         user?.streamOpened(self)
-        // What came behind the answer has no event of its own.
+        // Bytes that arrived with the answer cause no further event.
         if !isOver { streamReadable() }
     }
 
@@ -167,11 +172,11 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     // MARK: Session
 
-    /// The session has something for it.
+    /// Bytes, or the end of the exit's half, can be read.
     public func streamReadable() {
         guard let open, let session = open.session else { return }
         if open.kind == .datagrams {
-            // Behind the status nothing comes but the end, with which the exit says that its side is over.
+            // After the status the exit sends only the end of its half, when its side is over.
             session.connection.withReadable(open.stream) { $0.byteCount }
             if session.connection.readState(open.stream) != .open { fail() }
         } else if linger != nil {
@@ -182,36 +187,36 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         }
     }
 
-    /// The session has room for it.
+    /// The session has room for bytes of the stream.
     public func streamWritable() { if open?.kind == .bytes { user?.streamWritable(self) } }
-    /// The exit has given its half up.
+    /// The exit has reset its half.
     public func streamReset(code: UInt64) { fail() }
-    /// The exit takes no more; what has come before stays to be read.
+    /// The exit accepts no more bytes; bytes that arrived before can still be read.
     public func streamStopped(code: UInt64) {
         if open?.kind == .bytes { user?.streamStopped(self) } else { fail() }
     }
-    /// Nobody can send or read any more.
+    /// The session has ended, and the stream with it.
     public func sessionEnded() { over(.broken) }
 
-    /// Both halves are done, the peer's when all of it was read.
+    /// Both halves are done, and all of the peer's half was read.
     public func streamClosed() { over(nil) }
 
-    /// Hands a datagram to the user.
+    /// Passes a datagram to the user.
     public func streamDatagram(_ bytes: [UInt8]) {
         guard open?.kind == .datagrams else { return }
         do throws(WireError) {
             let (peer, offset) = try FlowDatagram.decode(from: bytes.rawSpan)
             user?.stream(self, received: Array(bytes[offset...]), from: peer)
         } catch {
-            // An exit that sends what is no datagram is not answered.
+            // A malformed datagram is ignored.
         }
     }
 
     // MARK: Ends
 
-    /// Gives the stream up; its user hears no more of it.
+    /// Gives up the stream; its user gets no more events.
     ///
-    /// Behind ``finish()`` what was written still goes to the peer, as long as the session stands, for a minute.
+    /// After ``finish()``, the written bytes are still delivered for a minute, as long as the session stands.
     public func close() {
         user = nil
         guard isFinished, let session = open?.session else { return fail() }
@@ -240,9 +245,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 }
 
 extension Client {
-    /// Opens a stream to `destination` for code of this process, which shares paths only with its streams of the same `isolation`.
+    /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
     ///
-    /// The user may hear of a failure inside this call. Names that no exit is asked for fail as not found.
+    /// The stream shares paths only with the process's own streams of the same `isolation`. The user may hear of a
+    /// failure inside this call. Names that no exit is asked for fail as not found.
     public func open(
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
@@ -265,10 +271,11 @@ extension Client {
         return stream
     }
 
-    /// Opens a stream to `destination` whose bytes come and go by the connected unix socket `descriptor`.
+    /// Opens a stream to `destination` and bridges it to the connected unix socket `descriptor`.
     ///
-    /// The socket is the client's when this returns. The stream goes on until either end of it is closed. `told` is called once,
-    /// with nil when the exit has a connection; it may be inside this call. The result gives up a stream that is not open yet.
+    /// The client owns the socket when this returns. The stream lasts until either end is closed. `told` is called
+    /// once, perhaps inside this call: with nil when the exit is connected, else with the failure. The returned closure
+    /// gives up a stream that is not open yet.
     public func open(
         _ destination: Destination, isolation: String, socket descriptor: Int32,
         told: @escaping (AppStream.Failure?) -> Void

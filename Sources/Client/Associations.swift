@@ -1,18 +1,18 @@
 internal import Wire
 
-/// The UDP associations of a client: how many there are, how long an unused one lives, and what became of their datagrams.
+/// The UDP associations of a client: their number, their idle limit, and counts of their dropped datagrams.
 final class Associations {
-    /// How long one lives without a datagram.
+    /// How long an association lives without a datagram.
     let idleLimit: TimeSpan
-    /// How many there are.
+    /// How many are open.
     private(set) var count = 0
     private var made: UInt64 = 0
-    /// Datagrams of all of them that went no further.
+    /// The dropped datagrams of all associations, by reason.
     var drops = DatagramDrops()
 
     init(idleLimit: TimeSpan) { self.idleLimit = idleLimit }
 
-    /// A number for one that begins; nil when there are too many.
+    /// Counts a new association and returns its number; nil at the limit.
     func begin() -> UInt64? {
         guard count < AppAssociation.limit else { return nil }
         count += 1
@@ -20,6 +20,6 @@ final class Associations {
         return made
     }
 
-    /// One is over.
+    /// Counts the end of an association.
     func end() { count -= 1 }
 }

@@ -5,18 +5,18 @@ internal import Links
 internal import Onion
 public import Wire
 
-/// What the user of a client can see of it.
+/// The state that a client shows its user.
 extension Client {
-    /// Where apps are awaited.
+    /// The addresses at which apps can connect.
     public var socksAddresses: [ProxyAddress] { ports.addresses }
 
-    /// Where DNS is answered.
+    /// The addresses at which DNS is answered.
     public var dnsAddresses: [Endpoint] { dnsPorts.map(\.address) }
 
-    /// How many streams of the process's own go by sockets.
+    /// How many of the process's own streams are bridged to sockets.
     public var socketCount: Int { sockets.count }
 
-    /// What the client is doing.
+    /// The client's present state.
     public var status: ClientStatus {
         let counters = pool.links.counters
         let packetSize = UInt64(directory.network.packetSize)
@@ -41,7 +41,7 @@ extension Client {
             requests: (requests.counts.begun, requests.counts.answered, requests.counts.failed, requests.pending))
     }
 
-    /// What is missing or wrong, in one sentence.
+    /// The present problem, in one sentence; nil if there is none.
     var problem: String? {
         let hops = pool.hops
         guard !sessions.readiness.isReady else {
@@ -76,11 +76,11 @@ extension Client {
         }
     }
 
-    /// How far the start has come: each step, and whether it is reached.
+    /// The steps of the start, and whether each is done.
     public var progress: [(step: String, isDone: Bool)] {
         let isReady = sessions.readiness.isReady
         let isFound = isReady || directory.schedule.hasSucceeded
-        // A choice that leaves nothing is none of the snapshot's faults.
+        // If the user's choice leaves no path, the snapshot is not at fault.
         let canChoose =
             directory.choiceLeavesNothing(hops: pool.hops) || directory.canChoose(hops: pool.hops)
         let isVerified = isFound && !directory.isStale && canChoose
@@ -92,7 +92,7 @@ extension Client {
         ]
     }
 
-    /// All paths, those with traffic first.
+    /// All paths, those that carry a session's data first.
     public var paths: [PathStatus] {
         let now = pool.now
         return pool.all.map { path in
@@ -110,7 +110,7 @@ extension Client {
         let inUse = sessions.all.map(\.exit)
         return directory.usableExits.map { descriptor in
             let state = exitWatch.states[descriptor.node]
-            // One that was not tried is known by a path that stands.
+            // A ready path shows that an exit works, even if it was not tried.
             let path = pool.all.filter { $0.state == .ready && $0.exit == descriptor.node }.max { $0.since < $1.since }
             let buildTime = state?.buildTime ?? path?.buildTime
             let isUp: Bool? = state?.isDown ?? false ? false : buildTime == nil ? nil : true
@@ -120,12 +120,12 @@ extension Client {
         }.sorted { ($1.sessions, $0.node) < ($0.sessions, $1.node) }
     }
 
-    /// What each isolation key's apps have open, most streams first.
+    /// The open streams of each isolation key, most streams first.
     public var keys: [KeyStatus] {
         let now = pool.now
         return Set(sessions.all.map(\.key)).compactMap { key in
             let older = sessions.retired.filter { $0.key == key }
-            // The exit and the path are those of new streams, or, where none has begun since, of the last ones.
+            // The exit and the path are the current session's or, without one, the newest retired session's.
             guard let session = sessions.current[key] ?? older.last else { return nil }
             let all = older.filter { $0 !== session } + [session]
             let active = session.paths.first { session.isActive($0) }

@@ -8,7 +8,7 @@ internal import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
 public final class Client {
-    /// How often apps are looked for that are gone without a word.
+    /// How often the client looks for apps that have gone unnoticed.
     private static let lookPause = TimeSpan.seconds(60)
 
     private(set) var configuration: ClientConfiguration
@@ -24,12 +24,12 @@ public final class Client {
     let answers: AnswerRule
     let ports: ProxyPorts
     let dnsPorts: [DNSPort]
-    /// The streams of this process's own that go by sockets.
+    /// The process's own streams that are bridged to sockets.
     var sockets: [ObjectIdentifier: AppSocket] = [:]
     private var labels = KeyLabels()
     private var nextLook = Instant(nanoseconds: 0)
 
-    /// A client on `loop`; sockets are open when this returns, nothing is sent before ``start(onReady:)``.
+    /// A client on `loop`; its sockets are open when this returns, and nothing is sent before ``start(onReady:)``.
     public init(
         loop: Loop, network: NetworkFile, configuration: ClientConfiguration, store: Store?, log: Logger
     ) throws {
@@ -62,7 +62,7 @@ public final class Client {
         do throws(UVError) {
             dnsPorts = try DNSPort.open(configuration.dns, on: loop, sessions: sessions, answers: answers)
         } catch {
-            // No socket file is left behind.
+            // Leaves no socket file behind.
             ports.close()
             throw error
         }
@@ -72,7 +72,7 @@ public final class Client {
 
     var loop: Loop { pool.links.loop }
 
-    /// Begins to build paths; `onReady` is called each time that a path stands behind a time without one.
+    /// Begins to build paths; `onReady` is called each time a path becomes ready after a time without one.
     public func start(onReady: @escaping () -> Void = {}) {
         ticker.start { [weak self] in self?.tick(onReady) }
     }
@@ -102,7 +102,7 @@ public final class Client {
         if !pool.hasReadyPath { directory.refreshSoon() }
     }
 
-    /// Ends what belongs to apps that are gone without a word, now and then.
+    /// Ends the connections and streams of apps that have gone unnoticed, once a minute.
     private func lookForApps(_ now: Instant) {
         guard now >= nextLook else { return }
         nextLook = now + Self.lookPause
@@ -110,12 +110,13 @@ public final class Client {
         for socket in sockets.values { socket.look(now) }
     }
 
-    /// A stream of this process's own is over.
+    /// Removes one of the process's own streams, which is over.
     func ended(_ socket: AppSocket) { sockets[ObjectIdentifier(socket)] = nil }
 
-    /// Opens the addresses that `wanted` names and that are not open; `commit` closes the rest, `abandon` the new ones.
+    /// Opens the addresses of `wanted` that are not open yet.
     ///
-    /// Apps that are connected stay so.
+    /// `commit` closes the addresses that `wanted` does not name, and applies its rules to the others; `abandon` closes
+    /// the new ones. Connected apps stay connected.
     public func prepare(
         _ wanted: [ProxyListener]
     ) throws(UVError) -> (commit: () -> Void, abandon: () -> Void) {
@@ -130,9 +131,9 @@ public final class Client {
 
     // MARK: Choice
 
-    /// Goes by another choice of exits and nodes to avoid, and another number of spare paths, from now on.
+    /// Applies the choice of exits and of nodes to avoid, the interval of exit checks and the number of spare paths.
     ///
-    /// Sessions whose paths are no longer wanted take no new streams.
+    /// Sessions whose paths are no longer allowed take no new streams.
     public func apply(_ new: ClientConfiguration) {
         configuration.exits = new.exits
         configuration.avoided = new.avoided
@@ -146,7 +147,7 @@ public final class Client {
         exitsChanged()
     }
 
-    /// Takes new streams away from exits that do not work, or are not wanted any more.
+    /// Moves new streams away from exits that are down, and from paths that are no longer allowed.
     private func exitsChanged() {
         sessions.replace { session in
             exitWatch.isDown(session.exit) || !session.paths.allSatisfy { directory.mayUse($0.hops) }
@@ -154,26 +155,26 @@ public final class Client {
         spares.renew { exitWatch.isDown($0.exit) }
     }
 
-    /// New streams begin on new paths from now on: those of the isolation key named `label`, or of all; how many keys there were.
+    /// Puts new streams on new paths: those of the isolation key named `label`, or of all keys if nil.
     ///
-    /// Open streams go on as they are.
+    /// Returns the number of keys; a key with a second exit is one. Open streams are not affected.
     public func renewPaths(label: String?) -> Int {
         let keys = Set(sessions.all.map(\.key)).filter { label == nil || self.label(of: $0) == label }
         for key in keys { sessions.replace(key) }
         for port in dnsPorts where label == nil || self.label(of: port.isolation) == label {
-            // What the old exits have answered would show the new ones that it is the same who asks.
+            // Cached answers of the old exits would let the new ones recognise this client.
             port.forget()
         }
         if label == nil { spares.renew { _ in true } }
-        return keys.count
+        return Set(keys.map(\.shown)).count
     }
 
-    /// The name under which a key is shown.
+    /// The random name under which a key is shown.
     func label(of key: IsolationKey) -> String { labels.label(of: key, inUse: sessions.current.keys) }
 
     // MARK: End
 
-    /// Ends everything and tells the guards; `completion` follows when nothing is open any more.
+    /// Ends everything and tells the guards; `completion` is called when nothing is open any more.
     public func close(completion: @escaping () -> Void) {
         guard !sessions.isClosed else { return completion() }
         ticker.close()

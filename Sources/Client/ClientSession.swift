@@ -8,25 +8,27 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
+/// One isolation key's session: an active leg, a standby leg to the same exit, and the streams over them.
 final class ClientSession: SessionOwner, PathUser {
-    /// After how long a session that holds memory and moves nothing of it counts as stalled.
+    /// After how long without progress a session that holds memory counts as stalled.
     static let stalledAfter = TimeSpan.seconds(5)
-    /// The wait before another leg is tried while all go through one guard, and the longest; it doubles.
+    /// The first and the longest wait between builds over another guard while all legs share one; it doubles.
     static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
-    /// How long it keeps a standby leg without streams; older ones are not replaced.
+    /// How long an idle session wants a standby leg; after that, old ones are not replaced.
     static let standbyLimit = TimeSpan.seconds(60)
-    /// How long a standby leg waits to be asked for again when no guard takes builds.
+    /// The wait before a standby leg is tried again when no guard takes builds.
     static let standbyPause = TimeSpan.seconds(1)
-    /// How many builds run at once while it has no leg: two, and one more whenever these have told nothing for so long.
+    /// The most builds at once while there is no leg.
+    ///
+    /// Two begin at once; each further one begins when the last is `slowBuild` old.
     static let buildsWithoutLeg = 4
     static let slowBuild = TimeSpan.seconds(1)
-    /// How many pauses for refused streams, one after the other, make new ones go to another exit.
+    /// After this many pauses in a row for refused streams, new streams go to another exit.
     static let refusalLimit = 3
 
     let key: IsolationKey
     let exit: NodeID
-    /// When it began.
+    /// When the session began.
     let since: Instant
     let session: Session
     private let pool: PathPool
@@ -47,12 +49,12 @@ final class ClientSession: SessionOwner, PathUser {
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
-    /// How much of its streams had moved when last looked at, and since when it is that.
+    /// How many bytes of its streams had moved at the last look, and when that last changed or no bytes waited.
     private var moved: UInt64 = 0
     private var movedAt: Instant
     private(set) var isOver = false
 
-    /// The session of `key` over `path`, which is ready, as its first leg.
+    /// The session of `key` with `path`, which is ready, as its first leg.
     init(
         turn: SessionTurn, pool: PathPool, path: Path, key: IsolationKey, owner: any ClientSessionOwner, now: Instant
     ) {
@@ -77,33 +79,33 @@ final class ClientSession: SessionOwner, PathUser {
     }
 
     var streamCount: Int { session.streamCount }
-    /// Since when it serves nobody.
+    /// Since when the session has been idle; nil while it is not.
     var idleSince: Instant? { use.idleSince }
-    /// Whether it can end at once: it serves nobody, and nothing of the streams that it had is on its way.
+    /// Whether the session can end at once: no stream has a user, and released streams have ended or had time to.
     var isIdle: Bool { streamCount == 0 && (idleSince != nil || session.connection.openStreamCount == 0) }
 
-    /// Whether no new streams begin here: it ends with those that it has.
+    /// Whether the session takes no new streams; it ends when its streams have ended.
     var isRetired = false
-    /// Whether the exit has said that it is about to stop.
+    /// Whether the exit has said that it is draining.
     private(set) var exitDrains = false
 
-    /// Its paths.
     var paths: [Path] { Array(legs.values) }
 
     /// Whether there is room for another stream.
     ///
-    /// An exit may be a little late with the ends of streams. With twice as many as it takes, some of them will never end.
+    /// An exit may report the ends of streams a little late. If twice its limit is open, some of them will never end.
     private var hasRoom: Bool {
         !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
             && session.connection.openStreamCount < streamLimit * 2
     }
 
-    /// Whether the exit may have forgotten it: its last leg was lost, and the exit has answered over none since then.
+    /// Whether the exit may have forgotten the session.
     ///
-    /// A stream that began now could end with it. The next session takes the apps that wait.
+    /// That is so when the last leg was lost and the exit has answered over no leg since. A stream that began now could
+    /// end with the session; apps that wait get a stream of the next one.
     var isInDoubt: Bool { legless.isUnanswered }
 
-    /// Whether a stream may begin here now, by the exit's rate; then it counts as one that has.
+    /// Whether a stream may begin now at the rate that the exit allows; if so, the stream is counted.
     func takesStream(_ now: Instant) -> Bool {
         guard hasRoom, !isInDoubt, newStreams.admits(now) else { return false }
         newStreams.take()
@@ -113,18 +115,19 @@ final class ClientSession: SessionOwner, PathUser {
     /// The exit has refused a stream as one too many: no other begins for a while.
     func streamRefused() { newStreams.refused(now) }
 
-    /// The exit has taken a stream.
+    /// The exit has accepted a stream.
     func streamTaken() { newStreams.accepted() }
 
-    /// Whether the exit goes on to refuse streams that it should take.
+    /// Whether the exit keeps refusing streams that it should accept.
     var isRefused: Bool { newStreams.refusals >= Self.refusalLimit }
 
-    /// Whether it has as many streams as its exit takes: more could begin only when some of these have ended, and that may be never.
+    /// Whether the session has no room, and may never have room again: more streams could begin only after others end.
     ///
-    /// Without room and with fewer it waits a while to hear from the exit that others are over.
+    /// With fewer streams than three quarters of the exit's limit, the session first waits a while for the exit to
+    /// report ends.
     var isFull: Bool { !hasRoom && (session.streamCount >= streamLimit / 4 * 3 || use.lacksRoom) }
 
-    /// What it holds in memory, for `key`; notes whether anything has moved.
+    /// The memory that the session holds, counted for `key`; notes whether bytes have moved.
     func holder(for key: IsolationKey, _ now: Instant) -> MemoryHolder<IsolationKey> {
         let count = session.connection.movedBytes
         if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
@@ -134,7 +137,7 @@ final class ClientSession: SessionOwner, PathUser {
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
 
-    /// The smoothed round-trip time over a path; nil as long as nothing has come back over it.
+    /// The smoothed round-trip time over a path; nil until something has come back over it.
     func roundTrip(of path: Path) -> TimeSpan? {
         guard let status = session.connection.legStatus(path.leg), status.everAcknowledged else { return nil }
         return status.smoothedRTT
@@ -159,13 +162,13 @@ final class ClientSession: SessionOwner, PathUser {
         legs[leg] = path
         if session.connection.activeLeg == nil { session.connection.activate(leg, now: now) }
         leaveSuspect(now)
-        // The exit learns of a standby leg by its first packet.
+        // The exit learns of a standby leg from its first packet.
         session.connection.ping(leg)
         legless.ended()
         session.touch()
     }
 
-    /// A path of this session is over: its data goes on over another leg at once.
+    /// Removes the leg of a path that is over; its data goes over another leg at once.
     func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
         guard legs.removeValue(forKey: path.leg) != nil, !isOver else { return }
         watch.remove(path.leg)
@@ -186,13 +189,15 @@ final class ClientSession: SessionOwner, PathUser {
 
     private var now: Instant { Instant(nanoseconds: session.turn.loop.now) }
 
-    /// Keeps two legs, replaces old ones, and ends what cannot go on; called several times a second and when a leg changes.
+    /// Keeps two legs, replaces old ones, and ends the legs or the session if they cannot go on.
+    ///
+    /// Called several times a second, and when a leg changes.
     func keep(_ now: Instant) {
         guard !isOver else { return }
         use.look(
             users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
         if use.isOver(isRetired: isRetired) { return end() }
-        // A link may be awaited for longer than the session would go on without news.
+        // A guard's link may take longer than the session would last without news.
         if legless.isNow, pool.awaitsLinks { legless.heldUp(at: now) }
         if legless.isOver(at: now) { return end() }
         if losses.isOver(at: now) {
@@ -205,7 +210,7 @@ final class ClientSession: SessionOwner, PathUser {
         if let overdue, let path = legs[overdue] { return pool.end(path, .byOthers) }
         let fresh = legs.values.count { !pool.isOld($0, now) }
         let wanted = wantsStandby(now) ? 2 : 1
-        // An exit that is about to stop takes no other leg, and one that ends legs gets no more of them to end.
+        // A draining exit accepts no further leg. A distrusted exit, which ends legs, gets no more of them.
         let takesNone = exitDrains || pool.trust.isDistrusted(exit, at: now)
         if fresh < wanted {
             if !takesNone || legs.isEmpty { buildLeg(now) }
@@ -221,32 +226,34 @@ final class ClientSession: SessionOwner, PathUser {
         }
     }
 
-    /// Whether it is to have a second leg: with streams, and for a while behind them unless other identities lack paths.
+    /// Whether the session should have a second leg.
+    ///
+    /// It should while it has streams, and for a while after them unless other identities lack paths.
     private func wantsStandby(_ now: Instant) -> Bool {
         guard let idleSince else { return true }
         return now - idleSince < Self.standbyLimit && owner?.isTight != true
     }
 
-    /// Ends a leg beside the one in use; false when there is none.
+    /// Ends a standby leg; false if there is none.
     func giveStandby() -> Bool {
         guard legs.count > 1, let path = superfluous else { return false }
         pool.end(path)
         return true
     }
 
-    /// Whether all legs would go with one guard that another guard could stand in for.
+    /// Whether all legs depend on one guard; false for paths of one hop, whose guard is the exit.
     private var sharesGuard: Bool {
         guard pool.hops > 1, let entry = legs.values.first?.entry else { return false }
         return legs.values.allSatisfy { $0.entry == entry }
     }
 
-    /// A standby leg that there is one of too many, by preference one that shares its guard.
+    /// The standby leg to end if one is too many, preferably one that shares its guard with another leg.
     private var superfluous: Path? {
         let standby = legs.values.filter { !isActive($0) }
         return standby.first { path in legs.values.contains { $0 !== path && $0.entry == path.entry } } ?? standby.first
     }
 
-    /// Moves the data off an old path, and ends it when nothing of it is on its way any more.
+    /// Moves the data off an old path, and ends the path when none of its data is in flight.
     private func retire(_ path: Path, _ now: Instant) {
         if session.connection.activeLeg == path.leg {
             let other = legs.values.first { $0 !== path && !pool.isOld($0, now) }
@@ -257,7 +264,7 @@ final class ClientSession: SessionOwner, PathUser {
         }
     }
 
-    /// Moves the data to a leg that answers when the active one does not: at once when there is one, or as soon as one comes.
+    /// Moves the data off an active leg that is suspect, as soon as another leg answers.
     private func leaveSuspect(_ now: Instant) {
         guard let other = watch.replacement(for: session.connection.activeLeg, among: legs.keys) else { return }
         session.connection.activate(other, now: now)
@@ -266,7 +273,7 @@ final class ClientSession: SessionOwner, PathUser {
 
     private func buildLeg(_ now: Instant) {
         let before = losses
-        // Without a leg both are built at once. Those that wait for a dead hop hold up no other.
+        // Without a leg, two are built at once. A build that waits for a dead hop does not hold up another.
         let isSlow = now - lastBuild >= Self.slowBuild
         guard building < (legs.isEmpty ? isSlow ? Self.buildsWithoutLeg : 2 : 1), now >= nextBuild,
             losses.mayBuild(isLegless: legs.isEmpty, at: now)
@@ -283,7 +290,7 @@ final class ClientSession: SessionOwner, PathUser {
                 if case .success(let path) = result { pool.end(path) }
             }
             guard let chosen else {
-                // Nothing has begun: it does not count as a leg that was built.
+                // No build has begun, so it does not count as a leg that was built.
                 losses = before
                 return waitForGuards(now)
             }
@@ -293,7 +300,7 @@ final class ClientSession: SessionOwner, PathUser {
         }
     }
 
-    /// The build of a leg over `hops` has ended, or could not begin.
+    /// Handles the result of a build over `hops`, which may not have begun.
     private func built(_ result: Result<Path, PathFailure>, _ hops: [NodeID]) {
         building -= 1
         let now = now
@@ -319,17 +326,17 @@ final class ClientSession: SessionOwner, PathUser {
         }
     }
 
-    /// No guard takes a build now: it is tried again soon, and the session ends no earlier for that.
+    /// No guard takes a build now: the session tries again soon, and does not end sooner for that.
     private func waitForGuards(_ now: Instant) {
         building -= 1
         guard legless.isNow else { return nextBuild = now + Self.standbyPause }
         legless.heldUp(at: now)
     }
 
-    /// Whether a failed build says that the exit cannot be reached or does not know us.
+    /// Whether a failed build names the exit as its cause.
     private func isExitsFault(_ failure: PathFailure) -> Bool { failure.isFault(of: exit, hops: pool.hops) }
 
-    /// Whether a failed build came to an end before the exit: then it says nothing of the exit.
+    /// Whether a build failed before the exit, which says nothing about the exit.
     private func isAnothersFault(_ failure: PathFailure) -> Bool {
         switch failure {
         case .guardUnreachable, .refused, .unbuildable: !isExitsFault(failure)
@@ -339,7 +346,7 @@ final class ClientSession: SessionOwner, PathUser {
 
     // MARK: Packets and events
 
-    /// Takes the open payload of a packet.
+    /// Handles the decrypted payload of a packet.
     func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
         guard !isOver else { return }
         _ = session.connection.receive(leg: path.leg, packetNumber: number, payload: payload, now: now)
@@ -368,7 +375,7 @@ final class ClientSession: SessionOwner, PathUser {
             leaveSuspect(now)
         case .legClosed(let leg): if let path = legs[leg] { pool.end(path, .byExit) }
         case .streamOpened(let id):
-            // An exit opens no streams.
+            // An exit must not open streams.
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
         case .streamsAvailable: owner?.streamsAvailable(in: self)
@@ -383,7 +390,7 @@ final class ClientSession: SessionOwner, PathUser {
 
     func closed(_ session: Session) { end(.byExit) }
 
-    /// Ends all streams with an error, and the paths; `cause` says at whose wish.
+    /// Ends the session: its streams, with an error, and its paths; `cause` says who ended it.
     func end(_ cause: Path.End = .ours) {
         guard !isOver else { return }
         isOver = true

@@ -1,9 +1,9 @@
-/// Whose a client's session is, and who decides what it may have.
+/// The owner of a client's sessions, which decides how many paths they may have.
 protocol ClientSessionOwner: AnyObject {
-    /// Streams can be opened again, after there were as many as the exit allows or while the exit may have forgotten the session.
+    /// Streams can be opened again: the exit allows more, or has answered over a leg and so knows the session.
     func streamsAvailable(in session: ClientSession)
     /// The session has ended; called once.
     func sessionEnded(_ session: ClientSession)
-    /// Whether other identities lack paths, so that this one does with fewer.
+    /// Whether other identities lack paths, so that a session should manage with fewer.
     var isTight: Bool { get }
 }

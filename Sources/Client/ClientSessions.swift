@@ -9,9 +9,9 @@ internal import Wire
 final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// How many isolation keys may have a session at once.
     static let limit = 256
-    /// Of how many keys the last exit is remembered.
+    /// For how many keys the last exit is remembered.
     static let lastExitLimit = 1_024
-    /// How often apps that wait are let go on as soon as their exits take more streams.
+    /// The pause between attempts to open streams for waiting apps.
     private static let linePause = TimeSpan.milliseconds(20)
 
     private let turn: SessionTurn
@@ -24,18 +24,20 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     private let appLimit: Int
     /// The session in which each isolation key's new streams begin.
     private(set) var current: [IsolationKey: ClientSession] = [:]
-    /// Sessions in which none begin any more, until their streams have ended.
+    /// Sessions that take no new streams, kept until their streams have ended.
     private(set) var retired: [ClientSession] = []
-    /// The keys whose sessions are being begun, with what their exits must have.
+    /// The keys that wait for a path to begin a session, with the features that their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     /// The apps that wait for a stream.
     private(set) var waiting: [IsolationKey: AppLine] = [:]
-    /// The exits that keys without a session had, which their next ones avoid.
+    /// The last exits of keys without a session; their next sessions avoid them.
     private(set) var lastExit: [IsolationKey: NodeID] = [:]
     private var lineTimer: LoopTimer?
-    /// Until when nothing more is said of identities that were turned away.
+    /// Until when the log says nothing more about identities that were turned away.
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
-    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the key that holds most first.
+    /// The most bytes of memory that all sessions may hold together.
+    ///
+    /// Beyond it sessions end, those of the key that holds the most first.
     var memoryLimit = 512 << 20
     private var nextSweep = Instant(nanoseconds: 0)
     private(set) var isClosed = false
@@ -59,14 +61,15 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     // MARK: Apps
 
-    /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
+    /// Opens a stream for the app in its isolation key's session, now or when there is one; the app's own deadline
+    /// bounds the wait.
     ///
-    /// Where that session's exit lacks what the app needs, the key has a second one to an exit that has it.
+    /// If that session's exit lacks a feature of `needs`, the key gets a second session to an exit that has it.
     func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary = []) {
         guard !isClosed else { return app.fail(.noPath) }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
-            // An exit that all of the key's streams can use, where there is one.
+            // If there is an exit that all streams of the key can use, it is asked for.
             let forAll = needs.union(.ipv4)
             let isFitting =
                 current[isolation].map { directory.fits($0.exit, needs) }
@@ -74,11 +77,11 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             if isFitting { needs = forAll } else { isolation.needs = needs }
         }
         if let session = current[isolation] {
-            // Those that came before go first.
+            // Apps that came earlier go first.
             if !wantsPath(isolation), session.takesStream(now) { return app.open(on: session.session) }
             if session.isFull { retire(isolation) }
         }
-        // It would wait in vain.
+        // Otherwise the app would wait in vain.
         guard !directory.choiceLeavesNothing(hops: pool.hops), current[isolation] != nil || !readiness.isWithoutPaths
         else {
             return app.fail(.noPath)
@@ -95,13 +98,15 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         if current[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
     }
 
-    /// Whether an app of this key that has waited for long may wait on: there is a session whose exit takes a few streams at a
-    /// time, or paths are built one after the other.
+    /// Whether an app of this key that has waited for long may keep waiting.
+    ///
+    /// It may if the key has a session that is not in doubt: its exit may take a few streams at a time. It also may
+    /// while paths are built one after the other.
     func mayWaitOn(_ key: IsolationKey) -> Bool {
         current.values.contains { $0.key.shown == key.shown && !$0.isInDoubt } || spares.isAdvancing
     }
 
-    /// Tells the apps that wait for a session that there is no path.
+    /// Fails the apps that wait for a session: there is no path.
     func failWaiting() {
         for key in Array(waiting.keys) where current[key] == nil {
             var line = waiting.removeValue(forKey: key)
@@ -109,7 +114,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         }
     }
 
-    /// Says that identities were turned away, once a minute at most.
+    /// Logs that an identity was turned away, at most once a minute.
     private func noteIdentities() {
         guard now >= identitiesSaidUntil else { return }
         identitiesSaidUntil = now + .seconds(60)
@@ -119,19 +124,19 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     }
 
     private func advanceSoon() {
-        // One that is set stays: those who come must not put off those who wait.
+        // A timer that is set stays: new apps must not delay waiting ones.
         guard lineTimer?.deadline == nil else { return }
         lineTimer?.schedule(at: (now + Self.linePause).nanoseconds)
     }
 
-    /// Opens streams for the apps that wait, of every key that has a session.
+    /// Opens streams for the waiting apps of every key that has a session.
     private func advanceLines() {
         guard !isClosed else { return }
         for key in waiting.keys { if let session = current[key] { openWaiting(on: session) } }
         if waiting.keys.contains(where: { current[$0].map { !$0.isInDoubt } ?? false }) { advanceSoon() }
     }
 
-    /// Opens streams for the apps that wait, as far as the session has room.
+    /// Opens streams for waiting apps while the session has room.
     private func openWaiting(on session: ClientSession) {
         let (key, now) = (session.key, now)
         while wantsPath(key), session.takesStream(now), let app = waiting[key]?.next() { app.open(on: session.session) }
@@ -139,7 +144,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             waiting[key] = nil
             return
         }
-        // A session that the exit may have forgotten says when it has answered.
+        // A session in doubt reports when its exit has answered.
         guard session.isFull else { return session.isInDoubt ? () : advanceSoon() }
         retire(key)
         begin(key)
@@ -164,7 +169,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             waiting[key] = nil
             return
         }
-        // What came between may have ended the path.
+        // The path may have ended meanwhile.
         guard path.state == .ready else { return begin(key) }
         let session = ClientSession(turn: turn, pool: pool, path: path, key: key, owner: self, now: now)
         current[key] = session
@@ -188,7 +193,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     var isTight: Bool { spares.isTight }
 
-    /// By preference one that nobody uses.
+    /// In this order: a standby leg of an idle session, a session that has been idle for a minute, any standby leg, any
+    /// idle session.
     func giveWay() -> Bool {
         let now = now
         let idle = current.values.filter { $0.idleSince != nil && $0.isIdle }
@@ -203,14 +209,14 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         return !idle.isEmpty
     }
 
-    /// The session that has been without streams for the longest time.
+    /// The session that has been idle for longest.
     private var longestIdle: ClientSession? {
         current.values.filter(\.isIdle).min {
             ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
         }
     }
 
-    /// Lets the key's streams go on as they are, and begins new ones on another path.
+    /// Retires the key's session: its streams are not affected, and new ones go over another path.
     private func retire(_ key: IsolationKey) {
         guard let session = current.removeValue(forKey: key) else { return }
         session.isRetired = true
@@ -223,7 +229,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         session.keep(now)
     }
 
-    /// Has the key's next session go to another exit than `exit`.
+    /// Makes the key's next session avoid `exit`.
     func noteExit(_ exit: NodeID, of key: IsolationKey) {
         if lastExit.count >= Self.lastExitLimit, lastExit[key] == nil, let other = lastExit.keys.first {
             lastExit[other] = nil
@@ -231,25 +237,25 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         lastExit[key] = exit
     }
 
-    /// Retires the key's session, and begins another where apps wait for it.
+    /// Retires the key's session, and begins another if apps wait for it.
     func replace(_ key: IsolationKey) {
         retire(key)
         if wantsPath(key) { begin(key) }
     }
 
-    /// Retires the sessions for which `isUnwanted` holds, and begins others where apps wait for them.
+    /// Retires the sessions for which `isUnwanted` holds, and begins others if apps wait for them.
     func replace(where isUnwanted: (ClientSession) -> Bool) {
         for (key, session) in current where isUnwanted(session) { replace(key) }
     }
 
     // MARK: Time
 
-    /// Keeps legs, and takes new streams away from exits that drain, that are distrusted, or that refuse them.
+    /// Maintains legs, and moves new streams away from exits that drain, are distrusted or refuse streams.
     func tick() {
         let now = now
         for (key, session) in current {
             session.keep(now)
-            // Another may have begun in its place.
+            // Another session may have begun in its place.
             guard !session.isOver else { continue }
             let isDistrusted = pool.trust.isDistrusted(session.exit, at: now, since: session.since)
             if isDistrusted { log.notice("an exit ended several paths too soon; new streams go elsewhere") }
@@ -265,7 +271,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         }
     }
 
-    /// Ends some sessions where all together hold too much.
+    /// Ends some sessions if all together hold too much memory.
     private func sweepMemory(_ now: Instant) {
         let all = all
         let holders = all.map { $0.holder(for: $0.key.shown, now) }
@@ -275,7 +281,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         }
     }
 
-    /// Ends all sessions; apps that ask for one are turned away from now on.
+    /// Ends all sessions; apps that ask for one later are turned away.
     func close() {
         isClosed = true
         lineTimer?.close()

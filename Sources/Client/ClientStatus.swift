@@ -1,15 +1,18 @@
 public import Directory
 public import Wire
 
-/// What a client is told at its start.
+/// The configuration of a client.
 public struct ClientConfiguration: Sendable {
-    /// Where apps are awaited, and what is kept apart there.
+    /// The addresses at which apps can connect, with their isolation.
     public var listeners: [ProxyListener]
-    /// Where DNS is answered, over UDP and TCP: addresses on the loopback.
+    /// The loopback addresses at which DNS is answered, over UDP and TCP.
     public var dns: [Endpoint] = []
-    /// How long an app may take to say what it wants.
+    /// How long an app may take to send its request.
     public var handshakeLimit = TimeSpan.seconds(30)
-    /// How many apps may be connected at once; at the limit the oldest unfinished handshake goes, else the newcomer.
+    /// How many apps may be connected at once.
+    ///
+    /// At the limit an app that may be gone or an unfinished handshake gives way; if there is none, the new app is
+    /// refused.
     public var appLimit = 8_192
     /// How long a UDP association lives without a datagram.
     public var udpIdle = TimeSpan.seconds(300)
@@ -21,14 +24,14 @@ public struct ClientConfiguration: Sendable {
     public var sparePaths = 2
     /// The exits that may be used; empty: all.
     public var exits = NodeChoice()
-    /// Nodes that are in no path.
+    /// Nodes that no path uses.
     public var avoided = NodeChoice()
-    /// This machine's own nodes, which are in no path either.
+    /// This machine's own nodes, which no path uses either.
     public var own: Set<NodeID> = []
-    /// How often the exits are tried where some are chosen; zero: never.
+    /// How often the exits are tried if some were chosen; zero: never.
     public var exitCheck = TimeSpan.seconds(60)
 
-    /// The defaults, with apps awaited at `socks`.
+    /// The defaults, with the proxy addresses `socks`.
     public init(socks: [ProxyAddress]) { listeners = socks.map { ProxyListener($0) } }
 
     /// The addresses of ``listeners``.
@@ -37,45 +40,45 @@ public struct ClientConfiguration: Sendable {
 
 /// One path of a client.
 public struct PathStatus: Sendable {
-    /// What a path can be doing.
+    /// The state of a path.
     public enum State: String, Sendable {
         /// Being built.
         case building
         /// Usable.
         case ready
-        /// Its packets no longer come through.
+        /// Ended.
         case dead
     }
 
     /// The nodes in order, guard first.
     public var hops: [NodeID]
-    /// What it is doing.
+    /// The state of the path.
     public var state: State
-    /// Whether a session's data goes over it.
+    /// Whether the path carries a session's data.
     public var isActive: Bool
-    /// How long ago it was built, or its build was begun.
+    /// How long ago the path was built, or its build began.
     public var age: TimeSpan
-    /// The smoothed round-trip time to its guard, which is the link's.
+    /// The smoothed round-trip time of the link to the guard.
     public var guardRoundTrip: TimeSpan?
-    /// The smoothed round-trip time to its exit; nil as long as nothing has come back over it.
+    /// The smoothed round-trip time to the exit; nil until something has come back over the path.
     public var roundTrip: TimeSpan?
-    /// How long its build took.
+    /// How long the build took.
     public var buildTime: TimeSpan?
-    /// Packet bytes received over it and sent into it.
+    /// Bytes of packets received and sent over the path.
     public var bytesIn: UInt64, bytesOut: UInt64
 }
 
-/// What a client is doing: aggregates only, no destination and no credential.
+/// The state of a client: aggregates only, without destinations and credentials.
 public struct ClientStatus: Sendable {
-    /// Where apps are awaited.
+    /// The addresses at which apps can connect.
     public var socks: [ProxyAddress]
-    /// What was said of each of these, in the words of the configuration.
+    /// The flags of each address, in configuration-file syntax.
     public var socksFlags: [[String]]
-    /// Where DNS is answered.
+    /// The addresses at which DNS is answered.
     public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
-    /// What keeps it from being ready, or is wrong all the same, in one sentence.
+    /// The reason why no path is ready, or another problem, in one sentence.
     public var problem: String?
     /// Links that are up.
     public var links: Int
@@ -83,19 +86,19 @@ public struct ClientStatus: Sendable {
     public var sessions: Int
     /// Open streams of apps.
     public var streams: Int
-    /// UDP associations of apps, which are streams too.
+    /// UDP associations of apps, which also count as streams.
     public var associations: Int
     /// Nodes whose descriptor is known.
     public var descriptors: Int
-    /// The snapshot that it trusts.
+    /// The trusted snapshot.
     public var snapshot: SnapshotStatus
-    /// How many nodes were asked and have it too.
+    /// How many of the nodes that were asked have the same snapshot.
     public var witnesses: Int
-    /// Whether a node has shown another one for the same height.
+    /// Whether a node has another snapshot of the same height, or another list of the same round.
     public var isContradicted: Bool
     /// Packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
-    /// Bytes received and sent, whole datagrams.
+    /// Bytes received and sent, counted as whole packets.
     public var bytesIn: UInt64, bytesOut: UInt64
     /// Dropped packets by reason; only reasons that occurred.
     public var drops: [String: UInt64]
@@ -109,32 +112,32 @@ public struct ClientStatus: Sendable {
 
 /// An exit that a client may use.
 public struct ExitStatus: Sendable {
-    /// Who it is.
+    /// The exit's node id.
     public var node: NodeID
-    /// Where it says that it is.
+    /// The country that the exit claims to be in.
     public var country: String?
-    /// Whether it was found to work; nil where it was not tried.
+    /// Whether the exit works; nil if that is not known.
     public var isUp: Bool?
-    /// How long the last path to it took to build.
+    /// How long the last try of the exit, or else its newest ready path, took to build.
     public var buildTime: TimeSpan?
-    /// How many sessions end there.
+    /// How many sessions use the exit.
     public var sessions: Int
 }
 
-/// What apps of one isolation key have open, under a random label: nothing that tells who they are.
+/// The open streams of one isolation key, under a random label that does not identify its apps.
 public struct KeyStatus: Sendable {
-    /// The label, which stays as long as the process runs.
+    /// The label, which stays the same while the process runs.
     public var label: String
     /// Open streams.
     public var streams: Int
     /// The exit of new streams.
     public var exit: NodeID
-    /// For how long the exit is the same.
+    /// The age of the newest session.
     public var age: TimeSpan
-    /// The round-trip time to the exit.
+    /// The smoothed round-trip time to the exit.
     public var roundTrip: TimeSpan?
     /// Sessions of the key: more than one while streams of an earlier one are open.
     public var sessions: Int
-    /// Packet bytes received and sent over its present paths.
+    /// Bytes of packets received and sent over the present paths of the newest session.
     public var bytesIn: UInt64, bytesOut: UInt64
 }

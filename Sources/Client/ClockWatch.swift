@@ -1,8 +1,8 @@
 internal import Wire
 
-/// What a client has noticed of its machine's clock, and up to when it has counted its guards' time.
+/// Notices jumps of the machine's wall clock, and counts the time that the guards are in use.
 struct ClockWatch {
-    /// The wall clock less the running one, in seconds; nil before the first look.
+    /// The wall clock minus the running clock, in seconds; nil before the first look.
     private var offset: Int64?
     /// Up to when the guards' time has been counted, by the running clock.
     private var agedAt: Instant
@@ -19,13 +19,13 @@ struct ClockWatch {
         return offset.map { abs($0 - found) > 60 } ?? false
     }
 
-    /// Whether the log is to be told that the clock is wrong: once, until it has been right again.
+    /// Whether to log now that the clock is wrong: once, until it has been right again.
     mutating func mustWarn(_ isWrong: Bool) -> Bool {
         defer { hasWarned = isWrong }
         return isWrong && !hasWarned
     }
 
-    /// The seconds that have passed since the guards' time was counted last; nil while it is less than a minute.
+    /// The seconds since the guards' time was last counted, which then counts as counted; nil below a minute.
     mutating func passed(running: Instant) -> UInt64? {
         let passed = (running - agedAt).nanoseconds / 1_000_000_000
         guard passed >= 60 else { return nil }
@@ -33,7 +33,7 @@ struct ClockWatch {
         return UInt64(passed)
     }
 
-    /// Whether the time for which the program did not run is to be counted now: once, when the time is `isKnown`.
+    /// Whether to count now the time during which the program did not run: once, when the time `isKnown`.
     mutating func countsTimeOff(_ isKnown: Bool) -> Bool {
         guard isKnown, !hasAgedWhileOff else { return false }
         hasAgedWhileOff = true

@@ -5,37 +5,37 @@ internal import OnionCrypto
 internal import Requests
 internal import Wire
 
-/// Choosing the hops of paths from what is known of the network, and what is lacking where none can be chosen.
+/// Chooses the hops of paths from the known part of the network, and reports what is missing if none can be chosen.
 extension DirectoryClient {
-    /// How many nodes are known, how many of them may be hops, how many are exits, and how many of these may be used.
+    /// The numbers of known nodes, of those that may be hops, of known exits, and of exits that may be used.
     typealias Choice = (nodes: Int, hops: Int, exits: Int, usableExits: Int)
 
-    /// What paths are chosen by.
+    /// The inputs of path selection.
     struct Choosing {
-        /// Which exits may be used, which nodes are in no path, and which are this machine's own.
+        /// The user's choice: exits that may be used, nodes to avoid, and this machine's own nodes.
         var wanted = (exits: NodeChoice(), avoided: NodeChoice(), own: Set<NodeID>())
-        /// The address families by which this machine reaches nodes.
+        /// The address families in which this machine reaches nodes.
         var families: AddressFamilies
-        /// Made from one state of the descriptors; nil when it is to be made anew.
+        /// The selection from one state of the descriptors; nil when it must be made again.
         var selection: Selection?
 
         init(families: AddressFamilies) { self.families = families }
     }
 
-    /// A state of the descriptors, made ready to choose from.
+    /// One state of the descriptors, prepared for choosing.
     struct Selection {
         let value: PathSelector
         let exit: Terminal
         let choice: Choice
-        /// What is known of the nodes that are not down, and of all.
+        /// The coverage of the nodes that are not down, and of all nodes.
         let known: Coverage, raw: Coverage
-        /// The nodes that onion requests may go over: staked ones that can be hops.
+        /// The nodes that can be proxies of onion requests: staked nodes that can be hops.
         let proxies: [RequestNode]
         let generation: UInt64
         let made: Instant
     }
 
-    /// How much of the network `descriptors` cover, of which `down` are known to be down.
+    /// The coverage by `descriptors`, where the nodes `down` are known to be down.
     func coverage(of descriptors: DescriptorStore, down: Set<NodeID>) -> Coverage {
         Coverage(
             of: trust.chain.snapshot, descriptors: descriptors, down: down,
@@ -55,7 +55,7 @@ extension DirectoryClient {
         rules.own = choosing.wanted.own
         let time = unixTime
         let value = PathSelector(snapshot: trust.chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
-        // Most destinations have an IPv4 address, and many no other.
+        // Most destinations have an IPv4 address, and many have no other.
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         let known = descriptors.all
@@ -74,7 +74,7 @@ extension DirectoryClient {
         return made
     }
 
-    /// What is known of the nodes that are not down, and of all.
+    /// The coverage of the nodes that are not down, and of all nodes.
     var coverage: (known: Coverage, raw: Coverage) {
         let now = current()
         return (now.known, now.raw)
@@ -103,34 +103,34 @@ extension DirectoryClient {
         choosing.selection = nil
     }
 
-    /// The exits that may be used, as far as they are known.
+    /// The known exits that may be used.
     var usableExits: [Descriptor] {
         let now = current()
         return descriptors.all.map(\.descriptor).filter { now.value.fits($0.node, now.exit) }
     }
 
-    /// Whether a path may go by these hops as things are chosen now.
+    /// Whether the present choice allows a path over `hops`.
     func mayUse(_ hops: [NodeID]) -> Bool {
         guard let last = hops.last else { return false }
         let selector = current().value
         return hops.allSatisfy(selector.knows) && selector.fits(last, .exit(.tcp))
     }
 
-    /// What an exit must be able to do: TCP, and to IPv4 addresses unless no exit is.
+    /// The features that an exit must have: TCP, and IPv4 destinations unless no exit reaches them.
     var exit: Terminal { current().exit }
 
-    /// Whether an exit is known that has `needs`.
+    /// Whether a known exit has `needs`.
     func hasExit(with needs: Descriptor.ExitSummary) -> Bool {
         current().value.count(for: .exit(needs.union(.tcp))) > 0
     }
 
-    /// What an exit must be able to do for streams that need `needs` of it; what no exit has is not asked for.
+    /// The features that an exit must have for streams with `needs`, which are ignored if no exit has them.
     func exit(for needs: Descriptor.ExitSummary) -> Terminal {
         guard !needs.isEmpty else { return exit }
         return hasExit(with: needs) ? .exit(needs.union(.tcp)) : exit
     }
 
-    /// Whether `node` will do where an exit with `needs` is wanted: it has that, or no exit has.
+    /// Whether `node` can serve streams with `needs`: it has them, or no exit has.
     func fits(_ node: NodeID, _ needs: Descriptor.ExitSummary) -> Bool {
         needs.isEmpty || current().value.fits(node, exit(for: needs))
     }
@@ -143,16 +143,20 @@ extension DirectoryClient {
         return mayChoose && now.choice.hops >= hops && now.choice.usableExits > 0
     }
 
-    /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
+    /// Whether enough of the network is known to choose hops.
+    ///
+    /// Otherwise a source that withholds descriptors would make the choice for this client.
     var mayChoose: Bool { current().known.isEnough && (rounds.settled != nil || !drawsGuards) }
 
-    /// Whether a choice would draw a guard: there is none, or one in use has no descriptor here, which a single source can leave out.
+    /// Whether a choice would draw a guard.
+    ///
+    /// It would if there is none, or if a guard in use has no descriptor here, which a single source can withhold.
     var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
 
-    /// What there is to choose from; nil as long as no node has been asked.
+    /// The numbers of nodes to choose from; nil until a node has answered, and while the snapshot is stale.
     var choice: Choice? { schedule.hasSucceeded && !isStale ? current().choice : nil }
 
-    /// Whether the choice of exits and of nodes to avoid leaves no path, of those that there are.
+    /// Whether the user's choice of exits and of nodes to avoid leaves no path, although others would be possible.
     func choiceLeavesNothing(hops: Int) -> Bool {
         guard !choosing.wanted.exits.isEmpty || !choosing.wanted.avoided.isEmpty, let choice else { return false }
         return choice.usableExits == 0 && choice.exits > 0 || choice.hops < hops && choice.nodes >= hops
@@ -161,7 +165,7 @@ extension DirectoryClient {
     /// Whether the snapshot is too old to be relied on.
     var isStale: Bool { trust.chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
-    /// What to do about a snapshot that is too old, in one sentence.
+    /// Advice about a snapshot that is too old, in one sentence; nil if it is recent.
     var staleness: String? {
         guard isStale else { return nil }
         let age = (unixTime.seconds - min(unixTime.seconds, trust.chain.snapshot.time.seconds)) / 3_600
@@ -170,7 +174,7 @@ extension DirectoryClient {
             + "works, or get the network's newest network file and start again."
     }
 
-    /// Chooses the hops of a path, guard first; where `only` names guards, none but these is the guard.
+    /// Chooses the hops of a path, guard first; if `only` names guards, the guard is one of them.
     func select(
         hops: Int, terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil
     ) throws(PathRefusal) -> [NodeID] {
@@ -181,18 +185,21 @@ extension DirectoryClient {
         ).hops
     }
 
-    /// The nodes that onion requests may go over; one array, not copied, until descriptors or snapshot change.
+    /// The nodes that can be proxies of onion requests; the same array until the descriptors or the snapshot change.
     var proxies: [RequestNode] { current().proxies }
 
-    /// The guards by which requests for `target` may go now: those in use that do not rest.
+    /// The guards that requests for `target` may use now: the guards in use that do not rest.
     ///
-    /// No other comes into use for a request: a proxy that leaves builds unanswered, or a target that is a guard, could bring
-    /// that about. The target is none of them, since it would know the client of the request that it answers.
+    /// No other guard comes into use for a request. Otherwise a proxy that leaves builds unanswered, or a target that
+    /// is a guard, could cause that. `target` itself is left out: it would know the client of the request that it
+    /// answers.
     func requestGuards(for target: NodeID) -> [NodeID] {
         current().value.workingGuards(of: guards, at: unixTime).filter { $0 != target }
     }
 
-    /// Tells of a node whether it can be the proxy of a request for `target` now; nil where none can, and the request has to wait.
+    /// Tests whether a node can be the proxy of a request for `target` now.
+    ///
+    /// Nil if no node can be, and the request must wait.
     func reach(for target: NodeID, hops: Int) -> ((NodeID) -> Bool)? {
         guard !isStale, mayChoose else { return nil }
         let selector = current().value
@@ -202,9 +209,11 @@ extension DirectoryClient {
         return { proxy in guards.contains { selector.mayShareAPath($0, proxy) } }
     }
 
-    /// The onion key in a descriptor that a target has sent of itself, for one request; nil where it is not to be taken.
+    /// The onion key for one request, from a descriptor that the target sent of itself; nil if the descriptor is not
+    /// accepted.
     ///
-    /// It is not kept: all clients use the descriptors of one list. Where that of the list is as new, its key is taken.
+    /// The descriptor is not kept: all clients use the descriptors of one list. If that of the list is as new, its key
+    /// is returned.
     func onionKey(of node: NodeID, in bytes: [UInt8]) -> [UInt8]? {
         guard let candidate = try? SignedDescriptor(decoding: bytes.rawSpan), candidate.descriptor.node == node
         else { return nil }
@@ -214,10 +223,10 @@ extension DirectoryClient {
         return candidate.descriptor.onionKey
     }
 
-    /// A node's descriptor that holds now.
+    /// A node's descriptor, if it is valid now.
     func descriptor(of node: NodeID) -> Descriptor? { descriptors.descriptor(of: node, at: unixTime)?.descriptor }
 
-    /// The descriptor by which a path is built over `node`: as first hop perhaps the guard's own newer one.
+    /// The descriptor for a path over `node`; for the first hop it may be a newer one that the guard sent itself.
     func descriptor(of node: NodeID, isFirst: Bool) -> Descriptor? {
         let used = descriptor(of: node)
         guard isFirst, let word = doubts.guardWords[node], unixTime < word.expires, let used,
@@ -226,7 +235,7 @@ extension DirectoryClient {
         return word
     }
 
-    /// Where a node can be reached.
+    /// The addresses of a node, by its descriptor or else by the network file.
     func addresses(of node: NodeID) -> [Endpoint] {
         descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
     }

@@ -6,12 +6,13 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// How the client keeps what it knows current: first the snapshot, then the descriptors of its nodes, then what others say.
+/// Keeps the client's view of the network current: first the snapshot, then the list and descriptors, then comparisons
+/// with other nodes.
 ///
-/// Any node can be asked, for all that it answers is signed: a guard where one is known, else one of the network file's.
+/// Any node can be asked, since all answers are signed: a guard if one is known, else a node of the network file.
 /// Signatures are checked on another thread.
 extension DirectoryClient {
-    /// How long until the next question once all is well: a quarter of an epoch, within two seconds and a quarter of an hour, more or less.
+    /// The time from a good answer to the next question: a quarter of an epoch, 2 s to 15 min, varied by a quarter.
     private var refresh: TimeSpan {
         let seconds = min(900, max(2, network.epochSeconds / 4))
         return .milliseconds(Int64(UInt64.random(in: seconds * 750...seconds * 1_250, using: &random)))
@@ -23,7 +24,7 @@ extension DirectoryClient {
         guard let source = sources.first else { return }
         schedule.begin(at: now)
         let number = rounds.number
-        // The first question goes to a guard, which may be gone since: then others follow soon.
+        // The first question goes to a guard, which may be gone by now. The short limit lets others follow soon.
         let limit = schedule.failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
         links.link(to: source, at: addresses(of: source), limit: limit) { [weak self] link in
             guard let self else { return }
@@ -45,7 +46,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Nodes to ask, in order: guards first, unless the last question failed; then the network file's.
+    /// The nodes to ask, in order: guards, then nodes of the network file; the other way round after a failure.
     private var sources: [NodeID] {
         let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             .shuffled(using: &random)
@@ -53,7 +54,7 @@ extension DirectoryClient {
         return schedule.failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
     }
 
-    /// A question, or an inquiry, is over.
+    /// Notes the end of a question or an inquiry.
     func fetched(_ isGood: Bool) {
         schedule.end(isGood, at: now, refresh: refresh)
         if isGood {
@@ -64,8 +65,9 @@ extension DirectoryClient {
 
     // MARK: The snapshot
 
-    /// Asks for what leads to the newest snapshot from the trusted one, or from the first of `bases` that the other knows; `then`
-    /// follows in any case.
+    /// Asks for the updates that lead from the trusted snapshot to the newest one.
+    ///
+    /// The snapshots of `bases` are tried in order until the other node knows one. `then` is called in any case.
     func fetchSnapshot(
         _ link: LinkID, at bases: ArraySlice<SnapshotPlace.Base> = [.trusted], isAgain: Bool = false,
         then: @escaping () -> Void
@@ -96,7 +98,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Goes on with the newer snapshot of `after`.
+    /// Trusts the newer snapshot of `after`.
     private func follow(_ after: SnapshotChain) {
         trust.follow(after)
         lists.offers.dropAll()
@@ -106,10 +108,10 @@ extension DirectoryClient {
         keeper.keep(after)
     }
 
-    /// Asks the other guards which snapshot they have: nobody shows this client a network of its own.
+    /// Asks the other guards which snapshot they have, so that nobody can show this client a network of its own.
     ///
-    /// Each node that is asked learns this machine's address. So another is asked once in a day or so only: guards that withhold
-    /// newer snapshots together shall not do so for as long as they are guards.
+    /// Each node that is asked learns this machine's address. So a node that is not a guard is asked only about once a
+    /// day. That node keeps colluding guards from withholding newer snapshots for as long as they are guards.
     private func compare(with source: NodeID) {
         trust.confirm(source)
         var others = guards.primaries.map(\.node).filter { $0 != source }
@@ -126,7 +128,8 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks a node which snapshot it has at the height of the trusted one, and follows if it has a newer one.
+    /// Asks a node for its snapshot at the height of the trusted one, and follows it if it has a newer snapshot or
+    /// list.
     func askForID(_ node: NodeID, _ link: LinkID) {
         let (height, digest) = (trust.chain.snapshot.height, trust.chain.digest)
         var writer = ByteWriter(capacity: 8)
@@ -149,7 +152,7 @@ extension DirectoryClient {
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
             guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
-            // The trusted snapshot may have led nowhere: then the other can lead on from the one before it.
+            // The trusted snapshot may lead nowhere. The other node can then lead on from the one before it.
             let bases: ArraySlice<SnapshotPlace.Base> =
                 answer.same == digest ? [.trusted] : [.trusted, .earlier, .first]
             fetchSnapshot(link, at: bases) { [weak self] in
@@ -160,13 +163,13 @@ extension DirectoryClient {
 
     // MARK: Descriptors
 
-    /// Asks for the descriptors that are lacking: of all times if `fromFirst`, else since the newest that is held.
+    /// Asks for missing descriptors: of any age if `fromFirst`, else those since the newest one held, with an overlap.
     func fetchDescriptors(
         _ link: LinkID, from node: NodeID, fromFirst: Bool = false, then: @escaping (Bool) -> Void
     ) {
         let newest = descriptors.newest.seconds
         let isWhole = fromFirst ? descriptors.count == 0 : doubts.wantsAll || newest <= 7_200
-        // Rounded, so that the question does not tell clients apart.
+        // Rounded, so that the question does not distinguish clients.
         let since = UnixTime(
             seconds: isWhole || fromFirst ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
         var writer = ByteWriter(capacity: 8)
@@ -201,8 +204,9 @@ extension DirectoryClient {
         }
     }
 
-    /// The descriptors of an answer that are news and authentic, and whether some can be had only with the whole list; nil for
-    /// what is no answer.
+    /// The new and authentic descriptors of an answer; nil for a malformed answer.
+    ///
+    /// `lacksSome` says that some can be had only by asking for all descriptors.
     private static func checked(
         _ body: [UInt8], isWhole: Bool, _ held: DescriptorStore, at time: UnixTime, network: Bytes32
     ) -> (good: [SignedDescriptor], lacksSome: Bool)? {
@@ -231,9 +235,9 @@ extension DirectoryClient {
         return (good, lacksSome)
     }
 
-    /// Asks for what has changed, as when a hop has another onion key than the one that is known here: soon, and not often.
+    /// Asks for changed descriptors soon, but not often, as when a hop has another onion key than the one known here.
     ///
-    /// No node is named: to a guard the name would be a hop of the path that it carries.
+    /// The question names no node: to a guard, the name would be a hop of the path that it carries.
     func fetchChanges(of suspect: NodeID? = nil) {
         schedule.next = doubts.suspect(suspect, next: schedule.next, at: now)
     }
@@ -252,9 +256,10 @@ extension DirectoryClient {
         }
     }
 
-    /// Takes a guard's descriptor from its own mouth.
+    /// Takes the descriptor that a guard sent of itself.
     ///
-    /// The guard knows this client anyway, so it is used for the first hop whatever a list says, and for that hop alone.
+    /// The guard knows this client anyway. So the descriptor is used for the first hop whatever a list says, and for
+    /// that hop only. While no list is used, it is stored like any other.
     private func takeWord(of node: NodeID, _ body: [UInt8]) {
         guard let signed = try? SignedDescriptor(decoding: body.rawSpan), signed.descriptor.node == node,
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)

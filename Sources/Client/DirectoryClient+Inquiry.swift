@@ -4,19 +4,23 @@ internal import Links
 internal import Logging
 internal import Wire
 
-/// Asking several operators' nodes at once, where one could hide the rest of the network or the time (`Inquiry`).
+/// Asks nodes of several operators at once, since one could hide the rest of the network or the time (`Inquiry`).
 ///
-/// This happens before the first guard is drawn, or one beside a guard whose descriptor is lacking after a start, and whenever too
-/// little of the network is known. It also happens, seldom, while a
-/// node says that this machine's clock is wrong, while more than a fifth of the network counts as down, or while no node has had a
-/// list of descriptors.
+/// An inquiry takes place:
+///
+/// - before a guard is drawn: the first one, or one beside a guard whose descriptor is missing after a start;
+/// - while too little of the network is known;
+/// - while a node says that this machine's clock is wrong, if no inquiry was settled for an hour;
+/// - likewise while more than a fifth of the network counts as down, or no node has had a list of descriptors.
 extension DirectoryClient {
-    /// How long the list of one node is waited for before another is asked for its own, so that most need to bring what differs.
+    /// How long one node's list is awaited before the next node is asked for its own.
+    ///
+    /// The lists are asked for one after the other, so that most nodes need to bring only the differences.
     private static let listPause = TimeSpan.seconds(5)
-    /// Whether more than one node is to be asked now.
+    /// Whether to begin an inquiry now.
     var needsInquiry: Bool {
         guard now >= rounds.next else { return false }
-        // What the guards have to say comes first.
+        // The guards are asked first.
         guard schedule.hasSucceeded || guards.sample.isEmpty || schedule.failures > 0 else { return false }
         if rounds.settled == nil, drawsGuards { return true }
         let (known, raw) = coverage
@@ -24,10 +28,12 @@ extension DirectoryClient {
         return rounds.isOld(at: now) && (!raw.isEnough || links.isTimeDisputed || lists.used == nil)
     }
 
-    /// Whose node it is; a node that the network file names is asked even if it is staked no more.
+    /// The operator of a node, or the node's own key if the snapshot does not have it.
+    ///
+    /// Nodes of the network file are asked even if they are no longer staked.
     func owner(of node: NodeID) -> Bytes32 { trust.chain.snapshot.entry(of: node)?.operatorID ?? node.key }
 
-    /// Begins to ask.
+    /// Begins an inquiry.
     func inquire() {
         schedule.begin(at: now)
         var fresh = InquiryRounds.Round()
@@ -39,7 +45,9 @@ extension DirectoryClient {
         advanceRound()
     }
 
-    /// Asks further nodes, and ends the inquiry when it is settled, or cannot be; to be called now and then while one is under way.
+    /// Asks further nodes, and ends the inquiry when it is settled or cannot be.
+    ///
+    /// To be called regularly; has no effect without an inquiry.
     func advanceRound() {
         guard rounds.current != nil else { return }
         if let since = rounds.current?.listSince, now - since >= Self.listPause { askForList() }
@@ -70,7 +78,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks the next node that waits for its list.
+    /// Asks the next waiting node for its list.
     private func askForList() {
         guard let (node, link) = rounds.current?.waiting.first else { return }
         rounds.current?.waiting.removeFirst()
@@ -88,13 +96,14 @@ extension DirectoryClient {
 
     private func answered(_ node: NodeID, _ link: LinkID?, _ number: UInt64) {
         if let link { rounds.current?.heard.append((node, link)) }
-        // What a node brought that is staked no more counts, and its word does not: it may be one of many of one owner.
+        // Descriptors from a node that is no longer staked count. Its answer does not: one owner may have many such
+        // nodes.
         if link != nil, trust.chain.snapshot.isStaked(node) {
             rounds.current?.inquiry.answered(node)
         } else {
             rounds.current?.inquiry.failed(node)
         }
-        // Where the network file names too few, nodes that were learnt of are asked.
+        // If the network file names too few nodes, other known nodes are asked.
         for node in descriptors.all.map(\.descriptor.node).shuffled(using: &random) {
             rounds.current?.inquiry.offer(node, owner: owner(of: node))
         }
@@ -116,7 +125,9 @@ extension DirectoryClient {
         fetched(!heard.isEmpty)
     }
 
-    /// Looks whether the clock has been moved, by the nodes or by somebody who has set it; what was decided by it is decided anew.
+    /// Checks whether the clock was moved, by the nodes or by being set, and counts the guards' time.
+    ///
+    /// After a move, decisions that depend on the time are made again.
     func lookAtClock() {
         let running = links.running
         if clock.wasMoved(unixTime, running: running) {
@@ -126,15 +137,15 @@ extension DirectoryClient {
         }
         let problem = clockProblem
         if clock.mustWarn(problem != nil), let problem { log.warning("\(problem)") }
-        // How long the guards have been in use.
+        // Counts the time that the guards are in use.
         if let passed = clock.passed(running: running) { guards.age(by: passed) }
-        // Where a node contradicts the clock, more are asked first: a guard alone could say that no time has passed.
+        // If a node contradicts the clock, an inquiry comes first: a guard alone could say that no time has passed.
         if let told = links.toldTime, clock.countsTimeOff(!links.isTimeDisputed || rounds.settled != nil) {
             guards.ageWhileOff(upTo: min(told, links.ownTime))
         }
     }
 
-    /// What is wrong with this machine's clock as far as the nodes can tell, in one sentence.
+    /// The fault of this machine's clock according to the nodes, in one sentence; nil if there is none.
     var clockProblem: String? {
         let own = links.ownTime
         let isMoved = unixTime.seconds > own.seconds + 60 || unixTime.seconds + 60 < own.seconds

@@ -6,31 +6,33 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// The list of descriptors that all clients use (protocol.md, section 10.9): where one is known, a node that gives this client an
-/// onion key of its own, and a guard that hands that on, do not get it used.
+/// The list of descriptors that all clients use (protocol.md, section 10.9).
 ///
-/// A newer list is used when nodes of two operators have it (`ListOffers`): a list whose signatures are held back from all others
-/// would mark this client.
+/// With a list, an onion key that a node gave to this client alone is not used, even if a guard passes it on.
 ///
-/// A version that the list does not name, as of a node that has restarted, is used when several operators had the very same one.
+/// A newer list is used when nodes of two operators have it (`ListOffers`). Otherwise a list whose signatures were
+/// withheld from all others would mark this client.
+///
+/// A version that the list does not name, such as that of a restarted node, is used when several operators had the
+/// identical one.
 extension DirectoryClient {
-    /// The list that is used.
+    /// The list in use.
     struct UsedList {
         let list: DescriptorList
         let digest: Bytes32
-        /// The places of descriptors that no node has handed out yet.
+        /// The places in the list whose descriptors no node has sent yet.
         var lacking: [Int]
     }
 
-    /// The list that is used, and newer ones.
+    /// The list in use, and newer ones.
     struct Lists {
-        /// The list of descriptors that is used; nil while no node has had one.
+        /// The list in use; nil while no node has had one.
         var used: UsedList?
-        /// Newer ones that wait for the word of a second operator.
+        /// Newer lists that wait for confirmation by a second operator.
         var offers = ListOffers()
     }
 
-    /// Goes over to `list`.
+    /// Begins to use `list`.
     func use(_ list: DescriptorList, digest: Bytes32) {
         descriptors.use(list)
         lists.used = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
@@ -38,9 +40,9 @@ extension DirectoryClient {
         choosing.selection = nil
     }
 
-    /// Asks for a newer list and its descriptors; `then` follows in any case.
+    /// Asks for a newer list and its descriptors; `then` is called in any case.
     ///
-    /// Where another operator's list waits, the node is first asked which one it has.
+    /// If another operator's list waits, the node is first asked which list it has.
     func fetchList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
         let owner = owner(of: node)
         guard lists.offers.concern(owner), trust.chain.snapshot.isStaked(node) else {
@@ -64,7 +66,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks for a newer list than the one in use, which is used when a node of another operator has it too.
+    /// Asks for a list newer than the one in use; it is adopted if a node of another operator has it too.
     private func fetchNewList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
         var writer = ByteWriter(capacity: 8)
         writer.u64(lists.used?.list.round ?? 0)
@@ -87,7 +89,7 @@ extension DirectoryClient {
                     }
                     then()
                 case .failure(.otherSnapshot):
-                    // It names a newer snapshot than this client has come to.
+                    // The list names another snapshot than the trusted one, mostly a newer one.
                     then()
                 case .failure(let refusal):
                     log.warning(
@@ -98,7 +100,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Whether another operator's node has brought the list that this node brings, or nobody else can be asked.
+    /// Whether a node of another operator has brought the same list, or there is only one operator.
     private func isConfirmed(_ digest: Bytes32, by node: NodeID) -> Bool {
         guard trust.operatorCount > 1 else { return true }
         return trust.chain.snapshot.isStaked(node) && lists.offers.named(digest, by: owner(of: node)) != nil
@@ -121,12 +123,15 @@ extension DirectoryClient {
         }
     }
 
-    /// Fetches what a list names and goes over to it, if that is nearly all: who hands out a list alone cannot empty this client.
+    /// Fetches the descriptors of a list, and uses the list if at most a quarter of them is missing.
+    ///
+    /// So a source that sends only a list cannot leave this client without descriptors.
     private func adopt(_ list: DescriptorList, digest: Bytes32, from link: LinkID, then: @escaping () -> Void) {
         let places = descriptors.lacking(list)
         fetchListed(places, of: list, digest, link) { [weak self] found in
             guard let self else { return }
-            // What has expired counts as lacking: an old list, with the descriptors of its time, would leave this client none.
+            // Expired descriptors count as missing. An old list with the descriptors of its time would leave this
+            // client none.
             let found = found.filter {
                 (try? self.descriptors.checkSound($0, at: self.unixTime, slack: DescriptorStore.clockTolerance)) != nil
             }
@@ -150,9 +155,10 @@ extension DirectoryClient {
         }
     }
 
-    /// Whether a client that may choose could go on doing so by `list` and what was `found` of it.
+    /// Whether `list`, with the descriptors `found` for it, leaves enough of the network known, if enough is known now.
     ///
-    /// A list from the first minutes of a network names only those who were there, and no voter demands what is newer.
+    /// A list from the first minutes of a network names only the nodes present then, and no voter demands newer
+    /// descriptors.
     private func leavesEnough(_ list: DescriptorList, _ found: [SignedDescriptor]) -> Bool {
         guard coverage(of: descriptors, down: rounds.down).isEnough else { return true }
         var after = descriptors
@@ -161,7 +167,7 @@ extension DirectoryClient {
         return coverage(of: after, down: rounds.down).isEnough
     }
 
-    /// Asks for descriptors of the list that nobody has handed out yet.
+    /// Asks for the descriptors of the list in use that no node has sent yet.
     private func fetchLacking(_ link: LinkID, then: @escaping () -> Void) {
         guard let used = lists.used, !used.lacking.isEmpty else { return then() }
         fetchListed(used.lacking, of: used.list, used.digest, link) { [weak self] found in
@@ -177,7 +183,7 @@ extension DirectoryClient {
         }
     }
 
-    /// The descriptors at `places` of a list, as far as a node hands them out, each verified.
+    /// Asks a node for the descriptors at `places` of a list; `then` gets those that it sends and that verify.
     private func fetchListed(
         _ places: [Int], of list: DescriptorList, _ digest: Bytes32, _ link: LinkID,
         then: @escaping ([SignedDescriptor]) -> Void
@@ -199,8 +205,9 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks nodes of other operators which list they have, while one waits: the guards, and after a while also a node of the
-    /// network file, which learns this machine's address.
+    /// Asks nodes of other operators which list they have, while a list waits.
+    ///
+    /// It asks the guards and, after a while, also a node of the network file, which learns this machine's address.
     func confirmList() {
         guard lists.offers.asksNow(now), let newest = lists.offers.newest else { return }
         var nodes = guards.primaries.map(\.node)
@@ -226,7 +233,7 @@ extension DirectoryClient {
         }
     }
 
-    /// A node of the network file whose word could confirm a list that waits; any node where the file has none.
+    /// Draws a node of the network file that could confirm a waiting list, or any such node if the file has none.
     private func drawStranger(notOf nodes: [NodeID]) -> NodeID? {
         let reachable = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         let known = reachable + descriptors.all.map(\.descriptor.node)
@@ -235,16 +242,16 @@ extension DirectoryClient {
         return (ofFile.isEmpty ? strangers : ofFile).randomElement(using: &random)
     }
 
-    /// Whether the node's word could confirm a list that waits.
+    /// Whether the node could confirm a waiting list.
     private func mayConfirm(_ node: NodeID) -> Bool {
         trust.chain.snapshot.isStaked(node) && lists.offers.concern(owner(of: node))
     }
 
     // MARK: Versions that no list names
 
-    /// Asks other operators' nodes for what has changed, where a node has told of a newer version of a hop that could not be used.
+    /// Asks nodes of other operators for changed descriptors, when a newer version of a hop that failed is known.
     ///
-    /// They learn this machine's address, so they are asked seldom; none learns which hop it is.
+    /// They learn this machine's address, so they are asked rarely. None learns which hop it is.
     func vouch(beside source: NodeID) {
         guard doubts.asksOthers(descriptors, at: now) else { return }
         var owners = Set([owner(of: source)])

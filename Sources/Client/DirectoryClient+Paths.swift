@@ -3,9 +3,9 @@ internal import Links
 internal import Logging
 internal import Wire
 
-/// What happened to paths, as guards, health and descriptors learn of it.
+/// Reports the fate of paths to the guards, the health and the descriptors.
 extension DirectoryClient {
-    /// A path was built; its number is for ``pathEnded(_:through:_:)``.
+    /// Notes that a path was built; the result is its number for ``pathEnded(_:through:_:)``.
     func succeeded(_ hops: [NodeID]) -> UInt64 {
         guards.succeeded(hops[0], at: unixTime)
         guards.accepted(hops[0], next: hops.dropFirst().first)
@@ -15,7 +15,7 @@ extension DirectoryClient {
         return guards.pathReady(hops)
     }
 
-    /// A ready path has ended, and not at the client's wish.
+    /// Notes the end of a ready path that the client did not end itself.
     func pathEnded(_ number: UInt64, through node: NodeID, _ end: PathLoss) {
         let (level, isSetAside) = guards.pathEnded(number, through: node, end)
         note(level)
@@ -23,7 +23,7 @@ extension DirectoryClient {
         log.warning("a guard ended most of the ready paths through it, and another did not; it is set aside")
     }
 
-    /// Looks anew at what this machine reaches, since a link could not be made: it may have come to another network.
+    /// Determines the address families again, after a link failed: the machine may have moved to another network.
     func refreshFamilies() {
         let found = AddressFamilies(network, links)
         guard found != choosing.families else { return }
@@ -31,42 +31,43 @@ extension DirectoryClient {
         choosing.selection = nil
     }
 
-    /// The guard could not be reached.
+    /// Notes that the guard could not be reached.
     func guardFailed(_ node: NodeID) {
         refreshFamilies()
         guards.failed(node, at: unixTime)
         health.unreachable(node, at: unixTime)
     }
 
-    /// Whether paths can go over another guard in use than `node`.
+    /// Whether another guard in use than `node` can carry paths.
     func hasOtherGuard(than node: NodeID) -> Bool { guards.hasOther(than: node, at: unixTime) }
 
-    /// The link to a guard has died: builds go through another one, where there is one.
+    /// Notes that the link to a guard has died: builds go over another guard, if there is one.
     func guardLost(_ node: NodeID) { guards.lost(node, at: unixTime) }
 
-    /// The guard reset the build: it could not open its record, or was asked for too much.
+    /// Notes that the guard reset the build: it could not open its record, or was asked for too much.
     func reset(_ hops: [NodeID]) {
         guards.refused(hops[0], next: hops.dropFirst().first, at: unixTime)
         health.refused(by: hops[0], next: nil, reason: .overloaded, at: unixTime)
         refetchGuard(hops[0])
     }
 
-    /// The hop at `hop` refused with `status`, or broke its answer.
+    /// Notes that the hop at index `hop` refused with `status`, or broke its answer (nil).
     ///
-    /// A guard that refuses for itself has carried no build: that is no bias.
+    /// A guard that refuses for itself has carried no build, so that does not count as bias.
     func refused(_ hops: [NodeID], hop: Int, status: BuildStatus?) {
         let next = hop + 1 < hops.count ? hops[hop + 1] : nil
         if hop > 0 || status?.isOwn != true {
             guards.accepted(hops[0], next: hops.dropFirst().first)
             note(guards.builtPath(through: hops[0], succeeded: false))
         }
-        // A hop that resets the build or breaks its answer counts as one that cannot carry it.
+        // A hop that resets the build or breaks its answer counts as overloaded.
         let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) }
         health.refused(by: hops[hop], next: next, reason: reason ?? .overloaded, at: unixTime)
         guards.inner.refused(hops, hop: hop, reason: reason, at: unixTime)
         if hop == 0, status == .overloaded { guards.refused(hops[0], next: next, at: unixTime) }
         if hop == 0, status == .draining { guards.failed(hops[0], at: unixTime) }
-        // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
+        // A node that has restarted has another onion key. The node or its neighbour then says that it cannot open a
+        // record.
         switch status {
         case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges(of: hops[hop]) }
         case .nextHopFailed: if let next { fetchChanges(of: next) }
@@ -75,7 +76,7 @@ extension DirectoryClient {
         }
     }
 
-    /// No answer came.
+    /// Notes that a build was not answered.
     func timedOut(_ hops: [NodeID]) {
         note(guards.builtPath(through: hops[0], succeeded: false))
         health.timedOut(hops, at: unixTime)
@@ -88,7 +89,7 @@ extension DirectoryClient {
 }
 
 extension BuildStatus {
-    /// Whether a hop says that it does not take the build itself, and nothing of the next one.
+    /// Whether a hop refuses the build for itself, and says nothing about the next hop.
     fileprivate var isOwn: Bool {
         switch self {
         case .overloaded, .draining, .suiteUnavailable, .timeInvalid: true

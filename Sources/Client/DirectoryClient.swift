@@ -8,43 +8,44 @@ internal import Store
 internal import Transport
 internal import Wire
 
-/// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
+/// The client's knowledge of the network: snapshot, descriptors, guards and health, kept current over links and in the
+/// store.
 ///
-/// It has more members than most types: it wires parts with rules of their own to links.
+/// It has more members than most types, since it connects parts with their own rules to the links.
 final class DirectoryClient {
-    /// How long the first link may take that something is asked over.
+    /// How long a link may take for the first question, and in an inquiry.
     static let firstLinkLimit = TimeSpan.seconds(4)
-    /// How long a question may take.
+    /// How long an answer may take.
     static let answerLimit = TimeSpan.seconds(10)
     /// How long the answer to a question about all nodes may take.
     static let longAnswerLimit = TimeSpan.seconds(90)
-    /// How long until the next question while no path can be chosen or built: not at each tick.
+    /// The pause before the next question while no path can be chosen or built.
     private static let anxiousPause = TimeSpan.seconds(1)
 
     let links: Links
     private let ticker: Ticker
     let network: NetworkFile
     let log: Logger
-    /// What is kept from one start to the next.
+    /// Keeps the state across restarts.
     private(set) var keeper: DirectoryKeeper
-    /// The trusted snapshot.
+    /// The trusted snapshot, and the nodes that have it too.
     var trust: SnapshotTrust
     var descriptors: DescriptorStore
     var guards: Guards
     var health: NodeHealth
     var random = SecureRandom()
-    /// What paths are chosen by.
+    /// The inputs of path selection.
     var choosing: Choosing
-    /// The list of descriptors that all clients use.
+    /// The list of descriptors in use, and newer ones.
     var lists = Lists()
     var doubts = VersionDoubts()
     var schedule = FetchSchedule()
     var rounds = InquiryRounds()
     var clock: ClockWatch
-    /// What the log was told last of too little being known.
+    /// The last logged message that too little is known; nil once enough is.
     private var toldLack: String?
 
-    /// Knows what `store` has kept; `ticker` runs when descriptors have come.
+    /// Begins with the state kept in `store`; `ticker` runs when descriptors have arrived.
     init(links: Links, network: NetworkFile, store: Store?, ticker: Ticker, log: Logger) throws {
         self.links = links
         self.ticker = ticker
@@ -69,9 +70,9 @@ final class DirectoryClient {
         if let list = keeper.keptList() { use(list, digest: list.digest) }
     }
 
-    /// Tells the links which operators the trusted snapshot has.
+    /// Tells the links the operator of each staked node.
     func tellOperators() {
-        // A node of the network file that is staked no more has no say about the time.
+        // The time of a node that is no longer staked does not count.
         let staked = trust.chain.snapshot.entries.lazy.filter(\.isStaked).map { ($0.node, $0.operatorID) }
         links.setOperators(Dictionary(staked, uniquingKeysWith: { first, _ in first }))
     }
@@ -82,11 +83,10 @@ final class DirectoryClient {
 
     /// The wall clock, as build records carry it.
     var time: UnixTime { unixTime }
-    /// How many descriptors are held.
     var descriptorCount: Int { descriptors.count }
     /// How many staked nodes the snapshot has.
     var nodeCount: Int { trust.chain.snapshot.stakedCount }
-    /// The trusted snapshot.
+    /// The trusted snapshot, with the round of the list in use.
     var snapshotStatus: SnapshotStatus {
         SnapshotStatus(trust.chain.snapshot, digest: trust.chain.digest, list: lists.used?.list.round)
     }
@@ -99,7 +99,7 @@ final class DirectoryClient {
         advanceRound()
         if schedule.isUnderWay, rounds.current == nil, now - schedule.since >= Inquiry.patience, !canChoose(hops: hops)
         {
-            // A node that has a link and does not answer must not hold this client up; what it brings later is taken all the same.
+            // A linked node that does not answer must not hold up this client; a late answer is still used.
             rounds.supersede()
             fetched(false)
         }
@@ -110,7 +110,7 @@ final class DirectoryClient {
         tellLack()
     }
 
-    /// Says in the log that too little is known, once an inquiry has not helped, and that it is enough again.
+    /// Logs that too little is known, after an inquiry has failed, and that enough is known again.
     private func tellLack() {
         let told = staleness ?? (rounds.failures > 0 ? lack : nil)
         guard (told == nil) != (toldLack == nil) else { return }
@@ -118,13 +118,13 @@ final class DirectoryClient {
         if let told { log.warning("\(told)") } else { log.notice("enough of the network is known") }
     }
 
-    /// Descriptors have come.
+    /// Runs the ticker soon: descriptors have arrived.
     func changed() { ticker.soon() }
 
-    /// Asks anew soon, as when nothing works any more.
+    /// Brings the next question forward, as when nothing works any more.
     func refreshSoon() { schedule.hasten(to: now + Self.anxiousPause, at: now) }
 
-    /// Keeps what has changed: some at a time, or all of it at the end.
+    /// Saves changes: some at a time, or all with `all`.
     func save(all: Bool = false) {
         keeper.save(guards, descriptors, health, all: all, at: now, time: unixTime)
     }

@@ -4,27 +4,27 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// Keeps in the client's store what it knows of the network.
+/// Saves the client's knowledge of the network in its store.
 ///
-/// A write that fails is told once, and tried again after ten seconds; what is known goes on being used.
+/// A failed write is logged once and tried again after ten seconds; the state in memory stays in use.
 struct DirectoryKeeper {
     private static let listFile = "descriptors.list"
     /// How many descriptors are written at a time, so that a write does not hold up the loop.
     private static let batch = 200
 
-    /// Where it is kept; nil keeps nothing.
+    /// The store; with nil nothing is saved.
     let store: Store?
     private let network: Bytes32
     private let log: Logger
-    /// What the store has, by the generations of each.
+    /// The saved state: generations, and the rows of the health.
     private var guardsKept: UInt64, innerKept: UInt64, descriptorsKept: UInt64
     private var healthKept: [NodeRow]
-    /// When it is looked for changes next.
+    /// When to look for changes next.
     private var next = Instant(nanoseconds: 0)
     /// Why the last write failed; nil when it did not.
     private(set) var error: StoreError?
 
-    /// What is known came from `store`, as it is in `guards`, `descriptors` and `health`.
+    /// Begins with `guards`, `descriptors` and `health` as they were read from `store`.
     init(
         _ store: Store?, network: Bytes32, log: Logger, guards: Guards, descriptors: DescriptorStore, health: NodeHealth
     ) {
@@ -40,7 +40,7 @@ struct DirectoryKeeper {
     /// Whether it is time to look for changes.
     func isDue(at now: Instant) -> Bool { now >= next }
 
-    /// Writes what has changed: some at a time, or all of it at the end.
+    /// Saves changes: some at a time, or all with `all`.
     mutating func save(
         _ guards: Guards, _ descriptors: DescriptorStore, _ health: NodeHealth, all: Bool, at now: Instant,
         time: UnixTime
@@ -77,7 +77,7 @@ struct DirectoryKeeper {
         }
     }
 
-    /// Keeps the trusted snapshot of `chain`.
+    /// Saves the trusted snapshot of `chain`, and the one that led to it.
     func keep(_ chain: SnapshotChain) {
         let kept = Store.TrustedSnapshot(
             network: network, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
@@ -92,16 +92,16 @@ struct DirectoryKeeper {
         }
     }
 
-    /// Keeps the list of descriptors that is used.
+    /// Saves the list of descriptors in use.
     func keep(_ list: DescriptorList) {
         guard let path = store?.path(of: Self.listFile) else { return }
         let bytes = network.array + list.encoded()
         do throws(StoreError) { try StateFile.write(bytes, to: path) } catch { warn(error) }
     }
 
-    /// The list of descriptors that was used before a restart; nil if there is none.
+    /// The list of descriptors that was in use before a restart; nil if there is none.
     ///
-    /// Without it one hostile guard could say that there is none.
+    /// Without it, one hostile guard could say that there is no list.
     func keptList() -> DescriptorList? {
         guard let path = store?.path(of: Self.listFile) else { return nil }
         let bytes: [UInt8]

@@ -1,16 +1,17 @@
 import Wire
 
-/// Exits whose legs die young, one after the other.
+/// Distrusts exits whose legs die young, one after the other.
 ///
-/// A middle that dies takes many legs along at once; an exit that ends legs to learn who builds them also ends those that replace
-/// them, which go over other middles. So an exit is distrusted when three times within ten minutes a leg to it died young, over
-/// two middles at least; legs that died together with one middle count once. It is not chosen then for half an hour while there
-/// are others, sessions take no new streams there, and no standby legs are built to it.
+/// A middle that dies ends many legs at once. An exit that ends legs to learn who builds them also ends the legs that
+/// replace them, which go over other middles. So an exit is distrusted when three legs to it died young within ten
+/// minutes, over at least two middles. Legs that died together with one middle count once. For half an hour a
+/// distrusted exit is not chosen while there are others. Its sessions take no new streams, and no standby legs are
+/// built to it.
 ///
-/// A guard can end all legs over it as well. So the legs must have gone over two guards, but for those that the guard cannot have
-/// ended: what the exit has said itself counts, and so does each leg when there is no other guard and this one's other paths
-/// stand. A leg that is lost leads to one over the other guard (``GuardPauses``): an exit that ends that one too is found, and a
-/// guard is left with the legs over it.
+/// A guard can also end all legs over it. So the lost legs must have gone over two guards. A leg that its guard cannot
+/// have ended counts as if it had gone over one more. That is a leg that the exit said it ended, or any leg while no
+/// other guard is in use and this one's other paths stand. A lost leg is replaced over the other guard
+/// (``GuardPauses``). An exit that ends that leg too is found; a guard can only end the legs over it.
 struct ExitTrust {
     /// A leg that dies younger than this counts against its exit.
     static let youth = TimeSpan.seconds(60)
@@ -22,18 +23,18 @@ struct ExitTrust {
     static let window = TimeSpan.seconds(600)
     /// How long an exit is distrusted.
     static let memory = TimeSpan.seconds(1_800)
-    /// How many exits are remembered, of each kind; the oldest entry makes room.
+    /// How many exits with losses, and how many distrusted exits, are remembered; the oldest entry makes room.
     static let maximum = 256
 
     private typealias Loss = (middle: NodeID, entry: NodeID?, at: Instant)
 
-    /// By exit, the middles and guards of legs that died young, the last one at the end.
+    /// By exit, the legs that died young, the latest last.
     private var losses: [NodeID: [Loss]] = [:]
     private var distrusted: [NodeID: Instant] = [:]
 
     /// Notes that a leg to `exit` behind `middle` died young, or was refused by the exit; its build began at `since`.
     ///
-    /// `entry` is its guard; nil when that cannot have done it.
+    /// `entry` is the guard; nil if the guard cannot have caused it.
     mutating func lost(
         _ exit: NodeID, behind middle: NodeID, over entry: NodeID?, since: Instant, at now: Instant
     ) {
@@ -51,7 +52,7 @@ struct ExitTrust {
         losses[exit] = known.suffix(Self.maximumLosses)
     }
 
-    /// Over how many guards legs were lost, where each counts for one that its guard cannot have ended.
+    /// The number of guards over which legs were lost; a leg that its guard cannot have ended counts as one more.
     static func guards(_ entries: [NodeID?]) -> Int {
         Set(entries.compactMap { $0 }).count + entries.count { $0 == nil }
     }
@@ -60,10 +61,10 @@ struct ExitTrust {
         entry.value.last?.at ?? Instant(nanoseconds: 0)
     }
 
-    /// Does not choose `exit` for a while.
+    /// Distrusts `exit` from now on.
     mutating func distrust(_ exit: NodeID, at now: Instant) {
         losses[exit] = nil
-        // Sessions that have begun there since are there for want of others.
+        // Sessions that have begun there since then began for lack of other exits.
         if isDistrusted(exit, at: now) { return }
         if distrusted.count >= Self.maximum, let oldest = distrusted.min(by: { $0.value < $1.value }) {
             distrusted[oldest.key] = nil
@@ -71,16 +72,16 @@ struct ExitTrust {
         distrusted[exit] = now
     }
 
-    /// Whether `exit` is not to be chosen now.
+    /// Whether `exit` is distrusted now.
     func isDistrusted(_ exit: NodeID, at now: Instant) -> Bool {
         distrusted[exit].map { now - $0 < Self.memory } ?? false
     }
 
-    /// Whether `exit` is not to be chosen now, and came to be so at `moment` or later.
+    /// Whether `exit` is distrusted now, and became so at `moment` or later.
     func isDistrusted(_ exit: NodeID, at now: Instant, since moment: Instant) -> Bool {
         isDistrusted(exit, at: now) && distrusted[exit].map { $0 >= moment } ?? false
     }
 
-    /// The exits that are not to be chosen while there are others.
+    /// The exits that are distrusted now.
     func distrusted(at now: Instant) -> [NodeID] { distrusted.filter { now - $0.value < Self.memory }.map(\.key) }
 }

@@ -1,16 +1,16 @@
 internal import Directory
 internal import Wire
 
-/// Tries the exits that were chosen, one path to each, so that new streams go to one that works.
+/// Tries the chosen exits by building a path to each, so that new streams go to an exit that works.
 ///
-/// An exit is down when two tries in a row failed at it, and up with the first that succeeds.
+/// An exit is down when two tries in a row have failed at it, and up after the first that succeeds.
 final class ExitWatch {
     /// How many exits are watched.
     static let limit = 16
     /// How soon an exit that failed is tried again.
     static let retry = TimeSpan.seconds(5)
 
-    /// What is known of an exit.
+    /// The results of the tries of one exit.
     struct State {
         var failures = 0
         var buildTime: TimeSpan?
@@ -36,9 +36,9 @@ final class ExitWatch {
     /// The exits that are known not to work.
     var down: [NodeID] { states.filter(\.value.isDown).map(\.key) }
 
-    /// Tries those of `exits` whose time has come, a few at once; the rest is forgotten.
+    /// Tries those of `exits` that are due, two at a time, and forgets all others.
     ///
-    /// `changed` is called later when one of them is found to be down, or up again.
+    /// `changed` is called later when one of them goes down, or comes up again.
     func tick(_ exits: [NodeID], changed: @escaping () -> Void) {
         let exits = interval > .zero ? Array(exits.prefix(Self.limit)) : []
         for exit in states.keys where !exits.contains(exit) { states[exit] = nil }
@@ -75,7 +75,7 @@ final class ExitWatch {
             state.next = pool.now + interval
             pool.end(path)
         case .failure(let failure):
-            // A failure before the exit says nothing of it.
+            // A failure before the exit says nothing about it.
             if failure.isFault(of: exit, hops: pool.hops) || failure.isTimeout { state.failures += 1 }
             state.next = pool.now + min(interval, Self.retry)
         }

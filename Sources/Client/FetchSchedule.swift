@@ -1,25 +1,27 @@
 internal import Wire
 
-/// When the client asks for what is new, and how its questions have gone.
+/// When the client asks for news of the network, and how its questions went.
 struct FetchSchedule {
     /// Whether a node is being asked, or an inquiry is under way.
     private(set) var isUnderWay = false
-    /// Since when one node is asked alone.
+    /// When the present question or inquiry began.
     var since = Instant(nanoseconds: 0)
     /// When the next question is due.
     var next = Instant(nanoseconds: 0)
     /// How many questions in a row have failed.
     var failures = 0
-    /// Whether a node has been asked since the start: until then guards are not replaced for want of their descriptors.
+    /// Whether a question has succeeded since the start; until then no guard is replaced for lack of its descriptor.
     private(set) var hasSucceeded = false
 
-    /// A question begins.
+    /// Notes that a question or an inquiry begins.
     mutating func begin(at now: Instant) { (isUnderWay, since) = (true, now) }
 
-    /// The question, or the inquiry, is given up without a result: the next may begin at once.
+    /// Gives up the question or the inquiry without a result; the next one may begin at once.
     mutating func abandon(at now: Instant) { (isUnderWay, next) = (false, now) }
 
-    /// A question, or an inquiry, is over; the next one comes `refresh` after a good one, and soon after a failed one.
+    /// Notes the end of a question or an inquiry.
+    ///
+    /// The next one is due `refresh` after a good one, and soon after a failed one.
     mutating func end(_ isGood: Bool, at now: Instant, refresh: TimeSpan) {
         isUnderWay = false
         if isGood { hasSucceeded = true }
@@ -27,6 +29,6 @@ struct FetchSchedule {
         next = now + (isGood ? refresh : PathPool.pause(after: failures))
     }
 
-    /// Brings the next question to `time`, unless it comes within three seconds.
+    /// Moves the next question forward to `time`, unless it is due within three seconds.
     mutating func hasten(to time: Instant, at now: Instant) { if next > now + .seconds(3) { next = time } }
 }

@@ -1,12 +1,13 @@
 internal import Wire
 
-/// Guards over which ready paths end too soon: others are built over another guard for a while.
+/// Guards over which ready paths end too soon; for a while, new paths go over another guard.
 ///
-/// A guard that ends paths so that its client draws exits anew, until it finds a friend there, gets fewer paths with each that it
-/// ends. Sessions and spare paths go over the other guard meanwhile, where it shows whose doing the end was. An exit ends paths
-/// over all guards alike: of guards with as many losses none is passed over. No other guard is drawn for this.
+/// A hostile guard may end paths until its client draws an exit that colludes with it. Such a guard gets fewer paths
+/// with each one that it ends. Meanwhile sessions and spare paths go over the other guard, which shows who ended them.
+/// An exit ends paths over all guards alike, so guards with equally many losses are not passed over. No other guard is
+/// drawn for this.
 struct GuardPauses {
-    /// How long a guard is passed over after one lost path, and at most; it doubles with each further one.
+    /// How long a guard is passed over after one lost path, and at most; each further loss doubles it.
     static let pause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(1_800))
     /// How long a lost path counts.
     static let window = TimeSpan.seconds(1_800)
@@ -15,7 +16,7 @@ struct GuardPauses {
 
     private var losses: [NodeID: [Instant]] = [:]
 
-    /// A ready path over `entry` has ended too soon.
+    /// Notes that a ready path over `entry` has ended too soon.
     mutating func lost(over entry: NodeID, at now: Instant) {
         if losses[entry] == nil, losses.count >= Self.maximum.guards {
             losses = losses.filter { now - ($0.value.last ?? now) < Self.window }
@@ -28,7 +29,7 @@ struct GuardPauses {
         losses[entry, default: []].filter { now - $0 < Self.window }
     }
 
-    /// The one of the guards in use that is to be passed over now: it has lost more paths than another, and of late.
+    /// The guard in use that is passed over now: it has lost the most paths, more than another, and one recently.
     func passedOver(of guards: [NodeID], at now: Instant) -> NodeID? {
         let counts = guards.map { (node: $0, losses: count($0, now)) }
         guard let worst = counts.max(by: { $0.losses.count < $1.losses.count }), let last = worst.losses.last,

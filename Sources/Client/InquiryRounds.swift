@@ -2,61 +2,62 @@ internal import Directory
 internal import Links
 internal import Wire
 
-/// The inquiries of several operators' nodes (`Inquiry`): the one that is under way, and what the last ones have settled.
+/// The inquiries of a client (`Inquiry`): the one under way, and the result of the last one.
 struct InquiryRounds {
-    /// What an inquiry needs beside its rules.
+    /// An inquiry under way.
     struct Round {
-        /// The rules.
+        /// The rules: which node is asked next, and when the inquiry is settled.
         var inquiry = Inquiry()
-        /// Nodes that have answered, with their links, and those that may be asked for their list, when it is their turn.
+        /// Nodes that have answered, with their links, and nodes that wait to be asked for their list.
         var heard: [(node: NodeID, link: LinkID)] = []
         var waiting: [(node: NodeID, link: LinkID)] = []
         /// Since when a list is awaited.
         var listSince: Instant?
     }
 
-    /// How long what was found to be down, or about the clock, holds.
+    /// How long the result of an inquiry holds.
     private static let settledFor = TimeSpan.seconds(3_600)
 
-    /// The one that is under way.
+    /// The inquiry under way.
     var current: Round?
-    /// Its number; answers to questions of another number come too late.
+    /// The number of the present questions; answers to questions of another number come too late.
     private(set) var number: UInt64 = 0
-    /// How many have failed in a row, and when the next may begin.
+    /// How many inquiries have failed in a row, and when the next may begin.
     private(set) var failures = 0
     private(set) var next = Instant(nanoseconds: 0)
-    /// When an inquiry was settled last, and the nodes that are down by it.
+    /// When an inquiry was last settled, and the nodes that it found to be down.
     private(set) var settled: Instant?
     private(set) var down: Set<NodeID> = []
 
-    /// Whether what was settled last holds no more.
+    /// Whether the last result no longer holds, or there is none.
     func isOld(at now: Instant) -> Bool { settled.map { now - $0 >= Self.settledFor } ?? true }
 
-    /// Answers to questions that were asked until now come too late.
+    /// Makes the answers to all questions asked so far come too late.
     mutating func supersede() { number &+= 1 }
 
-    /// Begins one.
+    /// Begins an inquiry.
     mutating func begin(_ round: Round) {
         number &+= 1
         current = round
     }
 
-    /// The one under way is settled: `down` are the nodes of which nobody has a descriptor.
+    /// Settles the inquiry under way; `down` are the nodes of which nobody has a descriptor.
     mutating func settle(down: Set<NodeID>, at now: Instant) {
         (self.down, settled, failures) = (down, now, 0)
         end(at: now, pause: 10)
     }
 
-    /// The one under way cannot be settled.
+    /// Ends the inquiry under way, which cannot be settled.
     mutating func fail(at now: Instant) {
-        // Where nobody has answered it is most likely this machine's network, and what follows its return should not be late.
+        // If nobody has answered, this machine's network is most likely down. The next inquiry should follow soon after
+        // its return.
         failures = current?.heard.isEmpty != false ? min(failures + 1, 3) : failures + 1
         end(at: now, pause: min(60, 1 << Int64(min(failures, 6))))
     }
 
-    /// The clock was moved: nothing is settled any more.
+    /// Drops the results, since the clock was moved.
     ///
-    /// Returns whether an inquiry was under way, which has ended.
+    /// Returns whether an inquiry was under way, which is ended.
     mutating func forget(at now: Instant) -> Bool {
         let wasUnderWay = current != nil
         (settled, down) = (nil, [])

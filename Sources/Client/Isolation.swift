@@ -1,61 +1,61 @@
 internal import SocksProtocol
 internal import Wire
 
-/// What keeps apart the streams of apps that come to one address of the client.
+/// The attributes that separate the streams of apps at one proxy address.
 public struct Isolation: OptionSet, Hashable, Sendable {
     /// The flags as bits.
     public let rawValue: UInt8
     /// The flags whose bits are set in `rawValue`.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// User and password, where the app gives them.
+    /// User and password, if the app sends them.
     public static let credentials = Isolation(rawValue: 1)
-    /// The address of the client that the app came to.
+    /// The address of the client that the app connected to.
     public static let listener = Isolation(rawValue: 2)
-    /// What the app speaks: SOCKS4, SOCKS5 or HTTP.
+    /// The app's protocol: SOCKS4, SOCKS5 or HTTP.
     public static let proxyProtocol = Isolation(rawValue: 4)
-    /// The host that the app asks for; a UDP association, which has none, shares with nothing.
+    /// The requested host; a UDP association has none, and shares with no other stream.
     public static let destinationHost = Isolation(rawValue: 8)
-    /// The port that the app asks for; a UDP association, which has none, shares with nothing.
+    /// The requested port; a UDP association has none, and shares with no other stream.
     public static let destinationPort = Isolation(rawValue: 16)
-    /// The address that the app comes from.
+    /// The address of the app.
     public static let clientAddress = Isolation(rawValue: 32)
 
-    /// What is kept apart unless something else is said.
+    /// The default.
     public static let standard: Isolation = [.credentials, .listener, .proxyProtocol]
 }
 
-/// What keeps streams apart: those of different keys never share a path.
+/// An isolation key: streams with different keys never share a path.
 struct IsolationKey: Hashable {
-    /// Which of the client's addresses the app came to.
+    /// The number of the client's address that the app connected to.
     var listener: Int?
-    /// What the app speaks; nil for what comes by DNS, too.
+    /// The app's protocol; nil also for DNS look-ups.
     var via: ProxyProtocol?
-    /// The user and password that the app gave, if it did.
+    /// The user and password, if the app sent them.
     var credentials: SocksCredentials?
-    /// The host that it asked for.
+    /// The requested host.
     var host: Destination.Host?
-    /// The port that it asked for.
+    /// The requested port.
     var port: UInt16?
-    /// Where the app is.
+    /// The app's address.
     var client: IPAddress?
-    /// Which UDP association it is, where associations are not to share.
+    /// The number of the UDP association, if associations must not share.
     var association: UInt64?
-    /// Whether it is for look-ups of the client's DNS port.
+    /// Whether the key is for the look-ups of a DNS port.
     var isDNS = false
-    /// What the process's own streams are kept apart by.
+    /// The name that separates the process's own streams.
     var ownStreams: [UInt8]?
-    /// What its exit must have beside TCP, where the exit of the key without this has it not.
+    /// The features beyond TCP that the exit must have, if the exit of the key without them lacks them.
     var needs: Descriptor.ExitSummary = []
 
-    /// The key as apps see it: with a second exit for what the first lacks it is still one.
+    /// The key as users see it: a second exit for missing features does not make it another key.
     var shown: IsolationKey {
         var key = self
         key.needs = []
         return key
     }
 
-    /// The key for the look-ups that come to the client's DNS address number `listener`.
+    /// The key for the look-ups at the client's DNS address number `listener`.
     init(dns listener: Int) {
         self.listener = listener
         isDNS = true
@@ -64,7 +64,7 @@ struct IsolationKey: Hashable {
     /// The key for streams that code of this process opens itself, under `name`.
     init(ownStreams name: String) { ownStreams = Array(name.utf8) }
 
-    /// The key of a request that came to the address number `listener`, as `isolation` says.
+    /// The key of a request at the address number `listener`, with the attributes in `isolation`.
     ///
     /// `association` is unique for each UDP association.
     init(

@@ -1,8 +1,8 @@
 internal import OnionCrypto
 
-/// The names under which isolation keys are shown: random, and the same as long as the process runs.
+/// The random labels under which isolation keys are shown; a label stays the same while the process runs.
 struct KeyLabels {
-    /// Of how many keys; beyond it those without a session are forgotten.
+    /// The most labels; beyond it, those of keys without a session are forgotten.
     private static let limit = 4 * ClientSessions.limit
 
     private var labels: [IsolationKey: String] = [:]

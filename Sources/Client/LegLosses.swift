@@ -1,19 +1,21 @@
 import Wire
 
-/// What a session has lost of its legs, not counting those that went with their guard's link or that it ended itself.
+/// The lost legs of a session, without those that ended with their guard's link or that the session ended itself.
 ///
-/// Whatever else ends a leg, the exit can do, or make look like another hop's doing: DESTROY through the guard, LEG_CLOSE,
-/// silence, a build that fails behind the middle. So each such end counts, and legs that replace others are rationed: an exit
-/// must not decide how many paths its client builds. A guard can end legs too: it does not end a session that has lost none over
-/// another guard, unless no other is there to go over.
+/// The exit can cause any other end of a leg, or make it look like another hop's: DESTROY through the guard, LEG_CLOSE,
+/// silence, a build that fails behind the middle. So each such end counts, and legs that replace others are rationed:
+/// an exit must not decide how many paths its client builds. A guard can end legs too. It does not end a session that
+/// has lost none over another guard, unless there is no other guard to use.
 struct LegLosses {
-    /// How many standby legs may be built in place of lost ones in one period.
+    /// How many standby legs may be built in one period to replace lost ones.
     static let replacements = 2
-    /// The first period and the longest: it doubles when it was used up and the next one is needed before another has passed.
+    /// The first period and the longest.
+    ///
+    /// It doubles if it was used up and a leg is needed before another period has passed.
     static let period = (first: TimeSpan.seconds(60), longest: TimeSpan.seconds(960))
-    /// How many losses within ``window`` end the session, as if its exit had died, over two guards at least.
+    /// This many losses within ``window``, over at least two guards, end the session as if its exit had died.
     static let limit = 6
-    /// How many do if all went over one guard: more than are lost in ``window`` while a leg over another stands.
+    /// This many losses over one guard do so: more than occur in ``window`` while a leg over another guard stands.
     static let limitOfOneGuard = 12
     /// How long a loss counts.
     static let window = TimeSpan.seconds(600)
@@ -21,15 +23,15 @@ struct LegLosses {
     private var losses: [(entry: NodeID?, at: Instant)] = []
     /// The middles of the legs that were lost young, and when.
     private var middles: [(node: NodeID, at: Instant)] = []
-    /// How many standby legs are owed to lost ones.
+    /// How many lost legs have not been replaced yet.
     private(set) var owed = 0
     private var replaced = 0
     private var period = LegLosses.period.first
     private var periodEnd = Instant(nanoseconds: 0)
 
-    /// Notes a lost leg or a build that failed at the exit; `middle` is the hop before the exit when the leg was young.
+    /// Notes a lost leg, or a build that failed at the exit; `middle` is the hop before the exit if the leg was young.
     ///
-    /// `entry` is its guard; nil when that cannot have done it.
+    /// `entry` is the guard; nil if the guard cannot have caused it.
     mutating func lost(middle: NodeID?, over entry: NodeID?, at now: Instant) {
         losses.removeAll { now - $0.at >= Self.window }
         losses.append((entry, now))
@@ -39,23 +41,23 @@ struct LegLosses {
         middles.append((middle, now))
     }
 
-    /// Whether so many legs were lost of late that the session is over.
+    /// Whether so many legs were lost recently that the session must end.
     func isOver(at now: Instant) -> Bool {
         isExitsDoing(at: now) || losses.count { now - $0.at < Self.window } >= Self.limitOfOneGuard
     }
 
-    /// Whether so many were lost of late over more than one guard.
+    /// Whether so many legs were lost recently, over two guards at least, that the exit is the cause.
     func isExitsDoing(at now: Instant) -> Bool {
         let recent = losses.lazy.filter { now - $0.at < Self.window }.map(\.entry)
         return recent.count >= Self.limit && ExitTrust.guards(Array(recent)) >= ExitTrust.limit.guards
     }
 
-    /// Middles over which legs were lost young of late: others are tried first.
+    /// Middles of legs that were recently lost young; others are tried first.
     func middlesToAvoid(at now: Instant) -> [NodeID] { middles.filter { now - $0.at < Self.window }.map(\.node) }
 
-    /// Whether a leg may be built now; to be called when it is.
+    /// Whether a leg may be built now; a leg that may be is counted.
     ///
-    /// A first standby leg, or one for a leg that is old, always may; so may any leg while there is none (`isLegless`).
+    /// A leg may always be built while no lost leg is left to replace, or while there is no leg (`isLegless`).
     mutating func mayBuild(isLegless: Bool, at now: Instant) -> Bool {
         guard owed > 0 else { return true }
         if isLegless {

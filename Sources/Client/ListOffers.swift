@@ -1,9 +1,9 @@
 internal import Wire
 
-/// Newer lists of descriptors that wait until a node of a second operator names them.
+/// Newer lists of descriptors that wait until a node of a second operator confirms them.
 ///
-/// A list can be certified and still be shown to one client alone: whoever proposes it can hold signatures back from everybody
-/// else. So the word of one operator is not enough. Of each operator the last list counts.
+/// A certified list can still be shown to one client alone: its proposer can withhold the signatures from everybody
+/// else. So the word of one operator is not enough. Only the last list of each operator is kept.
 struct ListOffers {
     /// A list, and the node that brought it.
     struct Offer {
@@ -13,25 +13,25 @@ struct ListOffers {
         let owner: Bytes32
     }
 
-    /// The most that wait; the operator that came first gives way.
+    /// The most lists that wait; the oldest one gives way.
     static let maximum = 4
     /// How often other operators' nodes are asked.
     static let pause = TimeSpan.seconds(20)
-    /// How long guards alone are asked, and how long the same stranger then.
+    /// How long only guards are asked, and for how long the same node beside them (the stranger) is asked then.
     static let strangersAfter = TimeSpan.seconds(60), strangerFor = TimeSpan.seconds(300)
-    /// After how many questions in a row without an answer of another operator a list is used on the word of one: ten minutes.
+    /// After this many questions without an answer of another operator, ten minutes, one operator's list is used.
     static let unansweredLimit = 30
 
     private(set) var all: [Offer] = []
     /// Since when lists wait, and when others are asked next.
     private var since = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
-    /// How often others were asked in vain, one time after the other, while a node that brought a list could be reached.
+    /// How many times in a row others were asked in vain while the node of the newest list could be reached.
     private var unanswered = 0
-    /// The node beside the guards that is asked, and until when.
+    /// The node that is asked beside the guards, and until when.
     private var stranger: (node: NodeID, until: Instant)?
 
-    /// A node has brought a certified list that is newer than the one in use.
+    /// Adds a certified list that is newer than the one in use.
     mutating func add(_ offer: Offer, at now: Instant) {
         if all.isEmpty { (since, nextQuestion, unanswered, stranger) = (now, now + Self.pause, 0, nil) }
         all.removeAll { $0.owner == offer.owner }
@@ -39,54 +39,55 @@ struct ListOffers {
         all.append(offer)
     }
 
-    /// Whether the word of a node of `owner` could confirm a list.
+    /// Whether a node of `owner` could confirm a list.
     func concern(_ owner: Bytes32) -> Bool { all.contains { $0.owner != owner } }
 
     /// Whether `owner` has brought this list already.
     func has(_ digest: Bytes32, of owner: Bytes32) -> Bool { all.contains { ($0.digest, $0.owner) == (digest, owner) } }
 
-    /// The list of another operator that a node of `owner` has named.
+    /// The list `digest` of another operator, which a node of `owner` has named; notes that the node has answered.
     mutating func named(_ digest: Bytes32, by owner: Bytes32) -> Offer? {
         guard concern(owner) else { return nil }
         unanswered = 0
         return all.first { $0.digest == digest && $0.owner != owner }
     }
 
-    /// A list of `round` is in use: earlier ones wait no more.
+    /// Drops the lists up to `round`, whose list is in use.
     mutating func use(_ round: UInt64) { all.removeAll { $0.list.round <= round } }
 
-    /// Whether others are to be asked now; then the next question comes a while later.
+    /// Whether to ask others now; if so, the next question is due ``pause`` later.
     mutating func asksNow(_ now: Instant) -> Bool {
         guard !all.isEmpty, now >= nextQuestion else { return false }
         nextQuestion = now + Self.pause
         return true
     }
 
-    /// Whether a node beside the guards is to be drawn, for ``ask(_:at:)``.
+    /// Whether to draw a node beside the guards, for ``ask(_:at:)``.
     ///
-    /// It learns this machine's address, so there is none in the first minute, and another one every five minutes at most.
+    /// That node learns this machine's address. So none is drawn in the first minute, and then one in five minutes at
+    /// most.
     func wantsStranger(_ now: Instant) -> Bool {
         now - since >= Self.strangersAfter && stranger.map { now >= $0.until } ?? true
     }
 
-    /// Has `node` asked beside the guards for a while.
+    /// Makes `node` the node that is asked beside the guards for a while.
     mutating func ask(_ node: NodeID, at now: Instant) { stranger = (node, now + Self.strangerFor) }
 
-    /// The node beside the guards to ask.
+    /// The node to ask beside the guards.
     var askedStranger: NodeID? { stranger?.node }
 
-    /// The newest list.
     var newest: Offer? { all.max { $0.list.round < $1.list.round } }
 
-    /// Others are asked while the node that brought the newest list can be reached: so it is not this machine that is cut off.
+    /// Counts a question to others while the node of the newest list can be reached, so that this machine is not cut
+    /// off.
     mutating func asked() { unanswered = min(unanswered + 1, Self.unansweredLimit) }
 
-    /// The newest list, where no node of another operator has answered for long.
+    /// The newest list, if no node of another operator has answered for long.
     var ofLoneSource: Offer? { unanswered >= Self.unansweredLimit ? newest : nil }
 
-    /// A list is not to be used, whoever has it.
+    /// Drops a list that must not be used, whichever operators have it.
     mutating func drop(_ digest: Bytes32) { all.removeAll { $0.digest == digest } }
 
-    /// The trusted snapshot is another: lists must be checked anew.
+    /// Drops all lists: the trusted snapshot has changed, and they must be checked again.
     mutating func dropAll() { all = [] }
 }

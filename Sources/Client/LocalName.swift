@@ -1,15 +1,15 @@
 internal import Wire
 
-/// Names that no name server has to hear of (RFC 6761, 6762, 7686), and those of nodes.
+/// Names that must not be sent to a name server (RFC 6761, 6762, 7686), and names of nodes.
 enum LocalName {
-    /// The machine's own.
+    /// A name of this machine.
     case localhost
-    /// There is no such name in the DNS.
+    /// A name that does not exist in the DNS.
     case nowhere
-    /// A node's.
+    /// A name of a node.
     case node
 
-    /// What `name` is by its last label; nil for a name that may be asked for.
+    /// Classifies `name` by its last label; nil for a name that an exit may look up.
     init?(_ name: HostName) {
         switch name.text.utf8.split(separator: UInt8(ascii: ".")).last.map({ String(decoding: $0, as: UTF8.self) }) {
         case "localhost": self = .localhost
@@ -19,7 +19,7 @@ enum LocalName {
         }
     }
 
-    /// Whether `name` is one that no exit is asked for; `localhost` is the exit's, as its policy says.
+    /// Whether no exit is asked for `name`; an exit is asked for `localhost`, and its policy decides.
     static func isNowhere(_ name: HostName) -> Bool {
         switch LocalName(name) {
         case .nowhere, .node: true

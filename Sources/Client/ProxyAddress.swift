@@ -2,17 +2,17 @@ internal import EventLoop
 internal import Links
 public import Wire
 
-/// Where apps are awaited.
+/// An address at which apps can connect.
 public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
     /// A TCP port; 0 picks a free one.
     case tcp(Endpoint)
     /// A unix socket of mode 0600 at this path.
     case unix(String)
 
-    /// A socket that the process was given listening, such as by systemd; below 0, it was not.
+    /// A listening socket that the process inherited, for example from systemd; negative if it did not.
     case inherited(String, descriptor: Int32)
 
-    /// The address as it is given: `127.0.0.1:1080`, or `unix:` and a path.
+    /// The address in configuration-file syntax, such as `127.0.0.1:1080`, or `unix:` and a path.
     public var description: String {
         switch self {
         case .tcp(let endpoint): endpoint.description
@@ -21,10 +21,12 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The TCP port, if it is one.
+    /// The TCP address; nil for the other kinds.
     public var endpoint: Endpoint? { if case .tcp(let endpoint) = self { endpoint } else { nil } }
 
-    /// Listens there; ``StreamListener/unix(on:path:group:backlog:onAccept:)`` says what becomes of a file that is there already.
+    /// Listens at the address.
+    ///
+    /// ``StreamListener/unix(on:path:group:backlog:onAccept:)`` says what happens to an existing file.
     func listen(on loop: Loop, onAccept: @escaping (ByteStream) -> Void) throws(UVError) -> StreamListener {
         switch self {
         case .tcp(let endpoint):
@@ -32,7 +34,7 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
         case .unix(let path):
             try .unix(on: loop, path: path, backlog: 511, onAccept: onAccept)
         case .inherited(_, let descriptor):
-            // What was given stays open, so that it can be taken again after a time without it.
+            // The inherited descriptor stays open, so that the address can be opened again later.
             try .adopted(on: loop, descriptor: descriptor, onAccept: onAccept)
         }
     }

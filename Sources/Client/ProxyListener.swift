@@ -1,13 +1,13 @@
-/// An address at which apps are awaited, and what is kept apart of those that come there.
+/// An address at which apps can connect, with its isolation.
 public struct ProxyListener: Hashable, Sendable {
-    /// Where apps are awaited.
+    /// The address at which apps can connect.
     public var address: ProxyAddress
-    /// What keeps their streams apart.
+    /// The attributes that separate the apps' streams.
     public var isolation: Isolation
-    /// Whether requests for addresses are refused, which apps may have got by looking names up without Tunic.
+    /// Whether requests for IP addresses are refused: an app may have looked up the name without Tunic.
     public var namesOnly: Bool
 
-    /// What was said of it beside the address, in the words of the configuration.
+    /// The flags beside the address, in configuration-file syntax.
     public var flags: [String] {
         let kept: [(Isolation, String)] = [
             (.destinationHost, "destination-host"), (.destinationPort, "destination-port"),
@@ -20,7 +20,7 @@ public struct ProxyListener: Hashable, Sendable {
             + (namesOnly ? ["names-only"] : [])
     }
 
-    /// Apps awaited at `address`.
+    /// A listener at `address`.
     public init(_ address: ProxyAddress, isolation: Isolation = .standard, namesOnly: Bool = false) {
         self.address = address
         self.isolation = isolation

@@ -4,9 +4,9 @@ internal import Logging
 internal import SocksProtocol
 internal import Wire
 
-/// The addresses at which apps are awaited, over SOCKS and HTTP, and the apps that came there.
+/// The addresses at which apps can connect, over SOCKS and HTTP, and the connected apps.
 final class ProxyPorts {
-    /// An address that is open.
+    /// An open address.
     private struct Port {
         let address: ProxyAddress
         let socket: StreamListener
@@ -15,16 +15,16 @@ final class ProxyPorts {
 
     private let loop: Loop
     private let log: Logger
-    /// Where apps get their streams.
+    /// The source of the apps' sessions.
     let sessions: any SessionSource
     let associations: Associations
-    /// Which addresses they are told.
+    /// The rule for the addresses that apps are told.
     let answers: AnswerRule
-    /// How long an app may take to say what it wants.
+    /// How long an app may take to send its request.
     let handshakeLimit: TimeSpan
     let apps: AppConnections
     private var ports: [Port] = []
-    /// What is kept apart at each port, by number; at closed ones too, as long as an app is connected that came there.
+    /// The rules of each port, by number; those of a closed port stay while an app of that port is connected.
     private(set) var rules: [Int: ProxyListener] = [:]
     private var nextNumber = 0
     private var hasWarnedOfAddress = false
@@ -44,30 +44,31 @@ final class ProxyPorts {
         do throws(UVError) {
             for listener in configuration.listeners { ports.append(try open(listener)) }
         } catch {
-            // No socket file is left behind.
+            // Leaves no socket file behind.
             close()
             throw error
         }
     }
 
-    /// Where apps are awaited.
+    /// The addresses at which apps can connect.
     var addresses: [ProxyAddress] {
         ports.map { $0.socket.localAddress.map { .tcp(Endpoint($0)) } ?? $0.address }
     }
 
-    /// What was said of each of these, in the words of the configuration.
+    /// The flags of each address, in configuration-file syntax.
     var flags: [[String]] { ports.map { rules(of: $0.number).flags } }
 
     // MARK: Apps
 
     private func accepted(_ socket: ByteStream, by port: Int) {
-        // TCP is looked at where it is taken; unix sockets are let through there for the control socket.
+        // For TCP, `ByteStream` checks this on accepting; it accepts any unix connection, because of the control
+        // socket.
         guard socket.kind == .tcp || loop.hasDescriptorsToSpare else { return socket.close() }
         guard apps.makeRoom(Instant(nanoseconds: loop.now)) else { return socket.close() }
         apps.add(SocksConnection(socket: socket, listener: port, ports: self))
     }
 
-    /// What is kept apart, and refused, of apps that come to the port `number`.
+    /// The rules for apps at the port `number`.
     func rules(of number: Int) -> ProxyListener {
         guard let rules = rules[number] else {
             preconditionFailure("the rules of a listener outlive its apps")
@@ -75,10 +76,10 @@ final class ProxyPorts {
         return rules
     }
 
-    /// Whether an app that came to the port `number` may reach `host`.
+    /// Whether an app at the port `number` may reach `host`.
     ///
-    /// Who asks for an address may have looked its name up without us, which is said once, and refused where names only are let out.
-    /// Addresses that no name server gives out, and those of our own checks, are not spoken of.
+    /// An app that asks for an address may have looked up its name without Tunic. That is logged once, and refused
+    /// where only names are allowed. Addresses that are not public, and those of Tunic's own checks, are not logged.
     func admits(_ host: Destination.Host, at number: Int, isCheck: Bool = false) -> Bool {
         guard case .address(let address) = host else {
             if case .name(let name) = host { return !LocalName.isNowhere(name) }
@@ -116,9 +117,10 @@ final class ProxyPorts {
         return Port(address: listener.address, socket: socket, number: number)
     }
 
-    /// Opens what `wanted` names and is not open; `commit` closes the rest, `abandon` what was opened.
+    /// Opens the addresses of `wanted` that are not open yet.
     ///
-    /// Apps that are connected stay so.
+    /// `commit` closes the addresses that `wanted` does not name, and applies its rules to the others; `abandon` closes
+    /// the new ones. Connected apps stay connected.
     func prepare(_ wanted: [ProxyListener]) throws(UVError) -> (commit: () -> Void, abandon: () -> Void) {
         var opened: [Port] = []
         var kept: [(number: Int, rules: ProxyListener)] = []
@@ -130,6 +132,7 @@ final class ProxyPorts {
             }
         } catch {
             for port in opened { port.socket.close() }
+            forgetRules()
             throw error
         }
         return (
@@ -147,12 +150,12 @@ final class ProxyPorts {
         )
     }
 
-    /// Forgets the rules of ports that are closed and that no app is connected by.
+    /// Forgets the rules of closed ports without connected apps.
     private func forgetRules() {
         let used = Set(ports.map(\.number)).union(apps.all.values.map(\.listener))
         rules = rules.filter { used.contains($0.key) }
     }
 
-    /// Awaits no more apps; those that are connected stay.
+    /// Stops listening; connected apps stay connected.
     func close() { for port in ports { port.socket.close() } }
 }

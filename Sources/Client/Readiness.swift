@@ -3,10 +3,10 @@ internal import Wire
 
 /// Whether new streams have a path, and for how long they have had none.
 final class Readiness {
-    /// How long apps wait for the first path, and for another when there is none any more: later they are told at once.
+    /// How long apps wait for a path while there is none; after that they fail at once.
     static let patience = TimeSpan.seconds(10)
 
-    /// What has changed.
+    /// A change of ``Readiness/isReady``.
     enum Change {
         case began, ended
     }
@@ -20,17 +20,17 @@ final class Readiness {
     init(pool: PathPool, loop: Loop) {
         self.pool = pool
         self.loop = loop
-        // The first path takes longer: much must be asked for before.
+        // The first path takes longer: the directory must be fetched before.
         lackSince = Instant(nanoseconds: loop.now) + Self.patience
     }
 
     /// Whether new streams have a path.
     var isReady: Bool { pool.hasReadyPath && !pool.directory.choiceLeavesNothing(hops: pool.hops) }
 
-    /// Whether there has been no path for so long that apps need not wait for one.
+    /// Whether there has been no path for so long that apps should not wait for one.
     var isWithoutPaths: Bool { !isReady && Instant(nanoseconds: loop.now) - lackSince >= Self.patience }
 
-    /// Looks anew; says what has changed since the look before.
+    /// Looks again; returns the change since the last look.
     func look() -> Change? {
         let isReady = isReady
         if isReady { lackSince = Instant(nanoseconds: loop.now) }

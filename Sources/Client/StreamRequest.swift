@@ -3,32 +3,33 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// Gives requests a turn at the session of their isolation key.
+/// Gives stream requests the session of their isolation key.
 protocol SessionSource: AnyObject {
-    /// Has `app` open a stream on the key's session, to an exit with `needs`, inside this call or when there is room.
+    /// Makes `app` open a stream on the key's session, to an exit with `needs`, inside this call or when there is room.
     func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary)
-    /// Whether an app of the key that has waited for long may wait on.
+    /// Whether an app of the key that has waited for long may keep waiting.
     func mayWaitOn(_ key: IsolationKey) -> Bool
 }
 
-/// Who asks an exit for a stream.
+/// The owner of a stream request.
 protocol StreamRequestOwner: AnyObject {
-    /// The bytes that go right behind the request; called once, before the first exit is asked. Nil where the owner gives up: it
-    /// hears nothing more.
+    /// The bytes that directly follow the request; nil gives the request up, and the owner hears nothing more.
+    ///
+    /// Called once, before the first exit is asked.
     func takeEarlyBytes() -> [UInt8]?
     /// Whether nothing follows the early bytes.
     var endsEarly: Bool { get }
-    /// The exit has a connection or UDP sockets: the stream is the owner's, who attaches itself to it.
+    /// The exit has a connection or UDP sockets; the owner takes over the stream and attaches itself to it.
     ///
-    /// The session has not taken `unsent`, the last of the early bytes.
+    /// `unsent` is the rest of the early bytes, which the session has not accepted.
     func streamOpened(_ stream: StreamID, on session: Session, unsent: [UInt8])
-    /// The exit has found what a look-up asks for.
+    /// The exit has the result of a look-up.
     func streamFound(_ result: LookupResult)
-    /// Nothing comes of it.
+    /// The request has failed.
     func streamFailed(_ failure: StreamFailure)
 }
 
-/// What a look-up has found.
+/// The result of a look-up.
 enum LookupResult {
     /// The address of a name, or the name of an address.
     case host(Destination.Host)
@@ -36,50 +37,51 @@ enum LookupResult {
     case records([RecordsReply.Record])
 }
 
-/// Why nothing comes of a request.
+/// Why a request has failed.
 enum StreamFailure {
-    /// No session could be had.
+    /// There was no session.
     case noSession(NoSession)
-    /// No exit has answered in time.
+    /// No exit answered in time.
     case timedOut
-    /// The exit has said so.
+    /// The exit refused with this status.
     case refused(OpenReply.Status)
     /// The stream has ended without an answer, or with one that breaks the rules.
     case broken
 }
 
-/// A request for a stream to an exit (protocol.md, section 7.2), from the wait for a session to the exit's answer.
+/// A request for a stream to an exit (protocol.md, section 7.1), from the wait for a session to the exit's answer.
 ///
-/// An exit that takes no more streams has passed nothing on, so it or another one is asked again. One whose session ends before the
-/// answer may have passed early bytes on: another is asked only where there were none, or where no packet has carried them.
+/// An exit that accepts no more streams has passed nothing on, so it or another one is asked again. An exit whose
+/// session ends before the answer may have passed on early bytes. Another one is then asked only if there were none, or
+/// if no packet has carried them.
 final class StreamRequest: SessionApp, StreamUser {
     /// How long a request waits for an exit's answer.
     struct Patience {
-        /// From when the first exit is asked.
+        /// How long the exits have to answer.
         var limit: TimeSpan
-        /// How many times as long before that, in a line that moves on.
+        /// How many times the deadline may be put off before an exit is asked, while the line advances.
         var waits: Int
 
-        /// That of an app's connection.
+        /// For an app's connection.
         static let connection = Patience(limit: .seconds(28), waits: 4)
-        /// That of a question for records: as long as the exit's resolver takes, and a little for the way.
+        /// For a look-up of records: the time that the exit's resolver takes, and a little for the path.
         static let records = Patience(limit: .seconds(12), waits: 0)
     }
 
-    /// What an exit has been asked on.
+    /// The stream on which an exit was asked.
     private struct Asked {
         weak var session: Session?
         let stream: StreamID
     }
 
     private enum State {
-        /// It has not begun.
+        /// Not begun.
         case idle
-        /// It waits for a session.
+        /// Waits for a session.
         case waiting
         /// An exit has its request.
         case asked(Asked)
-        /// The owner has heard, or wants nothing more.
+        /// The owner was told the result, or has given the request up.
         case over
     }
 
@@ -89,7 +91,7 @@ final class StreamRequest: SessionApp, StreamUser {
         case failed(OpenReply.Status)
     }
 
-    /// What the exit is asked for.
+    /// The kind of the request.
     let kind: OpenRequest.Kind
     private let destination: Destination
     private let isolation: IsolationKey
@@ -97,16 +99,16 @@ final class StreamRequest: SessionApp, StreamUser {
     private weak var source: (any SessionSource)?
     private weak var owner: (any StreamRequestOwner)?
     private var state = State.idle
-    /// The owner's early bytes; nil as long as no exit has been asked.
+    /// The owner's early bytes; nil until an exit is asked.
     private var early: [UInt8]?
-    /// Those that the session has not taken.
+    /// The early bytes that the session has not accepted.
     private var unsent: [UInt8] = []
     /// How many times the deadline was put off.
     private var waits = 0
     private var deadline: LoopTimer?
     private let loop: Loop
 
-    /// A request that ``begin()`` sends; the owner keeps it.
+    /// A request, which ``begin()`` sends; the owner keeps it.
     init(
         _ kind: OpenRequest.Kind, _ destination: Destination, isolation: IsolationKey, patience: Patience = .connection,
         on loop: Loop, from source: any SessionSource, for owner: any StreamRequestOwner
@@ -122,10 +124,10 @@ final class StreamRequest: SessionApp, StreamUser {
 
     var isOver: Bool { if case .over = state { true } else { false } }
 
-    /// Whether it may wait on for an exit to be asked; one that was asked cannot prolong the wait by what it answers.
+    /// Whether the wait for an exit may be prolonged; an exit that was asked cannot prolong it by its answers.
     var mayWaitOn: Bool { early == nil && waits < patience.waits }
 
-    /// Asks for a session; the owner may hear inside this call.
+    /// Asks for a session; the owner may hear the result inside this call.
     func begin() {
         deadline = LoopTimer(on: loop) { [weak self] in self?.timedOut() }
         setDeadline()
@@ -158,7 +160,7 @@ final class StreamRequest: SessionApp, StreamUser {
         }
     }
 
-    /// What an exit must have beside TCP.
+    /// The features beyond TCP that an exit must have.
     private var needs: Descriptor.ExitSummary {
         switch (kind, destination.host) {
         case (.udp, _): .udp
@@ -183,10 +185,10 @@ final class StreamRequest: SessionApp, StreamUser {
         let opening = OpenRequest(kind: kind, destination: destination).encoded()
         let bytes = opening + (early ?? [])
         let taken = session.connection.write(id, bytes.rawSpan)
-        // An empty stream always takes a request, and of the early data what the session has room for.
+        // A new stream always accepts a request, and as much of the early data as the session has room for.
         guard taken >= opening.count else { return fail(.broken) }
         unsent = Array(bytes.dropFirst(taken))
-        // Behind a look-up nothing is sent.
+        // Nothing follows a look-up.
         if isLookup || (owner?.endsEarly == true && unsent.isEmpty) { session.connection.finish(id) }
         session.touch()
     }
@@ -222,7 +224,7 @@ final class StreamRequest: SessionApp, StreamUser {
             owner?.streamFound(result)
         case .failed(.tooManyStreams): askLater(asked)
         case .failed(let status):
-            // A look-up that was tried was taken; of a connection only one that stands is known to be.
+            // A look-up that failed was accepted as a stream; of a connection that is known only when it stands.
             if isLookup { (session.owner as? ClientSession)?.streamTaken() }
             fail(.refused(status))
         case nil: if isBad || session.connection.readState(asked.stream) != .open { fail(.broken) }
@@ -252,7 +254,7 @@ final class StreamRequest: SessionApp, StreamUser {
         }
     }
 
-    /// The exit takes no more streams now.
+    /// The exit accepts no more streams now: asks for a session again.
     private func askLater(_ asked: Asked) {
         (asked.session?.owner as? ClientSession)?.streamRefused()
         asked.session?.abandon(asked.stream, code: SessionError.cancelled)
@@ -261,7 +263,7 @@ final class StreamRequest: SessionApp, StreamUser {
 
     func streamWritable() {}
     func streamReset(code: UInt64) { fail(.broken) }
-    /// It may answer all the same.
+    /// The exit may still answer.
     func streamStopped(code: UInt64) {}
     func streamClosed() { fail(.broken) }
 
@@ -274,7 +276,7 @@ final class StreamRequest: SessionApp, StreamUser {
 
     // MARK: Ends
 
-    /// Gives the request up; the owner hears nothing more.
+    /// Gives up the request; the owner hears nothing more.
     func cancel() {
         if case .asked(let asked) = state { asked.session?.abandon(asked.stream, code: SessionError.cancelled) }
         settle()

@@ -1,7 +1,7 @@
 internal import EventLoop
 internal import Wire
 
-/// Runs a client's regular work: every 200 ms, and at once where something has happened that it waits for.
+/// Runs a client's regular work: every 200 ms, and at once when an awaited event occurs.
 final class Ticker {
     private static let interval = TimeSpan.milliseconds(200)
 
@@ -21,9 +21,9 @@ final class Ticker {
         work()
     }
 
-    /// Runs the work as soon as the loop comes to it; nothing before ``start(_:)``, which runs it itself.
+    /// Runs the work in the loop's next turn; has no effect before ``start(_:)``, which runs it itself.
     func soon() { timer?.schedule(at: 0) }
 
-    /// Runs it no more.
+    /// Stops running the work.
     func close() { timer?.close() }
 }

@@ -1,31 +1,31 @@
 internal import Directory
 internal import Wire
 
-/// What the client doubts of the versions of descriptors that it uses, and what it does about it.
+/// Doubts about the versions of descriptors in use, and the questions that follow from them.
 struct VersionDoubts {
     /// How many hops that could not be used are remembered.
     static let maximumSuspects = 64
-    /// How often what changed is asked for because a hop could not be used.
+    /// How often changed descriptors are asked for because a hop could not be used.
     private static let changesPause = TimeSpan.seconds(10)
     /// How often other operators are asked about versions that the list does not name.
     private static let vouchPause = TimeSpan.seconds(20)
 
-    /// Hops that could not be used, perhaps for want of a version that no list names.
+    /// Hops that could not be used, perhaps because no list names their present version.
     private(set) var suspects: Set<NodeID> = []
-    /// When others are asked about them.
+    /// When other operators may next be asked about them.
     private var nextVouch = Instant(nanoseconds: 0)
-    /// Until when what changed counts as asked for.
+    /// When changed descriptors were last asked for, or will be.
     private var changesAsked = Instant(nanoseconds: 0)
-    /// When guards were asked for their own descriptors.
+    /// When each guard was last asked for its own descriptor.
     private var refetched: [NodeID: Instant] = [:]
-    /// What guards have said of themselves, for their own hop; it counts where it is newer than the version in use.
+    /// Descriptors that guards sent of themselves, for the first hop; they count if newer than the version in use.
     var guardWords: [NodeID: Descriptor] = [:]
     /// Whether the next question is for all descriptors.
     var wantsAll = false
 
-    /// A hop could not be used.
+    /// Notes that a hop could not be used.
     ///
-    /// Returns when what changed is to be asked for, where the next question comes at `next`.
+    /// Returns when to ask for changed descriptors, given that the next question is due at `next`.
     mutating func suspect(_ node: NodeID?, next: Instant, at now: Instant) -> Instant {
         if suspects.count >= Self.maximumSuspects { suspects.removeAll() }
         if let node { suspects.insert(node) }
@@ -34,7 +34,7 @@ struct VersionDoubts {
         return time
     }
 
-    /// Whether other operators' nodes are to be asked now about hops that could not be used.
+    /// Whether to ask nodes of other operators now about hops that could not be used.
     mutating func asksOthers(_ descriptors: DescriptorStore, at now: Instant) -> Bool {
         guard now >= nextVouch, descriptors.hasFresh(of: suspects) else { return false }
         suspects.removeAll()
@@ -42,7 +42,7 @@ struct VersionDoubts {
         return true
     }
 
-    /// Whether a guard is to be asked for its own descriptor: once a second at most.
+    /// Whether to ask a guard for its own descriptor: at most once a second.
     mutating func asksGuard(_ node: NodeID, at now: Instant) -> Bool {
         if let last = refetched[node], now - last < .seconds(1) { return false }
         if refetched.count >= Guards.maximumSample { refetched.removeAll() }
@@ -50,7 +50,7 @@ struct VersionDoubts {
         return true
     }
 
-    /// Takes a guard's descriptor from its own mouth.
+    /// Takes the descriptor that a guard sent of itself.
     mutating func hear(_ word: Descriptor, of node: NodeID) {
         if guardWords.count >= Guards.maximumSample { guardWords.removeAll() }
         guardWords[node] = word

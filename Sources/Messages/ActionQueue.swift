@@ -1,11 +1,11 @@
-/// Actions that wait to be taken, in their order.
+/// The actions that wait to be taken, in order.
 struct ActionQueue {
     private var waiting: [MessageExchange.Action] = []
     private var first = 0
 
     mutating func append(_ action: MessageExchange.Action) { waiting.append(action) }
 
-    /// Takes the next one; nil where none waits.
+    /// Takes the next action; nil if none waits.
     mutating func next() -> MessageExchange.Action? {
         guard first < waiting.count else { return nil }
         defer {
@@ -18,7 +18,7 @@ struct ActionQueue {
         return waiting[first]
     }
 
-    /// Takes out the messages that wait to be handed over.
+    /// Removes the actions that deliver messages of the peer.
     mutating func forgetMessages() {
         waiting.removeFirst(first)
         first = 0

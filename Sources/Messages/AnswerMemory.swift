@@ -1,21 +1,22 @@
 public import Link
 public import Wire
 
-/// What answers above 64 KiB hold until they are written, over all links (docs/architecture/state.md, "Shares").
+/// The memory of answers above 64 KiB until they are written, over all links (docs/architecture/state.md, "Shares").
 ///
-/// One source holds an eighth at the most, or one answer of any length, once half is taken. An answer that finds no room takes that of the
-/// one whose peer has read least lately, first among those of the source that holds most. A peer that reads is not disturbed.
+/// Once half is taken, one source holds an eighth at most, or one answer of any length. An answer that finds no room
+/// takes that of an answer whose peer has not read for longest, first of the source that holds most. A peer that reads
+/// is not disturbed.
 public struct AnswerMemory<Answer: Hashable> {
-    /// The unit that is counted, and the longest answer that does not count.
+    /// The unit that is counted, and the longest answer that is not counted.
     static var unit: Int { MessageExchange.uncountedAnswer }
     /// How long an answer must have stood still to give way.
     static var stall: TimeSpan { .seconds(1) }
 
-    /// An answer that counts.
+    /// An answer that is counted.
     private struct Held {
         let source: LinkSource
         let places: Int
-        /// What was written when it last moved by a unit, and when that was.
+        /// How many bytes were written when the answer last moved by a unit, and when that was.
         var sent: Int
         var movedAt: Instant
     }
@@ -23,22 +24,22 @@ public struct AnswerMemory<Answer: Hashable> {
     private var shares: Shares<LinkSource>
     private var held: [Answer: Held] = [:]
 
-    /// Room for `bytes`, where an answer has at most `longest`.
+    /// Memory of `bytes` bytes for answers of at most `longest` bytes.
     public init(bytes: Int, longest: Int) {
         let capacity = max(1, bytes / Self.unit)
         shares = Shares(capacity: capacity, most: max(capacity / 8, longest / Self.unit), freely: capacity / 2)
     }
 
-    /// The bytes that are held, in whole units.
+    /// The bytes in use, in whole units.
     public var bytes: Int { shares.count * Self.unit }
 
-    /// What an answer gets.
+    /// The reply to a request for memory.
     public enum Admission: Equatable {
-        /// Its memory, which is counted until `release`.
+        /// The memory, which is counted until `release`.
         case granted
-        /// Nothing yet: refuse this message, and ask again.
+        /// No memory yet: release this answer, abandon its message, then ask again.
         case after(Answer)
-        /// Nothing.
+        /// No memory.
         case refused
     }
 
@@ -67,13 +68,13 @@ public struct AnswerMemory<Answer: Hashable> {
         held[answer] = entry
     }
 
-    /// The answer is written, or given up.
+    /// Releases the memory of an answer that is written or given up.
     public mutating func release(_ answer: Answer) {
         guard let entry = held.removeValue(forKey: answer) else { return }
         shares.release(entry.source, places: entry.places)
     }
 
-    /// Of the answers of `source`, or of all, the one that has stood still for longest, if that is too long.
+    /// The answer of `source`, or of any source if nil, that has stood still for longest; nil if none has for `stall`.
     private func stalest(of source: LinkSource?, _ now: Instant) -> Answer? {
         var best: (answer: Answer, movedAt: Instant)?
         for (answer, entry) in held where source == nil || entry.source == source {

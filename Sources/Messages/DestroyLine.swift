@@ -1,40 +1,41 @@
 internal import Wire
 
-/// The DESTROY messages that wait on one link: they follow as others are answered, so that no path is left to its time.
+/// The DESTROY messages that wait on one link; each follows as others are answered, so that no path stays until it
+/// expires.
 ///
-/// A link that carried thousands of paths to a node that has gone has to say so for each of them, and may have 128 messages under
-/// way, of which the peer takes so many a second.
+/// If a node is gone, a link must carry one message for each of up to thousands of paths that led there. It may have
+/// 128 messages under way, of which the peer accepts a limited number each second.
 struct DestroyLine {
-    /// How often one is sent.
+    /// How many times a message is sent.
     static let attempts: UInt8 = 4
-    /// How long none is sent after the peer refused one.
+    /// The pause after the peer has refused a message.
     static let pause = TimeSpan.seconds(1)
 
-    /// One message.
+    /// A message that waits or is under way.
     struct Entry {
         let pathID: UInt64
-        /// How often it was sent.
+        /// How many times it was sent and refused.
         var sent: UInt8 = 0
     }
 
     private var entries: [Entry] = []
-    /// How many are sent and not answered.
+    /// How many messages were sent and are not answered.
     private(set) var underWay = 0
     private var first = 0
     private var resumes = Instant(nanoseconds: 0)
 
-    /// How many wait.
+    /// How many messages wait.
     var count: Int { entries.count - first }
     /// Bytes of memory.
     var memoryUse: Int { entries.capacity * MemoryLayout<Entry>.stride }
 
-    /// Puts one at the end; dropped when `limit` wait.
+    /// Adds a message at the end; it is dropped if `limit` wait.
     mutating func add(_ pathID: UInt64, limit: Int) {
         guard count < limit else { return }
         entries.append(Entry(pathID: pathID))
     }
 
-    /// The next one, which is under way then; nil as long as none may be sent or `limit` are under way.
+    /// The next message, which is under way from now on; nil while none may be sent or `limit` are under way.
     mutating func next(at now: Instant, limit: Int) -> Entry? {
         guard count > 0, underWay < limit, now >= resumes else { return nil }
         let entry = entries[first]
@@ -50,13 +51,13 @@ struct DestroyLine {
         return entry
     }
 
-    /// One is no longer under way, or was not sent after all; that one goes to the end again.
+    /// Notes that a message is no longer under way; one that was not sent goes to the end again.
     mutating func ended(_ entry: Entry, wasSent: Bool) {
         underWay -= 1
         if !wasSent { entries.append(entry) }
     }
 
-    /// Puts one that was refused at the end, unless it was sent often enough; the line rests.
+    /// Adds a refused message at the end, unless it was sent often enough, and begins the pause.
     mutating func addAgain(_ entry: Entry, at now: Instant) {
         resumes = now + Self.pause
         guard entry.sent + 1 < Self.attempts else { return }

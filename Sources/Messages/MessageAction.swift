@@ -2,21 +2,24 @@ public import Transport
 public import Wire
 
 extension MessageExchange {
-    /// What the exchange asks of its owner, in the order in which it happened; taken with `nextAction`.
+    /// A task or a notice for the owner of the exchange, in the order of events; taken with `nextAction`.
     public enum Action: Equatable, Sendable {
-        /// A message of the peer's has come whole: answer it with `answer` or `refuse`. Its body is no longer than its kind allows.
+        /// A message of the peer has arrived whole: call `answer` or `refuse`.
+        ///
+        /// Its body is no longer than its kind allows.
         case received(MessageKind, body: [UInt8], StreamID)
-        /// The peer asks for new keys: answer it with `answer` or `refuse`.
+        /// The peer asks for new keys: call `answer` or `refuse`.
         case rekey(body: [UInt8], StreamID)
-        /// A message of ours has ended; told once for each that `begin` has begun.
+        /// A message of ours has ended; there is one such action for each message that `begin` has begun.
         case answered(StreamID, Result<[UInt8], ControlFailure>)
         /// Of an answer of more than `uncountedAnswer` bytes, `sent` bytes have been written so far.
         case answerMoved(StreamID, sent: Int)
-        /// An answer of more than `uncountedAnswer` bytes is written, or given up: its bytes are gone from the exchange.
+        /// An answer of more than `uncountedAnswer` bytes is written, or given up; the exchange no longer holds its
+        /// bytes.
         case answerEnded(StreamID)
-        /// A message of the peer's was refused because of a limit, a time-out or its form.
+        /// A message of the peer was refused because of a limit, a time-out or its form.
         case refused
-        /// The peer echoes a challenge.
+        /// The peer has echoed a challenge.
         case pathResponse(UInt64)
         /// The peer has closed the link, and the answer that says so waits to be sent.
         case closed
@@ -26,16 +29,16 @@ extension MessageExchange {
 
     /// How much a peer may ask of the exchange, and how much the exchange asks of the peer.
     public struct Limits: Sendable {
-        /// What the messages of one lane may take.
+        /// The limits of the messages of one lane.
         public struct Allowance: Sendable {
-            /// Messages of the peer's that may be under way at once.
+            /// Messages of the peer that may be under way at once.
             public var incoming: Int
             /// Messages of ours that may be under way at once.
             public var requests: Int
-            /// Bytes that the peer's messages may hold until they are handed over.
+            /// Bytes that the peer's messages may hold until they are delivered.
             public var unfinishedBytes: Int
 
-            /// These limits.
+            /// An allowance of these limits.
             public init(incoming: Int, requests: Int, unfinishedBytes: Int) {
                 self.incoming = incoming
                 self.requests = requests
@@ -43,24 +46,24 @@ extension MessageExchange {
             }
         }
 
-        /// Messages of the peer's that may be under way at once.
+        /// Messages of the peer that may be under way at once.
         public var incoming: Int
         /// Messages of ours that may be under way at once.
         public var requests: Int
-        /// The same for onion requests, which come beside the others: none unless said otherwise.
+        /// The limits of onion requests, which count apart from the others; none by default.
         public var onionRequests = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
         /// DESTROYs of ours that may wait.
         public var destroys: Int
-        /// Messages of the peer's a second, and their burst.
+        /// Messages of the peer in a second, and their burst.
         public var rate: (rate: Int, burst: Int)
-        /// Bytes that the peer's messages may hold until they are handed over.
+        /// Bytes that the peer's messages may hold until they are delivered.
         public var unfinishedBytes: Int
-        /// How long a message may take to come whole, and an answer to make progress.
+        /// How long a message may take to arrive whole, and how long an answer may make no progress.
         public var arrivalTime: TimeSpan
-        /// How long a message that has come whole may wait for our answer.
+        /// How long a message that has arrived whole may wait for our answer.
         public var answerTime: TimeSpan
 
-        /// These limits.
+        /// Limits without onion requests.
         public init(
             incoming: Int, requests: Int, destroys: Int, rate: (rate: Int, burst: Int), unfinishedBytes: Int,
             arrivalTime: TimeSpan, answerTime: TimeSpan
@@ -74,7 +77,7 @@ extension MessageExchange {
             self.answerTime = answerTime
         }
 
-        /// What the messages of `lane` may take.
+        /// The limits of the messages of `lane`.
         func allowance(of lane: MessageLane) -> Allowance {
             switch lane {
             case .usual: Allowance(incoming: incoming, requests: requests, unfinishedBytes: unfinishedBytes)

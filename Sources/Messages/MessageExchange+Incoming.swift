@@ -4,22 +4,22 @@ public import Wire
 
 /// The messages of the peer.
 extension MessageExchange {
-    /// A message of the peer's.
+    /// A message of the peer.
     struct Incoming {
         enum Phase {
-            /// Its bytes come in; the kind is known from the first one on.
+            /// Its bytes arrive; the kind is known from the first byte on.
             case arriving(MessageKind?)
-            /// Waits for the link's large message before it.
+            /// Waits until the link's large answer before it is done.
             case queued(MessageKind)
-            /// Waits for the answer.
+            /// Waits for our answer.
             case waiting
-            /// A part of its bytes is written as the answer, as far as `sent`.
+            /// The part of `bytes` that is the answer is being written; `sent` is where the rest begins.
             case answering(part: Range<Int>, sent: Int)
         }
         var phase = Phase.arriving(nil)
         /// The lane of its kind, the usual one until the kind is known.
         var lane = MessageLane.usual
-        /// The body until it is handed over, then the bytes that the answer is part of.
+        /// The body until it is delivered, then the bytes that the answer is part of.
         var bytes: [UInt8] = []
         var deadline: Instant
     }
@@ -40,7 +40,7 @@ extension MessageExchange {
         }
     }
 
-    /// Answers a message that waits with a part of `bytes`, which is not copied; does nothing for any other.
+    /// Answers a message that waits with a part of `bytes`, which is not copied; has no effect on any other.
     ///
     /// An answer of more than `uncountedAnswer` bytes ends with the action `answerEnded`.
     public mutating func answer(_ stream: StreamID, _ bytes: [UInt8], part: Range<Int>, now: Instant) {
@@ -57,13 +57,13 @@ extension MessageExchange {
         }
     }
 
-    /// Refuses a message that waits; does nothing for any other.
+    /// Refuses a message that waits; has no effect on any other.
     public mutating func refuse(_ stream: StreamID) { if isWaiting(stream) { drop(stream) } }
 
-    /// Ends a message wherever it stands, and what the peer has not acknowledged of its answer.
+    /// Ends a message in any phase, and drops the part of its answer that the peer has not acknowledged.
     public mutating func abandon(_ stream: StreamID) { drop(stream) }
 
-    /// Writes what the connection takes of an answer.
+    /// Writes as much of an answer as the connection accepts.
     mutating func writeAnswer(_ stream: StreamID, now: Instant) {
         guard var message = incoming[stream] else { return }
         switch message.phase {
@@ -87,7 +87,7 @@ extension MessageExchange {
         }
     }
 
-    /// Forgets a message of the peer's.
+    /// Forgets a message of the peer.
     mutating func forget(_ stream: StreamID) {
         guard let message = incoming.removeValue(forKey: stream) else { return }
         if large == stream { large = nil }
@@ -104,7 +104,7 @@ extension MessageExchange {
         connection.stopSending(stream, code: 0)
     }
 
-    /// Drops a message that is against the rules, which counts.
+    /// Drops a message that breaks a rule or a limit, and reports that with `refused`.
     mutating func dropRefused(_ stream: StreamID) {
         drop(stream)
         actions.append(.refused)
@@ -113,7 +113,7 @@ extension MessageExchange {
     mutating func opened(_ stream: StreamID, _ now: Instant, _ admits: () -> Bool) {
         switch state {
         case .open:
-            // Which lane's allowance it takes is known with its first byte.
+            // Its first byte will tell which lane's allowance it counts for.
             guard incoming.count < limits.incoming + limits.onionRequests.incoming, bucket.take(now: now), admits()
             else { return dropRefused(stream) }
             incoming[stream] = Incoming(deadline: now + limits.arrivalTime)
@@ -126,10 +126,10 @@ extension MessageExchange {
         guard var message = incoming[stream] else { return }
         switch message.phase {
         case .queued, .waiting, .answering:
-            // Nothing may follow what is whole.
+            // Nothing may follow a whole message.
             connection.stopSending(stream, code: 0)
         case .arriving(var kind):
-            // Taken out of the table meanwhile, so that the bytes grow where they are.
+            // Removed from the table meanwhile, so that the bytes grow in place.
             incoming[stream] = nil
             var bytes = message.bytes
             message.bytes = []
@@ -149,7 +149,7 @@ extension MessageExchange {
         }
     }
 
-    /// Appends what can be read of a message's body; false when the kind is not known, or does not allow for so much.
+    /// Appends the readable bytes of a message's body; false if the kind is unknown, or does not allow so many.
     private mutating func readMessage(
         _ stream: StreamID, _ kind: inout MessageKind?, into bytes: inout [UInt8]
     ) -> Bool {
@@ -169,7 +169,7 @@ extension MessageExchange {
         return read(stream, into: &bytes, limit: known.longestBody)
     }
 
-    /// Whether the messages of a lane are no more than they may be, nor those that are not handed over yet longer.
+    /// Whether the messages of a lane are within their number, and those not yet delivered within their bytes.
     private func isWithinLimits(_ lane: MessageLane) -> Bool {
         var (count, bytes) = (0, 0)
         for message in incoming.values where message.lane == lane {
@@ -183,7 +183,7 @@ extension MessageExchange {
         return count <= allowance.incoming && bytes <= allowance.unfinishedBytes
     }
 
-    /// A message has come whole: hands it over, or lets it wait for the large one before it.
+    /// Delivers a message that has arrived whole, or queues it behind the link's large answer.
     private mutating func arrived(_ stream: StreamID, _ kind: MessageKind, _ body: [UInt8], _ now: Instant) {
         guard var message = incoming[stream] else { return }
         message.deadline = now + limits.answerTime
@@ -201,7 +201,7 @@ extension MessageExchange {
         switch LinkMessage(rawValue: kind.raw) {
         case .rekey: actions.append(.rekey(body: body, stream))
         case .close:
-            // Acknowledged, so that the peer does not repeat it to an end that has forgotten the link.
+            // Answered, so that the peer does not repeat CLOSE to an end that has forgotten the link.
             answer(stream, [], part: 0..<0, now: now)
             actions.append(.closed)
             state = .over
@@ -209,7 +209,7 @@ extension MessageExchange {
         }
     }
 
-    /// Hands over the first message that waited for a large one and need not any more; false where there is none.
+    /// Delivers the first queued message if no large answer is under way; false if there is none.
     mutating func handQueued(_ now: Instant) -> Bool {
         guard large == nil else { return false }
         var next: (stream: StreamID, kind: MessageKind, body: [UInt8])?

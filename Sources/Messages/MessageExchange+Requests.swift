@@ -6,7 +6,7 @@ public import Wire
 extension MessageExchange {
     /// A message of ours.
     struct Request {
-        /// Who hears of its end.
+        /// Who is told of its end.
         enum Purpose {
             /// The caller of `begin`.
             case asked
@@ -18,21 +18,23 @@ extension MessageExchange {
         let kind: MessageKind
         let purpose: Purpose
         let deadline: Instant
-        /// Type and body, and how much of it is written.
+        /// Type and body, and how many of these bytes are written.
         let bytes: [UInt8]
         var sent = 0
         var answer: [UInt8] = []
     }
 
-    /// Begins a message, which ends with the action `answered`; nil when there are as many as there may be, the body is too long,
-    /// or the exchange is closing.
+    /// Begins a message, which ends with the action `answered`.
+    ///
+    /// Nil if as many messages or streams are under way as are allowed, the body is too long, or the exchange is
+    /// closing.
     public mutating func begin(_ kind: MessageKind, body: [UInt8], timeout: TimeSpan, now: Instant) -> StreamID? {
         start(kind, body, .asked, deadline: now + timeout)
     }
 
-    /// Lets the peer hear of the end of the path that it knows as `pathID`.
+    /// Tells the peer that the path that it knows as `pathID` has ended.
     ///
-    /// It waits its turn where there are too many messages, and is sent again when the peer refuses it.
+    /// The message waits its turn if too many are under way, and is sent again if the peer refuses it.
     public mutating func destroy(_ pathID: UInt64, now: Instant) {
         switch state {
         case .open:
@@ -63,7 +65,7 @@ extension MessageExchange {
         return requests.count < limit || requests.values.count { $0.kind.lane == lane } < limit
     }
 
-    /// Writes what the connection takes of a message of ours.
+    /// Writes as much of a message of ours as the connection accepts.
     mutating func writeRequest(_ stream: StreamID) {
         guard var request = requests[stream], request.sent < request.bytes.count else { return }
         request.sent += connection.write(stream, request.bytes.rawSpan.extracting(request.sent..<request.bytes.count))
@@ -89,7 +91,7 @@ extension MessageExchange {
         }
     }
 
-    /// Sends the DESTROYs that wait, as far as there is room: half of what may be under way is left to other messages.
+    /// Sends waiting DESTROYs as long as there is room; half of the messages under way is left to others.
     mutating func sendDestroys(_ now: Instant) {
         switch state {
         case .open: break

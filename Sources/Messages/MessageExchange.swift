@@ -4,24 +4,27 @@ public import Wire
 
 /// The control messages of one link, both ways, over the link's control connection (protocol.md, section 8).
 ///
-/// It does no I/O and reads no clock: packets, calls and times go in; actions, packets and deadlines come out. No call runs a
-/// completion: what a call causes is told by `nextAction`, which the owner calls until it returns nil, after `receive`, after
-/// `deadlineReached`, after `advance` and after any call that begins, answers or refuses a message. Times must not run backwards.
+/// It does no I/O and reads no clock: packets, calls and times go in; actions, packets and deadlines come out. No call
+/// runs a completion: its results come from `nextAction`. The owner must call that until it returns nil, after
+/// `receive`, `deadlineReached` and `advance`, and after any call that begins, answers or refuses a message. Times must
+/// not run backwards.
 public struct MessageExchange: ~Copyable {
     /// The one leg of a control connection.
     public static let leg = LegID(0)
-    /// The longest answer in bytes that does not count in `AnswerMemory`.
+    /// The longest answer in bytes that `AnswerMemory` does not count.
     public static let uncountedAnswer = 64 << 10
-    /// The longest answer in bytes from which messages are answered one after the other: it takes work to make.
+    /// Messages whose answers may have this many bytes are answered one after the other.
+    ///
+    /// Such an answer takes work to make.
     public static let largeAnswer = 660_000
 
-    /// What the exchange does.
+    /// The state of the exchange.
     enum State {
-        /// Messages come and go.
+        /// Messages are sent and received.
         case open
         /// CLOSE is sent; the peer has not acknowledged it yet.
         case closing
-        /// Nothing is taken or begun any more.
+        /// Nothing is accepted or begun any more.
         case over
     }
 
@@ -31,18 +34,18 @@ public struct MessageExchange: ~Copyable {
     var connection: Connection
     var requests: [StreamID: Request] = [:]
     var incoming: [StreamID: Incoming] = [:]
-    /// The peer's message with a large answer that is being answered; others wait until it is done.
+    /// The peer's message with a large answer that is under way; others wait until it is done.
     var large: StreamID?
     var line = DestroyLine()
     var bucket: TokenBucket
     var actions = ActionQueue()
 
-    /// When a message of either side ends for lack of time, or earlier; nil as long as there is none.
+    /// When the first message of either side times out, or earlier; nil while there is none.
     public internal(set) var nextExpiry: Instant?
 
-    /// An exchange of the messages `kinds` with the peer; `payloadSize` is that of the link's packets.
+    /// An exchange of the messages `kinds` with the peer; `payloadSize` is that of the link's packets, in bytes.
     ///
-    /// `seed` is the connection's, and must not be known to the peer.
+    /// `seed` is for the connection, and must be unknown to the peer.
     public init(
         role: Role, connection configuration: Configuration, payloadSize: Int, seed: UInt64, kinds: MessageTable,
         limits: Limits, now: Instant
@@ -63,17 +66,17 @@ public struct MessageExchange: ~Copyable {
     /// Whether no message of either side is under way.
     public var isQuiet: Bool { requests.isEmpty && incoming.isEmpty }
 
-    /// How many messages of ours are under way.
+    /// How many messages of this end are under way.
     public var requestCount: Int { requests.count }
 
-    /// How many messages of the peer's are under way.
+    /// How many messages of the peer are under way.
     public var incomingCount: Int { incoming.count }
 
     // MARK: The end
 
     /// Sends CLOSE, and forgets all other messages: those of `begin` end without an action.
     ///
-    /// Nothing can be begun any more. The peer has acknowledged it when `isCloseAcknowledged`.
+    /// Nothing can be begun any more. `isCloseAcknowledged` says when the peer has acknowledged it.
     public mutating func close(now: Instant, timeout: TimeSpan) {
         switch state {
         case .open:
@@ -85,7 +88,7 @@ public struct MessageExchange: ~Copyable {
         }
     }
 
-    /// Whether CLOSE was sent and is acknowledged, refused, or could not be sent.
+    /// Whether CLOSE is acknowledged, refused or timed out, or could not be sent.
     public var isCloseAcknowledged: Bool {
         switch state {
         case .open: false
@@ -93,9 +96,9 @@ public struct MessageExchange: ~Copyable {
         }
     }
 
-    /// Forgets all messages, as the link is gone: those of `begin` end without an action, and no action follows.
+    /// Forgets all messages, since the link is gone: those of `begin` end without an action, and no action follows.
     ///
-    /// Returns the streams of the answers of more than `uncountedAnswer` bytes whose end was not told yet.
+    /// Returns the streams of answers of more than `uncountedAnswer` bytes whose end was not reported yet.
     public mutating func end() -> [StreamID] {
         forgetMessages()
         requests = [:]
@@ -112,7 +115,7 @@ public struct MessageExchange: ~Copyable {
 
     // MARK: Both
 
-    /// Appends what can be read of a stream; false when that would be more than `limit` in all.
+    /// Appends the readable bytes of a stream; false if they would be more than `limit` in all.
     mutating func read(_ stream: StreamID, into bytes: inout [UInt8], limit: Int) -> Bool {
         var isTooLong = false
         while !isTooLong {
@@ -146,9 +149,9 @@ public struct MessageExchange: ~Copyable {
 
     // MARK: Time and packets
 
-    /// Ends what has taken too long: to be called at `nextExpiry`, and now and then.
+    /// Ends messages that have timed out; to be called at `nextExpiry`, and regularly.
     ///
-    /// True when there may be actions: then `nextAction` is to be called.
+    /// True if there may be actions: the owner must then call `nextAction`.
     public mutating func advance(now: Instant) -> Bool {
         guard let expiry = nextExpiry, now >= expiry else { return line.count > 0 }
         nextExpiry = nil
@@ -165,13 +168,13 @@ public struct MessageExchange: ~Copyable {
         return true
     }
 
-    /// When the connection has to send something by itself; nil as long as it need not.
+    /// When the connection next has work to do without an event; nil if it has none.
     public var nextDeadline: Instant? { connection.nextDeadline }
 
-    /// Lets the connection do what is due at `nextDeadline`.
+    /// Does the work of the connection that is due at `nextDeadline`.
     public mutating func deadlineReached(now: Instant) { connection.deadlineReached(now: now) }
 
-    /// Takes the payload of a packet that has come, authentic and not before.
+    /// Handles the payload of a packet, which must be authentic and not a duplicate.
     public mutating func receive(packetNumber: UInt64, _ payload: RawSpan, now: Instant) {
         _ = connection.receive(leg: Self.leg, packetNumber: packetNumber, payload: payload, now: now)
     }
@@ -179,10 +182,10 @@ public struct MessageExchange: ~Copyable {
     /// Whether there is a packet to send.
     public func wantsToSend(now: Instant) -> Bool { connection.wantsToSend(leg: Self.leg, now: now) }
 
-    /// How many packet numbers to leave out before the next packet.
+    /// How many packet numbers to skip before the next packet.
     public mutating func numbersToSkip() -> UInt64 { connection.numbersToSkip() }
 
-    /// Writes the next packet: whether there was one, and whether the peer will acknowledge it.
+    /// Writes the next packet; returns whether there was one, and whether the peer will acknowledge it.
     public mutating func writePacket(
         number: UInt64, into payload: inout MutableRawSpan, now: Instant
     ) -> (isFilled: Bool, wantsAnswer: Bool) {
@@ -192,7 +195,7 @@ public struct MessageExchange: ~Copyable {
         return (isFilled, after > before)
     }
 
-    /// Lets the peer acknowledge something.
+    /// Makes the peer send an acknowledgement.
     public mutating func ping() { connection.ping(Self.leg) }
 
     /// Asks the peer to echo `data` in its next packet.
@@ -209,10 +212,10 @@ public struct MessageExchange: ~Copyable {
         connection.legStatus(Self.leg)?.answeredTime.map { $0 >= moment } ?? false
     }
 
-    /// What the owner has to do next; nil when nothing is left.
+    /// The next action for the owner; nil when none is left.
     ///
-    /// `admits` is asked once for each message that the peer begins, when the exchange's own limits allow for it. It must not
-    /// call back.
+    /// `admits` is called once for each message that the peer begins, if the exchange's own limits allow it. It must
+    /// not call back.
     public mutating func nextAction(now: Instant, admits: () -> Bool) -> Action? {
         while true {
             if let action = actions.next() { return action }
@@ -234,7 +237,7 @@ public struct MessageExchange: ~Copyable {
             } else if incoming[stream] != nil {
                 readMessage(stream, now: now)
             } else {
-                // Bytes for what was refused or answered already.
+                // Bytes of a message that was refused or answered already.
                 connection.stopSending(stream, code: 0)
             }
         case .writable(let stream):

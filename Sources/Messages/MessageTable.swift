@@ -1,12 +1,12 @@
 public import Wire
 
-/// The control messages that an end takes, by the first byte of their streams.
+/// The control messages that an end accepts, by the first byte of their streams.
 public struct MessageTable: Sendable {
     private var kinds = [MessageKind?](repeating: nil, count: 256)
     /// The longest answer to any of them in bytes.
     public private(set) var longestAnswer = 0
 
-    /// A table of `kinds` and of those that every link takes; no two of them have one first byte.
+    /// A table of `kinds` and of the messages that every link accepts; no two may have the same first byte.
     public init(_ kinds: [MessageKind]) {
         for kind in kinds + LinkMessage.kinds {
             precondition(self.kinds[Int(kind.raw)] == nil, "two control messages with the same first byte")

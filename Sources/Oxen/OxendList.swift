@@ -97,6 +97,10 @@ extension OxendList {
             else {
                 throw .malformed("a key is invalid")
             }
+            // A funded node is placed by it.
+            guard state.registrationHeight != nil || !(state.active || state.funded) else {
+                throw .malformed("a funded node has no registration height")
+            }
             nodes.append(
                 OxendNode(
                     node: NodeID(id), serviceKey: state.serviceKey,

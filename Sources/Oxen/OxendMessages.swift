@@ -151,6 +151,27 @@ struct HeaderParameters: Encodable {
     var height: UInt64
 }
 
+/// `get_block_header_by_height` for several heights.
+struct HeadersParameters: Encodable {
+    var heights: [UInt64]
+}
+
+/// Its result.
+struct HeadersResult: OxendResult {
+    struct Header: Decodable {
+        var height: UInt64
+        var hash: String
+    }
+
+    var status: String?
+    var headers: [Header]
+
+    enum CodingKeys: String, CodingKey {
+        case status
+        case headers = "block_headers"
+    }
+}
+
 /// The result of `get_block_header_by_height`.
 struct HeaderResult: OxendResult {
     struct Header: Decodable {

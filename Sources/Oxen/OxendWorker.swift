@@ -9,7 +9,7 @@ final class OxendWorker {
 
     /// The kind of a call.
     private enum Kind {
-        case ping, list, header
+        case ping, list, header, hashes
         /// A report with its number.
         case report(UInt64)
 
@@ -22,6 +22,7 @@ final class OxendWorker {
                 case Self.ping.tag: .ping
                 case Self.list.tag: .list
                 case Self.header.tag: .header
+                case Self.hashes.tag: .hashes
                 default: .report(tag &- Self.firstReport)
                 }
         }
@@ -32,6 +33,7 @@ final class OxendWorker {
             case .ping: 1
             case .list: 2
             case .header: 3
+            case .hashes: 4
             case .report(let number): number &+ Self.firstReport
             }
         }
@@ -44,6 +46,8 @@ final class OxendWorker {
     private var nextList: Instant
     private var isPinging = false
     private var isListing = false
+    private var isAskingHeader = false
+    private var isHashing = false
     private var reports: [UInt64: NodeID] = [:]
     private var nextReport: UInt64 = 0
     private var lastTrouble: String?
@@ -78,6 +82,7 @@ final class OxendWorker {
         case .ping: pinged(answer)
         case .list: listed(answer)
         case .header: tookHeader(answer)
+        case .hashes: tookHashes(answer)
         case .report(let number): reported(number, answer)
         }
     }
@@ -145,16 +150,41 @@ final class OxendWorker {
                 try follower.take(try OxendList(result))
             }
             good()
-            if let height = follower.wantedHeader {
-                let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
-                _ = connection.begin(call.bytes, tag: Kind.header.tag, timeout: daemon.configuration.timeout.other)
-            }
+            askForHeaders()
+        } catch {
+            bad(error)
+        }
+    }
+
+    /// Asks for the header of a list that can become a snapshot, and for the hashes that place nodes.
+    private func askForHeaders() {
+        let timeout = daemon.configuration.timeout.other
+        if !isAskingHeader, let height = follower.wantedHeader {
+            let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
+            isAskingHeader = connection.begin(call.bytes, tag: Kind.header.tag, timeout: timeout)
+        }
+        let heights = follower.wantedHashes
+        if !heights.isEmpty, !isHashing {
+            let call = OxendCall(method: "get_block_header_by_height", params: HeadersParameters(heights: heights))
+            isHashing = connection.begin(call.bytes, tag: Kind.hashes.tag, timeout: timeout)
+        }
+    }
+
+    private func tookHashes(_ answer: Result<[UInt8], OxendError>) {
+        isHashing = false
+        let missing = follower.wantedHashes
+        do throws(OxendError) {
+            let headers = try oxendResult(HeadersResult.self, in: try answer.get()).headers
+            try follower.takeHashes(headers.map { ($0.height, $0.hash) })
+            // After an answer with gaps, the rest is asked for with the next list.
+            if Set(missing).isDisjoint(with: follower.wantedHashes) { askForHeaders() }
         } catch {
             bad(error)
         }
     }
 
     private func tookHeader(_ answer: Result<[UInt8], OxendError>) {
+        isAskingHeader = false
         do throws(OxendError) {
             let header = try oxendResult(HeaderResult.self, in: try answer.get()).header
             try follower.takeHeader(

@@ -57,6 +57,9 @@ public struct RegisteredNode: Hashable, Sendable {
     public internal(set) var leavesAt: UInt64 = 0
     /// When the newest maintenance ends or ended, in seconds since 1970; 0: there was none.
     public internal(set) var maintenanceEnd: UInt64 = 0
+    /// Where the node stands among the shards of the store: set when the stake becomes full, and never changed; 0 while
+    /// open.
+    public internal(set) var placement: UInt64 = 0
     /// The contributions, the operator's first, the others in the order in which they joined.
     public internal(set) var contributions: [Contribution]
 

@@ -193,6 +193,7 @@ extension RegisteredNode {
         writer.u64(creditTime)
         writer.u64(leavesAt)
         writer.u64(maintenanceEnd)
+        writer.u64(placement)
         writer.u8(UInt8(contributions.count))
         for part in contributions {
             writer.account(part.account)
@@ -218,6 +219,7 @@ extension RegisteredNode {
         creditTime = try reader.u64()
         leavesAt = try reader.u64()
         maintenanceEnd = try reader.u64()
+        placement = try reader.u64()
         contributions = []
         let count = Int(try reader.u8())
         guard UInt64(fee) <= RegistryParameters.whole, allowance <= parameters.allowanceLimit,
@@ -233,7 +235,9 @@ extension RegisteredNode {
         let isFull = standing != .open
         guard isFull ? sum == UInt128(parameters.fullStake) : sum < UInt128(parameters.fullStake),
             contributions[0].amount >= parameters.operatorMinimum,
-            isFull || (activeSince == 0 && allowance == 0 && creditTime == 0 && leavesAt == 0 && maintenanceEnd == 0)
+            isFull
+                || (activeSince == 0 && allowance == 0 && creditTime == 0 && leavesAt == 0 && maintenanceEnd == 0
+                    && placement == 0)
         else { throw .outOfRange }
         let reportCount = Int(try reader.u8())
         guard reportCount <= (isFull ? Int(parameters.reportsPerNode) : 0) else { throw .outOfRange }

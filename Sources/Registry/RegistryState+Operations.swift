@@ -152,7 +152,7 @@ extension RegistryState {
         accounts[account]?.balance -= stake
         let part = RegisteredNode.Contribution(account: account, amount: stake)
         var node = RegisteredNode(standing: .open, fee: fee, changedHeight: height, contributions: [part])
-        activateIfFull(&node)
+        activateIfFull(&node, id)
         nodes[id] = node
     }
 
@@ -177,17 +177,18 @@ extension RegistryState {
         } else {
             node.contributions.append(.init(account: account, amount: amount))
         }
-        activateIfFull(&node)
+        activateIfFull(&node, id)
         nodes[id] = node
     }
 
-    private func activateIfFull(_ node: inout RegisteredNode) {
+    private func activateIfFull(_ node: inout RegisteredNode, _ id: NodeID) {
         guard node.stake == parameters.fullStake else { return }
         node.standing = .active
         node.changedHeight = height
         node.activeSince = time
         node.allowance = UInt64(parameters.creditAtStart) + UInt64(parameters.creditGrace)
         node.creditTime = time
+        node.placement = id.placement(block: openBlock, network: network)
     }
 
     private mutating func cancel(_ id: NodeID, by account: Account) throws(RegistryRefusal) {

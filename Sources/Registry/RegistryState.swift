@@ -117,6 +117,9 @@ public struct RegistryState: Hashable, Sendable {
     /// 32 bytes derived from the last block's maker and the previous seed; zeros at the genesis.
     public var seed: Bytes32 { quorums.last?.seed ?? Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan) }
 
+    /// The content hash of the block that is open; zeros where no block of this height was begun.
+    var openBlock: Bytes32 { quorums.last.flatMap { $0.height == height ? $0.block : nil } ?? Bytes32() }
+
     /// The sum of all amounts: free balances, rewards, stakes, locked stakes, the pool and the fees.
     public var total: UInt128 {
         var sum = UInt128(pool) + UInt128(fees)
@@ -135,8 +138,8 @@ public struct RegistryState: Hashable, Sendable {
         return Blake2b.digest(bytes.rawSpan)
     }
 
-    /// The snapshot: active nodes as staked, decommissioned ones as suspended, with their operators and measured
-    /// weights.
+    /// The snapshot: active nodes as staked, decommissioned ones as suspended, with their operators, placements and
+    /// measured weights.
     ///
     /// A node without measurements gets the lower quartile of the measured weights, at least 1.
     public func snapshot() -> Snapshot? {
@@ -147,7 +150,7 @@ public struct RegistryState: Hashable, Sendable {
             return Snapshot.Entry(
                 node: id, operatorID: node.operatorAccount.key,
                 state: node.standing == .active ? .staked : .suspended,
-                weight: max(1, node.capacity ?? unmeasured))
+                weight: max(1, node.capacity ?? unmeasured), placement: node.placement)
         }
         return Snapshot(network: network, height: height, time: UnixTime(seconds: time), entries: entries)
     }

@@ -6,11 +6,11 @@ internal import Onion
 internal import OnionCrypto
 internal import Wire
 
-/// What this node tells the network of itself: its descriptor, which is signed anew when it changes or grows old.
+/// This node's announcement to the network: its descriptor, which is signed again when it changes or grows old.
 final class Publication {
-    /// Where it listens, IPv4 first.
+    /// The addresses on which it listens, IPv4 first.
     let listenAddresses: [Endpoint]
-    /// Where others are to reach it.
+    /// The addresses that it announces to others.
     let announced: [Endpoint]
     let identity: LinkIdentity
     private let links: Links
@@ -21,7 +21,11 @@ final class Publication {
     private var published = UnixTime(seconds: 0)
     private var publishedExit: Descriptor.ExitSummary = []
 
-    /// The descriptor of the node with `identity`, whose sockets `links` has opened.
+    /// The descriptor of the node with `identity`.
+    ///
+    /// `links` has opened its sockets.
+    ///
+    /// Throws ``RelayError/noAddress`` if an announced address is a wildcard.
     init(
         links: Links, network: NetworkFile, identity: LinkIdentity, configuration: RelayConfiguration
     ) throws(RelayError) {
@@ -41,19 +45,19 @@ final class Publication {
     /// The node's id.
     var node: NodeID { NodeID(identity.nodeID) }
 
-    /// The addresses of this machine that nobody reaches over an exit here.
+    /// The addresses of this machine, to which an exit here must not connect.
     var own: Set<IPAddress> { Set((announced + listenAddresses).map(\.address)) }
 
-    /// Whether it is time for a new descriptor.
+    /// Whether a new descriptor is due.
     var isDue: Bool {
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
-        // A route may come and go: at most one descriptor a minute tells of it.
+        // A route may come and go, so at most one descriptor a minute announces a change.
         return age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
     }
 
-    /// A new descriptor, with the public half of the onion key.
+    /// Makes and signs a new descriptor, with the public half of the onion key.
     func renew(onionKey: [UInt8]) -> SignedDescriptor {
-        // Never the same second twice, so that a new one is newer.
+        // No two descriptors have the same second, so that a new one counts as newer.
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         publishedExit = exitSummary
         var descriptor = Descriptor(
@@ -68,7 +72,8 @@ final class Publication {
         return descriptor.signed(with: identity.signingKey, network: network.id)
     }
 
-    /// What the exit lets out to: the families to which this machine has a route, or a range of which it opens.
+    /// The protocols and families of the exit: a family counts if this machine has a route, or if the exit opens a
+    /// range of it.
     private var exitSummary: Descriptor.ExitSummary {
         guard isExit else { return [] }
         var summary: Descriptor.ExitSummary = [.tcp, .udp]

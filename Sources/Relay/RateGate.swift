@@ -1,20 +1,26 @@
 internal import EventLoop
 internal import Links
 
-/// Keeps a relay's sending to a rate, by a look at a counter every few milliseconds.
+/// Limits a relay's sending to a rate, by checking a counter every few milliseconds.
 ///
-/// A bucket fills with the rate and is emptied by what was sent. Each look says how many packets may be sent until the next: what
-/// the bucket holds, or a quantum when it holds less but is not overdrawn, or none. When they are sent nothing is received any more, so that
-/// nothing new is forwarded (packets wait in the kernel or are lost, and the senders slow down), and the exit's sessions, which send of
-/// their own accord and ask for each packet (``admits``), wait as well. Both can pass it by little, a batch or what the kernel's buffer holds, so that the
-/// silence afterwards is short: far from what makes a neighbour take its link for dead.
+/// A bucket fills at the rate and is emptied by the packets that were sent. Each check sets how many packets may be
+/// sent until the next: the content of the bucket, at least a quantum, or none if the bucket is overdrawn.
+///
+/// When these are sent, the relay receives nothing more, so nothing new is forwarded. Packets wait in the kernel or are
+/// lost, and their senders slow down. The exit's sessions send without a packet from outside, so they ask before each
+/// packet (``admits``) and wait too.
+///
+/// Both can exceed the limit only by a batch or by the content of the kernel's buffer. So the pauses are short, far
+/// below the silence after which a neighbour counts a link as dead.
 final class RateGate {
-    /// How often it looks, in nanoseconds.
+    /// The interval between checks in nanoseconds.
     private static let interval: UInt64 = 5_000_000
-    /// How long what waits in the kernel may take to be sent, in seconds, and the least and the most bytes that may wait.
+    /// The time in which the data waiting in the kernel must be sent, in seconds, and the least and the most bytes that
+    /// may wait.
     private static let wait = 0.05
     private static let leastWaiting = 16 << 10, mostWaiting = 8 << 20
-    /// What may be sent after a look at an empty bucket: so many seconds of the rate, and the least in packets.
+    /// The least that may be sent after a check unless the bucket is overdrawn: seconds of the rate, and a number of
+    /// packets.
     private static let quantum = 0.025
     private static let leastPackets = 8.0
 
@@ -26,7 +32,7 @@ final class RateGate {
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
-    /// The sessions that are kept from sending: those that had no turn since sessions were let go on last, and those that had one.
+    /// The sessions that wait: those that had no turn since sessions were last released, and those that had one.
     private var withoutTurn: [HostedSession] = []
     private var withTurn: [HostedSession] = []
 
@@ -35,27 +41,35 @@ final class RateGate {
         self.packetSize = packetSize
     }
 
-    /// Whether a session may send a packet now; if not, it waits in line (``hold(_:hasSent:)``).
+    /// Whether a session may send a packet now.
+    ///
+    /// If not, it must wait in line (``hold(_:hasSent:)``).
     var admits: Bool { links.maySend }
 
-    /// Puts a session that is not in line there; it goes on at the next look that lets it.
+    /// Puts a session in line, which it must not be in already.
     ///
-    /// Those that have sent since the last time go on after the others.
+    /// It continues after the next check that admits packets.
+    ///
+    /// Sessions that have sent since they were last released continue after the others.
     func hold(_ session: HostedSession, hasSent: Bool) {
         if hasSent { withTurn.append(session) } else { withoutTurn.append(session) }
     }
 
-    /// Lets the sessions in line go on.
+    /// Releases the sessions in line.
     private func open() {
         for session in withoutTurn + withTurn { session.goOn() }
         withoutTurn.removeAll(keepingCapacity: true)
         withTurn.removeAll(keepingCapacity: true)
     }
 
-    /// Keeps to `rate` bytes a second, with bursts of `burst` bytes after a pause, from now on; a rate of 0 is no limit.
+    /// Limits the rate to `rate` bytes per second, with bursts of `burst` bytes after a pause.
+    ///
+    /// A rate of 0 is no limit.
+    ///
+    /// A burst of 0 is one second of the rate.
     func limit(rate: Int64, burst: Int64) {
         self.rate = Double(rate)
-        // A round of packets at the least.
+        // The burst is at least 64 packets.
         self.burst = max(burst > 0 ? Double(burst) : Double(rate), Double(64 * packetSize))
         guard rate > 0 else {
             close()
@@ -72,7 +86,7 @@ final class RateGate {
         look()
     }
 
-    /// Limits no more.
+    /// Ends the limit and releases the sessions.
     func close() {
         timer?.close()
         timer = nil

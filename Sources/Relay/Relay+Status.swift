@@ -8,16 +8,16 @@ public import Registry
 public import Wire
 
 extension Relay {
-    /// What is said when names cannot be looked up.
+    /// The problem when the name servers do not answer.
     static let noNameServer =
         "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
 
-    /// How many bytes it has received and sent in packets.
+    /// The bytes of all packets received and sent.
     public var bytesPassed: UInt64 {
         (links.counters.packetsReceived &+ links.counters.packetsSent) &* UInt64(network.packetSize)
     }
 
-    /// What the relay is doing.
+    /// The present state of the relay.
     public var status: RelayStatus {
         let counters = links.counters
         var drops = counters.drops.byName
@@ -42,7 +42,7 @@ extension Relay {
             refusals: builds.refusals, requests: requests.status, watching: watching.status)
     }
 
-    /// What the operator must know, in one sentence.
+    /// The problem that the operator must know of, in one sentence; nil if there is none.
     var problem: String? {
         if isResting { return "It rests: the month's bytes are used up; no new paths are taken." }
         if !life.takesPaths { return "It drains: no new paths are taken." }
@@ -62,7 +62,7 @@ extension Relay {
         directory.epochs.snapshot.isStaked(node) && (ledger.map { $0.state.nodes[node]?.standing == .active } ?? true)
     }
 
-    /// Why clients may not choose this node, in one or two sentences.
+    /// The reason why clients may not choose this node, in one or two sentences.
     var standingProblem: String {
         let listed = directory.epochs.snapshot.entry(of: node)?.state
         guard let state = ledger?.state else {
@@ -95,14 +95,14 @@ extension Relay {
         }
     }
 
-    /// This node's request for a maintenance of so many seconds, or with 0 to come back; nil where it is not registered.
+    /// This node's request for maintenance of `seconds` seconds, or to end it if 0; nil if the node is not registered.
     public func maintenance(_ seconds: UInt32) -> RegistryOperation? {
         guard let state = ledger?.state, state.nodes[node] != nil, state.height > 0 else { return nil }
         return RegistryOperation(
             maintaining: publication.identity.signingKey, seconds: seconds, height: state.height, network: network.id)
     }
 
-    /// What makes this node useless to others, in one sentence.
+    /// The reason why this node is useless to others, in one sentence; nil if there is none.
     var cannotServe: String? {
         if let error = wrongClock { return error }
         guard directory.gossip.hasHeard else { return "No other node has answered yet." }
@@ -112,19 +112,20 @@ extension Relay {
         return "No other node answers any more, for \(Int(quiet.inSeconds)) s; see whether this machine is online."
     }
 
-    /// How many links with other nodes are up.
+    /// The number of links with other nodes that are up.
     var linkedNodes: Int { links.status.nodes }
-    /// How far this machine's clock is ahead of the other nodes'; nil before any has told its time.
+    /// The time by which this machine's clock is ahead of the other nodes'; nil before any node has told its time.
     var clockError: TimeSpan? { links.clockError }
-    /// The snapshot that is trusted.
+    /// The trusted snapshot.
     public var trustedSnapshot: Snapshot { directory.epochs.snapshot }
-    /// What is wrong with the registry.
+    /// The problem with the registry; nil if there is none.
     var registryProblem: String? { ledger?.failure ?? directory.epochs.problem }
 
-    /// What is known of other nodes by tests.
+    /// The results of this node's tests of other nodes.
     public var nodeTests: [NodeTest] { watching.nodeTests }
 
-    /// Says so when this machine's clock differs so much from the other nodes' that they refuse what this node signs.
+    /// The problem that this machine's clock is so wrong that other nodes refuse this node's signatures; nil if it is
+    /// not.
     var wrongClock: String? {
         guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
             return nil

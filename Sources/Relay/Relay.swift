@@ -11,14 +11,14 @@ public import Store
 internal import Transport
 public import Wire
 
-/// Why a relay cannot run.
+/// The reason why a relay cannot run.
 public enum RelayError: Error, Equatable, CustomStringConvertible {
-    /// The node is not among the staked nodes of the network file.
+    /// The node is not staked in the network file's snapshot, and the network has no ledger.
     case notStaked(NodeID)
-    /// An address cannot be announced: it listens on a wildcard address.
+    /// The address to announce is a wildcard address.
     case noAddress
 
-    /// What is wrong and what to do.
+    /// The fault and its remedy.
     public var description: String {
         switch self {
         case .notStaked(let node):
@@ -29,9 +29,9 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// The node role: links with clients and nodes, paths through here and to here, and the exit.
+/// The node role: links with clients and nodes, paths that pass through or end here, and the exit.
 ///
-/// It has more members than most types: it makes the parts and wires them. Their state is theirs.
+/// It has more members than most types, since it makes the parts and wires them. They keep their own state.
 public final class Relay {
     let network: NetworkFile
     private(set) var configuration: RelayConfiguration
@@ -40,7 +40,7 @@ public final class Relay {
     let publication: Publication
     let directory: RelayDirectory
     private let staked: StakedNodes
-    /// The ledger of the network, where it has one.
+    /// The ledger of the network; nil if it has none, or the relay has another registry source.
     public let ledger: LedgerService?
     let watching: Watching
     let selfCheck: SelfCheck
@@ -48,7 +48,7 @@ public final class Relay {
     let builds: BuildService
     let sessions: SessionHost
     let requests: RequestService
-    /// Where the node is one.
+    /// The exit; nil if the node is not one.
     let exit: Exit?
     private let messages: RelayMessages
     private let observer: (any RelayObserver)?
@@ -59,11 +59,15 @@ public final class Relay {
     private var notices: RelayNotices
     private var timer: LoopTimer?
 
-    /// A relay on `loop` with the identity `identity`; its sockets are open when this returns, nothing is sent before ``start()``.
+    /// A relay on `loop`.
     ///
-    /// `registry` is where it learns of stakes; the network's ledger or the network file's snapshot unless something else is given.
-    /// `authority` is the key of an authority of the ledger. In a network with a ledger it need not be staked yet. It must be closed
-    /// before it is let go.
+    /// Its sockets are open when this returns; nothing is sent before ``start()``.
+    ///
+    /// `registry` is the registry source. Without one it is the registry file, the network's ledger or the network
+    /// file. `authority` is the key of an authority of the ledger. In a network with a ledger the node need not be
+    /// staked yet.
+    ///
+    /// The relay must be closed before it is released.
     public init(
         loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
         authority: consuming SigningKey? = nil, registry: (any RegistrySource)? = nil,
@@ -135,7 +139,7 @@ public final class Relay {
 
     /// The node's id.
     var node: NodeID { publication.node }
-    /// Where it listens, IPv4 first.
+    /// The addresses on which it listens, IPv4 first.
     public var listenAddresses: [Endpoint] { publication.listenAddresses }
 
     /// Publishes the node and begins to serve.
@@ -153,7 +157,7 @@ public final class Relay {
             ])
     }
 
-    /// Makes and spreads a new descriptor.
+    /// Makes a new descriptor and spreads it.
     private func publish() {
         let descriptor = publication.renew(onionKey: builds.onionKey)
         requests.renew(keys: builds.keys, descriptor: descriptor.bytes)
@@ -185,7 +189,7 @@ public final class Relay {
         timer?.schedule(at: (now + (life.isDraining ? .milliseconds(100) : .seconds(1))).nanoseconds)
     }
 
-    /// Says once what the operator has to look after, and that it is over.
+    /// Logs new problems that the operator must deal with, and their ends.
     private func tellNotices() {
         if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
             if notices.ofResolver {
@@ -201,13 +205,16 @@ public final class Relay {
                 log.notice("the data folder can be written to again")
             }
         }
-        if !notices.ofClock, let wrongClock {
-            notices.ofClock = true
-            log.error("\(wrongClock)")
+        if notices.changeClock(wrongClock != nil) {
+            if let wrongClock {
+                log.error("\(wrongClock)")
+            } else {
+                log.notice("the clock agrees with those of the other nodes again")
+            }
         }
     }
 
-    /// Begins links anew when this node has become staked: those that it made before are a client's.
+    /// Renews links when this node has become staked, since it made the present ones as a client.
     private func followStake() {
         guard notices.changeStaked(staked.contains(node)) else { return }
         guard notices.isStaked else { return log.warning("\(standingProblem)") }
@@ -216,11 +223,11 @@ public final class Relay {
         publish()
     }
 
-    /// Begins links without the identity for a time when no other node answers, for they may have it listed no more.
+    /// Links without the identity for a time if no other node answers, since they may no longer list this node.
     private func followSolitude(_ now: Instant) {
-        // An authority is answered whatever the registry says.
+        // Nodes answer an authority whatever the registry says.
         let mayBeRefused = staked.contains(node) && !network.authorities.contains { $0.node == node }
-        // A ledger that is behind has more to fetch.
+        // While the ledger is behind, a neighbour's answer that there is no newer snapshot does not count.
         let isBehind = ledger.map { links.time.seconds > $0.state.time + 3 * (network.ledger?.blockSeconds ?? 0) + 5 }
         solitude.note(
             isLinked: linkedNodes > 0, mayBeRefused: mayBeRefused,
@@ -234,14 +241,16 @@ public final class Relay {
             if linkedNodes == 0 { directory.neighbours.seek() }
         } else if links.hidesIdentity {
             links.hidesIdentity = false
-            // Where it is listed still, as far as it has heard, the links are made anew as a node's.
+            // If the node is still listed as far as it knows, it makes its links again with its identity.
             if staked.contains(node), links.closeAnonymous() { publish() }
         }
     }
 
-    // MARK: Wishes of the operator
+    // MARK: Commands of the operator
 
-    /// Goes by other limits, exit rules and time to drain from now on; the rest of `new` takes a restart.
+    /// Applies new limits, exit rules and the new drain limit.
+    ///
+    /// All other changes in `new` need a restart.
     public func apply(_ new: RelayConfiguration) {
         configuration.drainLimit = new.drainLimit
         configuration.exitRules = new.exitRules
@@ -250,9 +259,11 @@ public final class Relay {
         exit?.policy.rules = new.exitRules
     }
 
-    /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
+    /// Whether the relay rests, as its operator asked: it accepts no new paths and ends those it has.
     ///
-    /// Setting it does nothing in a relay that drains or is closed.
+    /// Serves again when set to false.
+    ///
+    /// Setting it has no effect while the relay drains or after it is closed.
     public var isResting: Bool {
         get { life.isResting }
         set { life.rest(newValue, until: links.now + configuration.drainLimit) }
@@ -260,8 +271,9 @@ public final class Relay {
 
     // MARK: End
 
-    /// Takes no new paths, ends those over which nothing passes, waits for the others and for the streams to the outside until
-    /// the configured limit, then closes.
+    /// Accepts no new paths, ends quiet ones, waits for the others and for streams until the drain limit, then closes.
+    ///
+    /// Closing calls `completion`. Does nothing if the relay drains already or is closed.
     public func drain(completion: @escaping () -> Void) {
         let now = links.now
         guard life.drain(now: now, until: now + configuration.drainLimit, completion: completion) else { return }
@@ -269,7 +281,9 @@ public final class Relay {
         tick()
     }
 
-    /// Ends everything and tells the neighbours; `completion` follows when nothing is open any more.
+    /// Ends everything and tells the neighbours.
+    ///
+    /// `completion` is called when nothing is open any more.
     public func close(completion: @escaping () -> Void) {
         guard life.close() else { return completion() }
         timer?.close()
@@ -282,22 +296,26 @@ public final class Relay {
     }
 }
 
-/// What the operator has been told, and is told again when it has changed.
+/// The notices that the operator has had.
+///
+/// Each is repeated only after a change.
 struct RelayNotices {
     private(set) var isStaked: Bool
-    var ofClock = false
+    private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
 
-    /// Nothing has been said; the node is staked, or not.
+    /// No notice given; the node is staked or not.
     init(isStaked: Bool) { self.isStaked = isStaked }
 
-    /// True when this is news.
+    /// Returns true if the value is new.
     mutating func changeStaked(_ value: Bool) -> Bool { Self.change(&isStaked, to: value) }
-    /// True when this is news.
+    /// Returns true if the value is new.
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
-    /// True when this is news.
+    /// Returns true if the value is new.
     mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
+    /// True when this is news.
+    mutating func changeClock(_ value: Bool) -> Bool { Self.change(&ofClock, to: value) }
 
     private static func change(_ flag: inout Bool, to value: Bool) -> Bool {
         defer { flag = value }

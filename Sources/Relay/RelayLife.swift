@@ -1,41 +1,51 @@
 internal import Wire
 
-/// Where a relay is in its life: whether it takes new paths, and when those that it has end.
+/// The phase of a relay's life: whether it accepts new paths, and when its present ones end.
 ///
-/// It reads no clock and ends nothing itself: the relay asks it, and does what it says.
+/// It reads no clock and ends nothing itself. The relay asks it and acts.
 struct RelayLife {
     enum Phase {
-        /// It takes new paths.
+        /// It accepts new paths.
         case serving
-        /// It takes none by its operator's wish, ends those that it has at `end`, and may serve again.
+        /// It accepts none, as its operator asked.
+        ///
+        /// It ends those that it has at `end`, and may serve again.
         case resting(end: Instant)
-        /// It takes none, and waits until `end` for those that it has; `busy` is when a stream was last open.
+        /// It accepts none, and waits until `end` for those that it has.
+        ///
+        /// A stream was last open at `busy`.
         case draining(end: Instant, busy: Instant, completion: () -> Void)
-        /// The drain is over: the relay is to close.
+        /// The drain is over.
+        ///
+        /// The relay must close.
         case drained
-        /// All has ended.
+        /// Everything has ended.
         case closed
     }
 
-    /// How long nothing goes on before a drain is over: what streams that have ended sent last arrives meanwhile.
+    /// The quiet time after which a drain is over.
     ///
-    /// A path over which nothing passes for as long ends.
+    /// Meanwhile the last bytes of ended streams arrive.
+    ///
+    /// A path that carries nothing for as long is ended.
     static let rest = TimeSpan.seconds(2)
 
     private(set) var phase = Phase.serving
-    /// When the paths of a relay that takes no new ones are looked at next.
+    /// The time of the next check for quiet paths.
     private var nextLook = Instant(nanoseconds: 0)
 
-    /// Whether new paths are taken.
+    /// Whether new paths are accepted.
     var takesPaths: Bool { if case .serving = phase { true } else { false } }
-    /// Whether it rests.
+    /// Whether the relay rests.
     var isResting: Bool { if case .resting = phase { true } else { false } }
-    /// Whether it drains.
+    /// Whether the relay drains.
     var isDraining: Bool { if case .draining = phase { true } else { false } }
-    /// Whether all has ended.
+    /// Whether everything has ended.
     var isClosed: Bool { if case .closed = phase { true } else { false } }
 
-    /// The operator has it rest until further notice, or serve again; paths that are left end at `end`.
+    /// Begins the rest, or serves again.
+    ///
+    /// Paths that are left end at `end`.
     mutating func rest(_ isToRest: Bool, until end: Instant) {
         switch phase {
         case .serving: if isToRest { phase = .resting(end: end) }
@@ -44,7 +54,9 @@ struct RelayLife {
         }
     }
 
-    /// It is to end when its paths have, at `end` at the latest; false where it is about to end already.
+    /// Begins the drain, which ends at `end` at the latest.
+    ///
+    /// Returns false if the relay drains already or is closed.
     mutating func drain(now: Instant, until end: Instant, completion: @escaping () -> Void) -> Bool {
         switch phase {
         case .serving, .resting:
@@ -54,13 +66,15 @@ struct RelayLife {
         }
     }
 
-    /// It ends now; false where it has.
+    /// Closes.
+    ///
+    /// Returns false if it was closed before.
     mutating func close() -> Bool {
         defer { phase = .closed }
         return !isClosed
     }
 
-    /// Whether the paths are to end over which nothing has passed since it said so last.
+    /// Whether paths that carried nothing since this was last true must end now.
     mutating func endsQuietPaths(_ now: Instant) -> Bool {
         switch phase {
         case .resting, .draining:
@@ -71,17 +85,19 @@ struct RelayLife {
         }
     }
 
-    /// Whether all paths and sessions are to end, while the relay stays.
+    /// Whether all paths and sessions must end, while the relay stays.
     func endsAllPaths(_ now: Instant) -> Bool {
         if case .resting(let end) = phase { now >= end } else { false }
     }
 
-    /// Notes what there is still: `paths` of which `ends` end here, and `streams`; the drain's completion where it is over.
+    /// Notes the numbers of `paths`, of those that end here, and of `streams`.
+    ///
+    /// Returns the drain's completion when it is over.
     mutating func note(paths: Int, ends: Int, streams: Int, now: Instant) -> (() -> Void)? {
         guard case .draining(let end, var busy, let completion) = phase else { return nil }
         if streams > 0 { busy = now }
         phase = .draining(end: end, busy: busy, completion: completion)
-        // Paths that lead on are others' to use; what ends here without a stream is not.
+        // Paths that lead on may be in use by others. Paths that end here are not in use without a stream.
         let isQuiet = paths <= ends && now - busy >= Self.rest
         guard paths == 0 || isQuiet || now >= end else { return nil }
         phase = .drained

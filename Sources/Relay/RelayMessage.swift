@@ -4,9 +4,9 @@ internal import Requests
 internal import Watch
 internal import Wire
 
-/// The control messages that a node takes, by the module that declares them.
+/// The control messages that a node accepts, by the module that declares them.
 ///
-/// Each family is a closed list, so that a new message has its place in every switch before the node compiles.
+/// Each family is a closed list. A new message must have its place in every switch before the node compiles.
 enum RelayMessage: Hashable {
     case path(PathMessage)
     case directory(DirectoryMessage)
@@ -14,11 +14,11 @@ enum RelayMessage: Hashable {
     case watch(WatchMessage)
     case request(RequestMessage)
 
-    /// All of them, for the node's links.
+    /// The kinds of all messages, for the node's links.
     static let kinds =
         PathMessage.kinds + DirectoryMessage.kinds + LedgerMessage.kinds + WatchMessage.kinds + RequestMessage.kinds
 
-    /// The message that begins with `raw`; nil for one that no module declares.
+    /// The message with the first byte `raw`; nil if no module declares it.
     init?(raw: UInt8) {
         if let message = PathMessage(rawValue: raw) {
             self = .path(message)
@@ -35,7 +35,7 @@ enum RelayMessage: Hashable {
         }
     }
 
-    /// The message as a link knows it.
+    /// The kind of the message, for a link.
     var kind: MessageKind {
         switch self {
         case .path(let message): message.kind

@@ -5,7 +5,7 @@ internal import Registry
 internal import Watch
 internal import Wire
 
-/// What a relay does with control messages and when links come and go.
+/// Hands control messages to the relay's parts, and tells them when links come up and end.
 final class RelayMessages: ControlHandler {
     private let links: Links
     private let paths: PathService
@@ -16,7 +16,6 @@ final class RelayMessages: ControlHandler {
     private let requests: RequestService
     private var peers: [LinkID: LinkPeer] = [:]
 
-    /// Messages on `links` for these.
     init(
         links: Links, paths: PathService, builds: BuildService, directory: RelayDirectory, ledger: LedgerService?,
         watching: Watching, requests: RequestService
@@ -43,7 +42,7 @@ final class RelayMessages: ControlHandler {
         case .request(let message):
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
             requests.received(message, body, from: peer, responder)
-        // No module declares it.
+        // No module declares this message.
         case nil: links.refuse(responder)
         }
     }
@@ -74,7 +73,7 @@ final class RelayMessages: ControlHandler {
             links.answer(responder, directory.answers.descriptor(of: NodeID(id)))
         case .getList: answer(responder, lists.list(for: body))
         case .getListed: lists.answerListed(body, responder)
-        // What nodes alone say to each other.
+        // Only nodes send these messages.
         case .publish:
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
@@ -94,7 +93,7 @@ final class RelayMessages: ControlHandler {
         }
     }
 
-    /// What nodes say to each other about others.
+    /// Answers the messages about other nodes that only nodes send.
     private func watch(_ message: WatchMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
         switch message {
         case .suspect: answer(responder, watching.suspect(body, from: peer))

@@ -1,9 +1,9 @@
 public import Wire
 
-/// Hears what the daemon beside a relay is told of it.
+/// Receives the reports of a relay, for the process that runs it.
 public protocol RelayObserver: AnyObject {
-    /// What makes the relay useless to others, in one sentence, or nil; once a second.
+    /// The reason why the relay is useless to others, in one sentence, or nil; called once a second.
     func problem(_ text: String?)
-    /// The relay has tested another node: it has passed, or does not serve.
+    /// The relay has tested another node, which passed or does not serve.
     func tested(_ node: NodeID, passed: Bool)
 }

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import Wire
 
 /// Items, such as tickets, in the order of their deadlines, all of which have the same distance from when they were appended.
@@ -5,7 +6,7 @@ internal import Wire
 /// An item that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
 /// rate of new items and that distance.
 struct DeadlineQueue<Item> {
-    private var items = Fifo<(deadline: Instant, item: Item)>()
+    private var items = Deque<(deadline: Instant, item: Item)>()
     private let distance: TimeSpan
 
     init(_ distance: TimeSpan) { self.distance = distance }

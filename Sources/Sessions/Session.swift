@@ -6,11 +6,11 @@ public import Wire
 public protocol SessionOwner: AnyObject {
     /// Sends packets on the session's legs for as long as its connection wants to.
     ///
-    /// False when it held some back: then it touches the session when they may be sent, and no timer does until then.
+    /// False if it held packets back: it then touches the session when they may be sent, and no timer does so before.
     func transmit(_ session: Session, now: Instant) -> Bool
-    /// Takes an event that concerns no single stream, or a stream that the peer has opened.
+    /// Handles an event that concerns no single stream, or a stream that the peer has opened.
     func event(_ event: Event, in session: Session)
-    /// Ends the session, for its connection is closed, by either end, or it was to end soon.
+    /// Ends the session: either end has closed its connection, or ``Session/endSoon()`` was called.
     func closed(_ session: Session)
 }
 
@@ -18,39 +18,39 @@ public protocol SessionOwner: AnyObject {
 public protocol StreamUser: AnyObject {
     /// Bytes, or the end of the peer's half, can be read.
     func streamReadable()
-    /// There is room for bytes again.
+    /// There is room to write again.
     func streamWritable()
-    /// The peer gave up its half.
+    /// The peer has reset its half.
     func streamReset(code: UInt64)
-    /// The peer reads no more of ours.
+    /// The peer reads no more of our half.
     func streamStopped(code: UInt64)
-    /// Both halves are done; the number means nothing from here on.
+    /// Both halves are done; the stream's number is invalid from here on.
     func streamClosed()
-    /// The session has ended, and the stream with it; nothing of it can be sent or read any more.
+    /// The session has ended, and the stream with it; nothing can be sent or read any more.
     func sessionEnded()
-    /// A datagram of the flow that has the stream's number came; dropped unless said otherwise.
+    /// A datagram of the flow with the stream's number has arrived; dropped by default.
     func streamDatagram(_ bytes: [UInt8])
-    /// Bytes that it holds beside the session's own buffers; 0 unless said otherwise.
+    /// The bytes that the user holds beside the session's own buffers; 0 by default.
     var heldBytes: Int { get }
 }
 
 extension StreamUser {
-    /// None.
+    /// No bytes.
     public var heldBytes: Int { 0 }
-    /// Drops it.
+    /// Drops the datagram.
     public func streamDatagram(_ bytes: [UInt8]) {}
 }
 
 /// One session: its transport connection, its streams' users, and its turn on the loop.
 ///
-/// It belongs to the loop's thread. Whoever changes the connection calls ``touch()``; at the end of the loop's turn its events are
-/// handed out, its packets sent, and its timer set.
+/// It belongs to the loop's thread. A caller that changes the connection must call ``touch()``. At the end of the
+/// loop's turn, the session then delivers its events, sends its packets and sets its timer.
 public final class Session {
     /// The transport of all legs.
     public var connection: Connection
-    /// Who knows the paths behind the legs.
+    /// The role that knows the paths behind the legs.
     public weak var owner: (any SessionOwner)?
-    /// Where it waits for the turn's end.
+    /// The list of touched sessions on its loop.
     public let turn: SessionTurn
     private var users: [StreamID: any StreamUser] = [:]
     private var timer: LoopTimer!
@@ -58,49 +58,49 @@ public final class Session {
     private var isOver = false
     private var endsSoon = false
 
-    /// A session without legs; its maker sets ``owner``.
+    /// A session without legs; the caller must set ``owner``.
     public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
         self.turn = turn
         connection = Connection(role: role, configuration: configuration, seed: seed)
         timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
     }
 
-    /// How many streams have a user; one that was let go has none, even if the peer never ends it.
+    /// The number of streams with a user; a released stream has none, even if the peer never ends it.
     public var streamCount: Int { users.count }
 
     /// Bytes of memory that the session and its streams' users hold, for accounting.
     public var memoryUse: Int { connection.memoryUse + users.values.reduce(0) { $0 + $1.heldBytes } }
 
-    /// Gives the stream `id` to `user` until it is closed or let go.
+    /// Gives the stream `id` to `user` until it is closed or released.
     public func attach(_ user: any StreamUser, to id: StreamID) { users[id] = user }
 
-    /// Takes the stream from its user, who hears of it no more; what was written still goes out.
+    /// Takes the stream from its user, which gets no more events of it; the bytes written so far are still sent.
     public func release(_ id: StreamID) {
         users[id] = nil
         touch()
     }
 
-    /// Gives up both halves of the stream with `code`, and takes it from its user.
+    /// Gives up both halves of the stream with `code`, and releases it.
     public func abandon(_ id: StreamID, code: UInt64) {
         connection.reset(id, code: code)
         connection.stopSending(id, code: code)
         release(id)
     }
 
-    /// Puts the session on the list of the turn's end.
+    /// Schedules the session for the end of the loop's turn.
     public func touch() {
         guard !isTouched, !isOver else { return }
         isTouched = true
         turn.add(self)
     }
 
-    /// Has the owner end the session at the end of the turn, where it cannot do so at once.
+    /// Makes the owner end the session at the end of the turn, for callers that must not end it at once.
     public func endSoon() {
         endsSoon = true
         touch()
     }
 
-    /// Tells every stream's user and lets go of all that the session holds; nothing is sent any more.
+    /// Ends the session: tells every stream's user, and releases them; nothing is sent any more.
     public func end() {
         guard !isOver else { return }
         isOver = true
@@ -110,9 +110,10 @@ public final class Session {
         for user in left.values { user.sessionEnded() }
     }
 
-    /// Runs due timers, hands out events and sends.
+    /// Runs due timers, delivers events and sends packets.
     ///
-    /// What comes up meanwhile is part of it; events of the sending itself wait a turn.
+    /// A touch before the packets are sent is part of this call. Events of the sending are delivered last; a touch by
+    /// them waits for the next turn.
     fileprivate func settle() {
         guard !isOver else { return }
         if endsSoon { owner?.closed(self) }
@@ -123,7 +124,7 @@ public final class Session {
         guard !isOver else { return }
         let isHeldBack = owner?.transmit(self, now: now) == false
         isTouched = false
-        // What the other end hears of it is sent by now.
+        // The packets that tell the other end have been sent.
         if connection.isClosed { owner?.closed(self) }
         guard !isOver else { return }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
@@ -155,11 +156,11 @@ public final class Session {
 public enum SessionError {
     /// The other side's TCP connection was reset or failed.
     public static let connectionReset: UInt64 = 1
-    /// The stream's user is gone or did not behave.
+    /// The stream's user is gone, or broke the rules.
     public static let cancelled: UInt64 = 2
 }
 
-/// The sessions that have something to do before the loop waits.
+/// The sessions with work to do before the loop waits.
 public final class SessionTurn {
     /// The loop of all its sessions.
     public let loop: Loop
@@ -177,7 +178,7 @@ public final class SessionTurn {
         loop.wake()
     }
 
-    /// Settles each touched session once; what that touches again waits for the next turn, which follows without waiting.
+    /// Settles each touched session once; a session touched meanwhile waits for the next turn, which follows at once.
     public func run() {
         guard !touched.isEmpty else { return }
         swap(&touched, &settling)

@@ -2,7 +2,7 @@ public import Onion
 public import OnionCrypto
 internal import Wire
 
-/// What a session's two ends derive from a path's secrets (protocol.md, section 7).
+/// The values that both ends of a session derive from a path's secrets (protocol.md, section 7).
 extension SessionSecrets {
     /// The id of the session that this path opens.
     public var sessionID: [UInt8] {

@@ -4,15 +4,16 @@ public import Wire
 
 /// Carries bytes both ways between a TCP connection and a stream of a session, with backpressure and half-close.
 ///
-/// From the session to the socket it takes what the socket takes at once, and hands it at most `writeLimit` bytes more to keep;
-/// what is not taken stays in the session, whose flow control stops the peer. From the socket to the session it stops reading as
-/// soon as the session takes no more. The owner forwards the session's stream events; the socket's come here directly.
+/// It writes as many of the session's bytes as the socket accepts at once, and queues at most `writeLimit` bytes more
+/// in the socket. The rest stays in the session, whose flow control stops the peer. It stops reading the socket as soon
+/// as the session accepts no more. The owner forwards the session's stream events; the socket's events come here
+/// directly.
 public final class StreamPump: ByteStreamDelegate {
-    /// What may wait in the socket's write queue.
+    /// The most bytes in the socket's write queue.
     static let writeLimit = 64 << 10
-    /// With less room than this the socket is not read.
+    /// The socket is not read while the session has less room than this.
     private static let leastRead = 4 << 10
-    /// How long bytes of a socket that is gone may wait to go on.
+    /// How long bytes of a socket whose peer is gone may wait without moving.
     static let goneLimit = TimeSpan.seconds(600)
 
     /// The session's stream.
@@ -20,7 +21,7 @@ public final class StreamPump: ByteStreamDelegate {
     private weak var session: Session?
     private let socket: ByteStream
     private let ended: () -> Void
-    /// What was read from the socket and not yet taken by the session; at most one read.
+    /// The bytes that were read from the socket and that the session has not accepted; at most one read.
     private var pending: [UInt8] = []
     private var pendingOffset = 0
     private var socketEnded = false
@@ -28,32 +29,38 @@ public final class StreamPump: ByteStreamDelegate {
     private var isOver = false
     /// When bytes, or an end, last moved.
     public private(set) var movedAt: Instant
-    /// Whether the socket has been given anything.
+    /// Whether any bytes were written to the socket.
     private var hasAnswered = false
-    /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
-    ///
-    /// Where it says nil, both sides are told of a failure. Where there is none, all go on. Bytes that are dropped after all of an
-    /// answer has been given to the socket end the connection: they ask for something that nobody will answer.
-    public var admit: ((RawSpan) -> Int?)?
-    /// Called when bytes move in either direction, at most once in ``activityInterval``.
-    public var onActivity: (() -> Void)?
-    /// How precisely ``onActivity`` tells when bytes moved last.
+    private let admit: ((RawSpan) -> Int?)?
+    private let onActivity: (() -> Void)?
+    /// The least time between two calls of `onActivity`.
     public static let activityInterval = TimeSpan.seconds(10)
-    /// From when on ``onActivity`` is called again.
+    /// When `onActivity` may be called again.
     private var nextActivity = Instant(nanoseconds: 0)
 
-    /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
+    /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:hasEnded:)``.
     ///
-    /// `ended` is called once: when both directions are done, or either side failed; the socket is closed by then.
-    public init(session: Session, id: StreamID, socket: ByteStream, ended: @escaping () -> Void) {
+    /// `admit` returns how many of the bytes read from the socket are passed on, from the first; the rest is dropped. If it
+    /// returns nil, both sides are told of a failure. Without it, all bytes are passed on. Bytes that are dropped after all
+    /// of an answer was written to the socket end the connection: no answer to them will follow.
+    ///
+    /// `onActivity` is called when bytes move in either direction, at most once in ``activityInterval``.
+    ///
+    /// `ended` is called once: when both directions are done, or either side failed. The socket is closed by then.
+    public init(
+        session: Session, id: StreamID, socket: ByteStream, admit: ((RawSpan) -> Int?)? = nil,
+        onActivity: (() -> Void)? = nil, ended: @escaping () -> Void
+    ) {
         self.session = session
         self.id = id
         self.socket = socket
+        self.admit = admit
+        self.onActivity = onActivity
         self.ended = ended
         movedAt = Instant(nanoseconds: session.turn.loop.now)
     }
 
-    /// Begins, with `early` bytes that were read from the socket before, and its end if that was read too.
+    /// Begins with the `early` bytes that were read from the socket before, and with its end if `hasEnded`.
     public func start(early: [UInt8] = [], hasEnded: Bool = false) {
         socket.delegate = self
         pending = early
@@ -62,12 +69,12 @@ public final class StreamPump: ByteStreamDelegate {
         toSocket()
     }
 
-    /// Bytes that wait here, or in the socket's write queue.
+    /// The bytes that wait here, or in the socket's write queue.
     public var heldBytes: Int { pending.count + socket.queuedBytes }
 
     // MARK: Session to socket
 
-    /// Moves what the session has for the socket, and its end.
+    /// Moves the session's bytes, and the end of its half, to the socket.
     public func toSocket() {
         guard !isOver, !sessionEnded, let session else { return }
         let socket = socket
@@ -101,7 +108,7 @@ public final class StreamPump: ByteStreamDelegate {
 
     // MARK: Socket to session
 
-    /// Offers the session what it did not take before, then the socket's end, or reads on.
+    /// Offers the session the pending bytes, then the socket's end; without an end, reads on.
     public func toSession() {
         guard !isOver, let session else { return }
         if pendingOffset < pending.count {
@@ -131,19 +138,21 @@ public final class StreamPump: ByteStreamDelegate {
 
     // MARK: Ends
 
-    /// Whether the socket is not read, because it has ended or the session takes no more: then nobody tells when it is gone.
+    /// Whether the socket is not read, so that nothing tells when its peer is gone.
+    ///
+    /// It is not read after its end, or while the session accepts no more.
     public var isDeaf: Bool { !isOver && !socket.isReading }
 
-    /// Ends a connection whose socket is gone without a word; to be called once a minute.
+    /// Ends the connection if the socket's peer has gone unnoticed; to be called once a minute.
     ///
-    /// Bytes of the socket that are still on their way have time to go on, as long as some of them do.
+    /// Bytes of the socket that are still under way get time, as long as some of them move.
     public func look(_ now: Instant) {
         guard isDeaf, socket.isGone, let session else { return }
         let hasSent = socketEnded && pending.isEmpty && session.connection.unacknowledgedCount(id) == 0
         if hasSent || now - movedAt >= Self.goneLimit { fail() }
     }
 
-    /// The session's stream broke, or the session ended: the peer of the socket is told by a reset.
+    /// Ends the connection after the session's stream broke, or the session ended; a reset tells the socket's peer.
     public func fail() { end { $0.reset() } }
 
     private func end(_ close: (ByteStream) -> Void) {
@@ -154,7 +163,9 @@ public final class StreamPump: ByteStreamDelegate {
         ended()
     }
 
-    /// The session has let go of the stream: what has not ended by now never will; only the socket may have bytes left to write.
+    /// The session has closed the stream; only the socket may have bytes left to write.
+    ///
+    /// A direction that has not ended by now never will, so the connection fails.
     public func streamClosed() {
         if !socketEnded || !sessionEnded { fail() }
     }
@@ -169,28 +180,28 @@ public final class StreamPump: ByteStreamDelegate {
 
     // MARK: Socket events
 
-    /// What the session takes now, if that is enough to be worth while; if not, reading goes on when it says so.
+    /// The bytes that the session accepts now, if they are worth a read; if not, it says when to go on reading.
     ///
-    /// Only a socket that has something to read waits for room: what a stream is promised is nobody else's until it writes. A
-    /// session that will take nothing any more does not stop the reading, which tells of the socket's end.
+    /// Only a socket with bytes to read waits for room: room that is promised to a stream is lost to others until it
+    /// writes. If the session will accept nothing any more, reading goes on, because it reports the socket's end.
     public func streamReadLimit(_ stream: ByteStream) -> Int {
         guard !isOver, let session, session.connection.isSending(id) else { return .max }
         let room = session.connection.sendCapacity(id, atLeast: 0)
         guard room < Self.leastRead else { return room }
-        // The look is behind a read that has just filled its buffer. What comes this very moment goes to `pending`.
+        // This check follows a read that has just filled its buffer. A byte that arrives now goes to `pending`.
         guard stream.hasBytesToRead else { return 1 }
         session.touch()
         return session.connection.sendCapacity(id, atLeast: Self.leastRead)
     }
 
-    /// Hands what the socket read to the session, and stops reading if it does not take all.
+    /// Passes the bytes to the session, and stops reading if it does not accept all.
     public func stream(_ stream: ByteStream, received bytes: RawSpan) {
         guard !isOver, let session else { return }
         guard let admit else { return send(bytes, session) }
         guard let count = admit(bytes) else { return fail() }
         if count > 0 { send(bytes.extracting(0..<count), session) }
         guard count < bytes.byteCount, hasAnswered, socket.queuedBytes == 0 else { return }
-        // An answer that is still coming is brought to its end first: only an app that waits is told to try anew.
+        // An answer that is still arriving is delivered first: only an app that waits is told to try again.
         if session.connection.readableCount(id) == 0 { end { $0.close() } }
     }
 
@@ -204,14 +215,14 @@ public final class StreamPump: ByteStreamDelegate {
         }
     }
 
-    /// Ends our half of the session's stream behind what was read.
+    /// Ends our half of the session's stream after the bytes read.
     public func streamReachedEnd(_ stream: ByteStream) {
         socketEnded = true
         if let session { noteMove(session) }
         toSession()
     }
 
-    /// Goes on writing.
+    /// Continues writing.
     public func streamDrained(_ stream: ByteStream) {
         toSocket()
         finishIfDone()

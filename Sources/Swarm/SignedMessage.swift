@@ -16,7 +16,6 @@ enum Prefix: String, CaseIterable {
     case shardDigest = "tunic shard digest"
     case shard = "tunic shard"
     case shardSeed = "tunic shard seed"
-    case placement = "tunic placement"
 
     /// A message that begins with this prefix.
     func message(capacity: Int, _ write: (inout ByteWriter) -> Void) -> [UInt8] {

@@ -14,6 +14,8 @@ public struct DatagramDrops: Sendable {
         case udpRate
         /// Its name does not resolve, or too many datagrams wait for names.
         case udpName
+        /// The exit has no socket of its destination's address family.
+        case udpSocket
         /// The session's queue is full.
         case udpQueue
     }

@@ -1,7 +1,7 @@
 /// The text that begins each signed or hashed message of directory, registry and ledger, before a zero byte.
 ///
-/// It keeps a signature over one kind of message from serving for another (protocol.md, section 1.1). The prefixes of the
-/// store are in `Swarm`.
+/// It keeps a signature over one kind of message from serving for another (protocol.md, section 1.1). The other prefixes of
+/// the store are in `Swarm`.
 public enum MessagePrefix: String, CaseIterable, Sendable {
     // MARK: The registry: state and operations (registry.md).
 
@@ -29,11 +29,15 @@ public enum MessagePrefix: String, CaseIterable, Sendable {
     case descriptor = "tunic descriptor"
     case snapshot = "tunic snapshot"
     case snapshotVoters = "tunic snapshot voters"
-    case snapshotEntries = "tunic snapshot entries"
+    case snapshotContents = "tunic snapshot contents"
     case snapshotSignature = "tunic snapshot signature"
     case list = "tunic descriptor list"
     case listSignature = "tunic descriptor list signature"
     case listProposer = "tunic list proposer"
+
+    // MARK: The places of nodes among the shards of the store.
+
+    case placement = "tunic placement"
 
     // MARK: Operators of nodes, in a network file and of an oxend daemon.
 

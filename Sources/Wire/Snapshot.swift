@@ -3,11 +3,11 @@
 /// A decoded value keeps to every rule of the format.
 public struct Snapshot: Hashable, Sendable {
     /// The version of the format.
-    public static let version: UInt8 = 1
+    public static let version: UInt8 = 2
     /// The largest number of nodes.
     public static let maximumNodes = 10_000
-    /// The number of bytes before the first entry.
-    static let headSize = 1 + 32 + 8 + 8 + 32 + 2
+    /// The largest number of bytes before the first entry.
+    static let headSize = 1 + 32 + 8 + 8 + 32 + SnapshotPreface.maximumSize + 2
 
     /// The state of a node in the registry; values that this version does not know count as not staked.
     public struct State: RawRepresentable, Hashable, Sendable {
@@ -24,7 +24,7 @@ public struct Snapshot: Hashable, Sendable {
     /// One node of the registry.
     public struct Entry: Hashable, Sendable {
         /// The length of an entry.
-        public static let size = 32 + 32 + 1 + 4
+        public static let size = 32 + 32 + 1 + 4 + 8
 
         /// The node's id.
         public var node: NodeID
@@ -34,13 +34,18 @@ public struct Snapshot: Hashable, Sendable {
         public var state: State
         /// The node's weight, as measured by the registry; 0 counts as 1.
         public var weight: UInt32
+        /// Where the node stands among the shards of the store: 8 bytes that it could not choose (section 12.3).
+        public var placement: UInt64
 
         /// An entry of these values.
-        public init(node: NodeID, operatorID: Bytes32, state: State = .staked, weight: UInt32) {
+        public init(
+            node: NodeID, operatorID: Bytes32, state: State = .staked, weight: UInt32, placement: UInt64
+        ) {
             self.node = node
             self.operatorID = operatorID
             self.state = state
             self.weight = weight
+            self.placement = placement
         }
 
         /// Whether it may be a hop and signs snapshots.
@@ -59,28 +64,38 @@ public struct Snapshot: Hashable, Sendable {
     public let time: UnixTime
     /// The digest of the snapshot that the signers of this one trust; zeros in a first snapshot.
     public let previous: Bytes32
+    /// What is signed and carried in front of the nodes.
+    public let preface: SnapshotPreface
     /// The nodes, by ascending node id.
     public let entries: [Entry]
 
     /// The snapshot of `entries`, which it sorts; nil if a node occurs twice or there are too many.
-    public init?(network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32 = Bytes32(), entries: [Entry]) {
+    public init?(
+        network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32 = Bytes32(),
+        preface: SnapshotPreface = SnapshotPreface(), entries: [Entry]
+    ) {
         guard entries.count <= Self.maximumNodes else { return nil }
         let sorted = entries.sorted { $0.node < $1.node }
         guard zip(sorted, sorted.dropFirst()).allSatisfy({ $0.node < $1.node }) else { return nil }
-        self.init(network: network, height: height, time: time, previous: previous, sorted: sorted)
+        self.init(
+            network: network, height: height, time: time, previous: previous, preface: preface, sorted: sorted)
     }
 
-    private init(network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32, sorted: [Entry]) {
+    private init(
+        network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32, preface: SnapshotPreface, sorted: [Entry]
+    ) {
         self.network = network
         self.height = height
         self.time = time
         self.previous = previous
+        self.preface = preface
         self.entries = sorted
     }
 
     /// The same registry as the successor of the snapshot with the digest `previous`.
     public func following(_ previous: Bytes32) -> Snapshot {
-        Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
+        Snapshot(
+            network: network, height: height, time: time, previous: previous, preface: preface, sorted: entries)
     }
 
     /// The staked nodes, by ascending node id: the voters for the next snapshot.
@@ -114,6 +129,7 @@ public struct Snapshot: Hashable, Sendable {
         writer.u64(height)
         writer.u64(time.seconds)
         writer.bytes32(previous)
+        preface.encode(to: &writer)
         writer.u16(UInt16(entries.count))
         for entry in entries { entry.encode(to: &writer) }
         return writer.bytes
@@ -121,7 +137,7 @@ public struct Snapshot: Hashable, Sendable {
 
     /// Reads a snapshot without signatures from the front of `reader`.
     ///
-    /// Nodes out of order, duplicates, and too many nodes throw `outOfRange`.
+    /// Another version throws `unknownKind`. Nodes out of order, duplicates, and too many nodes throw `outOfRange`.
     public static func decode(from reader: inout ByteReader) throws(WireError) -> Snapshot {
         let version = try reader.u8()
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
@@ -129,8 +145,10 @@ public struct Snapshot: Hashable, Sendable {
         let height = try reader.u64()
         let time = UnixTime(seconds: try reader.u64())
         let previous = try reader.bytes32()
+        let preface = try SnapshotPreface(from: &reader)
         let entries = try decodeEntries(from: &reader)
-        return Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
+        return Snapshot(
+            network: network, height: height, time: time, previous: previous, preface: preface, sorted: entries)
     }
 
     /// Reads a count (u16) and as many entries, by ascending node id.
@@ -150,19 +168,21 @@ public struct Snapshot: Hashable, Sendable {
 }
 
 extension Snapshot.Entry {
-    /// Appends the entry's 69 bytes.
+    /// Appends the entry's 77 bytes.
     public func encode(to writer: inout ByteWriter) {
         writer.nodeID(node)
         writer.bytes32(operatorID)
         writer.u8(state.rawValue)
         writer.u32(weight)
+        writer.u64(placement)
     }
 
-    /// Reads an entry's 69 bytes.
+    /// Reads an entry's 77 bytes.
     public init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             node: try reader.nodeID(), operatorID: try reader.bytes32(),
-            state: Snapshot.State(rawValue: try reader.u8()), weight: try reader.u32())
+            state: Snapshot.State(rawValue: try reader.u8()), weight: try reader.u32(),
+            placement: try reader.u64())
     }
 }
 

@@ -5,7 +5,7 @@
 /// signatures.
 public struct SnapshotUpdate: Hashable, Sendable {
     /// The version of the format.
-    public static let version: UInt8 = 1
+    public static let version: UInt8 = 2
     /// The most snapshots in one update.
     public static let maximumHeaders = 16_384
     /// The most turns of one update.
@@ -21,15 +21,15 @@ public struct SnapshotUpdate: Hashable, Sendable {
         public let time: UnixTime
         /// The digest of its staked nodes.
         public let voters: Bytes32
-        /// The digest of its entries.
-        public let entries: Bytes32
+        /// The digest of its preface and entries.
+        public let contents: Bytes32
 
         /// A header of these values.
-        public init(height: UInt64, time: UnixTime, voters: Bytes32, entries: Bytes32) {
+        public init(height: UInt64, time: UnixTime, voters: Bytes32, contents: Bytes32) {
             self.height = height
             self.time = time
             self.voters = voters
-            self.entries = entries
+            self.contents = contents
         }
     }
 
@@ -68,7 +68,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         }
     }
 
-    /// A node with a new state or weight and the same operator.
+    /// A node with a new state or weight, and the same operator and placement.
     public struct Change: Hashable, Sendable {
         /// Its place among the reader's entries.
         public let place: UInt16
@@ -102,15 +102,20 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public var turns: [Turn]
     /// The signatures, by header and then by number.
     public var votes: [Vote]
+    /// What the newest snapshot has in front of its entries.
+    public var preface: SnapshotPreface
     /// The newest snapshot's entries.
     public var entries: Entries
 
     /// An update of these parts.
-    public init(base: UInt64, headers: [Header], turns: [Turn], votes: [Vote], entries: Entries) {
+    public init(
+        base: UInt64, headers: [Header], turns: [Turn], votes: [Vote], preface: SnapshotPreface, entries: Entries
+    ) {
         self.base = base
         self.headers = headers
         self.turns = turns
         self.votes = votes
+        self.preface = preface
         self.entries = entries
     }
 
@@ -124,7 +129,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
             writer.u64(header.height)
             writer.u64(header.time.seconds)
             writer.bytes32(header.voters)
-            writer.bytes32(header.entries)
+            writer.bytes32(header.contents)
         }
         writer.u16(UInt16(turns.count))
         for turn in turns {
@@ -145,6 +150,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
             header = vote.header
             number = vote.number + 1
         }
+        preface.encode(to: &writer)
         switch entries {
         case .whole(let all):
             writer.u8(0)
@@ -179,6 +185,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         headers = try Self.headers(&reader, above: base)
         turns = try Self.turns(&reader, headers: headers.count)
         votes = try Self.votes(&reader, headers: headers.count)
+        preface = try SnapshotPreface(from: &reader)
         switch try reader.u8() {
         case 0: entries = .whole(try Snapshot.decodeEntries(from: &reader))
         case 1:
@@ -210,7 +217,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         for _ in 0..<count {
             let header = Header(
                 height: try reader.u64(), time: UnixTime(seconds: try reader.u64()), voters: try reader.bytes32(),
-                entries: try reader.bytes32())
+                contents: try reader.bytes32())
             guard header.height > height else { throw .outOfRange }
             height = header.height
             list.append(header)

@@ -4,9 +4,10 @@ import Testing
 
 @testable import Bench
 
-/// Runs a loop until `body` has what it is given called, and keeps what it returns so long; gives up after a minute.
+/// Runs a loop until `body` calls its second argument; fails after a minute.
 ///
-/// `isSimulated`: on simulated time, for which bulk data comes too fast.
+/// The objects that `body` returns live as long as the loop runs. Bulk data arrives too fast for simulated time, so
+/// its tests set `isSimulated` to false.
 private func onLoop(
     isSimulated: Bool = true, _ body: (Loop, @escaping () -> Void) throws -> [AnyObject]
 ) throws {
@@ -36,7 +37,7 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
         let plan = Throughput.Plan(
             direction: direction, streams: 3, isolates: false, warmUp: 0.1, seconds: nil, patience: 60)
         var events: [String] = []
-        // On a busy machine nothing may come for the length of a window.
+        // On a busy machine a whole measuring interval may pass without data.
         var moving = 0
         weak var running: Throughput?
         let load = Throughput(

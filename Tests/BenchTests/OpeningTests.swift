@@ -5,7 +5,7 @@ import Testing
 private let request = Request(.download, stream: 7)
 private let target = Target(host: "127.0.0.1", port: 8000)
 
-/// Gives a whole conversation to an opening, split at every place, and returns the steps that were not "wait".
+/// Feeds a conversation to an opening in pieces of at most `pieces` bytes, and returns the steps other than "wait".
 private func steps(_ opening: Opening, _ answers: [[UInt8]], pieces: Int) -> [Opening.Step] {
     var opening = opening
     var steps: [Opening.Step] = []

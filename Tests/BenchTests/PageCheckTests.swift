@@ -48,14 +48,16 @@ func aCheckComesInWhereItMay(addresses: [String], flags: [[String]], toAddress: 
     #expect((try? ProxyDoor(addresses, flags: flags, toAddress: toAddress))?.description == door)
 }
 
-/// A proxy and the server behind it: answers each message with the next of its answers; an empty one ends the connection.
+/// A proxy and the server behind it, which answers each message with the next of its answers.
+///
+/// An empty answer closes the connection. After the last answer the connection is shut down.
 private final class Script: ByteStreamDelegate {
     private(set) var address = SocketAddress.loopbackIPv4(port: 0)
     private let answers: [[[UInt8]]]
     private var listener: StreamListener?
     private var streams: [ByteStream] = []
     private var next: [Int] = []
-    /// What came over each connection.
+    /// The bytes received over each connection.
     private(set) var received: [[UInt8]] = []
 
     init(on loop: Loop, _ answers: [[[UInt8]]]) throws {
@@ -90,7 +92,7 @@ private final class Script: ByteStreamDelegate {
     func stream(_ stream: ByteStream, failed error: UVError) {}
 }
 
-/// What a proxy says to one that comes with credentials, and to its request.
+/// A proxy's answers to a client with credentials and to the client's request.
 private func accepted(_ reply: [UInt8] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]) -> [[UInt8]] { [[5, 2], [1, 0], reply] }
 
 private func check(_ url: String, _ answers: [[[UInt8]]]) throws -> (Result<PageReport, CheckFault>, [[UInt8]]) {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Bench
 
-/// What stands in the pattern at the beginning of a stream.
+/// The first `count` bytes of a stream's pattern.
 private func sent(_ count: Int, stream: UInt32) -> [UInt8] {
     var bytes: [UInt8] = []
     var place = Pattern.firstPlace(ofStream: stream)
@@ -20,7 +20,7 @@ private func sent(_ count: Int, stream: UInt32) -> [UInt8] {
     return bytes
 }
 
-/// Whether a receiver takes these bytes in pieces of so many.
+/// Whether a receiver accepts `bytes` in pieces of `pieces` bytes.
 private func isRight(_ bytes: [UInt8], stream: UInt32, pieces: Int) -> Bool {
     var check = PatternCheck(stream: stream)
     let tally = Tally()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Bench
 
-/// A report with a figure or a fault for everything.
+/// A report in which each measurement has a figure or a fault.
 private func sample() -> BenchReport {
     var report = BenchReport(
         version: "1.2.3", date: "2026-01-02T03:04:05Z", host: .init(cpu: "a <fast> one", cores: 2, kernel: "6.1"),
@@ -134,7 +134,7 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(one.ticks?.first?.rate == 200)
     #expect(one.windows?.map(\.rate) == [300, 100, 200] && one.windows?.allSatisfy { $0.ticks == nil } == true)
     #expect(report.tables[0].rows[0][1] == "200 (100–300)")
-    // A fault in one window leaves no figure.
+    // A measurement with a fault in one window has no figure.
     #expect(report.throughput[1].fault == "window 2 of 3: 1 stalled" && report.throughput[1].rate == nil)
     #expect(median([nil, 4, 1, 2, 3]) == 2.5 && median([nil]) == nil && median([7]) == 7)
 }

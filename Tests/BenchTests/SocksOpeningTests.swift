@@ -4,7 +4,7 @@ import Testing
 
 private let credentials = SocksOpening.Credentials(user: "me", password: "x")
 
-/// The steps that a whole conversation makes, split at every place, without those that wait.
+/// Feeds a conversation to an opening in pieces of at most `pieces` bytes, and returns the steps other than "wait".
 private func steps(_ opening: SocksOpening, _ answers: [[UInt8]], pieces: Int) -> [SocksOpening.Step] {
     var opening = opening
     var steps: [SocksOpening.Step] = []

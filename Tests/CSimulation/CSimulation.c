@@ -41,7 +41,7 @@ static struct randombytes_implementation implementation = {
     .buf = fill,
 };
 
-// What Swift's runtime takes its hash seeds from (stdlib/public/SwiftShims).
+// Swift's runtime takes its hash seeds from this structure (stdlib/public/SwiftShims).
 struct hashing_parameters {
     uint64_t seed0, seed1;
     unsigned char is_deterministic;
@@ -49,8 +49,8 @@ struct hashing_parameters {
 
 static struct hashing_parameters *hashing(void) { return dlsym(RTLD_DEFAULT, "_swift_stdlib_Hashing_parameters"); }
 
-// Before any table is made: a table keeps the seed that it began with. libsodium draws a canary when it begins, which must
-// not come from the first simulation of the process.
+// Runs before any table exists, because a table keeps its seed. libsodium draws a canary at its start, which must not
+// come from the first simulation of the process.
 __attribute__((constructor)) static void prepare(void) {
     randombytes_set_implementation(&implementation);
     if (sodium_init() < 0) abort();

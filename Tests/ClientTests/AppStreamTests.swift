@@ -8,7 +8,7 @@ import Wire
 
 @testable import Client
 
-/// Streams that code of the process opens itself, over a session whose exit is a connection by hand.
+/// Streams that the process itself opens, over a session whose exit the test plays.
 @Suite struct AppStreamTests {
     private final class User: AppStreamUser {
         var read: [UInt8] = []
@@ -16,7 +16,7 @@ import Wire
         var isStopped = false
         var ended: [AppStream.Failure?] = []
         var datagrams: [(Destination, [UInt8])] = []
-        /// Whether it reads what comes at once.
+        /// Whether it reads bytes as soon as they arrive.
         var isReading = true
 
         func streamOpened(_ stream: AppStream) { isOpen = true }
@@ -38,7 +38,7 @@ import Wire
         func mayWaitOn(_ key: IsolationKey) -> Bool { false }
     }
 
-    /// A stream that the exit has taken.
+    /// A stream that the exit has accepted.
     private final class World {
         let loop: Loop
         let sessions: PeerSession
@@ -63,7 +63,7 @@ import Wire
             #expect(step { user.isOpen })
         }
 
-        /// Runs until `condition` holds, with what the exit has to say.
+        /// Runs until `condition` holds, and delivers the exit's packets.
         func step(_ condition: @escaping () -> Bool) -> Bool {
             let (loop, sessions) = (loop, sessions)
             return loop.run {
@@ -72,7 +72,7 @@ import Wire
             }
         }
 
-        /// What the exit has got and how its reading side stands.
+        /// The bytes that the exit has received since the last call, and the state of its receiving half.
         func received() -> (bytes: [UInt8], state: ReadState) {
             var bytes: [UInt8] = []
             sessions.peer.withReadable(id) {
@@ -105,7 +105,7 @@ import Wire
                 return state == .finished
             })
         #expect(all == [1, 2, 3])
-        // What still comes is read and dropped, until the exit ends its half.
+        // Bytes that still arrive are read and dropped until the exit ends its half.
         _ = world.sessions.peer.write(world.id, [UInt8](repeating: 7, count: 5_000).rawSpan)
         world.sessions.peer.finish(world.id)
         #expect(world.step { world.stream.isOver && world.sessions.session.streamCount == 0 })

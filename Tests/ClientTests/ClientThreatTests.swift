@@ -9,9 +9,9 @@ import Wire
 
 @testable import Client
 
-/// What local programs can make a client spend, over real sockets on one loop.
+/// Limits on the resources that local programs can make a client use.
 @Suite struct ClientThreatTests {
-    /// What one program hears.
+    /// Keeps the bytes that one program receives.
     private final class App: ByteStreamDelegate {
         var received: [UInt8] = []
         var isOver = false
@@ -45,10 +45,10 @@ import Wire
         loop.reservedDescriptors = 1 << 30
         #expect(loop.run { second.isOver })
         #expect(second.received.isEmpty)
-        // The one that was there before goes on.
+        // The earlier connection is still served.
         try early.write([5, 1, 0])
         #expect(loop.run { first.received == [5, 0] })
-        // What the loop itself would open is refused by an error, not by a trap.
+        // A connection that the loop itself opens fails with an error and does not trap.
         #expect(throws: UVError.self) { try ByteStream.connect(on: loop, to: port, delegate: nil) }
 
         loop.reservedDescriptors = reserve
@@ -60,7 +60,7 @@ import Wire
         for stream in [early, late, again] { stream.close() }
     }
 
-    /// A client without a network whose apps come to `port`.
+    /// A client without a network, and the address of its SOCKS listener.
     private func client(
         on loop: Loop, log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         _ change: (inout ClientConfiguration) -> Void
@@ -75,7 +75,7 @@ import Wire
         return (client, SocketAddress(try #require(client.socksAddresses.first?.endpoint)))
     }
 
-    /// What an app has said when it falls silent, in each protocol and at each step, and what it has heard then.
+    /// The bytes that an app sends before it falls silent, for each protocol and step, and the bytes that it receives.
     private static let silences: [(said: [UInt8], heard: [UInt8])] = [
         ([], []), ([5], []), ([5, 1, 0], [5, 0]), ([5, 1, 2], [5, 2]), ([5, 1, 2, 1, 2, 0x61], [5, 2]),
         ([5, 1, 0, 5, 1, 0, 3, 9, 0x61], [5, 0]), ([4, 1, 0, 80, 127, 0, 0, 1], []),
@@ -99,7 +99,7 @@ import Wire
             if !silence.said.isEmpty { try stream.write(silence.said) }
             streams.append(stream)
         }
-        // One that says a byte now and then has no more time than the others.
+        // An app that keeps sending single bytes gets no more time than the others.
         let slow = App()
         let drip = try ByteStream.connect(on: loop, to: port, delegate: slow)
         try drip.write(Array("CONNECT ".utf8))
@@ -166,7 +166,7 @@ import Wire
         }
         var streams: [ByteStream] = []
         let apps = (0..<ClientSessions.limit).map { _ in App() }
-        // All wait for a first path, so none is idle.
+        // All of them wait for a first path, so no identity is idle.
         for (number, app) in apps.enumerated() {
             let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
             let user: [UInt8] = [1, 2, UInt8(number / 256), UInt8(number % 256), 1, 0x78]
@@ -212,7 +212,7 @@ import Wire
         try stream.write([5, 1, 0])
         #expect(loop.run { app.received == [5, 0] })
         for number in 1...20 {
-            // Each has an address of its own.
+            // Each listener has an address of its own.
             let wanted = ProxyListener(.tcp(Endpoint("127.0.1.\(number):0")!))
             try client.prepare([wanted]).commit()
             try client.prepare([ProxyListener(.tcp(Endpoint("127.0.2.\(number):0")!))]).abandon()

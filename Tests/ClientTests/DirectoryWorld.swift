@@ -17,16 +17,16 @@ final class DirectoryNode: ControlHandler {
     let key: SigningKey
     let id: NodeID
     private(set) var links: Links!
-    /// What it hands out.
+    /// The descriptors that it serves.
     var descriptors: [SignedDescriptor] = []
-    /// The list that it hands out, its digest, and the descriptors that it has of it.
+    /// The list that it serves, the list's digest, and the descriptors of the list that it serves.
     var list: (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])?
     var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
-    /// The snapshots to which it leads; nil: it has no newer one.
+    /// The snapshots that it serves; nil: none newer than the client's.
     var history: SnapshotHistory?
-    /// Whether it leaves questions without an answer.
+    /// Whether it leaves questions unanswered.
     var isSilent = false
-    /// The questions that came.
+    /// The questions that it received.
     private(set) var questions: [(message: DirectoryMessage, body: [UInt8])] = []
 
     init(_ loop: Loop, network: Bytes32, ahead: Int64) throws {
@@ -90,7 +90,7 @@ final class DirectoryNode: ControlHandler {
     func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }
 
-/// A client among nodes on one loop, of which the first `friends` may lie together.
+/// A client and its nodes on one loop; the first `friends` nodes may collude.
 final class DirectoryWorld {
     let loop: Loop
     let nodes: [DirectoryNode]
@@ -98,10 +98,10 @@ final class DirectoryWorld {
     let client: Client
     let friends: Int
 
-    /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
+    /// `count` nodes, each of a different operator; the friends' clocks and descriptors are `ahead` seconds ahead.
     ///
-    /// The last `strangers` of them stand in the network file and are staked no more. `isSimulated`: on simulated
-    /// time, in which waiting takes none of the machine's; else with sockets of the kernel.
+    /// The last `strangers` nodes are in the network file but no longer staked. With `isSimulated`, waiting takes no
+    /// real time; without it, the nodes use the kernel's sockets.
     init(
         _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
         descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
@@ -124,7 +124,9 @@ final class DirectoryWorld {
                 software: "tunic/test")
             return descriptor.signed(with: node.key, network: id)
         }
-        let entries = nodes.dropLast(strangers).map { Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100) }
+        let entries = nodes.dropLast(strangers).map {
+            Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100, placement: 0)
+        }
         let snapshot = try #require(
             Snapshot(network: id, height: 1, time: UnixTime(seconds: time - ageOfSnapshot), entries: entries))
         var signed = SignedSnapshot(snapshot)
@@ -158,7 +160,7 @@ final class DirectoryWorld {
 
     var directory: DirectoryClient { client.directory }
 
-    /// Has the client come back with these nodes for guards, each for 50 more days, counted `days` ago.
+    /// Gives the client these nodes as its restored guards, with 50 days left to each, counted `days` ago.
     func restoreGuards(_ numbers: [Int], days: UInt64 = 0) {
         let counted = loop.wallClock / 1_000_000_000 - days * 86_400
         directory.guards = Guards(
@@ -171,13 +173,13 @@ final class DirectoryWorld {
             })
     }
 
-    /// Runs until the client may choose; false when it may not within `limit`.
+    /// Runs until the client may choose paths; false if it may not within `limit`.
     func start(within limit: TimeSpan = .seconds(20)) -> Bool {
         client.start()
         return loop.run(for: limit) { self.directory.canChoose(hops: 3) }
     }
 
-    /// How many of so many paths consist of friends.
+    /// The number of paths, of `count` selected ones, whose hops are all friends.
     func captured(of count: Int) throws -> Int {
         let friendly = Set(nodes.prefix(friends).map(\.id))
         return try (0..<count).count { _ in

@@ -3,7 +3,7 @@ import Wire
 
 @testable import Client
 
-/// What a session builds in place of legs that it loses, and when an exit has had enough of them.
+/// The legs that a session builds to replace lost ones, and the losses that end its trust in an exit.
 @Suite struct ExitTrustTests {
     private struct Seeded: RandomNumberGenerator {
         var state: UInt64
@@ -34,7 +34,7 @@ import Wire
         trust.lost(exit, behind: node(1), over: node(8), since: at(11), at: at(12))
         #expect(trust.isDistrusted(exit, at: at(12)) && trust.distrusted(at: at(12)) == [exit])
         #expect(trust.isDistrusted(exit, at: at(12), since: at(0)))
-        // A session that has begun since stays: there was no other exit.
+        // A session that began after the losses keeps the exit: it had no other.
         #expect(!trust.isDistrusted(exit, at: at(14), since: at(13)))
         trust.distrust(exit, at: at(100))
         #expect(!trust.isDistrusted(exit, at: at(101), since: at(13)))
@@ -76,12 +76,12 @@ import Wire
         var losses = LegLosses()
         var built: [Double] = []
         var time = 0.0
-        // A first standby leg is nobody's replacement.
+        // A first standby leg does not replace another leg.
         for _ in 0..<3 {
             let isBuilt = losses.mayBuild(isLegless: false, at: at(0))
             #expect(isBuilt)
         }
-        // An exit that ends each standby leg old enough not to be young, and slowly enough not to end the session.
+        // The exit ends each standby leg when the leg is no longer young, and too slowly to end the session.
         while time < 3_600 {
             losses.lost(middle: nil, over: nil, at: at(time))
             while !losses.mayBuild(isLegless: false, at: at(time)), time < 3_600 { time += 1 }
@@ -94,7 +94,7 @@ import Wire
         #expect(isBuilt)
         #expect(losses.middlesToAvoid(at: at(time)) == [node(1)])
         #expect(losses.middlesToAvoid(at: at(time + 600)).isEmpty)
-        // After a quiet time the first period counts again.
+        // After a quiet time the first period applies again.
         time += 5_000
         losses.lost(middle: nil, over: nil, at: at(time))
         losses.lost(middle: nil, over: nil, at: at(time))
@@ -109,7 +109,7 @@ import Wire
         var trust = ExitTrust()
         var losses = LegLosses()
         let exit = node(0)
-        // As often in ten minutes as a leg is built apart from one that stands over another guard.
+        // In ten minutes, a session that has a leg over one guard builds a leg over the other guard at these times.
         for (leg, time) in [0, 15, 45, 105, 225, 465].enumerated() {
             trust.lost(
                 exit, behind: node(UInt64(1 + leg % 4)), over: node(9), since: at(Double(time)),
@@ -117,11 +117,11 @@ import Wire
             losses.lost(middle: node(UInt64(1 + leg % 4)), over: node(9), at: at(Double(time) + 1))
         }
         #expect(!trust.isDistrusted(exit, at: at(467)) && !losses.isOver(at: at(467)))
-        // An exit that ends one over the other guard too is found.
+        // An exit that also ends a leg over the other guard loses its trust.
         trust.lost(exit, behind: node(5), over: node(8), since: at(467), at: at(468))
         losses.lost(middle: node(5), over: node(8), at: at(468))
         #expect(trust.isDistrusted(exit, at: at(468)) && losses.isOver(at: at(468)))
-        // A session without another guard ends in the end, and says nothing of its exit.
+        // A session with a single guard does end at last, and does not blame its exit.
         var alone = LegLosses()
         for leg in 0..<LegLosses.limitOfOneGuard {
             #expect(!alone.isOver(at: at(20)))
@@ -165,7 +165,7 @@ import Wire
         #expect(pauses.passedOver(of: [node(1), node(900)], at: at(1_702)) == node(1))
     }
 
-    /// A client's session as `ClientSession` keeps it, with legs that are only a guard, a middle and a time.
+    /// A model of `ClientSession` in which a leg is a guard, a middle and a time.
     private struct Model {
         var generator: Seeded
         var trust = ExitTrust()
@@ -178,7 +178,7 @@ import Wire
         let middles: [UInt64]
         let guards: [NodeID]
 
-        /// The guard of the next leg, as `PathPool` has it chosen.
+        /// The guard of the next leg, chosen as `PathPool` chooses it.
         private mutating func entry(_ now: Instant) -> NodeID {
             let passedOver = pauses.passedOver(of: guards, at: now)
             let avoided = passedOver.map { [$0] } ?? legs.map(\.entry)
@@ -186,7 +186,7 @@ import Wire
             return (better.isEmpty ? guards : better).randomElement(using: &generator)!
         }
 
-        /// Builds what is missing; `isRefused` says whether the exit refuses the build.
+        /// Builds missing legs; `isRefused` says whether the exit refuses a build.
         mutating func keep(
             _ time: Double, _ now: Instant, alive: (UInt64) -> Bool, node: (UInt64) -> NodeID,
             isRefused: (inout Seeded) -> Bool
@@ -244,7 +244,7 @@ import Wire
                 guard time - leg.since >= Double.random(in: 0...slowest, using: &model.generator) else { continue }
                 model.lose(index, time, at(time), since: at(leg.since), node: node)
             }
-            // The session is over, or its streams begin elsewhere.
+            // The session is over, or its new streams use another exit.
             if model.losses.isOver(at: at(time)) || model.trust.isDistrusted(node(0), at: at(time)) { break }
             time += 0.2
         }
@@ -261,7 +261,7 @@ import Wire
         var time = 0.0
         while time < 7_200 {
             for middle in model.middles where back[middle] ?? 0 <= time {
-                // Each dies once an hour, and is away for five minutes.
+                // Each middle dies about once an hour and is away for five minutes.
                 guard Double.random(in: 0...1, using: &model.generator) < 0.2 / 3_600 else { continue }
                 back[middle] = time + 300
                 for index in model.legs.indices.reversed() where model.legs[index].middle == middle {

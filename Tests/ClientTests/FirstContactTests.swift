@@ -7,13 +7,13 @@ import Wire
 
 @testable import Client
 
-/// What hostile sources of descriptors and time can do to a client, over real links on one loop.
+/// Attacks on a client by hostile sources of descriptors and time, over real links on one loop.
 @Suite struct FirstContactTests {
     private static let day: Int64 = 86_400
 
     @Test("s05: sources that hand out their friends' descriptors only do not choose the path")
     func routeCapture() throws {
-        // The client asks the four friends first, as badly as it can come.
+        // Four of the seven bootstrap nodes are friends.
         let world = try DirectoryWorld(24, friends: 4, hides: true) { $0.bootstrap = Array($0.bootstrap.prefix(7)) }
         #expect(world.start())
         #expect(world.directory.descriptorCount == 24)
@@ -48,7 +48,7 @@ import Wire
     func guardsAreLeftOut() throws {
         let world = try DirectoryWorld(12)
         world.restoreGuards([0, 1])
-        // A sixth of the weight is lacking by their word, which is little enough to choose by.
+        // The two guards leave out a sixth of the weight, so the client may still choose paths.
         for node in world.nodes.prefix(2) { node.descriptors.removeFirst(2) }
         #expect(world.start())
         _ = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
@@ -63,7 +63,7 @@ import Wire
         world.client.start()
         #expect(world.loop.run { !world.nodes[0].questions.isEmpty })
         #expect(world.nodes.dropFirst().allSatisfy { $0.questions.isEmpty })
-        // It has been asked for as long as one is waited for.
+        // The client has now waited for the guard as long as for any answer.
         world.directory.schedule.since = world.directory.now + (.zero - Inquiry.patience)
         #expect(world.loop.run(for: .seconds(10)) { world.directory.canChoose(hops: 3) })
     }
@@ -84,7 +84,7 @@ import Wire
         let world = try DirectoryWorld(3)
         let directory = world.directory
         for _ in 0..<10 {
-            // Nobody could be asked.
+            // A round in which no node could be asked.
             directory.rounds.current = InquiryRounds.Round()
             directory.advanceRound()
         }
@@ -119,7 +119,7 @@ import Wire
         "s06: a clock that is wrong by hours or months is worked around when enough agree, and told",
         arguments: [7_200, 61 * 86_400])
     func wrongClock(off: Int64) throws {
-        // It is the nodes that are all ahead; to the client that is the same.
+        // All nodes are ahead, which looks to the client like an own clock that is behind.
         let world = try DirectoryWorld(7, friends: 7, ahead: off, change: { $0.snapshotMaximumAge = 0 })
         #expect(world.start())
         let error = Int64(world.directory.time.seconds) - Int64(world.loop.wallClock / 1_000_000_000)
@@ -138,7 +138,7 @@ import Wire
 
     @Test("s06: a lone guard does not keep its days while the machine was off")
     func daysOfALoneGuard() throws {
-        // It says that no time has passed since the last run.
+        // The guard's clock claims that no time has passed since the last run.
         let world = try DirectoryWorld(8, friends: 1, ahead: -40 * Self.day)
         world.restoreGuards([0], days: 40)
         #expect(world.start())
@@ -151,7 +151,7 @@ import Wire
     func failedHopsAreNotNamed() throws {
         let world = try DirectoryWorld(8)
         #expect(world.start())
-        // Every build is refused by its guard; that is the only node that may be asked about, and only itself.
+        // Builds fail at each hop. A node may be asked by name only about itself.
         let hops = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
         let before = world.nodes.reduce(0) { $0 + $1.questions.count { $0.message == .getDescriptorChanges } }
         for _ in 0..<5 {
@@ -163,7 +163,7 @@ import Wire
         #expect(world.loop.run { changes() > before })
         _ = world.loop.run(for: .milliseconds(300)) { false }
         #expect(changes() - before <= 2)
-        // Another failure does not hasten the next question.
+        // Another failure does not bring the next question forward.
         let directory = world.directory
         directory.schedule.next = directory.now + .seconds(60)
         directory.refused(hops, hop: 2, status: nil)
@@ -191,7 +191,7 @@ import Wire
         _ = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
         let primaries = Set(world.directory.guards.primaries.map(\.node)).union(guards)
         let others = world.nodes.filter { !primaries.contains($0.id) }
-        // Answers of the first contact come in.
+        // The answers to the questions of the first contact arrive.
         _ = world.loop.run(for: .milliseconds(300)) { false }
         let before = others.reduce(0) { $0 + $1.questions.count }
         for _ in 0..<5 {

@@ -8,7 +8,7 @@ import Wire
 
 @testable import Client
 
-/// What a client holds against its guards, and what it says of files that it cannot read.
+/// The failures that a client holds against its guards, and its warnings about files that it cannot read.
 @Suite struct GuardRefusalTests {
     @Test("R3: builds that a guard refuses as too many are no bias of its own, and draw no third guard")
     func refusedForItself() throws {
@@ -25,14 +25,14 @@ import Wire
         }
         #expect(directory.guards.sample.count == Guards.primaryCount)
         #expect(directory.guards.sample.allSatisfy { $0.bias.attempts == 0 && $0.bias.level == nil })
-        // What is said of the hop behind counts as before.
+        // Refusals that concern a later hop count as before.
         let hops = try directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
         directory.refused(hops, hop: 0, status: .nextHopUnreachable)
         directory.refused(hops, hop: 1, status: .overloaded)
         #expect(directory.guards.sample.first { $0.node == hops[0] }?.bias.attempts == 2)
     }
 
-    /// Counts warnings about the list of descriptors.
+    /// Counts warnings about the kept list of descriptors.
     private struct Counting: LogHandler {
         final class Count: Sendable { let value = Mutex(0) }
         let count: Count

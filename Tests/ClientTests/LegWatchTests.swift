@@ -4,7 +4,7 @@ import Wire
 
 @testable import Client
 
-/// Where a session's data goes when legs stop answering.
+/// The leg that carries a session's data when legs stop answering.
 @Suite struct LegWatchTests {
     let a = LegID(0)
     let b = LegID(1)
@@ -40,7 +40,7 @@ import Wire
         watch.suspect(a, at: at(0))
         #expect(watch.overdue(at: at(2), among: both) { _ in true } == nil)
         #expect(watch.overdue(at: at(2.1), among: both) { _ in true } == a)
-        // No guard answers: that may be the own line.
+        // No guard answers, so the client's own line may be down.
         #expect(watch.overdue(at: at(10), among: both, isLineSilent: true) { _ in true } == nil)
         #expect(watch.overdue(at: at(10.1), among: both, isLineSilent: true) { _ in true } == a)
         watch.suspect(b, at: at(0.5))

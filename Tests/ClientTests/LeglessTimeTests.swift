@@ -3,7 +3,7 @@ import Wire
 
 @testable import Client
 
-/// How long a session goes on without a leg.
+/// How long a session lasts without a leg.
 @Suite struct LeglessTimeTests {
     private func at(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds * 1e9)) }
 

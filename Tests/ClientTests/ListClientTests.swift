@@ -9,7 +9,7 @@ import Wire
 
 @testable import Client
 
-/// What a node that gives one client an onion key of its own, and its friends, can do where lists of descriptors are signed.
+/// Attacks by a node that gives one client an onion key of its own, and by the node's friends, against signed lists.
 @Suite struct ListClientTests {
     private typealias List = (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])
 
@@ -40,7 +40,7 @@ import Wire
         return value.signed(with: node.key, network: world.network.id)
     }
 
-    /// Asks `node` for its list and for what has changed, as a fetch does.
+    /// Fetches `node`'s list and its changed descriptors, as the client does.
     private func ask(_ node: DirectoryNode, _ world: DirectoryWorld) {
         var isOver = false
         let directory = world.directory
@@ -63,14 +63,14 @@ import Wire
         let marker = world.nodes[6]
         let marked = try version(of: marker, world)
         let usual = try #require(world.directory.descriptor(of: marker.id)).onionKey
-        // The node itself hands it out, and two of its friends.
+        // The node itself and two of its friends serve the version.
         for node in [world.nodes[0], world.nodes[1], marker] {
             node.descriptors = node.descriptors.filter { $0.descriptor.node != marker.id } + [marked]
             ask(node, world)
         }
         #expect(world.directory.descriptors.hasFresh(of: [marker.id]))
         #expect(world.directory.descriptor(of: marker.id)?.onionKey == usual)
-        // A version that others have as well is that of a node that has restarted.
+        // A version that others serve as well comes from a restart of the node.
         world.nodes[2].descriptors = world.nodes[0].descriptors
         ask(world.nodes[2], world)
         #expect(world.directory.descriptor(of: marker.id)?.onionKey == marked.descriptor.onionKey)
@@ -81,16 +81,16 @@ import Wire
     func falseLists() throws {
         let world = try DirectoryWorld(7, isSimulated: true)
         let list = try list(world, round: 5, by: 0..<5)
-        // Two of seven say that there is none; three are asked at least.
+        // Two of seven nodes have no list; the client asks at least three.
         for node in world.nodes.dropFirst(2) { node.list = list }
         #expect(world.start())
-        // Where both of the two are among the first three, others are asked after 20 s, and each stranger for five minutes.
+        // If those two are among the first three, others are asked after 20 s, and each stranger for five minutes.
         #expect(world.loop.run(for: .seconds(1_300)) { world.directory.lists.used?.digest == list.digest })
         let few = try self.list(world, round: 6, by: 0..<4)
         world.nodes[0].list = few
         ask(world.nodes[0], world)
         #expect(world.directory.lists.used?.digest == list.digest)
-        // Signed, but nothing of what it names is handed out.
+        // The list is signed, but the nodes serve none of its descriptors.
         let other = try version(of: world.nodes[3], world)
         world.nodes[6].descriptors = try world.nodes.map { try version(of: $0, world) }.dropLast() + [other]
         var kept = try self.list(world, round: 7, by: 0..<7)
@@ -133,7 +133,7 @@ import Wire
             value.expires.seconds -= 200_000
             return value.signed(with: world.nodes[number].key, network: world.network.id)
         }
-        // Certified, newer than the one in use, two operators have it, and all that it names is handed out.
+        // The list is certified and newer than the one in use; two operators serve it with all its descriptors.
         let old = try self.list(world, round: 7, by: 0..<7)
         for node in world.nodes[5...6] {
             node.list = old
@@ -162,9 +162,9 @@ import Wire
         #expect(world.directory.descriptorCount == 4)
     }
 
-    /// A client on simulated time that uses the list of round 5, and a certified list of round 6 with another version of a node.
+    /// A client that uses the list of round 5, and a certified list of round 6 with another version of one descriptor.
     ///
-    /// The nodes with the numbers 6 and 0 are its guards.
+    /// Node 6 and node 0 are the client's guards.
     private func worldWithNews() throws -> (DirectoryWorld, old: Bytes32, news: List) {
         let world = try DirectoryWorld(7, isSimulated: true)
         let old = try list(world, round: 5, by: 0..<7)
@@ -185,7 +185,7 @@ import Wire
         ask(world.nodes[6], world)
         #expect(world.directory.lists.offers.all.map(\.digest) == [hidden.digest])
         #expect(!world.loop.run(for: .seconds(1_000)) { world.directory.lists.used?.digest != old })
-        // The next list that all have takes its place.
+        // The next list that all nodes serve replaces it.
         let next = try list(world, round: 9, by: 0..<7)
         for node in world.nodes { node.list = next }
         #expect(world.loop.run(for: .seconds(120)) { world.directory.lists.used?.digest == next.digest })

@@ -3,7 +3,7 @@ import Wire
 
 @testable import Client
 
-/// Which lists wait for the word of a second operator.
+/// The lists that wait for confirmation by a second operator.
 @Suite struct ListOffersTests {
     private func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: seconds * 1_000_000_000) }
     private func bytes(_ value: UInt8) -> Bytes32 { Bytes32(copying: [UInt8](repeating: value, count: 32).rawSpan) }
@@ -24,7 +24,7 @@ import Wire
         #expect(round(named: 6, by: 1) == nil)
         #expect(round(named: 7, by: 2) == nil)
         #expect(round(named: 6, by: 2) == 6)
-        // Nor does it where another operator's list waits too.
+        // It does not confirm its own list either when another operator's list waits too.
         offers.add(try offer(7, by: 3), at: at(0))
         #expect(round(named: 6, by: 1) == nil)
         #expect(round(named: 6, by: 3) == 6)
@@ -62,7 +62,7 @@ import Wire
     func alone() throws {
         var offers = ListOffers()
         offers.add(try offer(6, by: 1), at: at(100))
-        // Another list of the same operator does not begin the count anew; an answer of another operator does.
+        // Another list of the same operator does not restart the count; an answer of another operator does.
         for question in 1...29 {
             offers.asked()
             if question == 20 { offers.add(try offer(7, by: 1), at: at(600)) }

@@ -4,10 +4,9 @@ import Wire
 @testable import Client
 @testable import Directory
 
-/// Who is blamed for paths that end too soon: a client's guards, second hops and exits, of which some are hostile, without
-/// sockets.
+/// The blame for paths that end too soon: guards, second hops and exits, some of them hostile, without sockets.
 @Suite struct LossSimulationTests {
-    /// A generator whose numbers follow from its seed (SplitMix64).
+    /// A seeded generator (SplitMix64).
     private struct Seeded: RandomNumberGenerator {
         var state: UInt64
         mutating func next() -> UInt64 {
@@ -27,9 +26,9 @@ import Wire
         let number: UInt64
         let entry: NodeID, middle: NodeID, exit: NodeID
         let since: Int
-        /// Which session it is a leg of; nil for a spare path.
+        /// The session whose leg it is; nil for a spare path.
         var session: Int?
-        /// When another ends it.
+        /// The second in which another party ends it.
         var ends: Int?
     }
 
@@ -40,7 +39,7 @@ import Wire
         var nextApart = 0, apartPause = 15
     }
 
-    /// A client as `PathPool` and `ClientSession` keep it, a step each second: three sessions, and three spare paths.
+    /// A model of `PathPool` and `ClientSession`, in steps of a second: three sessions and three spare paths.
     private struct World {
         var generator: Seeded
         var guards = Guards()
@@ -52,9 +51,9 @@ import Wire
         var nextSpare = 0, spareFailures = 0
         let middles = (10..<14).map { LossSimulationTests.node($0) }
         let exits = (20..<40).map { LossSimulationTests.node($0) }
-        /// When a path that is ready now is ended by another; nil: not.
+        /// The seconds until another party ends a path that is ready now; nil: it does not.
         var fate: (inout World, LivePath) -> Int? = { _, _ in nil }
-        // What came of it.
+        // The results.
         var aside: [NodeID] = [], distrusted: [NodeID] = []
         var built: [NodeID: Int] = [:], moved = 0
         var over: [NodeID: Int] = [:]
@@ -191,7 +190,7 @@ import Wire
         var world = World(seed)
         let hostile = world.inUse[Int(seed % 2)]
         let friends = Set(world.exits.prefix(4))
-        // One path of twenty dies by itself.
+        // One in twenty of the other paths dies by itself.
         world.fate = { world, path in
             if path.entry == hostile, !friends.contains(path.exit) {
                 return Int.random(in: 0...20, using: &world.generator)
@@ -211,7 +210,7 @@ import Wire
         var world = World(seed)
         let hostile = world.exits[0]
         world.sessions[0] = LiveSession(exit: hostile, since: 0)
-        // It ends all but the leg that is in use, or all.
+        // It ends all legs or, by seed, all but the one in use.
         let takesAll = seed.isMultiple(of: 2)
         world.fate = { world, path in
             guard path.exit == hostile else { return nil }

@@ -10,7 +10,7 @@ import Wire
 
 @testable import Client
 
-/// What an exit can do to an app that waits for its answer.
+/// Attacks by an exit on an app that waits for its answer.
 @Suite struct LyingExitTests {
     private final class App: ByteStreamDelegate {
         var received: [UInt8] = []
@@ -21,7 +21,7 @@ import Wire
         func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
     }
 
-    /// An app that waits for the answer of an exit by hand.
+    /// An app that waits for the answer of an exit that the test plays.
     private final class Asking {
         let loop: Loop
         let client: Client
@@ -57,9 +57,9 @@ import Wire
             #expect(loop.run { holds(sessions.peer.readableCount(StreamID(0)) > 0) })
         }
 
-        /// How often the app has asked for a session.
+        /// The number of times the app has asked for a session.
         var asked: Int { client.sessions.waiting.values.reduce(0) { $0 + $1.count } }
-        /// Our half as the exit sees it.
+        /// The client's half of the stream, as the exit sees it.
         var half: ReadState {
             sessions.peer.withReadable(id) { $0.byteCount }
             return sessions.peer.readState(id)
@@ -94,7 +94,7 @@ import Wire
         let asking = try Asking()
         defer { asking.close() }
         _ = asking.sessions.peer.write(asking.id, OpenReply(status: .tooManyStreams).encoded().rawSpan)
-        // What we say to it from now on is never answered.
+        // From now on the exit acknowledges the client's packets and never answers.
         asking.sessions.manner = .acknowledges
         asking.answer()
         #expect(asking.loop.run { asking.asked == 2 })

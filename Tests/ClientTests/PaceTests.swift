@@ -5,7 +5,7 @@ import Wire
 
 @testable import Client
 
-/// A node as it counts requests: a bucket that is full at first.
+/// A node's limit on requests: a token bucket that is full at first.
 private struct Bucket {
     let perSecond: Double, burst: Double
     var tokens: Double
@@ -28,7 +28,7 @@ private struct Bucket {
     }
 }
 
-/// How a client keeps within what nodes take.
+/// The client's pacing within the limits of nodes.
 @Suite struct PaceTests {
     private func at(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds * 1e9)) }
     private func node(_ number: UInt8) -> NodeID {
@@ -56,7 +56,7 @@ private struct Bucket {
         let first = SparePaths.urgency(hasPath: false, isBuilding: false, forIdentity: false)
         let isSoon = room.admits(node(1), for: first, at(1.5))
         #expect(isSoon)
-        // With another on its way, it waits as any other.
+        // With a path, or with another build on its way, a build waits like any other.
         for (hasPath, isBuilding) in [(false, true), (true, false), (true, true)] {
             let next = SparePaths.urgency(hasPath: hasPath, isBuilding: isBuilding, forIdentity: false)
             let isLate = !room.admits(node(1), for: next, at(25))
@@ -74,7 +74,7 @@ private struct Bucket {
         var arrivals: [Double] = []
         var second = 0.0
         while second < 30 {
-            // Bursts and pauses: as many as it lets pass, then nothing for a while.
+            // Bursts and pauses: as many requests as the pace admits, then none for a while.
             while pace.admits(at(second)) {
                 pace.take()
                 arrivals.append(second + Double.random(in: 0...0.5, using: &random))
@@ -121,7 +121,7 @@ private struct Bucket {
             while room.admits(node, for: urgency, at(0)) { room.began(node, at(0)) }
             counts.append(room.paths(of: node))
         }
-        // Of 63.5: half, a quarter, a sixteenth and nothing are left.
+        // Half, a quarter, a sixteenth and none of 63.5 are left.
         #expect(counts == [31, 47, 59, 63])
         for second in 1...2_000 {
             let now = at(Double(second))
@@ -175,7 +175,7 @@ private struct Bucket {
     }
 }
 
-/// Numbers from a seed (SplitMix64).
+/// A seeded generator (SplitMix64).
 private struct Numbers: RandomNumberGenerator {
     private var state: UInt64
     init(_ seed: UInt64) { state = seed }

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Client
 
-/// Whom a build that comes to nothing blames.
+/// The hop that a failed build is blamed on.
 @Suite struct PathFailureTests {
     private let hops = (0..<3).map { seed in
         NodeID(SigningKey(seed: Secret(copying: [UInt8](repeating: UInt8(seed), count: 32).rawSpan)).publicKey)

@@ -8,7 +8,7 @@ import Wire
 
 @testable import Client
 
-/// Look-ups over a session whose exit is a connection of the test's own.
+/// Look-ups over a session whose exit the test plays.
 @Suite struct RecordsLookupTests {
     /// The exit: it answers each look-up with the next of its replies.
     private final class Exit: SessionOwner {
@@ -40,7 +40,7 @@ import Wire
         func event(_ event: Event, in session: Session) {}
         func closed(_ session: Session) {}
 
-        /// Answers what has come, and brings the session what there is for it.
+        /// Answers the look-ups that have arrived, and delivers the exit's packets to the session.
         func answer(_ session: Session) {
             let now = Instant(nanoseconds: loop.now)
             if let deadline = connection.nextDeadline, deadline <= now { connection.deadlineReached(now: now) }
@@ -68,7 +68,7 @@ import Wire
         }
     }
 
-    /// Has every request go on over one session, of which nothing is left from the stream before.
+    /// Gives every request the same session, and checks that no earlier stream is left on it.
     private final class Source: SessionSource {
         private let session: Session
         private(set) var asked = 0

@@ -8,7 +8,7 @@ import Wire
 
 @testable import Client
 
-/// The stream of one attempt at a request, against a proxy by hand.
+/// The stream of one attempt at a request, to a proxy that the test plays.
 @Suite struct RequestAttemptTests {
     private let loop = Loop.simulated()
     private let pair: PeerSession
@@ -23,7 +23,7 @@ import Wire
         arguments: [false, true])
     func rq4Stopped(_ answers: Bool) throws {
         defer { loop.close() }
-        // More than the proxy has given credit for.
+        // The request is longer than the credit that the proxy has granted.
         let request = [UInt8](repeating: 1, count: 300_000)
         var told: [[UInt8]?] = []
         let attempt = try RequestAttempt(request, on: pair.session) { told.append($0) }

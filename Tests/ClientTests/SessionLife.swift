@@ -1,4 +1,4 @@
-// One file: the parties of the model share state that is private to it.
+// One file: the parties of the model share private state.
 
 import Link
 import Transport
@@ -6,12 +6,13 @@ import Wire
 
 @testable import Client
 
-/// A session's life over a client, two guards, three middles and an exit, each of which is paused, killed or slow, by seed.
+/// The life of a session between a client and an exit over two guards and three middles.
 ///
-/// The connections, `LegWatch`, `LegLosses`, `LeglessTime` and `Liveness` are the real ones. The rest models `ClientSession`, `Exit` and the
-/// control messages of links: a path ends at a node with its link, and the node tells the neighbour on the other side.
+/// The seed decides which of them pause or die, and how slow the network is. `Connection`, `LegWatch`, `LegLosses`,
+/// `LeglessTime` and `Liveness` are the real ones. The rest models `ClientSession`, `Exit` and the control messages of
+/// links: a path ends at a node with its link, and the node tells the neighbour on the other side.
 final class SessionLife {
-    /// What did not hold.
+    /// An expectation that did not hold.
     struct Broken: Error, CustomStringConvertible { let description: String }
 
     enum Body {
@@ -37,7 +38,7 @@ final class SessionLife {
     final class Node {
         var isDead = false
         var pausedUntil = Instant(nanoseconds: 0)
-        /// What waits at its socket.
+        /// The messages that wait at its socket.
         var inbox: [Message] = []
         var links: [Int: Link] = [:]
         var paths: [Int: (previous: Int?, next: Int?)] = [:]
@@ -47,18 +48,18 @@ final class SessionLife {
         var asked: [Int: Int] = [:]
     }
 
-    /// What one end of the session has sent and read.
+    /// One end of the session, with the number of bytes that it has written and read.
     final class End {
         var connection: Connection
         var numbers: [LegID: UInt64] = [:]
         var stream: StreamID?
         var written = 0
         var read = 0
-        /// Since when nothing that it has written comes.
+        /// The time since which none of its pending bytes have arrived; nil if none are pending.
         private(set) var pendingSince: Instant?
         private var arrived = 0
 
-        /// Notes how much of what it has written has come.
+        /// Updates ``pendingSince``: the other end has read `read` of the `written` bytes.
         func note(written: Int, read: Int, at now: Instant) {
             if written <= read {
                 pendingSince = nil
@@ -82,9 +83,9 @@ final class SessionLife {
     private var nextLink = 0
     private var flights: [(time: Instant, to: Int, message: Message)] = []
     private var delay: TimeSpan = .zero
-    /// The last moment at which a node stood still or died.
+    /// The moment at which the last disturbance is over.
     private var disturbed: Instant
-    /// What will happen, by the time since the first session began.
+    /// The disturbances to come, by the time since the first session began.
     private var disturbances: [(at: TimeSpan, node: Int, pause: TimeSpan?)] = []
     private var began: Instant?
 
@@ -97,7 +98,7 @@ final class SessionLife {
     private var nextLeg: UInt8 = 0
     private var builds: [Int: Instant] = [:]
     private var failures = 0
-    /// Hops that did not answer, which are tried last.
+    /// Hops that did not answer; they are tried last.
     private var suspects: Set<Int> = []
     private var nextBuild = Instant(nanoseconds: 0), nextKeep = Instant(nanoseconds: 0)
     private var legless = LeglessTime()
@@ -112,7 +113,7 @@ final class SessionLife {
         disturbed = now
         delay = .milliseconds([1, 15, 40][below(3)])
         for _ in 0...below(3) {
-            // Most while the first legs are joined and chosen.
+            // Most disturbances fall in the time in which the first legs are joined and chosen.
             let at = TimeSpan.milliseconds(Int64(below(below(3) == 0 ? 6_000 : 600)))
             let isDeath = below(6) == 0
             let node = isDeath ? 1 + below(6) : below(3) == 0 ? Self.client : below(7)
@@ -131,7 +132,7 @@ final class SessionLife {
 
     // MARK: The run
 
-    /// Lets sessions live until the last disturbance has been over for long enough; throws when one is mute for too long.
+    /// Runs until the last disturbance has been over for long enough; throws if a session is mute for too long.
     func run() throws(Broken) {
         var nextWrite = [now, now + .milliseconds(Int64(below(2_000)))]
         while !disturbances.isEmpty || now - disturbed < Self.muteLimit + .seconds(1) {
@@ -175,13 +176,13 @@ final class SessionLife {
         }
     }
 
-    /// Whether what was written comes, or the session has ended.
+    /// Throws if bytes that were written do not arrive although the session lives.
     private func check() throws(Broken) {
         guard let near else { return }
-        // Without a guard or a middle there is no way.
+        // Without a live guard and a live middle no path can be built.
         let hasWay = [Self.guards, Self.middles].allSatisfy { $0.contains { !nodes[$0].isDead } }
         guard isRunning(Self.client), hasWay, !nodes[Self.exit].isDead else { return }
-        // The session is there for the exit once a packet has come.
+        // The exit has the session once a packet has arrived.
         let other = far[session]
         near.note(written: near.written, read: other?.read ?? 0, at: now)
         other?.note(written: other?.written ?? 0, read: near.read, at: now)
@@ -213,14 +214,14 @@ final class SessionLife {
         flights = rest
     }
 
-    /// Sends over a link that is up; what wants an answer keeps the link's liveness waiting for one.
+    /// Sends over a link that is up; after any message but a pong, the link's liveness waits for an answer.
     private func send(_ body: Body, from node: Int, over id: Int) {
         guard let link = nodes[node].links[id], link.isUp else { return }
         if case .pong = body {} else { nodes[node].links[id]?.liveness.sent(now: now) }
         send(body, from: node, link: id, to: link.peer)
     }
 
-    /// The link to `peer`, which is made if there is none.
+    /// The link to `peer`; a new one if there is none.
     private func link(from node: Int, to peer: Int) -> (id: Int, isUp: Bool) {
         if let (id, link) = nodes[node].links.filter({ $0.value.peer == peer }).max(by: { $0.key < $1.key }) {
             return (id, link.isUp)
@@ -236,7 +237,7 @@ final class SessionLife {
         for id in nodes[node].links.keys.sorted() {
             guard let link = nodes[node].links[id] else { continue }
             if !link.isUp {
-                // Initiations are sent again until the handshake has no time left.
+                // A link repeats its initiation until its handshake times out.
                 if now - link.since > .seconds(3) { drop(id, at: node) }
                 continue
             }
@@ -331,9 +332,9 @@ final class SessionLife {
         }
     }
 
-    /// A build's link is lost before its answer has come, or the client has waited long enough.
+    /// A build's link was lost before the answer came, or the client has waited long enough.
     ///
-    /// A hop says that the next one failed. To the client it says nothing of any hop.
+    /// A hop reports that the next hop failed. The client learns of no hop that failed.
     private func unanswered(_ path: Int, at node: Int) {
         nodes[node].asked[path] = nil
         guard node == Self.client else { return refuse(path, at: node) }
@@ -391,7 +392,7 @@ final class SessionLife {
         legless.ended()
     }
 
-    /// A build came to nothing: after the hop with this number (-1 is the client), or without an answer.
+    /// A build failed after the hop with this number (-1: the client), or without an answer (nil).
     private func failed(_ path: Int, hop: Int?) {
         builds[path] = nil
         failures += 1

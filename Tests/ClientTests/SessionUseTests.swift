@@ -3,9 +3,9 @@ import Wire
 
 @testable import Client
 
-/// How long a session lives by the streams that it has.
+/// How long a session with given streams lives.
 @Suite struct SessionUseTests {
-    /// Lets `use` look five times a second from `start` for `span`; says when it was over.
+    /// Has `use` look five times a second from `start` for `span`; returns the time at which the session was over.
     private func run(
         _ use: inout SessionUse, from start: Instant, for span: TimeSpan, users: Int = 0, open: Int = 0,
         hasRoom: Bool = true, isRetired: Bool = false

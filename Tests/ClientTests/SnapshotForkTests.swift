@@ -6,9 +6,9 @@ import Wire
 
 @testable import Client
 
-/// A snapshot whose last signatures a hostile guard held back from all but its clients.
+/// A snapshot whose last signatures a hostile guard withheld from all but its clients.
 @Suite struct SnapshotForkTests {
-    /// `history` with one more snapshot at `height`, which all nodes have signed.
+    /// `history` and one more snapshot at `height`, which all nodes have signed.
     private func history(_ history: SnapshotHistory, to height: UInt64, _ world: DirectoryWorld) throws
         -> SnapshotHistory
     {

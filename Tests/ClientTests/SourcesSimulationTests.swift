@@ -4,10 +4,9 @@ import OnionCrypto
 import Testing
 import Wire
 
-/// A client's knowledge of the directory against hostile sources, without sockets: what it takes in, what time it has, whom it
-/// chooses.
+/// The descriptors, time and choices of a client with hostile sources of the directory, without sockets.
 @Suite struct SourcesSimulationTests {
-    /// A generator whose numbers follow from its seed (SplitMix64).
+    /// A seeded generator (SplitMix64).
     private struct Seeded: RandomNumberGenerator {
         var state: UInt64
         mutating func next() -> UInt64 {
@@ -36,14 +35,15 @@ import Wire
         return SignedDescriptor(value, signature: [UInt8](repeating: 0, count: 64))
     }
 
-    /// One life of a client of some days: it asks, restarts, sleeps; a sixth of the sources are friends that hide the others, repeat
-    /// old descriptors, stall, and lie about the time as it suits them.
+    /// Some days of a client that asks, restarts and sleeps.
+    ///
+    /// A sixth of the sources are friends: they hide the others, repeat old descriptors, stall, and lie about the time.
     @Test(
         "s05, s06: hostile sources choose neither guards, nor paths, nor the time", arguments: 0..<12 as Range<UInt64>)
     func life(seed: UInt64) throws {
         var random = Seeded(state: seed)
         let friends = Self.count / 6
-        let entries = Self.nodes.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 100) }
+        let entries = Self.nodes.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 100, placement: 0) }
         let snapshot = try #require(
             Snapshot(network: Self.network, height: 1, time: Self.start, entries: entries))
         let nothing = DescriptorStore(network: Self.network, allowsPrivateAddresses: false, snapshot: snapshot)
@@ -67,10 +67,10 @@ import Wire
                 descriptor($0, at: own.seconds - UInt64.random(in: 0...28_000, using: &random))
             }
             old.append(all)
-            // Who lies about the time has more nodes asked, so it is seldom wise to.
+            // A lie about the time makes the client ask more nodes, so friends do not always lie.
             let lies = [-90 * 86_400, -3_600, 1_200, 7_200, 61 * 86_400]
             let lie = Bool.random(using: &random) ? 0 : lies.randomElement(using: &random)!
-            // A start, with or without what was known before.
+            // The client starts, with or without its earlier state.
             if Bool.random(using: &random) { clock = ClockEstimate() }
             if Bool.random(using: &random) { store = nothing }
 
@@ -115,7 +115,7 @@ import Wire
                     heard.insert(place)
                 }
             }
-            // Three operators that nobody contradicts are believed.
+            // Three operators that no other operator contradicts are believed.
             if heard == Set(0..<friends) { continue }
             #expect(clock.time(own: own, at: running) == own, "seed \(seed)")
             let coverage = Coverage(of: snapshot, descriptors: store, down: down, at: own)
@@ -131,7 +131,7 @@ import Wire
             #expect(captured < 6, "seed \(seed)")
             if drawn.isEmpty { drawn = guards.primaries.map(\.node) }
         }
-        // Twenty days at most: the guards are those that were drawn first, whatever was said about the time.
+        // At most twenty days have passed: the guards are the first ones drawn, whatever time the sources told.
         #expect(!drawn.isEmpty && guards.primaries.map(\.node) == drawn, "seed \(seed)")
         guards.ageWhileOff(upTo: UnixTime(seconds: Self.start.seconds + elapsed))
         #expect(guards.primaries.map(\.node) == drawn, "seed \(seed)")

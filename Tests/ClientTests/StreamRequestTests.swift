@@ -46,10 +46,10 @@ import Wire
             request.begin()
         }
 
-        /// Whether nothing of the request has left the first session.
+        /// Whether no packet has carried any byte of the request over the first session.
         var isUnsent: Bool { sessions[0].session.connection.isUnsent(id) }
 
-        /// How much of the request the exit of this session has.
+        /// The number of bytes that the exit of session `number` has received.
         func received(_ number: Int) -> Int { sessions[number].peer.readableCount(id) }
 
         deinit {

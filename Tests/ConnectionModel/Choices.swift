@@ -1,4 +1,4 @@
-/// Where a run's decisions come from: the bytes of an input one after the other, and a generator seeded by them when they are used up.
+/// The source of a run's decisions: the bytes of an input in order, and then a generator that they seed.
 struct Choices {
     private let bytes: [UInt8]
     private var position = 0
@@ -18,7 +18,7 @@ struct Choices {
         return z ^ (z >> 31)
     }
 
-    /// A number below `bound`; an explicit one decides by one byte of the input.
+    /// A number below `bound`, from the next byte of the input if there is one.
     mutating func below(_ bound: Int) -> Int {
         if position < bytes.count {
             position += 1
@@ -28,9 +28,9 @@ struct Choices {
         return Int(random() % UInt64(bound))
     }
 
-    /// A number below `bound`, not by the input: for what no input should have to say byte by byte.
+    /// A number below `bound` from the generator, for values that an input need not spell out.
     mutating func anything(below bound: UInt64) -> UInt64 { random() % bound }
 
-    /// True in `percent` of a hundred cases.
+    /// True with a probability of `percent` per cent.
     mutating func chance(_ percent: Int) -> Bool { Int(random() % 100) < percent }
 }

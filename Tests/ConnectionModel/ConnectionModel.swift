@@ -1,29 +1,30 @@
-// One file: the steps of the model share state that is private to it.
+// One file: the steps of the model share private state.
 
 internal import Transport
 internal import Wire
 
-/// Two ends of a connection, or one and a hostile peer, over a network that loses, delays, reorders and repeats packets of several legs.
+/// Two ends of a connection, or one end and a hostile peer, over a bad network with several legs.
 ///
-/// The input decides: who is hostile, which configuration, what the applications do; where it ends a generator seeded by it goes on.
-/// Whatever happens, every byte that arrives is right, memory stays bounded, events end, and honest ends do not close each other; when
-/// they are left alone at the end, all that was written and finished arrives whole.
+/// The network loses, delays, reorders and repeats packets. The input decides which end is hostile, which configuration
+/// is used and what the applications do; after its last byte, a generator that it seeds decides.
+/// Every byte that arrives is right, memory stays bounded, events end, and honest ends do not close each other. At the
+/// end of a run the network is good; then all data that was written and finished arrives whole.
 public struct ConnectionModel {
-    /// A promise that did not hold.
+    /// An expectation that did not hold.
     public struct Broken: Error, CustomStringConvertible {
-        /// What did not hold.
+        /// The expectation.
         public let description: String
     }
 
-    /// What a run has come to.
+    /// The result of a run.
     public struct Report: Equatable {
-        /// Packets that were handed to an end.
+        /// Packets that were delivered to an end.
         public var packets = 0
-        /// Bytes of streams that were read, all of them right.
+        /// Bytes that were read from streams, all of them right.
         public var bytesRead = 0
         /// Datagrams that arrived, all of them right.
         public var datagrams = 0
-        /// Whether an end closed the connection, as only one with a hostile peer may.
+        /// Whether an end closed the connection, which only happens with a hostile peer.
         public var isClosed = false
     }
 
@@ -53,7 +54,7 @@ public struct ConnectionModel {
     private let eagerness: Int
     private var report = Report()
 
-    /// Runs `steps` steps as `input` says.
+    /// Runs `steps` steps with the decisions of `input`.
     public static func run(_ input: [UInt8], steps: Int) throws(Broken) -> Report {
         var model = ConnectionModel(input)
         return try model.run(steps)
@@ -92,7 +93,7 @@ public struct ConnectionModel {
         if !isTrue { throw Broken(description: promise) }
     }
 
-    /// Whether the hostile end also sends bytes that are nobody's.
+    /// Whether the hostile end also sends wrong bytes.
     private var isLying: Bool { hostile.map { $0.lies > 0 } ?? false }
 
     /// The ends that keep to the protocol.
@@ -121,7 +122,7 @@ public struct ConnectionModel {
         return report
     }
 
-    /// Lets both ends come to rest over a network without faults, and looks for what was written and never read.
+    /// Lets both ends come to rest over a network without faults, and checks that all written bytes were read.
     private mutating func finish() throws(Broken) {
         var rounds = 0
         while !isAtRest {
@@ -177,7 +178,7 @@ public struct ConnectionModel {
         ends[1].numbers[id] = 0
     }
 
-    /// Takes a leg away at both ends, as when its path ends; the initiator goes over to another.
+    /// Removes a leg at both ends, as when its path ends; the initiator activates another.
     private mutating func removeLeg(_ id: UInt8) {
         guard legs.count > 1, legs.removeValue(forKey: id) != nil else { return }
         for end in ends { end.connection.removeLeg(LegID(id), now: now) }
@@ -194,7 +195,7 @@ public struct ConnectionModel {
         case 0, 1: open(end)
         case 2...6: write(end, id, [1, 100, 1_000, 10_000, 70_000][choices.below(5)])
         case 7:
-            // Mostly what was written last: its end then overtakes bytes that are late or lost.
+            // Mostly the stream written last: its end then overtakes bytes that are late or lost.
             finish(end, choices.chance(70) ? end.lastWritten : id)
         case 8...12: try read(end, id, most: [1, 500, 3_000, 100_000, .max][choices.below(5)])
         case 13: if choices.chance(20) { reset(end, id) }
@@ -319,7 +320,7 @@ public struct ConnectionModel {
         }
     }
 
-    /// Hands over the packets that are due and runs timers.
+    /// Delivers the packets that are due and runs timers.
     private mutating func deliver(isFaulty: Bool = true) throws(Broken) {
         while let flight = flights.last, flight.time <= now {
             flights.removeLast()
@@ -345,7 +346,7 @@ public struct ConnectionModel {
         }
     }
 
-    /// Takes events and sends what may be sent.
+    /// Takes events and sends the packets that may be sent.
     private mutating func settle(isFaulty: Bool = true) throws(Broken) {
         for end in honest {
             try takeEvents(end)

@@ -1,21 +1,21 @@
 import Transport
 import Wire
 
-/// One end of the model: a connection, and what its application has written and read.
+/// One end of the model: a connection, and the streams that its application has written and read.
 final class End {
-    /// What was written to a stream.
+    /// The sending half of a stream.
     struct Sent {
         var written: UInt64 = 0
         var isFinished = false
-        /// It was reset here, or because the peer stopped it.
+        /// Whether it was reset here, or because the peer stopped it.
         var isReset = false
     }
 
-    /// What was read of a stream.
+    /// The receiving half of a stream.
     struct Taken {
         var count: UInt64 = 0
         var hasEnded = false
-        /// The reader did not want the rest, or the writer gave up.
+        /// Whether the reader did not want the rest, or the writer gave up.
         var isCut = false
     }
 
@@ -23,11 +23,11 @@ final class End {
     var connection: Connection
     /// The next packet number of each leg.
     var numbers: [UInt8: UInt64] = [:]
-    /// Streams that are open here, in the order in which they were.
+    /// The streams that are open here, in the order of opening.
     var open: [UInt64] = []
     var sent: [UInt64: Sent] = [:]
     var taken: [UInt64: Taken] = [:]
-    /// The stream that was written to last.
+    /// The stream written last.
     var lastWritten: UInt64 = 0
     var datagrams = 0
 
@@ -37,11 +37,11 @@ final class End {
     }
 }
 
-/// The bytes that ends exchange: each follows from where it stands.
+/// The bytes that the ends exchange; stream, writer and offset determine each byte.
 enum Content {
-    /// After so many bytes, a prime number, they begin anew.
+    /// The bytes repeat after this prime number.
     private static let period = 131_101
-    /// The bytes of two periods, so that a run of one has no seam.
+    /// Two periods, so that any run of at most one period is contiguous.
     private static let table: [UInt8] = {
         var state: UInt64 = 1
         let once = (0..<period).map { _ in
@@ -51,19 +51,19 @@ enum Content {
         return once + once
     }()
 
-    /// Where in the table the byte at `offset` of the half of stream `id` stands that the initiator (or else the responder) writes.
+    /// The index in the table of the byte at `offset` of one half of stream `id`.
     private static func place(_ id: UInt64, byInitiator: Bool, at offset: UInt64) -> Int {
         let start = (id &* 0x9e37_79b9_7f4a_7c15) >> 40 &+ (byInitiator ? 77_777 : 0)
         return Int((start &+ offset % UInt64(period)) % UInt64(period))
     }
 
-    /// At most a period of bytes.
+    /// At most one period of the half's bytes, from `offset` on.
     static func bytes(_ id: UInt64, byInitiator: Bool, at offset: UInt64, count: Int) -> [UInt8] {
         let start = place(id, byInitiator: byInitiator, at: offset)
         return Array(table[start..<start + count])
     }
 
-    /// Whether `bytes` are those of the stream at `offset`.
+    /// Whether `bytes` are the half's bytes from `offset` on.
     static func isRight(_ bytes: RawSpan, _ id: UInt64, byInitiator: Bool, at offset: UInt64) -> Bool {
         let table = table.rawSpan
         var index = 0
@@ -95,7 +95,7 @@ enum Content {
         return true
     }
 
-    /// A datagram of `total` bytes of a flow; its bytes are those of a stream that nobody opens.
+    /// Bytes of a datagram of `total` bytes, taken from a stream that nobody opens.
     static func datagram(flow: UInt64, total: Int, from offset: Int = 0, count: Int) -> [UInt8] {
         bytes(flow ^ UInt64(total) << 32, byInitiator: false, at: UInt64(offset), count: count)
     }

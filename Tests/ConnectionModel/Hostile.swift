@@ -1,13 +1,13 @@
 import Transport
 import Wire
 
-/// An end that keeps to the protocol only as far as it likes: it makes frames, and knows what the honest end has sent.
+/// A hostile end, which writes its frames itself and reads the honest end's packets.
 struct Hostile {
     let isInitiator: Bool
     let takesDatagrams: Bool
-    /// How many of a hundred frames break the rules openly.
+    /// The percentage of frames that openly break the rules.
     let lies: Int
-    /// What the honest end has sent, by leg, ascending.
+    /// The packet numbers that the honest end has used, by leg, ascending.
     private(set) var seen: [UInt8: [UInt64]] = [:]
     private var streamLimits: [UInt64: UInt64] = [:]
     private var dataLimit = UInt64(InitialLimits.data)
@@ -25,7 +25,7 @@ struct Hostile {
         self.lies = lies
     }
 
-    /// Reads a packet of the honest end; false if a byte of a stream in it is wrong.
+    /// Reads a packet of the honest end; false if a stream byte in it is wrong.
     mutating func read(leg: UInt8, number: UInt64, _ payload: RawSpan) throws(WireError) -> Bool {
         if let last = seen[leg]?.last, last >= number { return true }
         seen[leg, default: []].append(number)
@@ -45,7 +45,7 @@ struct Hostile {
         return true
     }
 
-    /// A packet's frames.
+    /// The frames of one packet, padded with zeros.
     mutating func packet(size: Int, legs: [UInt8], ownStreams: [UInt64], _ choices: inout Choices) -> [UInt8] {
         var bytes: [UInt8] = []
         for _ in 0...choices.below(choices.chance(10) ? 40 : 4) {
@@ -95,7 +95,7 @@ struct Hostile {
         }
     }
 
-    /// One of its own streams, mostly one of a few, or one that the honest end has opened.
+    /// One of its own streams, mostly one of the first few, or a stream that the honest end has opened.
     private func streamID(_ ownStreams: [UInt64], _ choices: inout Choices) -> UInt64 {
         if !ownStreams.isEmpty, choices.chance(20) { return ownStreams[choices.below(ownStreams.count)] }
         let count = choices.chance(5) ? streamLimit : min(streamLimit, 8)
@@ -151,7 +151,7 @@ struct Hostile {
         writer.varint(size)
     }
 
-    /// Some of what was seen on a leg, with as many holes as an ACK may have.
+    /// An ACK of some of the packets seen on a leg, with up to 32 ranges.
     private func acknowledge(_ writer: inout ByteWriter, _ legs: [UInt8], _ choices: inout Choices) {
         guard !legs.isEmpty else { return }
         let leg = legs[choices.below(legs.count)]
@@ -201,7 +201,7 @@ struct Hostile {
             return
         }
         if choices.chance(30) { message += 1 }
-        // The same message always has the same size, mostly.
+        // A message mostly keeps its size.
         let total = choices.chance(3) ? 65_507 : 1 + Int(message &* 797 % 5_000)
         let offset = Int(choices.anything(below: UInt64(total)))
         let count = max(1, min(total - offset, Int(choices.anything(below: UInt64(most)))))
@@ -210,7 +210,7 @@ struct Hostile {
         writer.raw(Content.datagram(flow: flow, total: total, from: offset, count: count))
     }
 
-    /// A frame with numbers that cannot be, or no frame at all.
+    /// A frame with impossible numbers, or bytes that are not a frame.
     private mutating func lie(_ writer: inout ByteWriter, _ room: Int, _ choices: inout Choices) {
         let extremes: [UInt64] = [0, 1, 2, 63, 16_384, 1 << 30, 1 << 61, 1 << 62 - 2, 1 << 62 - 1]
         func number() -> UInt64 {

@@ -3,7 +3,7 @@ import Testing
 @testable import Control
 
 extension ControlLine {
-    /// The line that answers a request at once; empty where the answer comes later.
+    /// The immediate answer to a request; records an issue if the answer comes later.
     static func answered(
         to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply, _ rights: ControlRights = .all,
         _ group: ControlGroup? = nil

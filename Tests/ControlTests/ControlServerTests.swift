@@ -124,7 +124,7 @@ private final class Collector: ByteStreamDelegate {
         gone.close()
         server.close()
         deferred[1].give(.refusal("late"))
-        // An answer that is there already when it is asked for.
+        // An answer that was given before the request arrives.
         let known = DeferredReply()
         known.give(.refusal("known"))
         let line = ControlLine.answered(to: Array("{\"command\":\"request\"}".utf8), from: { _, _ in .later(known) })

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Control
 
-/// A value that is not zero, of the kind that `entry` has.
+/// A value other than zero, of the kind of `entry`.
 private func sample(_ entry: FigureEntry, _ number: Int) -> FigureContent {
     switch entry.style {
     case .text: .text(entry.choices.last ?? "text \(number)")
@@ -15,7 +15,7 @@ private func sample(_ entry: FigureEntry, _ number: Int) -> FigureContent {
     }
 }
 
-/// A report that has every figure, no two of them alike.
+/// A report that has every figure.
 private var fullReport: StatusReport {
     var report = StatusReport(role: .relay, version: "1")
     for (place, entry) in FigureCatalog.all.enumerated() {
@@ -30,7 +30,7 @@ private func metrics(_ report: StatusReport) -> String {
     return metrics.text
 }
 
-/// A file of the repository is not there.
+/// A file of the repository is missing.
 private struct Missing: Error { let file: String }
 
 /// The text of a file of the repository.
@@ -44,7 +44,7 @@ private func file(_ name: String) throws -> String {
     return String(decoding: text, as: UTF8.self)
 }
 
-/// The metrics that `text` names.
+/// The metric names in `text`.
 private func names(in text: String) -> Set<String> {
     let words = text.split(whereSeparator: { !(($0.isASCII && $0.isLowercase) || $0 == "_") }).map(String.init)
     return Set(words.filter { $0.hasPrefix("tunic_") || $0.hasPrefix("process_") })
@@ -57,7 +57,7 @@ private let sampleNames = Set(
     @Test("Each figure is in every output that the catalogue names, and in no other")
     func everyFigureIsInEveryOutput() {
         var report = fullReport
-        // A relay that drains says nothing else of its state.
+        // A draining relay reports no other state.
         report.draining = false
         let (line, text, top, figures, page) = (
             json(report), report.text, report.topLines.figures, metrics(report), FigureCatalog.json

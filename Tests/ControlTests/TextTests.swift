@@ -181,7 +181,7 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
         #expect(view(both).text(isBold: false, size: nil).contains("\nstreams\n"))
     }
 
-    /// No size makes it fail, and no line is longer or further down than the terminal shows.
+    /// At any size of the terminal, no line is too long and no line is below its end.
     @Test(arguments: [1, 2, 5, 8, 12, 40], [1, 10, 60, 99, 200])
     func itFitsTheTerminal(_ height: Int, _ width: Int) {
         let text = view(status(.client)).text(isBold: true, size: .init(lines: height, columns: width))

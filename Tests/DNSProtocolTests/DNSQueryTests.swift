@@ -66,7 +66,7 @@ private func edns(size: UInt16, version: UInt8 = 0, options: [UInt8] = []) -> [U
         ] as [([UInt8], DNSQuery.Code)] {
             #expect(code(bytes) == wanted)
         }
-        // A pointer in a question, and a dot inside of a label.
+        // A pointer in a question, and a dot inside a label.
         #expect(code([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1]) == .formatError)
         #expect(code([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 0x61, 0x2e, 0x62, 0, 0, 1, 0, 1]) == .refused)
     }

@@ -143,7 +143,7 @@ private func records(_ name: String, _ type: RecordType, _ message: MessageMaker
         #expect(
             RecordData.addresses(hints + [0, 6, 0, 16] + six, of: .https)
                 == [IPAddress("127.0.0.1"), IPAddress("9.9.9.9"), IPAddress("2001:db8::1")])
-        // A hint that is cut is none, and no length reads beyond the data.
+        // A truncated hint is left out, and no length reads beyond the data.
         for length in 0...hints.count {
             #expect(RecordData.addresses(Array(hints[..<length]), of: .svcb).count == (length == hints.count ? 2 : 0))
         }

@@ -130,7 +130,7 @@ extension ProcessTests {
                 }
             }
             #expect(running.refusal(.operation, report.operation) == "no such operation was submitted here")
-            // One that was handed in is known, and handed in once.
+            // An operation that was submitted is known, and is submitted only once.
             let waiting = try #require(running.answer(.submit, bytes, as: OperationReport.self))
             #expect(waiting.state == .waiting)
             #expect(running.answer(.operation, waiting.operation, as: OperationReport.self) == waiting)

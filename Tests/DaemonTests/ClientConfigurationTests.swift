@@ -57,7 +57,7 @@ private func configuration(_ lines: String) throws -> ClientConfiguration {
         #expect(found.exitCheck == .seconds(3_600))
     }
 
-    /// Each refusal names file, line and key, and what to do.
+    /// Each refusal names the file, the line, the key and the remedy.
     @Test(
         arguments: [
             ("socks = ['0.0.0.0:1']", 2, "client.socks", "--allow-remote, or allow_remote = true, permits"),
@@ -102,7 +102,7 @@ private func configuration(_ lines: String) throws -> ClientConfiguration {
         #expect(try configuration("socks = ['127.0.0.1:0', '127.0.0.1:0']\ndns = ['127.0.0.1:0']").socks.count == 2)
     }
 
-    /// A socket of systemd's that was not handed over is told when it is opened.
+    /// A socket that systemd did not pass on is reported when it is opened.
     @Test func aSocketOfSystemdsHasItsName() throws {
         #expect(try configuration("socks = ['systemd:apps']").socks == [.inherited("apps", descriptor: -1)])
     }

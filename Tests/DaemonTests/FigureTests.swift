@@ -6,7 +6,7 @@ import Web
 
 extension ProcessTests {
     @Suite struct FigureTests {
-        /// What a role tells of only at times: with an oxend daemon, a limit, a list, a test that passed.
+        /// The figures that a role does not always have: they need an oxend daemon, a limit, a list or a passed test.
         private static let rare: Set = [
             "registry.leaves_at", "registry.maintenance_until", "registry.deregisters_at", "registry.locked_until",
             "registry.clock_refusals", "watching.median_ms", "watching.longest_ms", "snapshot.list", "accounting.limit",

@@ -9,14 +9,14 @@ import Wire
 
 @testable import Daemon
 
-/// A folder of a test's own, which goes with it.
+/// A temporary folder, removed with this object.
 final class Folder {
     let path: String
 
     init() throws { path = try Files.makeTemporaryFolder("tunic-test") }
     deinit { Files.remove(path) }
 
-    /// Writes a file, in place of one that is there; its path.
+    /// Writes or replaces a file, and returns its path.
     @discardableResult
     func write(_ name: String, _ text: String) throws -> String {
         let file = "\(path)/\(name)"
@@ -25,35 +25,35 @@ final class Folder {
     }
 }
 
-/// The settings of a file with these lines, or what is wrong with them.
+/// The settings of a file with these lines; throws the problems in them.
 func settings(_ lines: String) throws(SettingProblems) -> Settings {
     var settings = Settings()
     try settings.take(file: "f.toml", lines)
     return settings
 }
 
-/// The settings of `file` alone: a variable of whoever runs the tests has no part in them.
+/// The settings of `file` alone, without the variables of the test's environment.
 func source(_ file: String) -> SettingsSource { SettingsSource(file: file, environment: [:]) }
 
-/// What `attempt` throws; a test fails where that is nothing.
+/// The failure that `attempt` throws; the test fails if it throws none.
 func failure(_ attempt: () throws -> Void, _ place: SourceLocation = #_sourceLocation) -> Failure? {
     #expect(throws: Failure.self, sourceLocation: place) { try attempt() }
 }
 
-/// The tests that make whole processes, one after the other: the log is one for all.
+/// The tests that make whole processes, run in turn because they share one log.
 @Suite(.serialized) enum ProcessTests {}
 
-/// A process with a client and a relay that has everything open and is not begun: the node is in a network of its own.
+/// A process with an opened client and relay that have not started; the node has a network of its own.
 final class Running {
     let folder: Folder
     let network: NetworkFolder
     let process: RoleProcess
     private let file: String
 
-    /// What a configuration of the process has before its tables.
+    /// The lines of the process' configuration before its tables.
     private let top: String
 
-    /// A process by `lines`, which have the tables [client] and [relay].
+    /// A process configured by `lines`, which contain the tables [client] and [relay].
     init(nodes: Int = 1, _ lines: String) throws {
         folder = try Folder()
         let addresses = (0..<nodes).map { [Endpoint(address: IPAddress(v4: 0x7f00_0001), port: UInt16(7_100 + $0))] }
@@ -68,7 +68,7 @@ final class Running {
         process = try RoleProcess(source, settings, try ProcessSettings(settings, roles: []), parent: nil)
     }
 
-    /// Has the process read these lines.
+    /// Replaces the lines of the configuration and reloads it.
     func reload(_ lines: String) throws(Failure) -> String {
         try Files.write(file, top + lines)
         return try process.loggedReload()
@@ -78,7 +78,7 @@ final class Running {
     var client: ClientRole? { process.roles.lazy.compactMap { $0 as? ClientRole }.first }
     var relay: RelayRole? { process.roles.lazy.compactMap { $0 as? RelayRole }.first }
 
-    /// The report that the process answers a command with; nil for any other answer.
+    /// The report with which the process answers a command; nil for any other answer.
     func answer<Report>(_ command: ControlCommand, _ argument: String? = nil, as type: Report.Type) -> Report? {
         switch process.answer(command, argument) {
         case .status(let report): report as? Report
@@ -88,12 +88,12 @@ final class Running {
         }
     }
 
-    /// Why the process does not answer a command; nil where it does.
+    /// The process' reason for refusing a command; nil if it does not refuse it.
     func refusal(_ command: ControlCommand, _ argument: String? = nil) -> String? {
         if case .refusal(let reason) = process.answer(command, argument) { reason } else { nil }
     }
 
-    /// Ends all of it.
+    /// Closes the roles and the process.
     func end() {
         var left = process.roles.count
         for role in process.roles { role.close { left -= 1 } }

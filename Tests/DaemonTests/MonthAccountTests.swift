@@ -47,7 +47,7 @@ private let day: UInt64 = 86_400
         account.note(150, at: march)
         #expect(account.since == march)
         #expect(account.bytes == 50)
-        // The clock goes back over the month's beginning, and what was booked comes back with it.
+        // The clock goes back past the start of the month, and the bytes booked before come back.
         account.note(160, at: march - 2)
         #expect(account.since == march - 28 * day)
         #expect(account.bytes == 160)
@@ -112,7 +112,7 @@ extension ProcessTests {
             relay.everySecond()
             #expect(!relay.relay.isResting)
             _ = try running.reload(lines.replacing("[web]", with: "monthly_limit = '5 kB'\n[web]"))
-            // The reload changes the limit; the second that follows acts on it.
+            // The reload changes the limit; the next second acts on it.
             #expect(!relay.relay.isResting)
             relay.everySecond()
             #expect(relay.relay.isResting)

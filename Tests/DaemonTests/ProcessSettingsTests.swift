@@ -6,7 +6,7 @@ import Testing
 @testable import Daemon
 
 @Suite struct ProcessSettingsTests {
-    /// What each start of a process lacks.
+    /// The settings that a process needs to start.
     @Test(
         arguments: [
             ("", [], Failure.Code.configuration, "neither a table [client] nor [relay]"),
@@ -52,7 +52,7 @@ import Testing
         #expect(try alone.folder(of: .client) == folder.path)
     }
 
-    /// Two servers of a process never wait at one address.
+    /// Two servers of a process cannot share an address.
     @Test(
         arguments: [
             (

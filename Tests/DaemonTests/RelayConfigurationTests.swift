@@ -7,7 +7,7 @@ import Wire
 
 @testable import Daemon
 
-/// The configuration of a relay that listens at an address of its own, with these lines under [relay].
+/// The configuration of a relay with its own listening address and these lines under [relay].
 private func configuration(
     listen: String = "['198.51.100.7:7100']", _ lines: String
 ) throws -> RelayConfiguration {
@@ -61,7 +61,7 @@ private func configuration(
         #expect(found.drainLimit == .seconds(120))
     }
 
-    /// Each refusal names file, line and key, and what to do.
+    /// Each refusal names the file, the line, the key and the remedy.
     @Test(
         arguments: [
             ("[]", "", 2, "relay.listen", "a relay needs --listen, or 'listen' under [relay]"),

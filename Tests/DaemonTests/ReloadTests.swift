@@ -10,7 +10,7 @@ import Wire
 @testable import Daemon
 @testable import Relay
 
-/// What the processes of these tests begin with.
+/// The configuration with which the processes of these tests start.
 private let base = """
     [client]
     socks = ["127.0.0.1:0"]
@@ -23,11 +23,11 @@ private let base = """
     level = "critical"
     """
 
-/// How a running process shows that it goes by a key.
+/// A change of keys, and a check that a running process has applied it.
 private struct Applied: Sendable {
-    /// The lines that replace those of ``base`` with the same beginning, or are added to their table.
+    /// The values of the changed keys; each replaces the key's line in ``base`` or is added to the key's table.
     let lines: [String: String]
-    /// Whether the process goes by them.
+    /// Whether the process has applied the change.
     let isApplied: @Sendable (Running) -> Bool
 
     init(_ lines: [String: String], _ isApplied: @escaping @Sendable (Running) -> Bool) {
@@ -35,7 +35,7 @@ private struct Applied: Sendable {
         self.isApplied = isApplied
     }
 
-    /// A file with the lines of ``base`` and these.
+    /// A configuration with the lines of ``base`` and this change.
     var file: String {
         var text: [String] = []
         var left = lines
@@ -62,7 +62,7 @@ private struct Applied: Sendable {
     }
 }
 
-/// For each key that a running process takes: a value, and what shows that the process goes by it.
+/// For each reloadable key, a value and a check that the process has applied it.
 private let reloadable: [String: Applied] = [
     "client.socks": Applied(["client.socks": "[\"[::1]:0,names-only\"]"]) {
         let status = $0.client?.client.status
@@ -97,7 +97,7 @@ private let reloadable: [String: Applied] = [
     "log.format": Applied(["log.format": "\"json\""]) { _ in LogSink.shared.isJSON },
 ]
 
-/// A value for each other key.
+/// A value for each key that is not reloadable.
 private let fixed: [String: String] = [
     "network": "\"/other.json\"", "data": "\"/other\"", "control": "\"/other.sock\"", "control_group": "\"root\"",
     "client.dns": "[\"127.0.0.1:0\"]", "client.udp_idle": "9", "client.hops": "2", "client.path_use": "60",
@@ -109,7 +109,7 @@ private let fixed: [String: String] = [
 
 extension ProcessTests {
     @Suite struct ReloadTests {
-        /// A key that the catalogue calls reloadable, and that nobody applies, has no place in the table above.
+        /// A key that the catalogue calls reloadable but no role applies cannot be in the table above.
         @Test func theCatalogueAndTheseTestsNameTheSameKeys() {
             let keys = SettingsCatalog.keys
             #expect(Set(reloadable.keys) == Set(keys.filter(\.isReloadable).map(\.path)))
@@ -134,7 +134,7 @@ extension ProcessTests {
             let running = try Running(base)
             defer { running.end() }
             for (key, value) in fixed.sorted(by: { $0.key < $1.key }) {
-                // The network file and the data folder stand at the top of the file already.
+                // The network file and the data folder are already at the top of the file.
                 guard key != "network", key != "data" else { continue }
                 let found = failure {
                     _ = try running.reload(Applied([key: value, "relay.drain": "5"]) { _ in true }.file)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Daemon
 
-/// Keeps what is logged.
+/// Keeps log lines.
 private final class Lines: Sendable {
     private let lines = Mutex<[String]>([])
     var all: [String] { lines.withLock { $0 } }
@@ -58,7 +58,7 @@ private let second: UInt64 = 1_000_000_000
             news.follow([client(ready: false, problem: "No path.")], at: UInt64(time) * second, isEnding: false)
         }
         #expect(lines.all == ["warning not ready: No path.", "warning not ready: No path."])
-        // Once it was ready, ten seconds count anew.
+        // After it was ready, the ten seconds start again.
         news.follow([client(ready: true)], at: 81 * second, isEnding: false)
         for time in 82...91 {
             news.follow([client(ready: false, problem: "No path.")], at: UInt64(time) * second, isEnding: false)

@@ -13,7 +13,8 @@ struct CoverageTests {
     ) throws -> Coverage {
         let ids = Self.ids.prefix(count)
         let entries = ids.enumerated().map {
-            Snapshot.Entry(node: $0.element, operatorID: bytes32(1, owner($0.offset)), weight: weight($0.offset))
+            Snapshot.Entry(
+                node: $0.element, operatorID: bytes32(1, owner($0.offset)), weight: weight($0.offset), placement: 0)
         }
         let snapshot = try #require(Snapshot(network: network, height: 1, time: now, entries: entries))
         var store = DescriptorStore(network: network, allowsPrivateAddresses: false, snapshot: snapshot)

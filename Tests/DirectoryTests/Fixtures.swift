@@ -43,7 +43,7 @@ func descriptor(
 
 func snapshot(keys numbers: Range<UInt64>, height: UInt64 = 1, time: UnixTime = now) -> Snapshot {
     let entries = numbers.map {
-        Snapshot.Entry(node: NodeID(key($0).publicKey), operatorID: bytes32(1, $0), weight: 100)
+        Snapshot.Entry(node: NodeID(key($0).publicKey), operatorID: bytes32(1, $0), weight: 100, placement: $0)
     }
     return Snapshot(network: network, height: height, time: time, entries: entries)!
 }
@@ -75,7 +75,7 @@ struct Town {
             entries.append(
                 Snapshot.Entry(
                     node: node, operatorID: owner, state: suspended.contains(i) ? .suspended : .staked,
-                    weight: weight(i)))
+                    weight: weight(i), placement: 0))
             let range = UInt32(0x0100 + i / perRange)
             let endpoint = Endpoint(address: IPAddress(v4: range << 16 | UInt32(i & 0xff)), port: 1090)
             let isExit = i % exitEvery == 0

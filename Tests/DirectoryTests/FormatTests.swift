@@ -102,7 +102,7 @@ struct FormatTests {
     }
 
     @Test func aNodeStandsOnceInASnapshot() {
-        let entry = Snapshot.Entry(node: NodeID(bytes32(1, 1)), operatorID: bytes32(1, 1), weight: 1)
+        let entry = Snapshot.Entry(node: NodeID(bytes32(1, 1)), operatorID: bytes32(1, 1), weight: 1, placement: 0)
         #expect(Snapshot(network: network, height: 1, time: now, entries: [entry, entry]) == nil)
     }
 }

@@ -43,7 +43,7 @@ struct ListWorld {
         let ids = (0..<count).map { NodeID(bytes32(4, UInt64($0))) }
         snapshot = Snapshot(
             network: network, height: 7, time: time,
-            entries: ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) })!
+            entries: ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) })!
         let (snapshot, schedule) = (snapshot, schedule)
         peers = ids.enumerated().map { number, node in
             Peer(

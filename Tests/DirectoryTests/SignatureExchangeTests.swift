@@ -237,6 +237,29 @@ struct SignatureExchangeTests {
         #expect(whole.signed == node.signed && whole.signed != nil)
     }
 
+    @Test("P5: what was signed in another version of the format counts as signed, and is not proposed again")
+    func p5AnotherVersion() throws {
+        let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+        var node = world.honest
+        let voter = world.first.snapshot.voters[0]
+        let next = SnapshotWorld.snapshot(of: world.nodes, height: 2, time: world.time)
+        _ = node.propose(next, at: world.time)
+        var kept: [UInt8] = []
+        _ = node.sign(as: voter, keeping: { kept = SnapshotSigning.encode($0) }) { Mock.sign($0, as: voter) }
+        for version: UInt8 in [0, 1, 3, 255] {
+            kept[40] = version
+            let found = try SnapshotSigning.signed(kept: kept)
+            #expect(found.signed == node.signed && found.snapshot == nil)
+            var again = try SnapshotSigning(try world.client(), history: nil, kept: kept, at: world.time)
+            #expect(again.signed == node.signed && again.next == nil)
+            // Another snapshot of that height is not signed.
+            let other = SnapshotWorld.snapshot(of: Array(world.nodes.dropLast()), height: 2, time: world.time)
+            let isNew = again.propose(other, at: world.time)
+            #expect(isNew)
+            #expect(again.due(voter, epoch: 3_600, at: world.time) == nil)
+        }
+    }
+
     /// Those that leave sign the snapshot in which they are gone.
     @Test func leaversSignTheNextSnapshot() throws {
         var world = try SnapshotWorld(nodes: 9, hostile: 0, seed: 2)

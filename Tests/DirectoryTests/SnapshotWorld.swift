@@ -83,7 +83,7 @@ struct SnapshotWorld {
         of nodes: [(node: NodeID, isHostile: Bool)], height: UInt64, time: UnixTime
     ) -> Snapshot {
         let entries = nodes.enumerated().map { place, item in
-            Snapshot.Entry(node: item.node, operatorID: item.node.key, weight: UInt32(1_000 + place % 7))
+            Snapshot.Entry(node: item.node, operatorID: item.node.key, weight: UInt32(1_000 + place % 7), placement: 0)
         }
         return Snapshot(network: network, height: height, time: time, entries: entries)!
     }
@@ -139,7 +139,7 @@ struct SnapshotWorld {
         list.removeLast(min(list.count, list.count / 10))
         list += (0..<5).map { _ in
             made += 1
-            return Snapshot.Entry(node: NodeID(bytes32(5, made)), operatorID: bytes32(6, made), weight: 9)
+            return Snapshot.Entry(node: NodeID(bytes32(5, made)), operatorID: bytes32(6, made), weight: 9, placement: 0)
         }
         let height = base.height + UInt64.random(in: 1...3, using: &random)
         let snapshot = Snapshot(
@@ -169,20 +169,26 @@ struct SnapshotWorld {
         default: break
         }
         return SnapshotUpdate(
-            base: base.height, headers: [snapshot.header], turns: [], votes: votes, entries: .whole(snapshot.entries))
+            base: base.height, headers: [snapshot.header], turns: [], votes: votes,
+            preface: snapshot.preface, entries: .whole(snapshot.entries))
     }
 
     /// A true update with something left out or changed.
     mutating func spoiled(_ update: SnapshotUpdate) -> SnapshotUpdate {
         var changed = update
-        switch Int.random(in: 0..<5, using: &random) {
+        switch Int.random(in: 0..<6, using: &random) {
         case 0: changed.votes.removeLast(changed.votes.count / 3)
         case 1: changed.headers.removeFirst()
         case 2: changed.turns = []
         case 3: changed.base = 1
+        case 4: changed.preface = SnapshotPreface(namesRoot: bytes32(8, 8), namesCount: 1, extensionBytes: [])!
         default:
             if case .whole(var entries) = changed.entries, !entries.isEmpty {
-                entries[0].operatorID = bytes32(8, 8)
+                if Bool.random(using: &random) {
+                    entries[0].operatorID = bytes32(8, 8)
+                } else {
+                    entries[0].placement ^= 1
+                }
                 changed.entries = .whole(entries)
             } else {
                 changed.entries = .difference(removed: [0], changed: [], added: [])

@@ -62,7 +62,7 @@ struct StaticRegistryTests {
             try registry.read(file(6, by: 0..<6), at: soon)
         }
         #expect(throws: StaticRegistryError.fromTheFuture) { try registry.read(file(6, after: 5_000), at: soon) }
-        #expect(throws: StaticRegistryError.unreadable(.truncated)) { try registry.read([1, 2], at: soon) }
+        #expect(throws: StaticRegistryError.unreadable(.truncated)) { try registry.read([2, 2], at: soon) }
         let foreign = Snapshot(network: bytes32(5, 5), height: 6, time: start, entries: [])!
         #expect(throws: StaticRegistryError.otherNetwork) {
             try registry.read(signed(foreign, by: 50..<53).encoded(), at: soon)

@@ -65,7 +65,7 @@ struct TrustTests {
         let future = snapshot(keys: 0..<6, height: 2, time: UnixTime(seconds: now.seconds + 601))
         #expect(throws: SnapshotRefusal.fromTheFuture) { try chain.accept(signed(future, by: 0..<6), at: now) }
         #expect(try chain.accept(signed(future, by: 0..<6), at: later))
-        #expect(throws: SnapshotRefusal.malformed(.truncated)) { try chain.accept([1].rawSpan, at: later) }
+        #expect(throws: SnapshotRefusal.malformed(.truncated)) { try chain.accept([2].rawSpan, at: later) }
     }
 
     @Test func p5TheHighWaterMarkOutlivesARestart() throws {

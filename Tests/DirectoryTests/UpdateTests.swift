@@ -124,10 +124,11 @@ struct UpdateTests {
         }
         let newest = snapshot(keys: 0..<6, height: UInt64(count) + 2)
         let headers = (0..<count).map {
-            SnapshotUpdate.Header(height: UInt64($0) + 2, time: now, voters: Bytes32(), entries: Bytes32())
+            SnapshotUpdate.Header(height: UInt64($0) + 2, time: now, voters: Bytes32(), contents: Bytes32())
         }
         return SnapshotUpdate(
-            base: 1, headers: headers + [newest.header], turns: turns, votes: [], entries: .whole(newest.entries))
+            base: 1, headers: headers + [newest.header], turns: turns, votes: [], preface: newest.preface,
+            entries: .whole(newest.entries))
     }
 
     /// No turn is applied before the signatures that lead to it were verified: a broken one behind them is not even seen.
@@ -156,7 +157,7 @@ struct UpdateTests {
         // Its voters are told as they come to be: nothing but their number is wrong with it.
         let voters = (first.snapshot.voters + many.turns[0].joined).sorted()
         many.headers[0] = SnapshotUpdate.Header(
-            height: 2, time: now, voters: Snapshot.digest(ofVoters: voters), entries: Bytes32())
+            height: 2, time: now, voters: Snapshot.digest(ofVoters: voters), contents: Bytes32())
         func signed(_ update: SnapshotUpdate, twice: Bool) throws -> SnapshotUpdate {
             var update = update
             let digests = try chain.follow(update).digests

@@ -35,7 +35,7 @@ private struct Net {
         sender = try DatagramSocket(on: loop, bindTo: address, receiver: nil)
     }
 
-    /// Sends one datagram, which leaves before the next.
+    /// Sends one datagram at once.
     func send(_ bytes: [UInt8]) {
         guard var slot = sender.sendSlot(size: bytes.count) else {
             Issue.record("no send slot")
@@ -47,7 +47,7 @@ private struct Net {
         sender.flush()
     }
 
-    /// Runs until `count` datagrams have come to all sockets.
+    /// Runs until the sockets have received `count` datagrams in total.
     func receive(_ count: Int) {
         run(loop) { inboxes.reduce(0) { $0 + $1.packets.count } >= count }
     }
@@ -68,7 +68,7 @@ private func datagram(_ index: UInt32, size: Int = 64) -> [UInt8] {
         #expect(net.group.count == workers)
         #expect(net.sockets.allSatisfy { $0.localAddress == net.group.address })
         var sent: [[[UInt8]]] = Array(repeating: [], count: workers)
-        // Sources differ too: the choice does not depend on them.
+        // The high byte of the index alone selects the worker.
         for round in UInt32(0)..<8 {
             for worker in 0..<workers {
                 let bytes = datagram(UInt32(worker) << 24 | round << 8 | 0xff)
@@ -123,7 +123,7 @@ private func datagram(_ index: UInt32, size: Int = 64) -> [UInt8] {
             _ = try DatagramSocket(on: loop, bindTo: net.group.address, receiver: nil)
         }
         #expect(alone?.kind == .addressInUse)
-        // A socket of the same user that shares the port as well.
+        // Another socket of the same user that shares the port gets no packet.
         let late = try KernelSocket(bindTo: net.group.address, DatagramSocket.Configuration(), sharesPort: true)
         defer { late.close() }
         for byte in UInt32(0)...255 { net.send(datagram(byte << 24 | byte)) }
@@ -150,7 +150,7 @@ private func datagram(_ index: UInt32, size: Int = 64) -> [UInt8] {
         sender.flush()
         run(loop) { inbox.packets.count == 4 }
         #expect(inbox.packets.count == 4)
-        // The kernel would spread the packets by hash over it and every socket that joins.
+        // With a second socket on the port, the kernel would spread the packets over both by hash.
         let late = #expect(throws: UVError.self) {
             let socket = try KernelSocket(bindTo: group.address, DatagramSocket.Configuration(), sharesPort: true)
             socket.close()

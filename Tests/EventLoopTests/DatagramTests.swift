@@ -1,11 +1,11 @@
 import EventLoop
 import Testing
 
-/// Keeps all packets, and can send them back or on.
+/// Keeps all packets, and can send them back or forward them.
 private final class Recorder: DatagramReceiver {
     var packets: [[UInt8]] = []
     var sources: Set<SocketAddress> = []
-    /// What to do with each packet; by default nothing.
+    /// Called for each packet; by default nothing is done.
     var handle: ((inout ReceivedBatch, Int, DatagramSocket) -> Void)?
 
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
@@ -18,7 +18,7 @@ private final class Recorder: DatagramReceiver {
     }
 }
 
-/// Which offloads the two ends of a test use.
+/// The offloads that the two ends of a test use.
 struct Offload: CustomStringConvertible {
     let sender: Bool
     let receiver: Bool
@@ -81,7 +81,7 @@ private func drop(_ slot: consuming SendSlot?) {}
         relay.handle = { batch, index, _ in
             var packet = batch.packet(index)
             packet.storeBytes(of: 0xee, toByteOffset: 4, as: UInt8.self)
-            // Another socket of the loop, and without the first four bytes.
+            // Forwards on another socket of the loop, without the first four bytes.
             batch.forward(index, from: 4, to: end.localAddress, on: outgoing)
         }
         let first = try DatagramSocket(on: loop, bindTo: .loopbackIPv6(port: 0), receiver: nil)
@@ -100,7 +100,7 @@ private func drop(_ slot: consuming SendSlot?) {}
             try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: $0)
         }
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
-        // Lengths change on the way, also to 0 and back.
+        // The length changes between packets, also to 0 and back.
         let lengths = [1200, 1200, 1200, 700, 1200, 1300, 1300, 0, 1300, 1, 2, 3]
         var sent: [[[UInt8]]] = Array(repeating: [], count: 5)
         for index in 0..<480 {
@@ -139,7 +139,8 @@ private func drop(_ slot: consuming SendSlot?) {}
         few.groupCapacity = 4
         few.sendSlotCount = 3
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: few, receiver: nil)
-        // More than four groups hold; packets of send slots stand before, between and behind, the last of them is shorter.
+        // More packets than four groups hold. Packets of send slots stand at the start, between groups and at the end.
+        // The last of them is shorter.
         let sent = (0..<400).map { pattern($0 == 399 ? 500 : 1_000, seed: UInt64($0)) }
         let memory = UnsafeMutableRawPointer.allocate(byteCount: sent.count * 1_000, alignment: 64)
         defer { unsafe memory.deallocate() }
@@ -163,7 +164,7 @@ private func drop(_ slot: consuming SendSlot?) {}
         run(loop) { recorder.packets.count >= sent.count }
         #expect(recorder.packets == sent)
         #expect(sender.counters.bytesSent == 399 * 1_000 + 500)
-        // All send slots are free again, and no other.
+        // All three send slots are free again.
         let one = sender.sendSlot(size: 1)
         let two = sender.sendSlot(size: 1)
         let three = sender.sendSlot(size: 1)
@@ -249,7 +250,7 @@ private func drop(_ slot: consuming SendSlot?) {}
         let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
         let packet = pattern(500, seed: 1)
-        // Port 0 and an address of the other family cannot be sent to.
+        // Sending to port 0 and to an address of the other family fails.
         for index in 0..<4 {
             send(packet, on: sender, to: .loopbackIPv4(port: 0))
             send(packet, on: sender, to: SocketAddress(high: 0x2001_0db8_0000_0000, low: UInt64(index), port: 9))
@@ -298,7 +299,7 @@ private func drop(_ slot: consuming SendSlot?) {}
         defer { loop.close() }
         let recorder = Recorder()
         let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
-        // Opened, used, closed and let go of inside of a callback, before the turn's end.
+        // The socket is opened, used, closed and released in one callback, before the turn's end.
         let mailbox = try Mailbox<Int>(on: loop) { number in
             let opened = try? DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
             guard let sender = opened else { return }

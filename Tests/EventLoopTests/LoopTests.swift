@@ -43,7 +43,7 @@ import Testing
     @Test func deadlinesBelowAMillisecondAreKept() throws {
         let loop = try Loop()
         defer { loop.close() }
-        // The least of many delays, so that a busy machine does not matter: libuv's own timers are at least 1 ms apart.
+        // A busy machine prolongs delays, so the shortest of many counts. libuv's own timers are at least 1 ms apart.
         var least = UInt64.max
         var asked = UInt64(0)
         var count = 0
@@ -165,7 +165,7 @@ import Testing
         let loop = try Loop()
         defer { loop.close() }
         var turns = 0
-        // Nothing else would ever end the waiting.
+        // Only `wake` ends the loop's waiting.
         loop.atTurnEnd = {
             turns += 1
             if turns < 5 { loop.wake() } else { loop.stop() }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import EventLoop
 
-/// A message that says whose it is.
+/// A message with its source.
 private struct Letter: Equatable, Sendable {
     var source: Int
     var number: Int
@@ -101,7 +101,7 @@ private struct Letter: Equatable, Sendable {
         let loop = try Loop()
         defer { loop.close() }
         let rounds = 2_000
-        // The other worker's sending end, once it runs.
+        // The sender to the other worker's mailbox, once that worker runs.
         let other = Mutex<Mailbox<Int>.Sender?>(nil)
         var received = 0
         let mailbox = try Mailbox<Int>(on: loop) { number in
@@ -160,7 +160,7 @@ private struct Letter: Equatable, Sendable {
 
     // MARK: Simulated
 
-    /// The order in which the letters of three sources arrive.
+    /// The order in which letters of three sources arrive.
     private func order(seed: UInt64) throws -> [Letter] {
         let world = SimulatedWorld(seed: seed)
         let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))

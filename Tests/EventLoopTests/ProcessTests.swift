@@ -44,7 +44,7 @@ import Testing
     @Test func aChildThatWatchesSeesItsParentGo() throws {
         let loop = try Loop()
         defer { loop.close() }
-        // The shell reads the inherited descriptor to its end, which comes when we let go of ours.
+        // The shell reads the inherited descriptor to its end, which comes when the parent closes its own end.
         var command = ChildProcess.Command("/bin/sh", ["-c", "cat <&3; echo gone; exit 0"])
         command.watchesParent = true
         let path = "/tmp/eventloop-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).out"

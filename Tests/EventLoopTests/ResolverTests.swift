@@ -3,12 +3,12 @@ import Testing
 
 @testable import EventLoop
 
-/// A bare container may have none.
+/// Whether the machine has a hosts file; a bare container may have none.
 private let hasHostsFile = unsafe access("/etc/hosts", R_OK) == 0
 
-/// A name server for one name: `there.test` is 192.0.2.1 and 2001:db8::1, `quiet.test` has no answer, others are not there.
+/// A name server that knows `there.test` (192.0.2.1 and 2001:db8::1), and does not answer for `quiet.test`.
 ///
-/// The addresses that end in 1 have that name too.
+/// Other names do not exist. The names of addresses that end in 1 point to `there.test`.
 private final class NameServer: DatagramReceiver {
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         for index in 0..<batch.count {
@@ -94,7 +94,7 @@ private final class NameServer: DatagramReceiver {
             (SocketAddress(ipv4: 0xc000_0201, port: 80), .success("there.test")),
             (SocketAddress(high: 0x2001_0db8_0000_0000, low: 1, port: 0), .success("there.test")),
             (SocketAddress(ipv4: 0xc000_0202, port: 0), .failure(.notFound)),
-            // Without a hosts file the name server is asked, and has one for each address that ends in 1.
+            // Without a hosts file the name server is asked; it knows a name for each address that ends in 1.
             (.loopbackIPv4(port: 0), .success(hasHostsFile ? "localhost" : "there.test")),
         ] as [(SocketAddress, Resolver.NameAnswer)])
     func namesOfAddresses(address: SocketAddress, expected: Resolver.NameAnswer) throws {
@@ -137,7 +137,7 @@ private final class NameServer: DatagramReceiver {
         #expect(answers[4] == nil)
     }
 
-    /// Writes a list of one name server.
+    /// Writes a list with one name server.
     private func list(_ address: SocketAddress, in path: String) throws {
         let text = "nameserver \(address.host)\n"
         let descriptor = unsafe open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
@@ -160,7 +160,7 @@ private final class NameServer: DatagramReceiver {
         configuration.file = path
         configuration.port = port
         configuration.fileInterval = 1_000_000
-        // There is no list at first.
+        // At first the list does not exist.
         let resolver = try Resolver(on: loop, configuration: configuration)
         defer { resolver.close() }
         try list(silent.localAddress, in: path)
@@ -188,7 +188,7 @@ private final class NameServer: DatagramReceiver {
         configuration.timeout = 60_000_000_000
         let resolver = try Resolver(on: loop, configuration: configuration)
         func look() -> Resolver.Answer? {
-            // Then the list is looked at again.
+            // After this time the list is read again.
             usleep(2_000)
             loop.refreshNow()
             var answer: Resolver.Answer?
@@ -209,7 +209,7 @@ private final class NameServer: DatagramReceiver {
         unsafe unlink(path)
         try list(server.localAddress, in: path)
         #expect(look() == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]))
-        // Closing it without a channel is no different.
+        // A resolver without a channel is closed like any other.
         resolver.cannotOpen = true
         unsafe unlink(path)
         usleep(2_000)
@@ -231,7 +231,7 @@ private final class NameServer: DatagramReceiver {
         defer { resolver.close() }
         var answers = 0
         for number in 0..<3 {
-            // A query past its deadline counts once more when c-ares gives it up, which may be before the third one.
+            // A query past its deadline counts again when c-ares gives it up, which may be before the third query.
             if number < 2 { #expect(resolver.isUnanswered == false) }
             resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in answers += 1 }
             run(loop) { answers == number + 1 }

@@ -2,7 +2,7 @@ import EventLoop
 import Glibc
 import Testing
 
-/// Notes what a stream tells, and can act on it.
+/// Records a stream's events, and can react to them.
 private final class Peer: ByteStreamDelegate {
     var received: [UInt8] = []
     var hasEnded = false
@@ -86,7 +86,7 @@ private final class Pair {
         pump(pair.client)
         run(loop) { pair.near.hasEnded }
         #expect(pair.near.received == data)
-        // One read at most waits: the echo held the sender back.
+        // At most one read is queued, because the echo held the sender back.
         #expect(mostQueued <= 128 << 10)
         #expect(pair.near.error == nil && pair.far.error == nil)
         #expect(!server.isClosed && !pair.client.isClosed)
@@ -152,7 +152,7 @@ private final class Pair {
     @Test func aRefusedConnectionIsReportedLater() throws {
         let loop = try Loop()
         defer { loop.close() }
-        // A port that was ours a moment ago.
+        // This port was just closed.
         let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { _ in }
         let address = try #require(listener.localAddress)
         listener.close()
@@ -237,7 +237,7 @@ private final class Pair {
         run(loop) { far.received.count == 3 }
         #expect(far.received == [1, 2, 3])
         #expect(throws: UVError(code: -EADDRINUSE, call: "bind")) { _ = try open() }
-        // A copy of the name outlives the listener, as after a crash.
+        // A hard link keeps the name after the listener closes, as after a crash.
         let stale = path + "2"
         #expect(unsafe link(path, stale) == 0)
         listener.close()
@@ -247,7 +247,7 @@ private final class Pair {
         let second = try open()
         second.close()
         #expect(unsafe stat(path, &status) != 0)
-        // Any other file is left alone.
+        // A file that is not a socket is not replaced.
         let file = unsafe creat(path, 0o600)
         #expect(throws: UVError(code: -EADDRINUSE, call: "bind")) { _ = try open() }
         close(file)
@@ -266,7 +266,7 @@ private final class Pair {
         let address = try #require(listener.localAddress)
         let stream = try ByteStream.connect(on: loop, to: address, delegate: nil)
         run(loop) { accepted != nil && stream.isOpen }
-        // Those of this process' descriptors that are an end of this connection.
+        // The descriptors of this process that are ends of this connection.
         var ends = 0
         for descriptor in Int32(0)..<1_024 {
             var name = sockaddr_in()

@@ -2,7 +2,7 @@ import EventLoop
 import Glibc
 import Testing
 
-/// Runs `loop` until `done`, or until a deadline that only a failure meets.
+/// Runs `loop` until `done` holds; the test fails after `seconds`.
 func run(_ loop: Loop, seconds: UInt64 = 60, until done: @escaping () -> Bool) {
     var isLate = false
     let deadline = LoopTimer(on: loop) {
@@ -21,7 +21,7 @@ func run(_ loop: Loop, seconds: UInt64 = 60, until done: @escaping () -> Bool) {
     #expect(!isLate, "the deadline passed")
 }
 
-/// Bytes that are the same for the same seed.
+/// `count` bytes that follow from `seed`.
 func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
     var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
     return (0..<count).map { _ in
@@ -47,7 +47,7 @@ struct TestThread {
         #expect(made == 0)
     }
 
-    /// Waits for its end.
+    /// Waits for the thread's end.
     func join() { pthread_join(thread, nil) }
 }
 

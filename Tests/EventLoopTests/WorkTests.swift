@@ -1,7 +1,7 @@
 import EventLoop
 import Testing
 
-/// Work beside the loop.
+/// Jobs on other threads than the loop's.
 @Suite struct WorkTests {
     @Test func whatAJobReturnsComesBackOnTheLoop() throws {
         let loop = try Loop()

@@ -1,35 +1,38 @@
-// One file: the steps of the model share state that is private to it.
+// One file: the steps of the model share private state.
 
 internal import Link
 internal import Messages
 internal import Transport
 internal import Wire
 
-/// A node with the links of an honest client and of a hostile one, and what both make of its control messages.
+/// A node with the links of an honest client and a hostile client, and the control messages on both links.
 ///
-/// The choices come from outside: a seed, or a fuzzer's input. The network loses, delays and reorders packets; the hostile client
-/// speaks the transport and lies in everything above it, or lies in the transport too, stalls, repeats and goes away. A broken
-/// promise traps: an honest message comes whole and once, its answer is the right one or a failure, every message of `begin`
-/// ends once, and whatever the hostile client does, tables and memory keep their bounds and the honest client is served.
+/// The choices come from outside: a seed, or a fuzzer's input. The network loses, delays and reorders packets. The
+/// hostile client speaks the transport and lies in everything above it, or lies in the transport too. It also stalls,
+/// repeats and goes away.
+///
+/// A broken expectation traps. An honest message arrives whole and once; its answer is the right one or a failure.
+/// Every message that `begin` accepted ends once. Whatever the hostile client does, tables and memory keep their
+/// bounds and the honest client is served.
 public struct ExchangeModel: ~Copyable {
-    /// What was reached, so that a test can tell that it tried something.
+    /// The events that a run reached, so that a test can tell that it tried something.
     public struct Reached: Sendable {
-        /// Messages of honest ends that were answered, refused and timed out.
+        /// Messages between the honest client and the node that were answered, refused and timed out.
         public var answered = 0, refused = 0, timedOut = 0
-        /// Paths whose end was heard of.
+        /// Paths whose end the other end was told.
         public var destroyed = 0
         /// Messages of the hostile client that were handed over.
         public var hostile = 0
         /// Long answers that gave way to others.
         public var gaveWay = 0
-        /// Links of the hostile client that ended for a violation.
+        /// Links of the hostile client that ended because of a violation.
         public var violations = 0
 
-        /// Nothing.
+        /// Counts of zero.
         public init() {}
     }
 
-    /// Messages of every length.
+    /// Messages whose bodies and answers have different limits.
     private enum Kind: UInt8, CaseIterable, MessageFamily {
         case short = 40, bringing, asking, large, larger
 
@@ -58,9 +61,9 @@ public struct ExchangeModel: ~Copyable {
         var number: UInt64 = 0
         /// Messages of this end that have not ended.
         var asked: [StreamID: (kind: Kind, body: [UInt8])] = [:]
-        /// Paths whose end this end has told.
+        /// Paths that this end has ended with DESTROY.
         var destroyed: Set<UInt64> = []
-        /// Messages of the peer that wait for the answer, and all that were ever handed over.
+        /// Messages of the peer that wait for an answer, and the streams of all that were ever handed over.
         var waiting: [(stream: StreamID, kind: MessageKind, body: [UInt8])] = []
         var handed: Set<StreamID> = []
 
@@ -93,7 +96,7 @@ public struct ExchangeModel: ~Copyable {
         arrivalTime: .seconds(30), answerTime: .seconds(60))
     private var now = Instant(nanoseconds: 1_000_000_000_000)
     private let client: End
-    /// The node's ends: of the honest client's link, and of the hostile one's.
+    /// The node's ends: of the honest client's link, and of the hostile client's link.
     private let node: [End]
     private var answers = AnswerMemory<Answer>(bytes: memory, longest: 1 << 20)
     private var flights: [Flight] = []
@@ -102,12 +105,12 @@ public struct ExchangeModel: ~Copyable {
     private var hostile: Connection
     private var hostileNumber: UInt64 = 0
     private var hostileStreams: [StreamID] = []
-    /// Whether the hostile client takes no packets.
+    /// Whether the hostile client ignores packets.
     private var isDeaf = false
     private var seed: UInt64 = 1
     private var path: UInt64 = 0
 
-    /// What was reached.
+    /// The events that this run reached.
     public private(set) var reached = Reached()
 
     /// A node with two links that have just come up.
@@ -137,7 +140,7 @@ public struct ExchangeModel: ~Copyable {
         case 8: refuse(choose)
         case 9: if !flights.isEmpty { flights.remove(at: choose(flights.count)) }
         case 10:
-            // Mostly a moment, at times as long as anything may take.
+            // Mostly a short time, now and then as long as a message may take.
             now = now + .milliseconds(Int64(choose(12) == 0 ? choose(70) * 1_000 : choose(1_500)))
             passTime()
         default: attack(choose)
@@ -151,7 +154,7 @@ public struct ExchangeModel: ~Copyable {
 
     private mutating func ask(_ end: End, _ choose: (Int) -> Int) {
         let kind = Kind.allCases[choose(Kind.allCases.count)]
-        // At times longer than it may be: then it must not begin.
+        // Now and then the body is too long; then the message must not begin.
         let length = choose(20) == 0 ? kind.longestBody + 1 : choose(min(kind.longestBody, 2_000) + 1)
         let body = [UInt8](repeating: UInt8(truncatingIfNeeded: choose(256)), count: length)
         let stream = end.exchange.begin(
@@ -172,10 +175,10 @@ public struct ExchangeModel: ~Copyable {
 
     private func ends() -> [End] { [client, node[0], node[1]] }
 
-    /// What is answered to a message: the asker knows it as well.
+    /// The answer to a message; the asker computes it too.
     private static func reply(_ kind: MessageKind, _ body: [UInt8]) -> [UInt8] {
         let first = body.first ?? 7
-        // Few are so long that the connection does not take them at once.
+        // A few are so long that the connection does not take them at once.
         let wanted = (body.count + Int(first)) % 12 == 0 ? longestReply : (body.count * 977 + Int(first)) % 3_000
         let length = min(kind.longestAnswer, wanted)
         let head = [UInt8](0..<100).map { $0 &+ first &+ UInt8(truncatingIfNeeded: body.count) }
@@ -225,7 +228,7 @@ public struct ExchangeModel: ~Copyable {
         switch choose(12) {
         case 0, 1, 2:
             guard let stream = try? hostile.openStream() else { return }
-            // A kind that exists, one of the link's own, or any.
+            // A known kind, a kind of the link's own, or any byte.
             let kinds: [UInt8] = [40, 41, 42, 43, 44, 2, 3, UInt8(truncatingIfNeeded: choose(256))]
             let kind = kinds[choose(kinds.count)]
             let known = Kind(rawValue: kind)?.longestBody ?? 8
@@ -246,13 +249,13 @@ public struct ExchangeModel: ~Copyable {
             }
         case 8: isDeaf.toggle()
         case 9 where choose(3) == 0:
-            // Frames that nobody made.
+            // A packet with random bytes in place of frames.
             var payload = [UInt8](repeating: 0, count: Self.payloadSize)
             for place in 0..<choose(24) { payload[place] = UInt8(truncatingIfNeeded: choose(256)) }
             hostileNumber += 1
             flights.append(Flight(link: 1, toNode: true, number: hostileNumber, bytes: payload))
         case 10:
-            // Everything at once.
+            // Many messages at once.
             for number in 0..<choose(40) {
                 guard let stream = try? hostile.openStream() else { return }
                 hostileStreams.append(stream)
@@ -268,7 +271,7 @@ public struct ExchangeModel: ~Copyable {
         hostileStreams.isEmpty ? nil : hostileStreams[choose(hostileStreams.count)]
     }
 
-    /// The hostile client's link ends, and it makes another.
+    /// The hostile client's link ends, and the client makes another.
     private mutating func restart(violated: Bool) {
         if violated { reached.violations += 1 }
         let end = node[1]
@@ -318,7 +321,7 @@ public struct ExchangeModel: ~Copyable {
 
     private mutating func deliver(_ choose: (Int) -> Int) {
         guard !flights.isEmpty else { return }
-        // Out of order at times.
+        // Sometimes out of order.
         let flight = flights.remove(at: choose(3) == 0 ? choose(min(flights.count, 256)) : 0)
         if flight.toNode {
             node[flight.link].exchange.receive(packetNumber: flight.number, flight.bytes.rawSpan, now: now)
@@ -340,7 +343,7 @@ public struct ExchangeModel: ~Copyable {
 
     // MARK: Promises
 
-    /// Does what the exchanges ask for.
+    /// Takes the actions of all exchanges.
     private mutating func settle() {
         settle(client, link: 0, peer: node[0])
         settle(node[0], link: 1, peer: client)
@@ -352,7 +355,7 @@ public struct ExchangeModel: ~Copyable {
         }
     }
 
-    /// Does what one exchange asks for; `peer` is the other end of the link, where that is honest.
+    /// Takes the actions of one exchange; `peer` is the other end of the link if that end is honest.
     private mutating func settle(_ end: End, link: Int, peer: End?) {
         var count = 0
         while let action = end.exchange.nextAction(now: now, admits: { true }) {
@@ -396,7 +399,7 @@ public struct ExchangeModel: ~Copyable {
             reached.destroyed += 1
             return
         }
-        // The asker may have given it up meanwhile.
+        // The asker may have given up the message in the meantime.
         if let asked = peer.asked[stream] {
             precondition(asked.kind == message && asked.body == body, "a message changed on its way")
         }
@@ -434,11 +437,12 @@ public struct ExchangeModel: ~Copyable {
 
     // MARK: The end
 
-    /// Lets the hostile client fall silent and the network be good: every message ends, the honest client is served, and the link
-    /// closes in order.
+    /// Checks that a run ends well when the hostile client ignores packets and the network is good.
+    ///
+    /// Every message ends, the honest client is served, and its link closes in order.
     public mutating func finish() {
         isDeaf = true
-        // Longer than any message may take: it waits 60 s behind a large one, 60 s for its answer, and 30 s for the peer to take it.
+        // Longer than any message may take: 60 s behind a large one, 60 s for its answer, 30 s for the peer to take it.
         for _ in 0..<340 { turn(.milliseconds(500)) }
         precondition(client.asked.isEmpty && client.exchange.isQuiet, "a message does not end")
         precondition(node.allSatisfy { $0.exchange.incomingCount == 0 }, "a message of the peer does not end")
@@ -472,7 +476,7 @@ public struct ExchangeModel: ~Copyable {
         precondition(client.exchange.isCloseAcknowledged, "the end of a link is not acknowledged")
     }
 
-    /// A turn in which everything arrives, and honest ends answer at once.
+    /// A turn in which all packets arrive, and honest ends answer at once.
     private mutating func turn(_ time: TimeSpan) {
         now = now + time
         passTime()

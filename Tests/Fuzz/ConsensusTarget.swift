@@ -2,9 +2,10 @@ import OnionCrypto
 import Registry
 import Wire
 
-/// Three honest authorities of four, and a hostile one whose messages the input makes: no trap, and one final block at each height.
+/// Three honest authorities and a hostile one, whose messages come from the input: one final block at each height.
 ///
-/// The input also says which messages between the honest ones arrive, in which order, and which processes start anew.
+/// The input also decides which messages between honest authorities arrive, in which order, and which processes
+/// restart.
 func consensus(_ input: RawSpan) {
     var council = Council()
     var reader = ByteReader(input)
@@ -56,7 +57,7 @@ private struct Council {
     private var members: [LedgerNode] = []
     private var waiting: [Message] = []
     private var finals: [UInt64: Bytes32] = [:]
-    /// What the hostile one knows: blocks, and who accepted and signed them.
+    /// The blocks that the hostile authority knows, and their acceptances and seals.
     private var blocks: [Block] = []
     private var acceptances: [Signed: [AuthoritySignature]] = [:]
     private var seals: [Signed: [AuthoritySignature]] = [:]
@@ -79,7 +80,7 @@ private struct Council {
         precondition((vote == nil) == (disk.vote == nil), "a kept vote is not read")
         return LedgerNode(
             node: nodes[index], chain: chain, epochs: EpochSnapshots(seconds: 100),
-            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: vote))
+            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: vote, draw: { Bytes32() }))
     }
 
     private mutating func perform(_ actions: [LedgerNode.Action], _ index: Int) {
@@ -101,7 +102,7 @@ private struct Council {
         }
     }
 
-    /// What an honest member answers.
+    /// An honest member's answer.
     private mutating func serve(_ request: LedgerRequest, _ index: Int, from other: Int) -> [UInt8]? {
         switch request {
         case .blocks(let above):
@@ -142,13 +143,13 @@ private struct Council {
         }
     }
 
-    /// The height after a member's chain; for high numbers one beside it.
+    /// The height after the longest chain, or one near it if `detail` is high.
     private func height(_ detail: UInt8) -> UInt64 {
         let next = members.map(\.chain.height).max().map { $0 + 1 } ?? 1
         return detail < 240 ? next : next &+ UInt64(detail) &- 244
     }
 
-    /// A slot of the hostile one, near the clock.
+    /// A slot near the clock that the hostile authority leads, if there is one.
     private func slot(_ detail: UInt8) -> UInt64 {
         let present = rules.slot(at: now) + UInt64(detail >> 6)
         let seed = members[Int(detail) % 3].chain.state.seed
@@ -188,14 +189,16 @@ private struct Council {
         return Certificate(slot: slot, acceptances: known.filter { Int($0.authority) != Self.hostile } + [own])
     }
 
-    /// A block of its own with contents that the input names, or one that it knows, with a certificate or without.
+    /// Proposes a new block or a known one, with or without a certificate, as the input says.
     private mutating func propose(_ detail: UInt8, _ index: Int, _ reader: inout ByteReader) {
         let choice = (try? reader.u8()) ?? 0
         let block: Block
         if choice < 128 || blocks.isEmpty {
             var chain = members[index].chain
             let proof = seed(4).prove(chain.turn.rawSpan)
-            block = chain.draft([], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof)
+            block = chain.draft(
+                [], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof, random: Bytes32()
+            )
             blocks.append(block)
         } else {
             block = blocks[Int(choice) % blocks.count]
@@ -226,7 +229,7 @@ private struct Council {
         _ = serve(.final(FinalBlock(block, slot: slot, signatures: list)), index, from: Self.hostile)
     }
 
-    /// Bytes of the input as they stand, where they are a message.
+    /// Sends bytes of the input, if they are a message.
     private mutating func raw(_ detail: UInt8, _ index: Int, _ reader: inout ByteReader) {
         guard let length = try? reader.u8(), let bytes = try? reader.array(min(Int(length) * 4, reader.remaining))
         else {
@@ -241,7 +244,7 @@ private struct Council {
         if let request { ask(request, index) }
     }
 
-    /// Delivers a message of an honest member; the hostile one answers what the input says.
+    /// Delivers a message of an honest member; the input says how the hostile authority answers.
     private mutating func deliver(_ place: Int, _ reader: inout ByteReader) {
         guard !waiting.isEmpty else { return }
         let message = waiting.remove(at: place % waiting.count)
@@ -272,7 +275,7 @@ private struct Council {
 }
 
 extension Array {
-    /// The element that a byte names, nil for some bytes.
+    /// The element that a byte selects; nil for some bytes.
     fileprivate func randomLike(_ choice: UInt8) -> Element? {
         isEmpty || choice % 8 == 7 ? nil : self[Int(choice) % count]
     }

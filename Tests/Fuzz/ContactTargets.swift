@@ -2,15 +2,18 @@ import Directory
 import Link
 import Wire
 
-/// What sources can do to a client's first contact, clock and kept guards, in any order: an inquiry ends, bounds hold, and no guard's
-/// time runs backwards.
+/// Actions of hostile sources on a client's first contact, clock and kept guards, in any order.
+///
+/// An inquiry ends, bounds hold, and no guard's time runs backwards.
 func contact(_ input: RawSpan) {
     var reader = ByteReader(input)
     func node(_ number: UInt8) -> NodeID {
         NodeID(Bytes32(copying: ([UInt8](repeating: 3, count: 31) + [number]).rawSpan))
     }
     func owner(_ number: UInt8) -> Bytes32 { node(number / 2).key }
-    let entries = (UInt8(0)..<16).map { Snapshot.Entry(node: node($0), operatorID: owner($0), weight: UInt32($0)) }
+    let entries = (UInt8(0)..<16).map {
+        Snapshot.Entry(node: node($0), operatorID: owner($0), weight: UInt32($0), placement: 0)
+    }
     guard let snapshot = Snapshot(network: Bytes32(), height: 1, time: UnixTime(seconds: 1), entries: entries) else {
         return
     }

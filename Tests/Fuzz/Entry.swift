@@ -1,7 +1,7 @@
 internal import CFuzzer
 internal import Glibc
 
-/// Fuzzes the target that `FUZZ` in the environment names; `list` prints their names.
+/// Fuzzes the target that the variable `FUZZ` names; `list` prints the names of all.
 @main
 enum Entry {
     static func main() {
@@ -15,12 +15,12 @@ enum Entry {
     }
 }
 
-/// The target that is run.
+/// The target to run.
 private let chosen: @Sendable (RawSpan) -> Void = {
     let name = unsafe getenv("FUZZ").map { unsafe String(cString: $0) } ?? "list"
     if let target = targets.first(where: { $0.name == name }) { return target.run }
     for target in targets { print("target \(target.name)") }
     fflush(nil)
-    // Not `exit`, which libFuzzer takes for a crash.
+    // libFuzzer takes `exit` for a crash.
     _exit(name == "list" ? 0 : 2)
 }()

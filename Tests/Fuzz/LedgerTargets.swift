@@ -1,7 +1,7 @@
 import Registry
 import Wire
 
-/// Operations, blocks, votes and messages of the ledger: whatever is read has one encoding.
+/// Operations, blocks, votes and messages of the ledger: all that decode have one encoding.
 func ledger(_ input: RawSpan) {
     guard input.byteCount > 0 else { return }
     let kind = unsafe input.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
@@ -23,7 +23,7 @@ func ledger(_ input: RawSpan) {
     precondition(encoded == nil || encoded == bytes, "two encodings")
 }
 
-/// A state that is read has one encoding, every unit, and goes on without a trap.
+/// A state that decodes has one encoding, keeps every unit, and takes another block without a trap.
 func registry(_ input: RawSpan) {
     guard var state = try? RegistryState(decoding: input) else { return }
     precondition(state.encoded() == [UInt8](copying: input), "two encodings")

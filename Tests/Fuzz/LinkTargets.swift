@@ -19,10 +19,10 @@ private struct Nodes: @unchecked Sendable {
 
 private let nodes = Nodes()
 
-/// A handshake one of whose messages the input changes: never a trap, and never a link on what is not authentic.
+/// A handshake in which the input changes one message: it does not trap, and makes no link from forged bytes.
 ///
-/// The first byte says who begins (bit 0), which message is changed (bits 1 and 2) and whether its first MAC is made right
-/// again afterwards (bit 3), as only one who knows the node can.
+/// The first byte says whether a node or a client begins (bit 0), which message is changed (bits 1 and 2), and whether
+/// the message's first MAC is recomputed (bit 3), which only a peer that knows the node can do.
 func link(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8() else { return }
@@ -71,7 +71,7 @@ func link(_ input: RawSpan) {
     }
 }
 
-/// The input as a whole datagram, filled up with zeros, with the right first MAC.
+/// The input as a whole datagram, padded with zeros, with the right first MAC.
 func datagram(_ input: RawSpan) {
     var bytes = [UInt8](copying: input)
     bytes += [UInt8](repeating: 0, count: max(0, network.packetSize - bytes.count))
@@ -93,7 +93,7 @@ func datagram(_ input: RawSpan) {
     }
 }
 
-/// Puts the first MAC of an initiation right (protocol.md, section 3.1).
+/// Recomputes the first MAC of an initiation (protocol.md, section 3.1).
 private func repair(_ datagram: inout [UInt8]) {
     let place = datagram.count - 32
     var context = ByteWriter(capacity: 34)
@@ -104,7 +104,7 @@ private func repair(_ datagram: inout [UInt8]) {
     datagram.replaceSubrange(place..<place + 16, with: mac)
 }
 
-/// Two honest ends and a hostile one on a network that the input rules: it is the model that traps.
+/// Two honest ends and a hostile one on a network that the input controls; the model traps.
 func links(_ input: RawSpan) {
     let bytes = [UInt8](copying: input)
     guard let first = bytes.first else { return }
@@ -119,7 +119,7 @@ func links(_ input: RawSpan) {
     }
 }
 
-/// A node's control messages with an honest client and a hostile one, as the input rules: it is the model that traps.
+/// A node's control messages with an honest client and a hostile one, as the input says; the model traps.
 func exchange(_ input: RawSpan) {
     let bytes = [UInt8](copying: input)
     var model = ExchangeModel()

@@ -2,7 +2,7 @@ import Directory
 import OnionCrypto
 import Wire
 
-/// Lists of descriptors, as other nodes bring them: one encoding, and a state that never signs twice in a round.
+/// Lists of descriptors from other nodes: one encoding, and at most one signature in a round.
 func lists(_ input: RawSpan) {
     guard input.byteCount > 0 else { return }
     let kind = unsafe input.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
@@ -14,7 +14,7 @@ func lists(_ input: RawSpan) {
     case 1: encoded = (try? ListProposal(decoding: span))?.encoded()
     case 2:
         guard let question = try? ListedQuestion(decoding: span) else { return }
-        // A bitmap may end with zeros, which say nothing.
+        // A bitmap may end with zeros, which mean nothing.
         precondition((try? ListedQuestion(decoding: question.encoded().rawSpan)) == question, "two questions")
     default: return converse(bytes)
     }
@@ -27,12 +27,14 @@ private let snapshot: Snapshot = {
         var id = [UInt8](repeating: 0, count: 32)
         id[0] = UInt8(number)
         let node = NodeID(Bytes32(copying: id.rawSpan))
-        return Snapshot.Entry(node: node, operatorID: node.key, weight: 1)
+        return Snapshot.Entry(node: node, operatorID: node.key, weight: 1, placement: 0)
     }
     return Snapshot(network: network, height: 1, time: UnixTime(seconds: 0), entries: entries)!
 }()
 
-/// One node of four hears proposals, signatures and certified lists in any order, and time goes on; every signature counts as good.
+/// One node of four receives proposals, signatures and certified lists in any order while time passes.
+///
+/// A signature whose first byte is even counts as good.
 private func converse(_ input: [UInt8]) {
     let anything = SignatureCheck { signature, _, _ in signature[0] & 1 == 0 }
     let node = snapshot.voters[0]

@@ -1,12 +1,13 @@
 import Wire
 
-/// Changes that an input makes to a message which is right without them: triples of an offset (two bytes) and a byte that
-/// is put over the one there by exclusive or.
+/// The changes that an input makes to a valid message.
+///
+/// A change is an offset (two bytes) and a byte that is combined with the byte there by exclusive or.
 struct Mutation {
-    /// The offsets whose byte differs in the end.
+    /// The offsets whose bytes differ in the end.
     private(set) var changed: Set<Int> = []
 
-    /// Applies what is left of `input` to `message`, at most 64 changes.
+    /// Applies the rest of `input` to `message`, at most 64 changes.
     init(_ input: inout ByteReader, on message: inout [UInt8]) {
         let original = message
         var count = 0
@@ -21,6 +22,6 @@ struct Mutation {
     func touches(_ range: Range<Int>) -> Bool { changed.contains { range.contains($0) } }
 }
 
-/// A moment that all targets share; only differences count.
+/// The start time of all targets; only differences matter.
 let start = Instant(nanoseconds: 1_000_000_000_000)
 let wallClock = UnixTime(seconds: 1_800_000_123)

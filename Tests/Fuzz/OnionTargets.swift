@@ -35,8 +35,9 @@ private func builder(_ hops: [HopTarget]) -> PathBuilder {
     return builder
 }
 
-/// A build of one hop whose records or answer the input changes: any change to the records, and any to the answer's own
-/// record, ends it.
+/// A build of one hop in which the input changes the records or the answer.
+///
+/// Any change to the records ends the build, and so does any change to the hop's own record of the answer.
 func build(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8() else { return }
@@ -66,7 +67,7 @@ func build(_ input: RawSpan) {
     }
 }
 
-/// The two ends and the node between them of a path that stands.
+/// A built path with a guard and a terminal.
 private final class StandingPath: @unchecked Sendable {
     var client: ClientPath?
     let guardID: UInt64
@@ -96,11 +97,11 @@ private final class StandingPath: @unchecked Sendable {
 
 private let path = StandingPath()
 
-/// A packet through a node in the middle and at its end, changed on the way: it is dropped where its layer does not verify,
-/// and delivered once where nothing was changed.
+/// A packet on a path of a guard and a terminal, changed on the way.
 ///
-/// The first byte says which way it goes (bit 0), on which of the two links it is changed (bit 1) and whether it comes twice
-/// (bit 2); the second makes it longer.
+/// It is dropped where its layer does not verify, and delivered once if nothing was changed. The first byte gives the
+/// direction (bit 0), the link on which the packet is changed (bit 1) and whether it arrives twice (bit 2). The second
+/// byte makes the packet longer.
 func relay(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8(), let extra = try? reader.u8() else { return }
@@ -134,7 +135,7 @@ func relay(_ input: RawSpan) {
         var mutation = isLater ? nil : Mutation(&reader, on: &packet)
         guard send(&packet, by: first, link: 2) else { return }
         if isLater { mutation = Mutation(&reader, on: &packet) }
-        // The slots between are nobody's before the node in the middle has sealed them.
+        // Until the guard seals the packet, no layer covers the slots before slot 4.
         let from = isLater ? Packet.firstSlotOffset : Packet.slotOffset(4)
         var end = packet.mutableRawSpan
         guard var client = path.client.take() else { preconditionFailure("no path") }
@@ -147,7 +148,7 @@ func relay(_ input: RawSpan) {
     }
 }
 
-/// Whether `node` sends on or delivers what comes from `link`.
+/// Whether `node` forwards or delivers a packet from `link`.
 private func send(_ packet: inout [UInt8], by node: Node, link: UInt32) -> Bool {
     var span = packet.mutableRawSpan
     let verdict: Verdict

@@ -5,11 +5,11 @@ import Requests
 import RequestsModel
 import Wire
 
-/// Every decoder of onion requests: what is read is written as the same bytes.
+/// Every decoder of onion requests: a value that is read is written as the same bytes.
 func request(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8(), let head = try? reader.array(min(60, reader.remaining)) else { return }
-    // The rest of the input stands at the end of a whole envelope, so that lengths are right at times.
+    // The second body is padded to the length of a whole envelope, so that lengths are right at times.
     let rest = (try? reader.array(reader.remaining)) ?? []
     let size = RequestClass.bytes1024.envelopeSize
     let bodies = [head + rest, head + rest + [UInt8](repeating: choice, count: max(0, size - rest.count))]
@@ -23,7 +23,7 @@ func request(_ input: RawSpan) {
         case 3: same((try? RelayRequest(decoding: span))?.encoded())
         case 4: same((try? RequestAnswer(decoding: span))?.encoded())
         case 5:
-            // Flags that are not known are left out of account.
+            // Unknown flags are ignored.
             let state = try? NodeState(decoding: span)
             let written = state?.encoded() ?? []
             precondition((try? NodeState(decoding: written.rawSpan)) == state, "a state is read as it was written")
@@ -35,7 +35,9 @@ func request(_ input: RawSpan) {
     }
 }
 
-/// A proxy whose sessions, links and targets the input plays: each request ends once, within its time, and no bound is passed.
+/// A proxy whose sessions, links and targets the input plays.
+///
+/// Each request ends once and within its time, and no bound is exceeded.
 func proxy(_ input: RawSpan) {
     var now = start
     var proxy = RequestProxy(node: RequestNetwork.id(0), random: Seeded(1), now: now)
@@ -47,7 +49,7 @@ func proxy(_ input: RawSpan) {
     var connecting: [NodeID: Instant] = [:]
     var performing: [UInt64] = []
     let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
-    /// Each link has four sessions.
+    /// The link of a session; each link has four sessions.
     func link(_ detail: UInt8) -> LinkSource { .node(RequestNetwork.id(Int(detail >> 6)).key) }
     func take(_ actions: [RequestProxy.Action]) {
         for action in actions {
@@ -113,7 +115,7 @@ func proxy(_ input: RawSpan) {
     precondition(proxy.pending == 0 && waiting.isEmpty, "nothing stays")
 }
 
-/// A whole network with one hostile party, by a seed.
+/// A whole network with one hostile party, from a seed.
 func requests(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8(), let seed = try? reader.u64() else { return }

@@ -2,7 +2,7 @@ import Swarm
 import SwarmModel
 import Wire
 
-/// Every decoder of the store: what is read is written as the same bytes.
+/// Every decoder of the store: a value that is read is written as the same bytes.
 func store(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let choice = try? reader.u8() else { return }
@@ -51,7 +51,9 @@ private let swarmItems: [Copy] = {
     }
 }()
 
-/// A replica in a swarm of three whose peers and clients the input plays: no trap, no item after its tombstone, no bound passed.
+/// A replica in a swarm of three whose peers and clients the input plays.
+///
+/// It does not trap, stores no item after the item's tombstone, and exceeds no bound.
 func swarm(_ input: RawSpan) {
     let key = Key(1_000)
     let peers = [Key(1_001), Key(1_002)]

@@ -3,9 +3,9 @@ import Directory
 import SocksProtocol
 import Wire
 
-/// Every target: what takes bytes from the network, from an application or from a file.
+/// Every target; each takes bytes from the network, from an application or from a file.
 ///
-/// A broken promise traps.
+/// A broken expectation traps.
 let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
@@ -17,7 +17,9 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("store", store), ("swarm", swarm), ("request", request), ("proxy", proxy), ("requests", requests),
 ]
 
-/// A request for an http: URL: what its server gets can be read in one way only, and its body ends where it ends in any pieces.
+/// A request for an http: URL that the server can read in one way only.
+///
+/// The end of its body does not depend on the sizes of the reads.
 private func http(_ input: RawSpan) {
     let said = Array("POST http://a.example/ HTTP/1.1\r\nHost: a\r\n".utf8) + [UInt8](copying: input)
     var handshake = SocksHandshake()
@@ -54,7 +56,9 @@ private func http(_ input: RawSpan) {
     precondition(taken(1) == taken(1 << 20) && taken(1) == taken(7), "where a body ends depends on the reads")
 }
 
-/// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.
+/// A conversation that ends the same in one piece, in two pieces and byte by byte.
+///
+/// The first byte of the input says where it is split.
 private func socks(_ input: RawSpan) {
     let bytes = [UInt8](copying: input)
     guard let first = bytes.first else { return }
@@ -159,7 +163,7 @@ private func udp(_ input: RawSpan) {
     }
 }
 
-/// An app's DNS query; every answer to it is within its bounds.
+/// An app's DNS query; every answer to it keeps within its size limit.
 private func query(_ input: RawSpan) {
     let records = [RecordsReply.Record(timeToLive: 1, data: [UInt8](repeating: 1, count: 700))]
     switch DNSQuery.decode(from: input) {
@@ -173,7 +177,7 @@ private func query(_ input: RawSpan) {
     }
 }
 
-/// A name server's message at the exit, and an exit's records at the client; the first bytes say what was asked for.
+/// A name server's message at the exit, and an exit's records at the client; the first two bytes name the type.
 private func answer(_ input: RawSpan) {
     guard input.byteCount > 2 else { return }
     let bytes = [UInt8](copying: input.extracting(first: 2))

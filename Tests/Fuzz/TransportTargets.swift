@@ -1,10 +1,10 @@
 import Transport
 import Wire
 
-/// A connection between a peer that says what the input says and an application that does what it says.
+/// A connection whose peer and application the input plays.
 ///
-/// The input is a row of steps: a byte for the kind, and what it needs. Memory stays bounded, events end, and a violation
-/// closes the connection.
+/// The input is a series of steps: a byte for the kind, and the step's arguments. Memory stays bounded, events end, and
+/// a violation closes the connection.
 func transport(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let kind = try? reader.u8() else { return }

@@ -3,7 +3,7 @@ import Registry
 import Watch
 import Wire
 
-/// Ballots and votes of other nodes, as SUSPECT and VOTES carry them: one encoding, and a jury that takes none of a stranger.
+/// Ballots and votes of other nodes, as in SUSPECT and VOTES: one encoding, and a jury takes none of a stranger's.
 func watch(_ input: RawSpan) {
     guard input.byteCount > 0 else { return }
     let kind = unsafe input.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
@@ -21,7 +21,7 @@ func watch(_ input: RawSpan) {
         precondition(votes.encoded == bytes, "two encodings")
         precondition(jury.take(votes, from: NodeID(Bytes32()), now: now) == nil, "votes without a registry")
     default:
-        // Several that follow one another, in one jury.
+        // Several messages in a row, for one jury.
         var rest = span
         while rest.byteCount > 1 {
             let count = min(Int(unsafe rest.unsafeLoad(fromByteOffset: 0, as: UInt8.self)) + 1, rest.byteCount - 1)
@@ -33,10 +33,11 @@ func watch(_ input: RawSpan) {
     }
 }
 
-/// Four honest nodes, one dead and one hostile, which does what the input says: it asks, sends votes of its own, forged ones and
-/// those that it has heard, and delivers, drops and reorders what the honest ones send.
+/// Four honest nodes, a dead node, and a hostile node that the input plays.
 ///
-/// Tables stay bounded, honest nodes vote on the dead one alone, and what is handed in the ledger takes.
+/// The hostile node asks, and sends its own votes, forged votes and votes that it has heard. It also delivers, drops
+/// and reorders the messages of the honest nodes. Tables stay bounded, honest nodes vote only on the dead node, and
+/// the ledger accepts every verdict that is submitted.
 func jury(_ input: RawSpan) {
     var model = JuryModel()
     var reader = ByteReader(input)
@@ -132,7 +133,7 @@ private struct JuryModel {
         precondition(juries[member].counts.own <= Jury.ownLimit, "own ballots are not bounded")
     }
 
-    /// The hostile node's vote, by its signature at its place where it has one.
+    /// The hostile node's vote with its signature, at its place if it is a judge.
     private func votes(on ballot: Ballot) -> [RegistryOperation.Vote] {
         let judges = state.judges(of: ballot.node, height: ballot.height)
         let place = judges.firstIndex(of: Self.ids[Self.hostile]) ?? 0

@@ -22,7 +22,7 @@ import unittest
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The variables that say how much a test does.
+# Variables that set the amount of work of a test.
 AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_LIBRARY", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_WATCHING"}
 
 
@@ -97,7 +97,7 @@ def resident(pid):
 def wait_until(condition, timeout=60, interval=0.02):
     """Waits until `condition()` is true and returns its value; raises TimeoutError after `timeout` seconds.
 
-    The limit is a guard against hanging on a machine that is busy with other things. How fast something happens is for the bench."""
+    The limit is a guard against hanging on a machine that is busy with other things. The benchmark measures speed."""
     end = time.monotonic() + timeout
     while True:
         result = condition()

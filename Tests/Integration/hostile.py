@@ -1,4 +1,4 @@
-"""A live client or node of the protocol that does what no honest one does, built on the model in Tests/Vectors.
+"""A client or node that breaks the protocol, built on the model in Tests/Vectors.
 
     network = Network(folder / "network.json")
     node = Remote(net.nodes[0].id, net.nodes[0].address)
@@ -7,7 +7,7 @@
         link.send(stream(0, b"abc", offset=100))
 
 A `Link` begins as a client, or as a node with `own=identity(folder)`. It has no congestion control, and repeats only
-what `request` sends. It lives for three minutes, for it makes no new keys. A `Path` leads over it.
+the messages of `request`. It lives for three minutes, because it makes no new keys. A `Path` uses a `Link`.
 """
 
 import json
@@ -48,7 +48,7 @@ class Network:
 
 
 class Remote:
-    """A node to talk to, from its text `….snode` and its address."""
+    """A remote node, from its text `….snode` and its address."""
 
     def __init__(self, text, address):
         host, _, port = address.rpartition(":")
@@ -66,7 +66,7 @@ def node_id(text):
 
 
 def identity(folder):
-    """The node whose data folder this is."""
+    """The node with this data folder."""
     return key(pathlib.Path(folder) / "identity.key")
 
 
@@ -97,7 +97,7 @@ class Link:
             self.socket.close()
             raise
         self.next_stream, self.maximum_streams = 0, 128
-        # By stream: the pieces that came by offset, and the length once it is known; None after a reset.
+        # By stream: the received pieces by offset, and the length once it is known; None after a reset.
         self.answers, self.lengths, self.came = {}, {}, 0
         self.seen, self.owes_ack = set(), False
         self.closed_by, self.paths = None, {}
@@ -197,7 +197,7 @@ class Link:
         self._put(packet)
 
     def _open(self, packet):
-        """The number and the payload of a packet of the control connection; None for any other packet, which its path gets."""
+        """The number and the payload of a packet of the control connection; None for a packet that is passed to its path."""
         if len(packet) != self.network.size or packet[:4] != struct.pack("<I", self.index):
             return None
         counter, = struct.unpack("<Q", packet[4:12])
@@ -216,7 +216,7 @@ class Link:
         return counter - self.their_start, payload
 
     def receive(self):
-        """Reads everything that has come, and acknowledges it."""
+        """Reads all received datagrams, and acknowledges them."""
         while packet := self._take():
             opened = self._open(packet)
             if opened is None or opened[0] in self.seen:
@@ -228,7 +228,7 @@ class Link:
             self.seen = set(sorted(self.seen)[-1024:])
         if self.owes_ack:
             self.owes_ack = False
-            # Credit for all that has come, so that a long answer does not stop.
+            # Grants credit for all received bytes, so that a long answer does not stop.
             self.send(ack(self.seen), b"\x10" + varint(self.came + (1 << 20)))
 
     def _received(self, kind, fields):
@@ -256,13 +256,13 @@ class Link:
 
     @property
     def room(self):
-        """How many more streams the node lets this end open."""
+        """The number of streams that the node still lets this end open."""
         return self.maximum_streams - self.next_stream // 2
 
     def ask(self, *messages):
-        """Sends messages without waiting: `type ‖ body` each on a stream of its own, as many as there is room for.
+        """Sends messages without waiting: `type ‖ body`, each on a separate stream, until `room` is used up.
 
-        Returns how many were sent.
+        Returns the number of sent messages.
         """
         room, frames, length, sent = self.network.size - 132, [], 0, 0
         for message in messages[:max(0, self.room)]:

@@ -54,7 +54,7 @@ class Process:
                 env={**os.environ, **(environment or {})})
 
     def status(self):
-        """Its report; nothing as long as it does not answer."""
+        """Its report; not ready and without descriptors until it answers."""
         if self.process.poll() is not None:
             raise RuntimeError(f"ended with status {self.process.returncode}: {self.log.read_text()}")
         try:

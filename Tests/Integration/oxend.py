@@ -58,7 +58,7 @@ def identity_seed(folder):
 
 
 class Oxend:
-    """One daemon with its own chain, or with that of `chain`, another daemon."""
+    """One daemon with its own chain, or with the chain of the daemon `chain`."""
 
     OPERATOR = "0x%040x"
     REQUIREMENT = 25_000_000_000_000  # atomic units
@@ -73,6 +73,7 @@ class Oxend:
         self.behave = "well"
         self.pings, self.ping_times, self.reports, self.calls = [], [], [], []
         self.names = {}
+        self.header_heights = []
 
     @property
     def height(self):
@@ -112,7 +113,7 @@ class Oxend:
                 pass
 
             def handle(self):
-                # The other end goes when it likes.
+                # The other end may close the connection at any time.
                 try:
                     super().handle()
                 except (BrokenPipeError, ConnectionResetError):
@@ -189,9 +190,16 @@ class Oxend:
             }
 
     def get_block_header_by_height(self, parameters):
-        height = parameters["height"]
-        return {"status": "OK", "block_header": {
-            "height": height, "hash": self.chain.hash(height), "timestamp": self.timestamp(height), "reward": 0}}
+        def header(height):
+            return {"height": height, "hash": self.chain.hash(height), "timestamp": self.timestamp(height), "reward": 0}
+
+        self.header_heights += parameters.get("heights", [])
+        answer = {"status": "OK"}
+        if "height" in parameters:
+            answer["block_header"] = header(parameters["height"])
+        if parameters.get("heights"):
+            answer["block_headers"] = [header(height) for height in parameters["heights"]]
+        return answer
 
     def get_service_privkeys(self, _):
         return {"status": "OK", "service_node_privkey": "", "service_node_x25519_privkey": "00" * 32,

@@ -33,7 +33,7 @@ def digest(size):
 
 
 class SocksError(Exception):
-    """The proxy's reply was not "succeeded"; `code` is what it said."""
+    """The proxy's reply was not "succeeded"; `code` is the reply code."""
 
     def __init__(self, code):
         super().__init__(f"SOCKS reply {code}")
@@ -82,10 +82,10 @@ def socks_connect(proxy, host, port, timeout=60, user=None, early=b""):
 
 
 class _Handler(socketserver.BaseRequestHandler):
-    """One line of request, then the answer.
+    """Reads a request of one line, and answers it.
 
     `get N` sends a body, `put` reads one until its end and answers with size and digest, `echo` echoes. `late N` answers with
-    a body only after the client's half has ended, `reset` resets the connection after the next byte, and `watch` says "w" and
+    a body only after the client's half has ended, `reset` resets the connection after the next byte, and `watch` sends "w" and
     records how the connection ends."""
 
     def handle(self):

@@ -1,6 +1,7 @@
-"""QUIC through a UDP association: `python3 quic.py PROXY_HOST PROXY_PORT SIZE`; needs aioquic. Prints what the server sent back as `ok SIZE`.
+"""QUIC through a UDP association: `python3 quic.py PROXY_HOST PROXY_PORT SIZE`; needs aioquic.
 
-aioquic knows no proxies, so a port of our own stands between: it puts each datagram into the association, and takes it out.
+Prints the size of the server's answer as `ok SIZE`. aioquic does not support proxies, so a local port stands between: it puts
+each datagram into the association, and takes answers out.
 """
 import asyncio
 import datetime

@@ -1,4 +1,4 @@
-"""What apps can say to a SOCKS port, case by case, and how a proxy answers: for tests, and for comparing proxies.
+"""Requests of apps to a SOCKS port, case by case, and a proxy's answers: for tests, and for comparing proxies.
 
 A case is a list of messages, each of which a polite app sends when the one before is answered. A verdict is text such as `02 00 05`:
 the method, the answer to user and password where there is one, and the reply; `closed` where the proxy closes without one. `4:` and

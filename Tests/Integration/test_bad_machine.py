@@ -83,7 +83,7 @@ class NoProc(MountTest):
         code, out, err = self.tunic("devnet", "--socks", "127.0.0.1:0", "--", "sh", "-c", "echo $TUNIC_SOCKS")
         self.assertEqual(code, 0, err)
         self.assertIn("127.0.0.1:", out)
-        # What nobody tells has no figure.
+        # Without /proc some values are unknown, and the report leaves them out.
         code, out, err = self.tunic("bench", "--seconds", "0.3", "--repeat", "1", "--streams", "1", "--measure", "throughput,latency")
         self.assertEqual(code, 0, err)
         self.assertIn("1 stream up", out)
@@ -137,7 +137,7 @@ class FullDisk(MountTest):
             wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes))
 
             def start():
-                # Where it can be reached from outside of the namespace.
+                # The control socket can be reached from outside the namespace.
                 control = self.folder / "control.sock"
                 log = open(self.folder / "log", "wb")
                 with log:
@@ -155,7 +155,7 @@ class FullDisk(MountTest):
             self.fill()
             for _ in range(3):
                 self.assertEqual(download(("127.0.0.1", port), peer.port, 100_000), digest(100_000))
-            # What it learns cannot be kept: it says so and goes on.
+            # The client cannot write to its disk, and goes on.
             net.nodes[0].process.kill()
             net.nodes[0].process.wait()
             self.assertIsNone(first.poll())
@@ -170,7 +170,7 @@ class FullDisk(MountTest):
     def test_a_relay_whose_disk_fills_up_says_so_and_comes_back(self):
         self.resize("4m")
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)]) as net:
-            # The first node's folder is on the disk; its control socket can be reached from outside of the namespace.
+            # The first node's folder is on the disk. Its control socket can be reached from outside the namespace.
             self.inside("cp", "-a", net.folder / "net" / "node-1", self.disk / "node")
             control = self.folder / "control.sock"
             relay = subprocess.Popen(
@@ -221,18 +221,18 @@ class ReadOnlyDisk(MountTest):
 
 
 def faketime(offset):
-    """The command that starts another one with its wall clock off by `offset`; nothing without libfaketime."""
+    """A command prefix that shifts a program's wall clock by `offset`; None without libfaketime."""
     library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     if not library:
         return None
-    # The library changes the environment of the first process that it is loaded in, and Swift finds its arguments by where
-    # the environment lies: the first process is another.
+    # libfaketime changes the environment of the first process that loads it. Swift finds its arguments by the
+    # environment's place in memory, so the first process is another program.
     return ["env", f"LD_PRELOAD={library[0]}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
             "nice", "-n", "0"]
 
 
 def forget(process):
-    """Removes what libfaketime leaves of a process."""
+    """Removes the shared memory that libfaketime leaves for a process."""
     for name in ("faketime_shm", "sem.faketime_sem"):
         pathlib.Path(f"/dev/shm/{name}_{process.pid}").unlink(missing_ok=True)
 
@@ -272,7 +272,7 @@ class WrongClock(unittest.TestCase):
             self.assertIn("ahead", problem)
             self.assertRegex(problem, "(59|60) minutes")
             wait_until(lambda: "clock" in net.nodes[0].log.read_text())
-            # The others do without it.
+            # The other nodes work without it.
             wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes[1:]))
             net.start_client(prefix=faketime("+1h"))
             wait_until(lambda: net.client.status()["ready"])

@@ -89,7 +89,7 @@ class BadProxy:
             sock.close()
 
     def pipe(self, source, sink, fault):
-        """Carries bytes one way; the fault comes after so many of them."""
+        """Carries bytes one way; the fault comes after `self.after` bytes."""
         count = 0
         try:
             while part := source.recv(65536):
@@ -190,7 +190,7 @@ class Benchmark(unittest.TestCase):
         self.assertIn("load_average", report["host"])
         for words in ("medians of 3 windows", "–", "steadiest"):
             self.assertIn(words, out)
-        # An older file, of another machine, and before there were several windows.
+        # The file of an older run: from another machine, and without repeated windows.
         report["host"]["cpu"] = "another processor"
         del report["settings"]["repeats"], report["commit"], report["host"]["load_average"]
         first.write_text(json.dumps(report))

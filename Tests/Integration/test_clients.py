@@ -49,7 +49,7 @@ class Clients(unittest.TestCase):
         cls.addClassCleanup(cls.server.shutdown)
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
         cls.proxy = "%s:%d" % cls.net.socks
-        # The name is resolved at the exit, or else it would be a name of this machine's, as it is in all of these.
+        # The exit resolves `localhost`; in these tests it is a name of this machine in any case.
         cls.page = f"http://localhost:{cls.server.server_port}/page"
 
     def run_program(self, *command, timeout=60, **options):
@@ -147,7 +147,7 @@ asyncio.run(main())
         for kind in ("socks5", "socks4", "http"):
             with open(file, "w") as config:
                 config.write(f"strict_chain\nquiet_mode\nproxy_dns\nlocalnet 255.255.255.255/32\n[ProxyList]\n{kind} {host} {port}\n")
-            # By name, which proxychains has the proxy resolve.
+            # The page's address in place of its name.
             program = ["proxychains4", "-q", "-f", file, "curl", "-sS", "--noproxy", "*"]
             with self.subTest(kind=kind):
                 self.assertEqual(self.run_program(*program, self.page.replace("localhost", "127.0.0.1")), PAGE)

@@ -255,7 +255,7 @@ class Running(CommandLineTest):
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
         wait_until(lambda: answers(str(control)))
         self.assertEqual(control.stat().st_mode & 0o777, 0o600)
-        # Alone it is not ready, and the status says so.
+        # A lone relay is not ready, and its status says so.
         code, out, err = run("status", "--control", control, "--json")
         self.assertEqual((code, err), (1, ""))
         report = json.loads(out)
@@ -264,7 +264,7 @@ class Running(CommandLineTest):
         self.assertEqual(code, 1)
         self.assertIn(report["node"], out)
         self.assert_fails(69, [control, "relay"], "paths", "--control", control)
-        # The data folder and the socket are taken.
+        # The data folder and the socket are in use.
         self.assert_fails(75, [network.parent / "node-1", relay.pid], *self.relay(network, "--listen", "127.0.0.1:0"))
         with open(f"/proc/{relay.pid}/limits") as limits:
             self.assertRegex(limits.read(), r"Max core file size +0 +0 ")
@@ -280,7 +280,7 @@ class Running(CommandLineTest):
             taken.bind(("127.0.0.1", 0))
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", address))
-            # Which of several is in the way is said, and of no other.
+            # The message names the address that is in use, and no other.
             self.assert_fails(69, [f"tunic: {address} ", "--listen"], *self.relay(network, "--listen", f"[::1]:0,{address}"))
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:%d" % taken.getsockname()[1]
@@ -300,7 +300,7 @@ class Running(CommandLineTest):
         relay.kill()
         relay.wait()
         self.assert_fails(69, [control, "ended"], "status", "--control", control)
-        # Neither the lock nor the socket of a dead process is in the way.
+        # The lock and the socket of a dead process do not prevent a new start.
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
         wait_until(lambda: run("status", "--control", control)[0] == 1)
 

@@ -51,7 +51,7 @@ class Check(Folder):
         self.assertIn("no mistakes", out)
 
     def test_s6_a_relays_file_without_a_data_folder_is_none_of_mistakes(self):
-        """The service gets one from systemd, which is missing when a user checks the file."""
+        """The service gets its data folder from systemd, which does not set it when a user checks the file."""
         self.write(f'network = "{self.make_network()}"\n[relay]\nlisten = ["198.51.100.7:7100"]\n')
         code, out, err = self.check(STATE_DIRECTORY="")
         self.assertEqual(code, 0, out + err)
@@ -116,7 +116,7 @@ class Check(Folder):
                 self.assertIn(words, err)
                 self.assertNotIn("--config", err)
                 self.file.unlink() if content else self.file.rmdir()
-        # And nothing is made where one is good.
+        # The check of a valid file creates nothing.
         self.write(f'network = "{network}"\n[client]\n')
         home = self.folder / "home"
         home.mkdir()
@@ -175,7 +175,7 @@ class ChildrenOfOthers(Folder):
 
     def test_c1_devnet_of_an_operator_whose_relay_is_slow(self):
         with Peer() as peer:
-            # At a tenth of a megabyte a second it would take minutes.
+            # At 100 kB/s the download would take minutes.
             script = ("import os, sys; from peers import *; host, port = os.environ['TUNIC_SOCKS'].split(':'); "
                       "sys.exit(download((host, int(port)), int(sys.argv[1]), 30_000_000, timeout=60) != digest(30_000_000))")
             self.devnet(
@@ -186,13 +186,13 @@ class ChildrenOfOthers(Folder):
         self.devnet(lines=f'[metrics]\nlisten = "{self.taken()}"\n')
 
     def test_c1_a_configuration_that_nobody_could_read(self):
-        """They also ignore a service manager's variables in the environment."""
+        """The processes of the network also ignore a service manager's environment variables."""
         self.devnet(lines="] this is no TOML", CONFIGURATION_DIRECTORY=str(self.folder / "tunic"), NOTIFY_SOCKET="@nobody",
                     STATE_DIRECTORY="/nowhere", WATCHDOG_USEC="1000000", TUNIC_RELAY_COUNTRY="Sweden")
 
 
 class Running(Folder):
-    """A client with a file, in a network whose nodes do not run: it starts and answers all the same."""
+    """A client with a file, in a network whose nodes do not run: it starts and answers anyway."""
 
     def start(self, *arguments, command="run", **environment):
         process = subprocess.Popen(
@@ -239,7 +239,7 @@ class Running(Folder):
             wait_until(lambda: "are refused" in (ask(self.control, "status").get("problem") or ""))
 
     def test_systemds_folders(self):
-        """With DynamicUser= the data folder is a link into a private one."""
+        """With DynamicUser= the data folder is a symbolic link to a private folder."""
         self.client()
         private = self.folder / "private"
         (self.folder / "data").rename(private)
@@ -321,7 +321,7 @@ class Running(Folder):
 
         for _ in range(100):
             make_a_line()
-        # All that has been written, so that there is room again.
+        # Reading makes room in the pipe again.
         line = process.stderr.readline()
         make_a_line()
         while "lines were dropped" not in line:
@@ -335,7 +335,7 @@ class Both(unittest.TestCase):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=1) as net:
             net.start_nodes()
             wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes))
-            # The first node again, with a client beside it.
+            # Restart the first node, with a client in the same process.
             first = net.nodes[0].process
             first.terminate()
             first.wait()

@@ -95,7 +95,7 @@ class Demand(unittest.TestCase):
         wait_until(lambda: self.net.client.status()["streams"] == 0)
         guards = self.guards()
         for _ in range(2):
-            # As many as there may be; those of other tests, which have nothing open any more, give way.
+            # Nearly as many identities as the limit allows. Identities of other tests have nothing open and give way.
             self.check(*at_once(250, lambda number: self.fetch(f"one-of-many-{number}")))
         self.assertEqual(self.guards() - guards, set())
 

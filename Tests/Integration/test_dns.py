@@ -35,7 +35,7 @@ ZONE = {
 
 
 class DNS(unittest.TestCase):
-    """One network for all, whose exit asks our name server."""
+    """One network for all, whose exit asks the tests' name server."""
 
     @classmethod
     def setUpClass(cls):
@@ -168,7 +168,7 @@ class DNS(unittest.TestCase):
         self.assertEqual(self.server.asked.count((name, "A")), 1)
         ask_udp(self.other, query(name, "A"))
         self.assertEqual(self.server.asked.count((name, "A")), 2)
-        # What an exit said would tell the next that it is the same who asks.
+        # After `newpath` no answer is kept: a kept answer would tell the next exit that the same client asks.
         ask(self.net.client.control, "newpath")
         ask_udp(self.dns, query(name, "A"))
         self.assertEqual(self.server.asked.count((name, "A")), 3)
@@ -194,7 +194,7 @@ class DNS(unittest.TestCase):
     def test_names_of_datagrams_by_the_same_servers(self):
         with UDPServer() as echo, Association(self.proxy) as association:
             self.assertEqual(association.exchange("a.example.org", echo.port, b"x"), ("a.example.org", echo.port, b"x"))
-            # A name of the exit's own network leads nowhere.
+            # A name of the exit's own network gets no answer.
             association.send("inside.example.org", echo.port, b"y")
             self.assertEqual(association.exchange("a.example.org", echo.port, b"z")[2], b"z")
             self.assertEqual(self.server.asked.count(("a.example.org", "A")) > 0, True)
@@ -206,7 +206,7 @@ class DNS(unittest.TestCase):
                 with self.assertRaises(SocksError) as refused:
                     socks_connect(self.proxy, name, server.getsockname()[1])
                 self.assertEqual(refused.exception.code, 2, name)
-            # Of several addresses those that are open are used.
+            # Of several addresses the allowed ones are used.
             with socket.create_server(("127.0.0.3", 0)) as other:
                 socks_connect(self.proxy, "mixed.example.org", other.getsockname()[1]).close()
                 other.settimeout(60)

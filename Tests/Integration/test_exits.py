@@ -32,7 +32,7 @@ class Exits(unittest.TestCase):
             for path in ask(control, "paths")["paths"]:
                 self.assertIn(path["hops"][-1], (ids[3], ids[4]))
                 self.assertNotIn(ids[0], path["hops"])
-            # One dies: it is seen to be down, and new streams go to the other.
+            # One exit dies. The client sees that it is down, and new streams use the other exit.
             net.nodes[3].process.kill()
             wait_until(lambda: any(
                 e["node"] == ids[3] and e.get("up") is False for e in ask(control, "exits")["exits"]), 30)
@@ -64,7 +64,7 @@ class Exits(unittest.TestCase):
             problem = "None of the exits known (1) may be used; look at client.exits and client.avoid."
             wait_until(lambda: net.client.status().get("problem") == problem)
             self.assertTrue(refused())
-            # With a choice that leaves one, and without it again.
+            # First a choice that leaves one exit, then again the one that leaves none.
             file.write_text(lines)
             net.client.process.send_signal(signal.SIGHUP)
             wait_until(lambda: net.client.status()["ready"])

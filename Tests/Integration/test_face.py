@@ -98,7 +98,7 @@ class Face(unittest.TestCase):
                     self.assertGreater(path["guard_rtt_ms"], 0)
             used = [path for path in paths if path["active"] and path["bytes_in"]]
             self.assertTrue(used and all(path["rtt_ms"] > 0 for path in used), paths)
-            # A path that carries nothing yet has told nothing.
+            # A path without traffic has no round trip to the exit.
             unused = [path for path in paths if path["state"] == "ready" and not path["bytes_in"]]
             self.assertTrue(all(path["rtt_ms"] is None for path in unused), paths)
 
@@ -109,7 +109,7 @@ class Face(unittest.TestCase):
             before = sum(p["active"] for p in self.net.paths())
             self.assertIn("no app uses", request(self.control, "newpath", "zzzzzz")["error"])
             self.assertIn("New streams of the key", request(self.control, "newpath", label)["done"])
-            # What is open is shown, though no new stream has begun.
+            # The open stream is shown, although no new stream has begun.
             key = next(k for k in request(self.control, "streams")["keys"] if k["label"] == label)
             self.assertEqual((key["streams"], key["sessions"]), (1, 1))
             with self.net.connect("127.0.0.1", port, user="moved") as new:
@@ -158,7 +158,7 @@ class Face(unittest.TestCase):
         wanted = set(re.findall(r"(?:tunic|process)_[a-z_]+", text))
         relay = run("metrics", "--control", self.net.nodes[-1].control)[1]
         there = set(re.findall(r"^([a-z_]+)[ {]", self.command("metrics") + relay, re.M))
-        # Not without a limit, a refusal or a drop.
+        # These exist only with a limit, a refusal or a drop.
         rare = {"tunic_month_limit_bytes", "tunic_refused_builds_total", "tunic_dropped_packets_total"}
         self.assertEqual(wanted - there - rare, set())
         self.assertGreater(len(wanted), 10)
@@ -215,7 +215,7 @@ class Face(unittest.TestCase):
                 (403, "POST", "/newpath", {"X-Tunic-Token": secret, "Content-Length": "0"}), (403, "POST", path, {"Content-Length": "0"})]:
             with self.subTest(asked=asked, method=method):
                 self.assertEqual(http_request(address, method, asked, more)[0], wanted)
-        # As a browser asks it, for names that a page chose.
+        # As a browser calls it, with names that a page chose.
         if not (node := shutil.which("node")):
             self.skipTest("there is no node to run the file")
         hosts = {"localhost": True, "127.0.0.1": True, "127.1.2.3": True, "::1": True, "[::1]": True, "LOCALHOST": True,
@@ -277,7 +277,7 @@ class Face(unittest.TestCase):
                 try:
                     connection.sendall(bytes)
                     connection.shutdown(socket.SHUT_WR)
-                    # Some are answered, and some left to time out.
+                    # Some requests are answered, and others are left to time out.
                     connection.settimeout(0.2)
                     connection.recv(100)
                 except OSError:
@@ -288,7 +288,7 @@ class Face(unittest.TestCase):
         wait_until(lambda: http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0] == 200, interval=0.2)
 
     def test_check_gives_times_by_stage(self):
-        # Apps of other keys have theirs.
+        # Apps with other isolation keys have streams of their own.
         others = [self.net.connect("127.0.0.1", echo_port(self), user=f"other {number}") for number in range(4)]
         for other in others:
             self.addCleanup(other.close)

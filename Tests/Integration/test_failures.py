@@ -101,7 +101,7 @@ class Failures(unittest.TestCase):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
-            # The stream is lost, and says so in time.
+            # The stream is lost, and the app gets an error in time.
             sock.settimeout(60)
             with self.assertRaises((ConnectionError, EOFError)):
                 while True:
@@ -109,7 +109,7 @@ class Failures(unittest.TestCase):
                     read_exactly(sock, 5)
                     time.sleep(0.1)
 
-        # What begins while the session ends may end with it; what begins later does not.
+        # A stream that begins while the session ends may end with it; a later one does not.
         def works():
             try:
                 return download(self.net.socks, self.peer.port, MIB) == digest(MIB)
@@ -145,7 +145,7 @@ class Failures(unittest.TestCase):
 
     def test_2000_idle_streams_stay_alive(self):
         socks = []
-        # The peer of the streams is this process too.
+        # This process also holds the server's ends of the streams.
         allow_descriptors(self, 4500)
         try:
             for _ in range(2000):

@@ -220,7 +220,7 @@ class FrontDoors(unittest.TestCase):
             self.assertEqual(os.stat(path).st_mode & 0o7777, 0o600)
 
             page = f"http://localhost:{self.port}/"
-            # One session for each address; the protocol over the unix socket is one more.
+            # One session for each address, and one more for a second protocol on the unix socket.
             self.fetch("--proxy", f"socks5h://localhost{path}", page)
             self.assertEqual(ask(client.control, "status")["sessions"], 1)
             self.fetch("--socks4a", one, page)
@@ -237,7 +237,8 @@ class FrontDoors(unittest.TestCase):
             active = [tuple(found["hops"]) for found in ask(client.control, "paths")["paths"] if found["active"]]
             self.assertEqual(len(active), 4)
 
-            # A living process's socket is refused, a dead one's replaced, and an end by itself leaves none.
+            # The socket of a running process is refused, and that of a dead process is replaced. A process that ends
+            # removes its socket.
             other = self.second_client(f"unix:{path}")
             self.assertEqual(other.wait(60), 69)
             self.assertIn(path, other.stderr.read())

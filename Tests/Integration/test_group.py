@@ -30,7 +30,7 @@ class Group(unittest.TestCase):
         self.addCleanup(kept.cleanup)
         self.folder = pathlib.Path(kept.name)
         self.folder.chmod(0o755)
-        # The folder of the socket, as systemd's RuntimeDirectory= makes it.
+        # The socket's folder, with the owner and mode that systemd's RuntimeDirectory= gives it.
         self.group = grp.getgrnam("users")
         self.shut = self.folder / "run"
         self.shut.mkdir()
@@ -39,7 +39,7 @@ class Group(unittest.TestCase):
         run("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")
         (self.folder / "data").mkdir(0o700)
         self.socket = self.shut / "control.sock"
-        # The kernel asks nobody who may read the program of the test.
+        # The other user must be able to read and run the program.
         self.program = self.folder / "tunic"
         shutil.copy(binary(), self.program)
         self.program.chmod(0o755)
@@ -95,22 +95,22 @@ class Group(unittest.TestCase):
             code, out, err = self.ask_as(*words, groups=member)
             self.assertEqual((code, out), (77, ""), words)
             self.assertIn("members of the group users may look", err)
-        # The log may name addresses, a submission acts.
+        # The log may contain addresses, and a submission changes something.
         for command in ["log", "submit", "dryrun", "check"]:
             self.assertIs(self.as_member(lambda: request(str(self.socket), command))["denied"], True)
         # Root may do everything.
         self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
-        # Who is in no group is told which one to join.
+        # A user outside the group is told which group to join.
         code, _, err = self.ask_as("status")
         self.assertEqual(code, 77, err)
         for words in ("permission denied", "join the group users", "sudo tunic"):
             self.assertIn(words, err)
-        # And where the folder alone is open.
+        # The same if the folder is open to all.
         self.shut.chmod(0o755)
         code, _, err = self.ask_as("status")
         self.assertEqual(code, 77, err)
         self.assertIn("join the group users", err)
-        # Somebody has opened the socket to all: the process itself says no.
+        # If the socket is open to all, the process itself refuses.
         self.socket.chmod(0o666)
         code, _, err = self.ask_as("status")
         self.assertEqual(code, 77, err)

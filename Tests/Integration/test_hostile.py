@@ -33,7 +33,7 @@ from hostile import ANNOUNCE, GET_BLOCKS, GET_DESCRIPTOR, SUBMIT, SUSPECT, Link,
 SESH = 10**9
 DECOMMISSION, DEREGISTER = 1, 3
 PING, ACK = b"\x01", 0x02
-# Bytes behind a hole, an end without bytes far behind them, and bytes that make the memory of the stream grow.
+# Bytes behind a hole, an empty end far behind them, and bytes that make the stream's memory grow.
 HOLES = [stream(0, b"abc", 100), stream(0, b"", 200_000, fin=True), stream(0, b"abc", 3_000)]
 
 
@@ -44,9 +44,9 @@ def resident(pid):
 
 
 class Flood:
-    """Sends messages over links from a thread of its own, from entering to leaving.
+    """Sends messages over links on its own thread while the context is open.
 
-    `messages()` gives those of a turn, the same for all links; the next turn comes `pause` seconds later.
+    `messages()` returns the messages of a turn, the same for all links; the next turn comes `pause` seconds later.
     """
 
     def __init__(self, links, messages, pause=0.02):
@@ -71,7 +71,7 @@ class Flood:
 
 
 NODES, EXITS, AUTHORITIES = 12, 2, 3
-# The node whose process ends before its key is used, and the one that the others are to find dead.
+# The node whose key the tests use after its process has ended, and the node that the others must find dead.
 HOSTILE, DEAD = NODES - 1, NODES - 3
 EXIT = NODES - 2
 net = folder = network = None
@@ -106,7 +106,7 @@ class HostileTest(unittest.TestCase):
         return self.enterContext(Link(network, remote(number), **options))
 
     def hostile(self, *numbers):
-        """Links to nodes under the key of the hostile one."""
+        """Links to nodes with the hostile node's key."""
         node = net.nodes[HOSTILE]
         if node.is_running:
             node.kill()
@@ -125,7 +125,7 @@ class HostileTest(unittest.TestCase):
         self.assertEqual(link.request(GET_DESCRIPTOR, link.node.id, within)[8:40], link.node.id)
 
     def assertGrows(self, blocks, within=60):
-        """The chain of each authority grows by so many blocks of a second."""
+        """The chain of each authority grows by `blocks` blocks."""
         before = [height(number) for number in range(AUTHORITIES)]
         for number, low in enumerate(before):
             wait_until(lambda number=number, low=low: height(number) >= low + blocks, within, interval=0.1)
@@ -138,7 +138,7 @@ class Clients(HostileTest):
         link = self.link(3, source="127.0.0.2")
         for frame in HOLES:
             link.send(frame)
-        # The link itself goes on.
+        # The link still works.
         link.next_stream = 2
         self.assertAnswers(link)
         self.assertServes(3)
@@ -150,7 +150,7 @@ class Clients(HostileTest):
         path.wait_for(ACK)
         for frame in HOLES:
             path.send(frame)
-        # The session goes on: the highest of its packets is acknowledged.
+        # The session still works: its highest packet is acknowledged.
         while path.wait_for(ACK)[1] < 3:
             pass
         self.assertServes(EXIT)
@@ -275,7 +275,7 @@ class Watching(HostileTest):
         judges = [number for number in range(NODES) if number not in (HOSTILE, DEAD)]
         accused = [hostile.node_id(net.nodes[number].id) for number in judges]
 
-        # By then there are more ballots than a node keeps of others.
+        # At this height there are more ballots than a node keeps of others.
         heights = 512 // (2 * (len(judges) - 1)) + 1
         wait_until(lambda: height(0) > heights, interval=0.2)
         links = self.hostile(*judges)

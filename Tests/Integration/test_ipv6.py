@@ -67,10 +67,10 @@ class BothFamilies(unittest.TestCase):
             socks = net.start()
             for node, listens in zip(net.nodes, addresses):
                 self.assertEqual(node.status()["addresses"], listens)
-            # A user each, and so a path each: of those that IPv4 alone reaches, and of the others.
+            # Each user has a path of its own, over nodes with IPv4 alone and over others.
             for number in range(8):
                 self.assertEqual(curl(socks, f"http://[::1]:{web.port}/page", user=f"u{number}"), PAGE)
-            # No hop has to find out that it cannot reach another.
+            # Neighbouring hops always share a family.
             families = {node.status()["node"]: {address[0] == "[" for address in listens}
                         for node, listens in zip(net.nodes, addresses)}
             for path in net.client.paths():
@@ -82,7 +82,7 @@ class BothFamilies(unittest.TestCase):
         with WebServer() as web, WebServer(address="127.0.0.1") as old, Network(addresses) as net:
             socks = net.start()
             self.assertEqual(curl(socks, f"http://[::1]:{web.port}/page"), PAGE)
-            # What the exit opens has nothing to do with how its node is reached.
+            # An exit connects over IPv4 even if its node is reached only over IPv6.
             self.assertEqual(curl(socks, f"http://127.0.0.1:{old.port}/page"), PAGE)
 
 
@@ -137,14 +137,14 @@ class WithoutIPv4(unittest.TestCase):
 
     def test_what_is_reached_is_chosen_and_the_smallest_packets_fit(self):
         ports = range(7100, 7104)
-        # The IPv4 addresses come first, and lead nowhere.
+        # The IPv4 addresses come first, and cannot be reached.
         addresses = [[f"198.51.100.{number}:{port}", six(port)] for number, port in enumerate(ports, 1)]
         listen = [[f"0.0.0.0:{port}", f"[::]:{port}"] for port in ports]
         network = Network(addresses, listen=listen, prefix=self.prefix, socks="[::1]:0", packet_size=1232)
         with network as net, WebServer(self.prefix) as web:
             socks = net.start()
             self.assertEqual(curl(socks, f"http://[::1]:{web.port}/page", self.prefix), PAGE)
-            # The name has no IPv4 address, and the exit alone knows it.
+            # The name has no IPv4 address, and only the exit knows it.
             self.assertEqual(curl(socks, f"http://six.test:{web.port}/page", self.prefix), PAGE)
             self.assertEqual(net.client.status()["failed_builds"], 0)
             wait_until(lambda: any(path["active"] and path["bytes_in"] > len(PAGE) for path in net.client.paths()))

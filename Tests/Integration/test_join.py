@@ -89,7 +89,7 @@ class Join(unittest.TestCase):
         return certificate, key
 
     def join(self, *arguments, code, authorities=True, environment=None):
-        # Root keeps it for the whole machine: in a namespace of its own.
+        # Root keeps the file for the whole machine, so it runs in a mount namespace of its own.
         script = f'mkdir -p /etc/tunic && mount --bind {self.place} /etc/tunic && exec "$@"'
         prefix = ["unshare", "-m", "sh", "-c", script, "sh"] if os.geteuid() == 0 else []
         values = {**os.environ, "XDG_CONFIG_HOME": str(self.place), **(environment or {})}
@@ -100,13 +100,13 @@ class Join(unittest.TestCase):
         if code:
             self.assertEqual(done.stdout, "")
             self.assertFalse(self.kept.exists() and self.kept.read_bytes() != self.file, "something was kept")
-        # Nothing half done is left.
+        # No unfinished file is left.
         self.assertEqual([path for path in self.kept.parent.glob("*") if path != self.kept and path.is_file()], [])
         return done.stdout, done.stderr
 
     def test_a_file_is_fetched_checked_and_kept(self):
         self.server.files["/network.json"] = self.file
-        # No proxy of the environment is taken.
+        # Proxies in the environment are not used.
         proxies = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
         out, err = self.join(f"{self.server.url}/network.json", code=0, environment=proxies)
         digest = hashlib.blake2b(self.file, digest_size=32).hexdigest()
@@ -116,12 +116,12 @@ class Join(unittest.TestCase):
         self.assertEqual(err, f"tunic: fetching {self.server.url}/network.json over the ordinary internet, not through Tunic: "
                               "this network and the server see it\n")
         self.assertEqual(self.kept.read_bytes(), self.file)
-        # Again, with the fingerprint, and over three redirects.
+        # The same file again, with its fingerprint and over three redirects.
         self.server.files.update({"/1": "/2", "/2": f"{self.server.url}/3", "/3": "/network.json"})
         out, _ = self.join(f"{self.server.url}/1", "--fingerprint", digest, code=0)
         self.assertNotIn("Compare", out)
         self.assertIn("not the one", self.join(f"{self.server.url}/network.json", "--fingerprint", "00", code=65)[1])
-        # As a file's address.
+        # A file: URL.
         self.join(f"file://{self.root}/net/network.json", code=0)
 
     def test_other_schemes_are_refused_and_nothing_is_sent(self):
@@ -139,7 +139,7 @@ class Join(unittest.TestCase):
                                   "/a": "/b", "/b": "/c", "/c": "/d", "/d": "/network.json", "/network.json": self.file})
         for path in ("/plain", "/file"):
             self.assertIn("not https://, which is not fetched", self.join(self.server.url + path, code=69)[1])
-        # Nobody has come by http.
+        # No request was made by http.
         plain.socket.settimeout(0)
         with self.assertRaises(BlockingIOError):
             plain.socket.accept()
@@ -148,7 +148,7 @@ class Join(unittest.TestCase):
 
     def test_the_certificate_is_verified(self):
         self.server.files["/network.json"] = self.file
-        # Of an authority that nobody knows, of another host, and of another authority.
+        # A certificate of an unknown authority, for another host, and of another authority; and no list of authorities.
         self.assertIn("cannot fetch", self.join(f"{self.server.url}/network.json", code=69, authorities=False)[1])
         self.assertIn("cannot fetch", self.join(f"https://localhost:{self.server.port}/network.json", code=69)[1])
         stranger = self.make_certificate("stranger", "IP:127.0.0.1")[0]
@@ -178,7 +178,7 @@ class Join(unittest.TestCase):
                 self.assertIn(words, self.join(url + path, code=code)[1])
                 self.assertFalse(self.kept.exists())
         self.assertIn("cannot fetch", self.join(f"https://127.0.0.1:{free_port()}/network.json", code=69)[1])
-        # Another network's than the one that was joined.
+        # The file of a network other than the joined one.
         self.join(f"{url}/network.json", code=0)
         self.assertIn("belongs to another network", self.join(f"{url}/other", code=73)[1])
         self.assertEqual(self.kept.read_bytes(), self.file)
@@ -186,7 +186,7 @@ class Join(unittest.TestCase):
     def test_s25_a_file_with_the_networks_id_and_other_nodes_takes_no_place(self):
         self.join(self.root / "net" / "network.json", code=0)
         value = json.loads(self.file)
-        # What no signature covers.
+        # Values that no signature covers.
         made = self.root / "made"
         self.assertEqual(run("network", "create", "--dir", made, "--nodes", 3, "--local")[0], 0)
         node = json.loads((made / "network.json").read_text())
@@ -215,7 +215,7 @@ class Join(unittest.TestCase):
         self.assertEqual(self.kept.stat().st_mode & 0o777, 0o644)
 
     def test_a_server_that_says_nothing_is_no_answer(self):
-        # The end of the connection before the answer; the limit of 30 s is libcurl's.
+        # The connection ends before an answer. The limit of 30 s is libcurl's.
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
         threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()

@@ -1,6 +1,6 @@
 """Keys on disk and in memory: sealed by a passphrase, out of dumps and swap, and nowhere else. And a clock that jumps.
 
-The part about memory needs root, to run a relay as a user without rights and to look at it as the same user.
+The part about memory needs root, to run a relay as a user without rights and to read its memory as the same user.
 """
 
 import ctypes
@@ -49,13 +49,13 @@ class Wallets(unittest.TestCase):
         self.assertEqual(wallet.read_bytes()[:8], b"tunicid2")
         show = ("wallet", "show", "--wallet", wallet)
         self.assertEqual(tunic(*show, "--passphrase-file", self.secret)[:2], (0, account))
-        # By an open descriptor, which no other process sees.
+        # Through an open descriptor, which other processes cannot see.
         read, write = os.pipe()
         os.write(write, PASSPHRASE.encode())
         os.close(write)
         self.assertEqual(tunic(*show, "--passphrase-file", f"fd:{read}", pass_fds=[read])[:2], (0, account))
         os.close(read)
-        # What does not open it is said in one line.
+        # Each fault is reported in one line.
         for arguments, words in (
             ((), "is sealed by a passphrase; name a file that holds it with --passphrase-file"),
             (("--passphrase-file", self.write("wrong", "incorrect horse")), "the passphrase does not open"),
@@ -136,7 +136,7 @@ class Nodes(unittest.TestCase):
         ):
             process = self.start(*arguments, **options)
             ids.append(wait_until(self.status)["node"])
-            # Neither arguments nor environment hold it.
+            # The passphrase is neither in the arguments nor in the environment.
             for name in ("cmdline", "environ"):
                 path = pathlib.Path(f"/proc/{process.pid}/{name}")
                 self.assertNotIn(b"horse", path.read_bytes() if os.geteuid() == 0 or name == "cmdline" else b"")
@@ -144,7 +144,7 @@ class Nodes(unittest.TestCase):
             process.wait()
         os.close(read)
         self.assertEqual(len(set(ids)), 1)
-        # Without, or with a wrong one, it ends with one line.
+        # Without a passphrase, or with a wrong one, the relay ends with a message.
         wrong = self.network.folder / "wrong"
         wrong.write_text("incorrect")
         wrong.chmod(0o600)
@@ -155,7 +155,7 @@ class Nodes(unittest.TestCase):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
     def test_k3_memory_is_neither_dumped_nor_swapped_nor_read(self):
-        # As a user without rights: root's own look proves nothing.
+        # The relay runs as a user without rights, because root can read all memory.
         self.network.folder.chmod(0o755)
         (self.network.folder / "net").chmod(0o755)
         self.network.file.chmod(0o644)
@@ -181,9 +181,9 @@ class Nodes(unittest.TestCase):
         self.assertEqual(limits.split()[4:6], ["0", "0"])
         fields = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
         self.assertEqual(int(fields["Uid"].split()[0]), NOBODY)
-        # The node's key and what comes of it for links lie in pages that are not swapped.
+        # The node's key, and the link keys derived from it, are in pages that are not swapped.
         self.assertGreaterEqual(int(fields["VmLck"].split()[0]), 4)
-        # Not dumpable: the same user can neither read the memory nor attach nor look at descriptors.
+        # The process is not dumpable: its own user can neither read its memory, attach to it nor see its descriptors.
         self.assertEqual((proc / "mem").stat().st_uid, 0)
         self.assertEqual(self.seen_by(unprivileged, process.pid), [])
 
@@ -216,7 +216,7 @@ class Nodes(unittest.TestCase):
         return [] if text == "-" else text.split() or ["nothing was looked at"]
 
 
-# What a process asks for the wall clock is ahead by as many seconds as the file that CLOCK_FILE names has.
+# A library that sets a process' wall clock ahead by the seconds in the file that CLOCK_FILE names.
 CLOCK = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -279,11 +279,11 @@ class Clocks(unittest.TestCase):
                 for seconds in (0, 86_400, -86_400, 10 * 365 * 86_400, 3_600, 0):
                     jump(seconds)
                     if seconds > 10**8:
-                        # The log's own times show that the clock has jumped.
+                        # The times in the log show that the clock has jumped.
                         os.kill(network.client.process.pid, signal.SIGHUP)
                         year = str(time.gmtime(time.time() + seconds).tm_year)
                         wait_until(lambda: f"\n{year}-" in network.client.log.read_text())
-                    # What is open goes on, and paths are there for what is new.
+                    # Open streams go on, and there are paths for new ones.
                     for _ in range(3):
                         stream.sendall(b"x" * 1_000)
                         received = b""

@@ -102,7 +102,7 @@ class Leaks(unittest.TestCase):
             exit_options=["--exit-resolver", f"127.0.0.1:{names.port}"], client_options=["--dns", "127.0.0.1:0"]))
         net.start_nodes()
         wait_until(lambda: all(node.status()["descriptors"] == len(ports) for node in net.nodes))
-        # The client knows three nodes from its network file: of as many operators it asks for the others before it chooses any.
+        # The network file names three nodes of three operators. The client asks them for the others before it chooses.
         network = json.loads(net.file.read_text())
         network["bootstrap"] = network["bootstrap"][:3]
         net.file = net.file.parent / "client.json"
@@ -111,7 +111,7 @@ class Leaks(unittest.TestCase):
         dump = self.capture()
         page = f"http://a.example.org:{web.server_port}/"
 
-        # A start without a network: errors, and nothing tried elsewhere.
+        # Without a network there are errors, and nothing is tried elsewhere.
         net.start_client(prefix=self.home.prefix)
         wait_until(lambda: net.client.status().get("socks"))
         self.proxy = net.client.status()["socks"][0]
@@ -122,7 +122,7 @@ class Leaks(unittest.TestCase):
             answer = self.home.call(ask_udp, dns, query("early.example.org", "A"), timeout=3)
             self.assertEqual(answer.code, 2)
 
-        # The network comes, with a way to everywhere.
+        # The network comes up, with a default route.
         self.home.sh(f"ip link set in up\nip route add default via {NODES}")
         wait_until(lambda: net.client.status()["ready"], 60)
         time.sleep(2)  # the last questions of a first contact
@@ -207,8 +207,8 @@ class Leaks(unittest.TestCase):
         self.assertGreater(inside, 100)
         self.assertGreater(sum(outside.values()), 200)
         self.assertLessEqual(set(outside), guards | asked, f"packets by port: {outside}")
-        # What the network file's nodes are asked has nothing to do with what apps do, or with exits that die: a node that is no
-        # guard gets pings of an idle link, and one round of questions at most.
+        # Questions to the network file's nodes do not depend on apps or on exits that die. A node that is not a guard
+        # gets pings of an idle link, and at most one round of questions.
         for port in asked - guards:
             self.assertLess(outside.get(port, 0), 60, outside)
             self.assertLess(late.get(port, 0), 10, late)

@@ -1,6 +1,6 @@
 """The ledger of a running network: joining it, what it refuses, leaving it, and authorities that are killed.
 
-LEDGER_KILLS is how often an authority is killed (3).
+LEDGER_KILLS is the number of times that an authority is killed (3).
 """
 
 import concurrent.futures
@@ -16,7 +16,7 @@ import unittest
 from devnet import Devnet, ask, binary, is_running, wait_until
 
 SESH = 10**9
-# What an operation of an account costs.
+# The operation fee.
 FEE = SESH // 100
 
 
@@ -69,7 +69,7 @@ class LedgerTest(unittest.TestCase):
         cls.net.close()
         cls.temporary.cleanup()
 
-    # MARK: What the tests are made of
+    # MARK: Helpers
 
     @property
     def control(self):
@@ -125,7 +125,7 @@ class LedgerTest(unittest.TestCase):
 
     @staticmethod
     def problem(control):
-        """The problem that a process reports; nothing as long as it does not answer."""
+        """The problem that a process reports; nothing until it answers."""
         try:
             return ask(control, "status").get("problem")
         except OSError:
@@ -150,7 +150,7 @@ class LedgerTest(unittest.TestCase):
         status, id, err = tunic("network", "key", "--data", folder)
         self.assertEqual(status, 0, err)
         operator = self.wallet("operator", 6_260)
-        # The last one has what it stakes and the fee for it, and nothing beside.
+        # The last friend has only its stake and one operation fee.
         funds = {f"friend-{i}": amount for i, amount in enumerate(("6260", "6260", "6250.01"))}
         friends = [self.wallet(name, amount) for name, amount in funds.items()]
         type(self).wallets = (operator, *friends)
@@ -164,7 +164,7 @@ class LedgerTest(unittest.TestCase):
         self.refused("stakeOver", "register", operator, *register, "25000.000000001")
         self.refused("overspent", "register", operator, *register, "6261")
         self.refused("feeOutOfRange", "register", operator, "--node-key", folder, "--fee", "100.01", "--stake", "6250")
-        # The newcomer itself hands it in.
+        # The operation is submitted at the new node itself.
         status, _, err = tunic(
             "stake", "register", "--wallet", operator, "--control", control, *register, "6250")
         self.assertEqual(status, 0, err)
@@ -184,7 +184,7 @@ class LedgerTest(unittest.TestCase):
         bank = self.account(self.bank)["account"]
         self.refused("operationFeeUnpaid", "transfer", friends[2], "--to", bank, "--amount", "1")
         self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1")
-        # It is staked in the second snapshot from then on at the latest, and then a hop: paths lead over it.
+        # The node is staked in the second snapshot at the latest. Then paths lead over it.
         snapshots = Snapshots(control)
         wait_until(lambda: snapshots.look() and snapshots.status["ready"])
         self.assertLessEqual(len(snapshots.heights), 3, snapshots.heights)
@@ -200,7 +200,7 @@ class LedgerTest(unittest.TestCase):
         wait_until(lambda: "error" in self.ask("nodes", id))
         height = ask(self.control, "nodes")
         self.assertTrue(leaves <= height["time"] <= leaves + 4, (leaves, height["time"]))
-        # All parts are free, and what was claimed is there too; each operation but the leave has cost the fee.
+        # All parts of the stake and the claimed rewards are free. Each operation but the leave has cost the fee.
         for wallet in (operator, *friends):
             account = self.account(wallet)
             had = (6_250 * SESH + FEE if wallet == friends[2] else 6_260 * SESH) + claimed.get(wallet, 0)
@@ -224,7 +224,7 @@ class LedgerTest(unittest.TestCase):
         had = wait_until(between_distributions)
         self.assertGreater(had[1], 0)
         self.assertEqual(had[1:], [had[1]] * 3)
-        # What rounding leaves of each distribution is the operator's.
+        # The operator gets the rounding remainder of each distribution.
         self.assertTrue(0 <= had[0] - had[1] - sum(had) // 10 <= 100, had)
         self.refused("nothingToClaim", "claim", self.bank)
         return claimed
@@ -260,7 +260,7 @@ class LedgerTest(unittest.TestCase):
         for word in ("refused", "stopped", "fork"):
             self.assertNotIn(f"ledger {word}", text)
 
-        # What another program wrote over the file is said, and nothing begins anew by itself.
+        # A file that another program has damaged is reported, and the ledger does not begin anew by itself.
         process.kill()
         process.wait()
         for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
@@ -272,7 +272,7 @@ class LedgerTest(unittest.TestCase):
             capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 65, done.stderr)
         self.assertIn("ledger.sqlite is damaged", done.stderr)
-        # Moved away, the node fetches it again from the others.
+        # Without the file, the node fetches the ledger again from the others.
         for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
             (folder / name).unlink(missing_ok=True)
         before = ask(self.control, "nodes")["height"]

@@ -76,7 +76,7 @@ class Library(unittest.TestCase):
         cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="tunic-test-"))
         cls.net = cls.enterClassContext(Devnet(arguments=("--dir", f"{cls.folder}/net")))
         cls.network = os.fsencode(f"{cls.folder}/net/network.json")
-        # Python ignores it, as the library must not.
+        # Python ignores SIGPIPE, which the library must not do.
         cls.addClassCleanup(signal.signal, signal.SIGPIPE, signal.signal(signal.SIGPIPE, lambda *_: None))
         cls.signals = signals()
         cls.tunic = ctypes.CDLL(str(LIBRARY / "libTunicC.so"))
@@ -128,7 +128,7 @@ class Library(unittest.TestCase):
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         self.assertIn(b"200", head)
         self.assertEqual(body, PAGE)
-        # A file that is none is told in one sentence, with a status that is not 0.
+        # A missing network file gives one message and status 1.
         done = subprocess.run([program, "/nowhere", f"{self.folder}/c2", "localhost", "80", "/"], capture_output=True, timeout=30)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"/nowhere: No such file", done.stderr)
@@ -184,7 +184,7 @@ class Library(unittest.TestCase):
         data, peer = server.recvfrom(2_000)
         self.assertEqual(data, b"question")
         server.sendto(b"answer!", peer)
-        # Who polls without waiting gets it too, and nothing is lost by the polls before.
+        # A caller that polls without waiting gets the datagram too, and earlier polls lose nothing.
         end = time.monotonic() + 60
         count = TIMED_OUT
         while count == TIMED_OUT and time.monotonic() < end:
@@ -217,7 +217,7 @@ class Library(unittest.TestCase):
         self.assertEqual(start(self.network, os.fsencode(f"{self.folder}/client"), 0, ctypes.byref(other)), IN_USE)
         self.assertEqual(start(b"/dev/null", os.fsencode(f"{self.folder}/x"), 0, ctypes.byref(other)), NETWORK_FILE)
         self.assertEqual(start(self.network, None, 0, ctypes.byref(other)), BAD_ARGUMENT)
-        # Of two texts that are no UTF-8 nobody knows whether they differ.
+        # Isolation texts that are not UTF-8 cannot be compared.
         self.assertEqual(self.tunic.tunic_open(self.client, b"localhost", port, b"\xfe"), BAD_ARGUMENT)
         self.tunic.tunic_shut_down(None)
         self.tunic.tunic_udp_close(None)

@@ -1,4 +1,4 @@
-"""A relay's rate, its bytes of a month, and its end."""
+"""A relay's rate limit, month limit and drain."""
 
 import os
 import signal
@@ -9,18 +9,18 @@ from devnet import Devnet, wait_until
 from face import Through, echo_port, source_port
 from network import Network, free_port
 
-# How many seconds the rate is measured before and after a reload, and said; 0: it is only bounded.
+# The seconds for which the rate is measured and printed, before and after a reload; 0: it is only checked.
 FIGURES = float(os.environ.get("TUNIC_RATE_SECONDS", "0"))
 
 
 class Limits(unittest.TestCase):
     def test_rate_month_drain_and_reload_under_load(self):
-        """R8: relays that send at most 2 MB a second each; the rate is measured at the busiest while a download runs, over
+        """R8: relays that send at most 2 MB a second each. The rate of each relay is measured while a download runs, over
         TUNIC_RATE_SECONDS (2) before and after a reload."""
-        # What can pass it by at one go, and is made up for: what waited in the kernel, and what a look lets pass.
+        # Bytes above the rate at one time, which the relay makes up for: bytes in the kernel, and those of one look.
         rate, burst, ahead = 2_000_000, 100_000, 200_000
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
-            # A burst smaller than what is measured, and a month that ends while the test runs.
+            # A burst smaller than the measured bytes, and a short drain.
             net.prefix = ["env", f"TUNIC_RELAY_RATE={rate}", f"TUNIC_RELAY_BURST={burst}", "TUNIC_RELAY_DRAIN=2"]
             socks = net.start(hops=2)
             port = source_port(self)
@@ -34,7 +34,7 @@ class Limits(unittest.TestCase):
                         count += len(stream.recv(1 << 18))
 
                 def sent():
-                    """The bytes sent by each, and a time before and one after the count."""
+                    """The bytes sent by each node, and the times before and after each count."""
                     counts = []
                     for node in net.nodes:
                         asked = time.monotonic()
@@ -44,11 +44,12 @@ class Limits(unittest.TestCase):
                 read_for(0.5)
                 before = sent()
                 read_for(FIGURES or 2)
-                # A reload in the middle of it: SIGHUP at all, and the stream goes on.
+                # All processes are reloaded by SIGHUP in the middle, and the stream goes on.
                 for process in [net.client, *net.nodes]:
                     process.process.send_signal(signal.SIGHUP)
                 read_for(FIGURES or 2)
-                # The longest that can lie between the two counts of a relay, so that a busy machine is not taken for a fast one.
+                # The longest possible time between the two counts of a relay, so that a busy machine does not look like
+                # a fast relay.
                 spans = [(after[0] - first[0], after[2] - first[1]) for first, after in zip(before, sent())]
                 for count, seconds in spans:
                     self.assertLess(count, rate * 1.05 * seconds + burst + ahead)
@@ -69,7 +70,7 @@ class Limits(unittest.TestCase):
             with Devnet.connect(Through(socks), "127.0.0.1", echo_port(self)) as stream:
                 exit.process.terminate()
                 wait_until(lambda: exit.status().get("draining"))
-                # Longer than it waits without a stream.
+                # Longer than a drain waits without a stream.
                 for _ in range(4):
                     stream.sendall(b"x")
                     self.assertEqual(stream.recv(1), b"x")
@@ -114,12 +115,12 @@ class Limits(unittest.TestCase):
                 net.nodes += others
                 wait_until(lambda: net.nodes[0].status().get("accounting"))
 
-            # A file that makes no sense begins anew.
+            # An invalid file is replaced by a new account.
             start_with(f"{since} {2**64 - 1}\n")
             wait_until(lambda: 0 < net.nodes[0].status()["accounting"]["bytes"] < 5_000_000)
             net.nodes[0].process.kill()
             net.nodes[0].process.wait()
-            # The clock was a month ahead for a while: the present month's bytes count again.
+            # The clock was a month ahead for a while. The present month's bytes count again.
             start_with(f"{since + 32 * 86400} 0 {since} 5000000\n")
             wait_until(lambda: net.nodes[0].status().get("draining"))
             self.assertIn("month", net.nodes[0].status()["problem"])

@@ -47,9 +47,9 @@ class Logs(unittest.TestCase):
             with self.subTest(log=name):
                 for word in ("localhost", "no-such", "invalid", "alice", "bob", "carol", "echo"):
                     self.assertNotIn(word, log.lower())
-                # The time of a line is the one thing in it that looks a little like an address.
+                # Only the time of a line looks like an address.
                 text = re.sub(r"^\S+Z ", "", log, flags=re.MULTILINE)
-                # A node says its own name and address, and a client where apps find it.
+                # A node logs its own id and address, and a client logs its listeners.
                 text = re.sub(r"^notice the relay (listens|is ready) .*$", "", text, flags=re.MULTILINE)
                 text = re.sub(r"^notice ready: .*$", "", text, flags=re.MULTILINE)
                 self.assertNotRegex(text, r"\d+\.\d+\.\d+\.\d+|::")
@@ -57,7 +57,7 @@ class Logs(unittest.TestCase):
                 for secret in secrets:
                     self.assertNotIn(secret, text)
                 self.assertNotRegex(text, r"[0-9a-fA-F]{32}|[0-9A-Za-z+/_-]{40}")
-                # To the second, and no finer.
+                # Times are in whole seconds.
                 self.assertTrue(all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) for line in log.splitlines()), log)
 
     def works(self, net, peer):
@@ -88,7 +88,7 @@ class Logs(unittest.TestCase):
             association.exchange("localhost", echo.port, b"ping")
             association.send("no-such-host.invalid", echo.port, b"nowhere")
             association.send("10.0.0.1", echo.port, b"nowhere")
-        # Old paths go and new ones come.
+        # Old paths end and new ones are built.
         self.assertTrue(net.paths())
         began = time.monotonic()
         wait_until(lambda: all(path["age_s"] < time.monotonic() - began for path in net.paths()))

@@ -32,7 +32,7 @@ class Calls(unittest.TestCase):
 
     def test_a_name_opens_only_with_itself(self):
         with Oxend([b"\1" * 32]) as daemon:
-            # The example of oxend's documentation.
+            # The example in oxend's documentation.
             daemon.names["21eca71448f2c6281dd0b726a3915661a1a9fee557b1ae60acaf099a5d1a8b7a"] = (
                 "b52c088ae51171a9e2e44cc98c10006547e2981d4cbe196525c948fa2fa48a11e8712eccd0ba20e4b93fb3989361df8a",
                 "6e3e80c7927108612475a0eeddf472af6177c9776d6943ed")
@@ -51,7 +51,7 @@ class Calls(unittest.TestCase):
             port = daemon.server.server_address[1]
         result = tunic("oxend", "nodes", "--oxend", f"http://127.0.0.1:{port}")
         self.assertEqual(result.returncode, 69)
-        # A key does not travel in the clear, and nothing is asked.
+        # A key is not sent in the clear, and no request is made.
         relay = tunic("relay", "--network", "/nonexistent", "--oxend", "http://192.0.2.1:22023", "--listen",
                       "127.0.0.1:0", "--data", "/nonexistent")
         self.assertNotEqual(relay.returncode, 0)
@@ -88,7 +88,7 @@ class Beside(unittest.TestCase):
 
     def test_a_node_lives_by_its_daemon_and_outlives_its_trouble(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
-            # A short epoch, so that each block is one.
+            # With a short epoch, each block begins a new one.
             settings = json.loads(network.file.read_text())
             network.file.write_text(json.dumps({**settings, "epochSeconds": 60}))
             idle = b"\7" * 32
@@ -98,7 +98,7 @@ class Beside(unittest.TestCase):
             def oxend():
                 return node.status().get("oxend") or {"height": 0}
 
-            # While nobody answers it, the node cannot serve: the daemon hears of it, but not before its time.
+            # While no other node answers, the node cannot serve. It tells its daemon, but not too early.
             wait_until(lambda: len(daemon.pings) >= 3)
             self.assertEqual(daemon.pings[0]["pubkey_ed25519"], daemon.keys[0])
             self.assertNotIn("error", daemon.pings[0])
@@ -110,7 +110,7 @@ class Beside(unittest.TestCase):
             self.assertFalse(node.status()["ready"])
             for number in range(1, 4):
                 self.start(number)
-            # It serves, and the error is gone from the next ping on.
+            # The node serves, and the next pings have no error.
             wait_until(lambda: node.status()["descriptors"] == 4 and node.status()["ready"])
             wait_until(lambda: "error" not in daemon.pings[-1])
             self.assertEqual((oxend()["active"], oxend()["standing"]), (5, "active"))
@@ -119,7 +119,7 @@ class Beside(unittest.TestCase):
             self.results_are_reported()
             self.trouble_is_said_and_changes_nothing(node, daemon, oxend)
             self.an_hour_of_silence_changes_nothing(node, daemon, oxend)
-            # Nothing of the key is on disk or in the log.
+            # The key is neither on disk nor in the log.
             folder = network.folder / "net" / "node-1"
             self.assertFalse((folder / "identity.key").exists())
             self.assertNotIn(daemon.seeds[0].hex(), node.log.read_text())
@@ -132,10 +132,11 @@ class Beside(unittest.TestCase):
         def trusted():
             return min(node.status()["snapshot"]["height"] for node in nodes)
 
-        # A node signs once at a height: what some signed before they had the snapshot before it, the next one heals.
+        # A node signs once at each height. If some signed before they had the previous snapshot, the next height
+        # repairs it.
         for _ in range(20):
             daemon.mine()
-            # Every node has asked while the block is the top one.
+            # Every node has asked its daemon while the block is the newest.
             wait_until(lambda: all(node.status()["oxend"]["height"] == daemon.height for node in nodes))
             try:
                 wait_until(lambda: trusted() >= max(height, daemon.height - 2), 3, interval=0.1)
@@ -145,7 +146,9 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(trusted(), height)
         listed = {node["id"]: node["state"] for node in ask(nodes[2].control, "nodes")["nodes"]}
         self.assertEqual(sorted(listed.values()), ["active"] * 4 + ["decommissioned"])
-        # Where a node has signed another one, the next block brings all together.
+        # The nodes were all registered at one height: the block after it places them.
+        self.assertEqual(set(daemon.header_heights), {8})
+        # If a node has signed another snapshot, the next block brings all nodes together.
         for _ in range(6):
             try:
                 wait_until(lambda: len({node.status()["snapshot"]["digest"] for node in nodes}) == 1, 10, interval=0.2)
@@ -159,7 +162,7 @@ class Beside(unittest.TestCase):
         others = set(self.daemons[1].keys) - {self.daemons[1].keys[0], public_key(b"\7" * 32).hex()}
         wait_until(lambda: others <= {key for key, passed in self.daemons[1].reports if passed})
         self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key in others))
-        # The last node dies; that it does not serve is told as well, while the rest goes on.
+        # The last node dies. The other nodes report this too, while the rest of the test runs.
         self.network.nodes[3].process.kill()
         self.network.nodes[3].process.wait()
 
@@ -171,14 +174,14 @@ class Beside(unittest.TestCase):
             ("back", "went back"), ("syncing", "still syncing"), ("stall", "does not answer"),
         ):
             daemon.behave = behaviour
-            # There is news to be told, so that "unchanged" is no answer.
+            # There is a new block, so the daemon cannot answer "unchanged".
             daemon.mine()
             wait_until(lambda: words in (oxend().get("trouble") or ""), interval=0.1)
             status = node.status()
             self.assertTrue(status["ready"], behaviour)
             self.assertNotIn("no good answer", status.get("problem") or "")
             self.assertEqual(status["oxend"]["active"], 4)
-            # The others go on by their daemons, and this node with them.
+            # The other nodes go on with their daemons, and this node follows them.
             self.assertGreaterEqual(status["snapshot"]["height"], height)
             self.assertIn(words, node.log.read_text())
             daemon.behave = "well"
@@ -197,12 +200,12 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(time.monotonic() - began, 3_600 / self.HURRY - 1)
         status = node.status()
         self.assertTrue(status["ready"])
-        # The others, who have their daemons, may sign one more of the blocks that there are.
+        # The other nodes still have their daemons, and may sign one more block.
         self.assertGreaterEqual(status["snapshot"]["height"], before["snapshot"]["height"])
         self.assertEqual(status["oxend"]["active"], before["oxend"]["active"])
         daemon.behave = "well"
         wait_until(lambda: "no good answer" not in problem(), interval=0.1)
-        # Meanwhile the dead node was found to be so by the others, who told their daemons.
+        # In the meantime the other nodes have found the dead node and told their daemons.
         dead = self.daemons[3].keys[0]
         wait_until(lambda: (dead, False) in self.daemons[1].reports, 60, interval=0.2)
         self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key == daemon.keys[0]))

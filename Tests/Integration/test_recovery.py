@@ -1,4 +1,4 @@
-"""A network whose nodes are gone gets a new network file from the remaining nodes (docs/operator-guide.md)."""
+"""A network that has lost nodes gets a new network file from the remaining nodes (docs/operator-guide.md)."""
 
 import json
 import pathlib
@@ -37,18 +37,18 @@ class RecoveryTest(unittest.TestCase):
             self.assertEqual(new["ledger"], old["ledger"])
             self.assertEqual([node["id"] for node in new["bootstrap"]], [ids[number] for number in LEFT])
 
-            # What is to be left out must be there, and nothing is overwritten.
+            # An existing draft is not overwritten, and a height that is not new is refused.
             self.assertNotEqual(tunic(*recover, *without, "--output", draft)[0], 0)
             code, _, error = tunic(*recover, "--height", 1, "--output", net.folder / "low.json")
             self.assertNotEqual(code, 0)
             self.assertIn("above 1", error)
 
-            # A draft is no network file before enough have signed it.
+            # A draft is not a network file until enough nodes have signed it.
             code, _, error = tunic("client", "--network", draft, "--socks", "127.0.0.1:0", "--data", net.folder / "none")
             self.assertNotEqual(code, 0)
             self.assertIn("does not verify", error)
 
-            # Copies go to two operators, and come back; one that is gone does not sign.
+            # Copies are signed by two operators and merged. A node that is gone cannot sign.
             copy = net.folder / "copy.json"
             shutil.copy(draft, copy)
             sign = ["network", "sign", "--network", net.file, "--data"]
@@ -58,7 +58,7 @@ class RecoveryTest(unittest.TestCase):
             for number in GONE:
                 self.assertIn(ids[number], out)
 
-            # Who passes the draft on has changed what no signature covers.
+            # The draft's sender has changed values that no signature covers.
             changed = net.folder / "changed.json"
             value = json.loads(draft.read_text()) | {"operatorSharePercent": 100, "authorityThreshold": 1}
             value["authorities"] = value["authorities"][:1]
@@ -72,7 +72,7 @@ class RecoveryTest(unittest.TestCase):
             self.assertNotEqual(code, 0)
             self.assertIn("not a copy of the draft: it has another value of operatorSharePercent", error)
 
-            # A service's data folder is a link.
+            # A service's data folder is a symbolic link.
             link = net.folder / "link"
             link.symlink_to(folders[1])
             code, out, error = tunic(*sign, link, copy)
@@ -83,7 +83,7 @@ class RecoveryTest(unittest.TestCase):
             code, out, error = tunic(*sign, folders[6], draft, copy)
             self.assertEqual((code, "3 of 4 nodes" in out, "complete" in out), (0, True, True), (out, error))
 
-            # Who has signed it signs no other snapshot of that height.
+            # A node that has signed the draft signs no other snapshot of that height.
             other = net.folder / "other.json"
             code, _, error = tunic(*recover, *without[:2], "--height", 2, "--output", other)
             self.assertEqual(code, 0, error)
@@ -91,13 +91,13 @@ class RecoveryTest(unittest.TestCase):
             self.assertNotEqual(code, 0)
             self.assertIn("--height 3", error)
             other.unlink()
-            # The next draft of this folder is above that by itself.
+            # The next draft of this folder gets a greater height by itself.
             zero = net.folder / "zero"
             zero.symlink_to(folders[0])
             code, out, error = tunic(*recover[:-1], zero, *without[:2], "--output", other)
             self.assertEqual((code, "at height 3" in out), (0, True), (out, error))
 
-            # A height so far ahead would bar all others for ever.
+            # A height this far ahead would rule out all later snapshots.
             far = net.folder / "far.json"
             code, _, error = tunic(*recover, *without, "--height", 1 << 33, "--output", far)
             self.assertEqual(code, 0, error)
@@ -107,7 +107,7 @@ class RecoveryTest(unittest.TestCase):
             self.assertIn(f"height is {1 << 33}", error)
             self.assertEqual(far.read_bytes(), before)
 
-            # The nodes that are left, and a client, go on with it.
+            # The remaining nodes and a client go on with the new file.
             for number in LEFT:
                 exit = ["--exit", "--exit-allow", "127.0.0.0/8"] if number == 6 else []
                 listen = net.addresses[number][0]

@@ -8,7 +8,7 @@ import unittest
 
 from devnet import Devnet, ask, binary, wait_until
 
-# The id of a key that no test uses: 52 characters, the last of which has one bit.
+# The id of an unused key: 52 characters, of which the last has one bit.
 STRANGER = "y" * 52 + ".snode"
 
 
@@ -45,7 +45,7 @@ class Requests(unittest.TestCase):
         self.assertEqual((status, errors), (0, ""))
         self.assertIn(self.net.nodes[0].id, output)
         self.assertIn("height", output)
-        # Somebody has passed each of them on, and metrics name neither target nor client.
+        # A node has passed each of them on. Metrics name neither the target nor the client.
         asked = sum(node.status()["requests"]["begun"] for node in self.net.nodes)
         self.assertGreaterEqual(asked, 7)
         for control in [self.net.control, *(node.control for node in self.net.nodes)]:
@@ -71,7 +71,7 @@ class Requests(unittest.TestCase):
         status, _, errors = self.request(STRANGER, "status")
         self.assertEqual(status, 69)
         self.assertIn("is not in the snapshot", errors)
-        # A relay, nobody, and the bare socket.
+        # A relay's control socket, a missing one, and the socket itself.
         status, _, errors = run("request", node, "status", "--control", self.net.nodes[1].control)
         self.assertEqual(status, 69)
         self.assertIn("ask a client", errors)
@@ -91,7 +91,7 @@ class Requests(unittest.TestCase):
         self.assertEqual((status, output), (69, ""))
         self.assertIn("has not answered", errors)
         self.assertLess(time.monotonic() - started, 14)
-        # The others do, meanwhile.
+        # The other nodes answer in the meantime.
         self.assertEqual(self.request(self.net.nodes[0].id, "status")[0], 0)
         node.kill(signal.SIGCONT)
         wait_until(lambda: self.request(node.id, "status")[0] == 0, 60, 1)

@@ -23,7 +23,7 @@ GIB = 1 << 30
 
 
 def accepts(port):
-    """Whether a process on this machine accepts connections there."""
+    """Whether a process on this machine accepts connections at the port."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
@@ -95,7 +95,7 @@ class Routing(unittest.TestCase):
     def test_l9_what_is_sent_ahead_beyond_what_is_kept_waits_with_the_app(self):
         for size in (70_000, 1_000_000):
             with self.subTest(size), socket.create_connection(self.net.socks, timeout=40) as sock:
-                # A user of its own, so that no session stands yet.
+                # A new user, so that there is no session yet.
                 user = os.urandom(4).hex().encode()
                 sock.sendall(
                     b"\x05\x01\x02" + b"\x01\x08" + user + b"\x01x"
@@ -144,7 +144,7 @@ class Routing(unittest.TestCase):
                         app.sendall(b"q")
                         connection.recv(1)
                         connection.sendall(bytes(1000))
-                    # The end has come through, and nothing is read.
+                    # The end has arrived, and the app has read nothing.
                     time.sleep(0.05)
                     app.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.nothing_is_left()
@@ -234,7 +234,8 @@ class Routing(unittest.TestCase):
                    "-o", f"AuthorizedKeysFile={folder}/authorized_keys", "-o", "StrictModes=no", "-o", "PidFile=none",
                    "-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no"]
         if os.geteuid() == 0:
-            # Root's server wants a user of its own and a folder, which only an installed one has: it sees them alone.
+            # Root's server needs a user and a folder, which only an installed server has. It gets them in a namespace
+            # of its own.
             users = pathlib.Path("/etc/passwd").read_text()
             if not any(entry.pw_name == "sshd" for entry in pwd.getpwall()):
                 users += "sshd:x:65534:65534::/run/sshd:/usr/sbin/nologin\n"

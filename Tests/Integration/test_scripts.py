@@ -53,7 +53,7 @@ class Scripts(unittest.TestCase):
         self.assertIn("stray.txt does not belong at the top level", text)
 
     def run_demo(self, path):
-        """The demo of a tree whose packages are there and which is built, ended when the network is up or it fails."""
+        """Runs the demo in a built tree with all packages, and ends it when the network is up or the demo fails."""
         root = self.folder / "sources"
         (root / "contrib").mkdir(parents=True)
         shutil.copy(ROOT / "contrib" / "demo", root / "contrib")
@@ -83,7 +83,7 @@ class Scripts(unittest.TestCase):
         self.assertIsNotNone(page, text)
         proof = text.find("It is the page that was served, and it came over three nodes")
         self.assertGreater(proof, page.start(), text)
-        # Each path with its three hops; what to try next; no escape codes in a pipe.
+        # The paths, commands to try next, and no escape codes in a pipe.
         self.assertRegex(text[proof:], r"active")
         for command in ("tunic top", "tunic web", "tunic paths"):
             self.assertIn(command, text[proof:])
@@ -105,7 +105,7 @@ class Scripts(unittest.TestCase):
             self.assertIsNone(re.search(rf"^\s*need {package}\b(?!-)", script, re.M), package)
 
     def test_f2_the_demo_asks_for_none_of_the_tests_packages(self):
-        """On a machine with only a shell's tools and a Swift."""
+        """On a machine with only a shell's tools and Swift."""
         tools = self.folder / "tools"
         tools.mkdir()
         for name in ("dirname", "readlink", "sort", "sed", "tr", "head", "id"):

@@ -69,7 +69,7 @@ class Stakes(unittest.TestCase):
 
 class ThreeNodes(Stakes):
     def test_s2_a_dead_node_of_three_puts_nobody_out(self):
-        """A dead one stays too: a path needs all three."""
+        """The dead node stays too, because a path needs all three."""
         wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 2 for node in self.net.nodes))
         self.freeze(2)
         end = time.monotonic() + 30
@@ -111,7 +111,7 @@ class ThreeNodes(Stakes):
         account = tunic("wallet", "show", "--wallet", self.wallet(0))[1]
         state = self.folder / "state.json"
         state.write_text(tunic("stake", "state", "--account", account, "--control", self.control())[1])
-        # No relay is named: nothing but the file and the wallet.
+        # Without a relay: only the file and the wallet are used.
         signed = self.folder / "fee.json"
         status, out, err = tunic(
             "stake", "fee", "--wallet", self.wallet(0), "--offline", state, "--node", self.ids[0], "--fee", "3")
@@ -122,7 +122,7 @@ class ThreeNodes(Stakes):
         status, _, err = tunic("stake", "claim", "--wallet", other, "--offline", state)
         self.assertEqual(status, 65)
         self.assertIn("is for the account", err)
-        # A dry run says what the rules say, and does nothing.
+        # A dry run reports the result of the rules, and changes nothing.
         status, out, _ = tunic(
             "stake", "fee", "--dry-run", "--wallet", self.wallet(0), "--control", self.control(), "--node", self.ids[0],
             "--fee", "2")
@@ -134,11 +134,11 @@ class ThreeNodes(Stakes):
         self.assertIn("notOperator", err)
         status, out, err = tunic("stake", "submit", signed, "--control", self.control(1))
         self.assertEqual(status, 0, err)
-        # Handed in once; a second time it is another operation's turn.
+        # The operation was submitted once; its nonce is used up.
         status, _, err = tunic("stake", "submit", signed, "--control", self.control(1))
         self.assertEqual(status, 65)
         self.assertIn("sign it again", err)
-        # Too late.
+        # The operation has expired.
         state.write_text(tunic("stake", "state", "--account", account, "--control", self.control())[1])
         out = tunic("stake", "fee", "--wallet", self.wallet(0), "--offline", state, "--valid", "1", "--node", self.ids[0],
                     "--fee", "2")[1]
@@ -148,7 +148,7 @@ class ThreeNodes(Stakes):
         status, _, err = tunic("stake", "submit", signed, "--control", self.control())
         self.assertEqual(status, 65)
         self.assertIn("was for blocks up to", err)
-        # A node agrees on its own machine.
+        # A node agrees to its registration on its own machine.
         folder = self.folder / "new"
         tunic("network", "key", "--data", folder)
         proof = self.folder / "proof.json"
@@ -159,7 +159,7 @@ class ThreeNodes(Stakes):
         self.assertEqual(status, 0, err)
         signed.write_text(out)
         status, _, err = tunic("stake", "submit", signed, "--control", self.control())
-        # The operators of a devnet have all they have in their nodes.
+        # The operators of a devnet have staked all that they own.
         self.assertEqual(status, 65)
         self.assertRegex(err, "overspent|operationFeeUnpaid")
 
@@ -186,7 +186,8 @@ class SixNodes(Stakes):
             self.wait_for(4, "active")
         self.assertEqual(
             [node["state"] for node in ask(self.control(), "nodes")["nodes"]], ["active"] * 6)
-        # Away for longer than its credit and its grace it is out, and everyone is told why and until when.
+        # A node that is away for longer than its allowance is deregistered. Its account shows why, and until when its
+        # stake is locked.
         self.freeze(4)
         self.wait_for(4, None, 180)
         status, out, _ = tunic("nodes", self.ids[4], "--control", self.control())
@@ -194,7 +195,7 @@ class SixNodes(Stakes):
         self.assertRegex(out, "deregistered: it was away for longer than its credit; its stake is locked until 20")
         out = tunic("stake", "show", "--wallet", self.wallet(4), "--control", self.control())[1]
         self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered")
-        # Thawed, it hears of it from the others, which do not answer it as a node any more.
+        # After its thaw the node hears of this from the others, which no longer answer it as a node.
         wait_until(lambda: ask(self.control(), "status")["snapshot"]["nodes"] == 5)
         self.thaw(4)
         wait_until(lambda: "was deregistered" in (ask(self.control(4), "status").get("problem") or ""), 60, interval=0.5)
@@ -224,11 +225,11 @@ class SixNodes(Stakes):
         time.sleep(8)
         self.thaw(4)
         self.assertEqual(self.state(4), "maintenance")
-        # As soon as it has the blocks that it missed.
+        # This works as soon as the node has the blocks that it missed.
         wait_until(lambda: tunic("maintenance", "end", "--control", self.control(4))[0] == 0, interval=0.5)
         self.wait_for(4, "active")
         self.assertEqual(tunic("maintenance", "20s", "--control", self.control(4))[0], 65)
-        # Another one comes back by itself.
+        # Another node comes back by itself.
         self.assertEqual(self.maintain(3, "5s")[0], 0)
         self.wait_for(3, "active", 20)
 

@@ -1,4 +1,4 @@
-"""A process under systemd, which the test stands in for: notices, watchdog, passed sockets."""
+"""A process under a stand-in for systemd: notices, watchdog, passed sockets."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ class Systemd(unittest.TestCase):
         names = ":".join(name for name, _ in sockets)
         descriptors = [s.fileno() for _, s in sockets]
 
-        # A descriptor's number and LISTEN_PID are set by a small program between the two processes.
+        # A small program between the two processes sets the descriptor's number and LISTEN_PID.
         program = (
             "import os,sys\n"
             f"fds={descriptors}\n"
@@ -119,7 +119,7 @@ class Systemd(unittest.TestCase):
             self.assertEqual(addresses(), wanted)
             reload('socks = ["systemd:socks#2"]')
             self.assertEqual(addresses(), wanted[1:])
-            # What was left out for a while can be had again.
+            # A listener that was left out for a while can be opened again.
             reload('socks = ["systemd:socks"]')
             self.assertEqual(sorted(addresses()), sorted(wanted))
             for given in (one, two):

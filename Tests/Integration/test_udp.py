@@ -44,7 +44,7 @@ class UDP(unittest.TestCase):
         return association
 
     def sync(self, association):
-        """All earlier datagrams have arrived at the exit, or never will."""
+        """Waits until all earlier datagrams have arrived at the exit or are lost."""
         mark = os.urandom(16)
         while association.exchange("127.0.0.1", self.echo.port, mark)[2] != mark:
             pass
@@ -88,7 +88,7 @@ class UDP(unittest.TestCase):
             for size in (3, 65_000):
                 data = os.urandom(size)
                 self.assertEqual(association.exchange("::1", echo.port, data), ("::1", echo.port, data))
-            # Both families by one association.
+            # One association serves both families.
             self.assertEqual(association.exchange("127.0.0.1", self.echo.port, b"4")[2], b"4")
 
     def test_each_association_has_an_exit_socket_of_its_own(self):
@@ -126,7 +126,7 @@ class UDP(unittest.TestCase):
             for server in servers:
                 association.send("127.0.0.1", server.port, b"amplify")
                 association.send("localhost", server.port, b"amplify")
-            # Not what the exit lets out to: special addresses, also in their other spellings.
+            # The exit sends nothing to special addresses, also in other spellings.
             for host in ("10.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1",
                          "fe80::1", "64:ff9b::a00:1", "2002:a00:1::1"):
                 association.send(host, 53, b"special")
@@ -159,7 +159,7 @@ class UDP(unittest.TestCase):
                 association.send(address, self.echo.port, b"by address")
             self.assertEqual(association.exchange("localhost", self.echo.port, b"by name")[2], b"by name")
             self.assertNotIn(b"by address", [data for data, _ in self.echo.seen])
-        # The exit hears of the end before the client is killed, or it would keep it for a minute.
+        # The exit must hear of the end before the client is killed; else it keeps the association for a minute.
         wait_until(lambda: associations() <= before)
 
     def test_l5_the_port_is_the_first_senders_alone(self):
@@ -193,7 +193,7 @@ class UDP(unittest.TestCase):
                 named.sendto(datagram + b"named", association.relay)
                 self.assertEqual(named.recv(100), datagram + b"named")
                 self.assertEqual([data for data, _ in server.seen], [b"named"])
-        # Names that say nothing are no error.
+        # Meaningless names are not an error.
         with Association(self.net.socks, expected=("0", 0)) as association:
             self.sync(association)
 
@@ -307,7 +307,7 @@ class UDP(unittest.TestCase):
         run(COUNT)
         for pid, (files, memory) in before.items():
             self.assertLessEqual(descriptors(controls[pid]), files + 2)
-            # What the allocator and the kernel's accounting do by themselves.
+            # This allows for the allocator and the kernel's accounting.
             self.assertLess(resident(pid), memory + 4_096)
         if COUNT > 200:
             growth = {resident(pid) - memory for pid, (_, memory) in before.items()}
@@ -322,7 +322,7 @@ class UDP(unittest.TestCase):
                     stack.enter_context(Association(self.net.socks))
             except SocksError as error:
                 code = error.code
-        # The client's own limit, or the exit's on new streams in a second.
+        # Either the client's limit, or the exit's limit on new streams per second.
         self.assertEqual(code, 1)
         wait_until(lambda: self.net.status()["associations"] == 0)
 

@@ -49,7 +49,7 @@ class Everyday(unittest.TestCase):
         sock = socks_connect(tuple([self.proxy.split(":")[0], int(self.proxy.split(":")[1])]), "127.0.0.1", self.echo.port)
         sock.close()
         self.assertNotIn("asks for an address", self.client.log.read_text())
-        # An address that a name server may have given is spoken of, in words.
+        # A request for an address that a name server may have given is explained in the log.
         try:
             socks_connect((self.proxy.split(":")[0], int(self.proxy.split(":")[1])), "9.9.9.9", 1, timeout=1).close()
         except (OSError, SocksError):
@@ -134,9 +134,9 @@ class Everyday(unittest.TestCase):
             here = {"TUNIC_WEB_LISTEN": f"127.0.0.1:{free_port()}"}
             seen = [token(here)[1]]
             self.assertEqual(token(here)[1], seen[0])
-            # At another address it is another one, for the first address may be another process' by then.
+            # Another address gets another secret, because another process may now hold the first address.
             seen.append(token({"TUNIC_WEB_LISTEN": f"127.0.0.1:{free_port()}"})[1])
-            # The port that nobody asked for is taken: by the test, or by who has it already.
+            # The default port is in use, by the test or by another process.
             with socket.socket() as holder:
                 with contextlib.suppress(OSError):
                     holder.bind(("127.0.0.1", 1088))
@@ -145,7 +145,7 @@ class Everyday(unittest.TestCase):
                 self.assertNotEqual(address, "127.0.0.1:1088")
                 seen.append(other)
             seen.append(token(here)[1])
-            # The port that was asked for is taken.
+            # The configured port is in use.
             with socket.create_server(("127.0.0.1", int(here["TUNIC_WEB_LISTEN"].split(":")[1]))):
                 client = Process([], arguments, folder, here)
                 self.assertNotEqual(client.process.wait(60), 0)
@@ -230,7 +230,7 @@ class Everyday(unittest.TestCase):
             folder.mkdir(0o700)
             file = folder / "network.json"
             text = self.net.file.read_text()
-            # The nodes are where nobody is.
+            # No process listens at the nodes' addresses.
             file.write_text(re.sub(r"127\.0\.0\.1:\d+", lambda _: f"127.0.0.1:{free_port()}", text))
             client = Process([], ["client", "--network", file, "--data", folder, "--socks", "127.0.0.1:0"], folder)
             try:
@@ -265,7 +265,7 @@ class Everyday(unittest.TestCase):
                     code, _, err = run("config", "check", "--config", file)
                     self.assertEqual(code, 78, err)
                     self.assertIn(hint, err)
-            # A relative path counts from the file, wherever the program is started.
+            # A relative path is resolved from the file's folder, wherever the program is started.
             shutil.copy(self.net.file, pathlib.Path(folder) / "there.json")
             file.write_text('network = "there.json"\n[client]\n')
             code, out, err = run("config", "check", "--config", file, environment={"HOME": folder})
@@ -299,7 +299,7 @@ class Everyday(unittest.TestCase):
         script = 'test "$ALL_PROXY" = "socks5h://$TUNIC_SOCKS" && test "$http_proxy" = "http://$TUNIC_SOCKS" && exit 7'
         self.assertEqual(run("exec", "--control", self.client.control, "--", "sh", "-c", script)[0], 7)
         self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
-        # No other proxy, which would be asked in place of this one, and no exception.
+        # The environment has no other proxy, which would be used instead of this one, and no exceptions.
         others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*", "npm_config_noproxy": "*", "NPM_CONFIG_NOPROXY": "*"}
         done = run("exec", "--control", self.client.control, "--", "sh", "-c", 'test -z "$ftp_proxy$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"', environment=others)
         self.assertEqual(done[0], 0, done[2])
@@ -314,7 +314,7 @@ class Everyday(unittest.TestCase):
             kept = root / "network.json"
 
             def join(*arguments, code, stdin=None):
-                # Root keeps it for the whole machine: in a namespace of its own.
+                # Root keeps the file for the whole machine, so it runs in a mount namespace of its own.
                 script = f'mkdir -p /etc/tunic && mount --bind {root} /etc/tunic && exec "$@"'
                 prefix = ["unshare", "-m", "sh", "-c", script, "sh"] if os.geteuid() == 0 else []
                 environment = {**os.environ, "XDG_CONFIG_HOME": folder}
@@ -332,7 +332,7 @@ class Everyday(unittest.TestCase):
             self.assertEqual(kept.read_bytes(), self.net.file.read_bytes())
             join("join", "-", "--fingerprint", digest, code=0, stdin=self.net.file.read_text())
             self.assertIn("not the one that was given", join("join", self.net.file, "--fingerprint", "00", code=65))
-            # Tampered, too large, another network's, an address.
+            # A changed file, a file that is too large, a file of another network, and an address.
             bad = root / "bad.json"
             value = json.loads(self.net.file.read_text())
             bad.write_text(json.dumps({**value, "id": "11" * 32}))
@@ -356,7 +356,7 @@ class Everyday(unittest.TestCase):
                 got = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
                 if "unshare" in got.stderr or "mount" in got.stderr:
                     self.skipTest(got.stderr)
-                # A folder that is there keeps the mode that its owner gave it.
+                # An existing folder keeps the mode that its owner gave it.
                 self.assertEqual((got.returncode, got.stdout.split()), (0, [mode, "644"]), got.stderr)
 
 

@@ -1,7 +1,7 @@
 """Nodes that watch one another on a running network, and `tunic relay --check`.
 
-By default the test sees a killed node decommissioned and, started again, recommissioned and used. TUNIC_WATCHING=long leaves it dead a
-second time until it is deregistered, its stake locked, and then free.
+By default a killed node is decommissioned, starts again, and is recommissioned and used. With TUNIC_WATCHING=long it is left dead a
+second time, until it is deregistered and its stake is locked, and then free.
 """
 
 import json
@@ -53,7 +53,7 @@ class Watching(unittest.TestCase):
         return time.monotonic() - began
 
     def second_hop(self):
-        """A node that the client has as a second hop: it keeps four of them for days, and would use another node by chance only."""
+        """A node that the client uses as a second hop. The client keeps four of them for days, and uses others only by chance."""
         ids = [ask(node.control, "status")["node"] for node in self.net.nodes]
         hops = []
 
@@ -79,7 +79,7 @@ class Watching(unittest.TestCase):
             del command[place:place + 2]
         victim.kill()
         wait_until(lambda: not victim.is_running)
-        # It comes back where nobody reaches it: its operator hears of it before it is judged. Then it is killed.
+        # The node comes back at an unreachable address. Its operator is warned before it is judged. Then it is killed.
         self.started = subprocess.Popen(
             [*command, "--public", f"127.0.0.1:{free_port()}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
@@ -87,7 +87,7 @@ class Watching(unittest.TestCase):
         self.stop()
         took = self.wait_for(node, "decommissioned", self.credit)
         print(f"decommissioned {took:.1f} s after its end, of {self.credit} s of credit", flush=True)
-        # Nobody else is judged, and from the next snapshot on no new path leads over it.
+        # No other node is judged, and after the next snapshot no new path leads over this one.
         self.assertEqual({state for other, state in self.states().items() if other != node}, {"active"})
         since = time.monotonic() + 4
         fresh = 0
@@ -104,13 +104,13 @@ class Watching(unittest.TestCase):
         wait_until(lambda: "decommissioned" in self.problem(victim), interval=0.1)
         took = self.wait_for(node, "active", 60)
         print(f"recommissioned {took:.1f} s after its start", flush=True)
-        # Staked again in the second snapshot from then on at the latest, and used.
+        # The node is staked again in the second snapshot at the latest, and is used.
         snapshots = Snapshots(victim.control)
         wait_until(lambda: snapshots.look() and snapshots.status["ready"], interval=0.05)
         self.assertLessEqual(len(snapshots.heights), 3, snapshots.heights)
         self.assertNotIn("decommissioned", self.problem(victim))
         wait_until(lambda: any(node in path["hops"] for path in ask(self.net.control, "paths")["paths"]), 60)
-        # The table says how it stands, and when this node tested it last.
+        # The table shows its state and the time of this node's last test of it.
         table = subprocess.run(
             [binary(), "nodes", "--control", self.net.nodes[0].control], capture_output=True, text=True).stdout
         row = next(line for line in table.splitlines() if line.startswith(node))
@@ -161,7 +161,7 @@ class Check(unittest.TestCase):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
             network.start_nodes()
             wait_until(lambda: all(node.status()["descriptors"] == 4 for node in network.nodes))
-            # One that runs is asked, one that does not is started for it.
+            # A running node is asked; a node that is not running is started for the check.
             status, report = self.check(network, 0)
             self.assertEqual((status, report["serves"]), (0, True), report)
             for number in (1, 2):
@@ -169,7 +169,7 @@ class Check(unittest.TestCase):
                 network.nodes[number].process.wait()
             status, report = self.check(network, 1)
             self.assertEqual((status, report["serves"]), (0, True), report)
-            # Nobody reaches it where nothing listens.
+            # A node cannot be reached at a port where nothing listens.
             port = free_port()
             status, report = self.check(network, 2, "--public", f"127.0.0.1:{port}")
             self.assertEqual(status, 69, report)

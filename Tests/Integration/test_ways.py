@@ -1,5 +1,5 @@
-"""A client and nodes in networks of their own, with default limits: a machine of several addresses, ways with a small MTU, a client that
-stands still."""
+"""A client and nodes in separate networks, with default limits: a machine with several addresses, routes with a small MTU, a frozen
+client."""
 import contextlib
 import os
 import signal
@@ -71,7 +71,7 @@ def two_machines(mtu=1500):
                "ip address add 2a0b:30::1/128 dev way nodad; ip -6 route add 2a0b:30::2/128 dev way")
         home.sh(f"ip address add 30.0.0.2/32 dev way; ip link set way mtu {mtu} up; ip route add 11.0.0.0/8 dev way;"
                 "ip address add 2a0b:30::2/128 dev way nodad; ip -6 route add 2a0b:30::1/128 dev way;"
-                # A neighbour answers for the addresses of its own interface alone.
+                # A neighbour answers only for the addresses of its own interface.
                 "ip -6 route add 2a0b::/16 via 2a0b:30::1 dev way")
         yield far, home
 
@@ -97,7 +97,7 @@ class Ways(unittest.TestCase):
 
     def test_r9_a_relay_of_several_addresses_answers_from_the_one_that_was_asked(self):
         far, home = self.machines()
-        # What comes from any other address of the nodes is dropped, as a firewall with a memory does.
+        # Packets from any other address of the nodes are dropped, as by a stateful firewall.
         home.sh("ip route add blackhole 30.0.0.1/32; echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter")
         addresses = [[f"11.{number}.0.1:{7100 + number}"] for number in range(1, NODES + 1)]
         listen = [[f"0.0.0.0:{7100 + number}"] for number in range(1, NODES + 1)]

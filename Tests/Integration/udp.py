@@ -93,8 +93,8 @@ class Association:
 
 
 class UDPServer(threading.Thread):
-    """Answers each datagram with what `answer` makes of it (None: nothing), by default the same; a context manager. `seen` holds
-    the (datagram, source) pairs that came, `port` where it is at `host`. `late(data, to)` sends from it whenever it is called."""
+    """Answers each datagram with `answer(datagram)` (None: no answer), by default the same bytes; a context manager. `seen` has
+    the received (datagram, source) pairs, `port` is its port at `host`. `late(data, to)` sends from it whenever it is called."""
 
     def __init__(self, answer=lambda data: data, host="127.0.0.1", port=0):
         super().__init__(daemon=True)

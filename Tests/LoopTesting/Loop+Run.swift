@@ -2,8 +2,9 @@ public import EventLoop
 public import Wire
 
 extension Loop {
-    /// Runs until `condition` holds; false when it does not within `limit`, which is a guard against hanging: only a test of
-    /// something that does not happen names a short one.
+    /// Runs until `condition` holds; false if it does not within `limit`.
+    ///
+    /// The limit guards against hanging. A test sets a short limit only for an event that must not happen.
     @discardableResult
     public func run(for limit: TimeSpan = .seconds(60), until condition: () -> Bool) -> Bool {
         let deadline = Instant(nanoseconds: refreshNow()) + limit
@@ -19,7 +20,7 @@ extension Loop {
 }
 
 extension Loop {
-    /// A loop on simulated time, of a machine without a network: what a test waits for takes no time.
+    /// A loop on simulated time, of a machine without a network; waiting takes no real time.
     package static func simulated(seed: UInt64 = 1) -> Loop {
         let world = SimulatedWorld(seed: seed)
         return withExtendedLifetime(world) {

@@ -1,7 +1,7 @@
 import ExchangeModel
 import Testing
 
-/// Control messages of a node with an honest client and a hostile one, on a network that does what it likes.
+/// Control messages of a node with an honest client and a hostile client, on a bad network.
 @Suite struct ExchangeModelTests {
     /// SplitMix64.
     private struct Mixed {
@@ -27,7 +27,7 @@ import Testing
     @Test("two honest ends and a hostile one keep every promise", arguments: 1...4 as ClosedRange<UInt64>)
     func promises(seed: UInt64) {
         let reached = run(seed: seed, steps: 200)
-        // How often depends on the order of dictionaries, which differs from process to process.
+        // How often the rest happens depends on the order of dictionaries, which differs between processes.
         #expect(reached.answered > 0 && reached.hostile > 0 && reached.destroyed > 0, "seed \(seed): \(reached)")
     }
 

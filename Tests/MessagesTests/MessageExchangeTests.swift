@@ -24,7 +24,7 @@ private enum Kind: UInt8, MessageFamily {
     }
 }
 
-/// A message with an allowance of its own.
+/// A message of another lane, with limits of its own.
 private enum Apart: UInt8, MessageFamily {
     case request = 60
 
@@ -35,7 +35,7 @@ private enum Apart: UInt8, MessageFamily {
 
 /// Two ends without a network, on a clock that only the test moves.
 private final class Pair {
-    /// One end and what it was told.
+    /// One end and the actions that it was told.
     final class End {
         var exchange: MessageExchange
         var number: UInt64 = 0
@@ -43,7 +43,7 @@ private final class Pair {
         var answered: [StreamID: Result<[UInt8], ControlFailure>] = [:]
         var others: [MessageExchange.Action] = []
         var admits = true
-        /// Whether it takes packets.
+        /// Whether it ignores packets.
         var isDeaf = false
 
         init(_ role: Role, _ limits: MessageExchange.Limits, _ now: Instant) {
@@ -71,7 +71,7 @@ private final class Pair {
 
         func count(_ action: MessageExchange.Action) -> Int { others.count { $0 == action } }
 
-        /// Answers all that has come with its body turned round.
+        /// Answers each received message with its body reversed.
         func answerAll(_ now: Instant) {
             for message in received {
                 exchange.answer(message.stream, message.body.reversed(), part: 0..<message.body.count, now: now)
@@ -95,7 +95,7 @@ private final class Pair {
         far = End(.responder, limits, now)
     }
 
-    /// Lets everything arrive that either end has to say, for `time`, and both take their actions.
+    /// Delivers all packets of both ends for `time`, and has both ends take their actions.
     func run(for time: TimeSpan = .seconds(1)) {
         let end = now + time
         let step = max(.milliseconds(20), time / 50)
@@ -128,7 +128,7 @@ private final class Pair {
         near.exchange.begin(kind.kind, body: body, timeout: timeout, now: now)
     }
 
-    /// Writes a stream past the checks of the near end; returns it.
+    /// Writes a stream without the near end's checks; returns it.
     func write(_ bytes: [UInt8], finish: Bool) throws -> StreamID {
         let stream = try near.exchange.connection.openStream()
         _ = near.exchange.connection.write(stream, bytes.rawSpan)
@@ -146,7 +146,7 @@ private final class Pair {
         let long = [UInt8](repeating: 5, count: 70_000)
         let first = try #require(pair.ask(.short))
         let second = try #require(pair.ask(.long, long))
-        // Nothing is told inside of the call.
+        // `begin` itself tells nothing.
         #expect(pair.near.answered.isEmpty)
         pair.run()
         #expect(pair.far.received.map(\.kind) == [Kind.short.kind, Kind.long.kind])
@@ -184,19 +184,19 @@ private final class Pair {
             #expect(streams.count { pair.near.answered[$0] == .failure(.refused) } == 5 - taken)
         }
         let pair = Pair()
-        // Types that this end does not know, bodies that are too long, no type at all.
+        // Unknown types, bodies that are too long, and no type at all.
         let bad: [[UInt8]] = [[0], [200, 1, 2], [40] + [UInt8](repeating: 0, count: 33), [4, 1], []]
         for (number, bytes) in bad.enumerated() {
             _ = try pair.write(bytes, finish: true)
             pair.run(for: .milliseconds(100))
             #expect(pair.far.count(.refused) == number + 1)
         }
-        // The type alone decides, and so does the length, before the end has come.
+        // The type alone, or the length alone, decides before the end of the stream.
         _ = try pair.write([200], finish: false)
         _ = try pair.write([40] + [UInt8](repeating: 0, count: 33), finish: false)
         pair.run(for: .milliseconds(100))
         #expect(pair.far.count(.refused) == bad.count + 2 && pair.far.isQuiet && pair.far.received.isEmpty)
-        // Together unfinished messages hold no more than they may.
+        // All unfinished messages together keep within their limit.
         for _ in 0..<8 {
             _ = try pair.write([41] + [UInt8](repeating: 0, count: 60_000), finish: false)
             pair.run(for: .milliseconds(200))
@@ -212,7 +212,7 @@ private final class Pair {
             $0.incoming = 3
             $0.onionRequests = .init(incoming: 2, requests: 0, unfinishedBytes: 1_500)
         }
-        // Ours: 4, and 128 that may be begun beside them.
+        // The near end may begin 4 requests, and 128 other messages beside them.
         let asked = (0..<5).compactMap { _ in pair.askApart() }
         let usual = (0..<100).compactMap { _ in pair.ask(.short) }
         #expect(asked.count == 4 && usual.count == 100)
@@ -220,7 +220,7 @@ private final class Pair {
         #expect(pair.far.received.count { $0.kind == Apart.request.kind } == 2)
         #expect(pair.far.received.count { $0.kind == Kind.short.kind } == 3)
         #expect(pair.far.count(.refused) == 2 + 97 && pair.far.exchange.incomingCount == 5)
-        // The peer's: with all others under way, there is room for a request, and none for two that are unfinished.
+        // While all other messages wait, the far end has room for one unfinished request, but not for two.
         pair.far.received.removeAll { message in
             guard message.kind == Apart.request.kind else { return false }
             pair.far.exchange.answer(message.stream, [], part: 0..<0, now: pair.now)
@@ -231,7 +231,7 @@ private final class Pair {
         for _ in 0..<2 { _ = try pair.write([60] + [UInt8](repeating: 0, count: 900), finish: false) }
         pair.run(for: .milliseconds(200))
         #expect(pair.far.count(.refused) == refused + 1 && pair.far.exchange.incomingCount == 4)
-        // An end that takes none refuses them by their first byte.
+        // An end that accepts no requests refuses them by their first byte.
         let other = Pair()
         _ = try other.write([60], finish: false)
         other.run(for: .milliseconds(100))
@@ -249,7 +249,7 @@ private final class Pair {
         #expect(pair.near.answered.isEmpty && pair.far.exchange.incomingCount == 3)
         pair.run(for: .seconds(2))
         #expect(pair.near.answered == [short: .failure(.timedOut)])
-        // The peer heard of it, and what it answers now has no effect.
+        // The peer was told, and its answer now has no effect.
         #expect(pair.far.exchange.incomingCount == 2)
         pair.far.exchange.answer(pair.far.received[1].stream, [1], part: 0..<1, now: pair.now)
         pair.run(for: .seconds(25))
@@ -270,7 +270,7 @@ private final class Pair {
         pair.run()
         #expect(
             pair.near.answered[asked[0]] != nil && pair.near.answered[short] != nil && pair.near.answered.count == 2)
-        // One that is refused makes way as well.
+        // A large message that is refused makes room as well.
         #expect(pair.far.received.count == 1)
         pair.far.exchange.refuse(pair.far.received[0].stream)
         pair.far.received = []
@@ -312,7 +312,7 @@ private final class Pair {
         for stream in streams { pair.near.exchange.connection.stopSending(stream, code: 9) }
         pair.run()
         #expect(pair.far.isQuiet)
-        // The one that had been handed over is not answered any more.
+        // The message that had been handed over is not answered any more.
         pair.far.answerAll(pair.now)
         pair.run()
         #expect(pair.near.answered.values.allSatisfy { $0 == .failure(.refused) })
@@ -328,7 +328,7 @@ private final class Pair {
         pair.near.exchange.destroy(7, now: pair.now)
         pair.run()
         #expect(pair.far.others == [.closed] && pair.near.isClosed)
-        // The message of before has no answer, and ended without an action.
+        // The earlier message has no answer, and ended without an action.
         pair.far.answerAll(pair.now)
         pair.run()
         #expect(pair.near.answered.isEmpty && pair.far.received.isEmpty)
@@ -359,7 +359,7 @@ private final class Pair {
             pair.far.answerAll(pair.now)
         }
         #expect(heard.count == 12 && pair.near.isQuiet)
-        // One that is always refused is not sent for ever.
+        // A DESTROY that is always refused is not sent forever.
         pair.near.exchange.destroy(99, now: pair.now)
         var refused = 0
         for _ in 0..<100 {
@@ -369,7 +369,7 @@ private final class Pair {
             pair.far.received = []
         }
         #expect(refused == Int(DestroyLine.attempts) && pair.near.isQuiet)
-        // Nobody was told of any of them.
+        // No DESTROY has told the near end of an answer.
         #expect(pair.near.answered.isEmpty)
     }
 

@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 @Suite struct AEADTests {
-    /// RFC 8439, appendix A.5; its nonce begins with four zero bytes, as ours do.
+    /// RFC 8439, appendix A.5; its nonce begins with four zero bytes, as Tunic's nonces do.
     @Test func rfc8439() throws {
         let key = AEADKey(
             .chacha20poly1305, try secret("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0"))
@@ -62,7 +62,7 @@ import Wire
         }
     }
 
-    /// Sealing in place is the same as sealing a message, at every length; the tag stands before it.
+    /// Sealing in place gives the same bytes as sealing a message, at every length; the tag is before the message.
     @Test(arguments: Suite.allCases.filter(\.isAvailable)) func inPlaceIsTheSame(suite: Suite) throws {
         let key = AEADKey(suite, .random())
         for length in [0, 1, 15, 16, 17, 63, 64, 65, 255, 1_260, 1_332] {

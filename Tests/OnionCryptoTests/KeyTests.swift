@@ -128,7 +128,7 @@ import Wire
                 _ = try KEM.encapsulate(to: [UInt8](repeating: 1, count: count))
             }
         }
-        // Coefficients of ML-KEM that are not reduced are no key (FIPS 203, section 7.2).
+        // ML-KEM coefficients that are not reduced are not a key (FIPS 203, section 7.2).
         #expect(throws: CryptoError.invalidKey) {
             _ = try KEM.encapsulate(to: [UInt8](repeating: 0xff, count: KEM.publicKeySize))
         }

@@ -54,7 +54,7 @@ import Wire
         #expect(value(proof, [1, 2, 4], key.publicKey) == nil)
         #expect(value(proof, input, SigningKey().publicKey) == nil)
         #expect(value(Array(proof.dropLast()), input, key.publicKey) == nil)
-        // The answer plus the order of the group is another number and the same scalar.
+        // The answer plus the group order is another number for the same scalar.
         let order = try hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
         var sum = proof
         var carry = 0

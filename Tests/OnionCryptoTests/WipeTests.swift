@@ -4,11 +4,12 @@ import Wire
 
 @testable import OnionCrypto
 
-/// What is left in the memory of this process of secrets that have ended.
+/// Copies of ended secrets in the memory of this process.
 ///
-/// One at a time: a search holds a copy of the memory that it looks through, in which another would find its own secret.
+/// The tests run in turn. A search holds a copy of the memory that it reads, and another search would find its secret
+/// there.
 @Suite(.serialized) struct WipeTests {
-    /// The mappings that can be written to, without those that a sanitizer reserves.
+    /// The writable mappings, without those that a sanitizer reserves.
     private func mappings() -> [Range<UInt>] {
         var text: [UInt8] = []
         let file = unsafe open("/proc/self/maps", O_RDONLY)
@@ -27,7 +28,7 @@ import Wire
         }
     }
 
-    /// How many places hold the complement of `inverted`, 16 bytes.
+    /// The number of places that hold the complement of the 16 bytes of `inverted`.
     private func places(of inverted: ArraySlice<UInt8>) throws -> Int {
         let size = 1 << 20
         let whole = size + 4_096
@@ -78,11 +79,11 @@ import Wire
         #expect(try places(of: inverted[16...]) == 0)
     }
 
-    /// Whoever finds the nonce of a proof, or what it follows from, has the key.
+    /// The nonce of a proof, or the hash that the nonce follows from, reveals the key.
     @Test func s19_aProofsNonceLeavesNothing() throws {
         let seed = SecureRandom.bytes(32)
         let key = SigningKey(seed: Secret(copying: seed.rawSpan))
-        // The second half of the seed's hash goes into the nonce; the key is gone before the search.
+        // The nonce follows from the second half of the seed's hash. The key ends before the search.
         var hash = SigningKey.sha512(seed)
         let inverted = hash[32...].map { ~$0 }
         wipe(&hash)

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Onion
 
-/// Building paths: what hops accept and refuse, and what a client believes.
+/// Building paths: the messages that hops accept and refuse, and the replies that a client accepts.
 @Suite struct BuildTests {
     static let places: [(Int, Int)] = (1...4).flatMap { hops in (0..<hops).map { (hops, $0) } }
 
@@ -17,7 +17,7 @@ import Wire
         }
     }
 
-    /// Each record authenticates all that follow it, so a change anywhere is found by the very next hop.
+    /// Each record authenticates all later records, so the next hop finds a change anywhere.
     @Test(arguments: places) func o1_aChangedBuildDiesAtTheNextHop(hops: Int, into: Int) throws {
         for offset in [0, 8, 600, 1_127, 1_128, 1_159, 1_160, 1_239] {
             for record in 0..<4 {
@@ -48,7 +48,7 @@ import Wire
         }
     }
 
-    /// What a node writes at the places of nodes nearer to the client is gone when the next one has passed the reply on.
+    /// Bytes that a node writes at the places of nodes nearer to the client are gone after the next node.
     @Test(arguments: 2...4) func o15_marksInAReplyAreGoneAfterOneHop(hops: Int) throws {
         for outOf in 1..<hops {
             let own = (outOf + 1 == hops ? 4 : outOf + 1) - 1
@@ -83,12 +83,12 @@ import Wire
                 #expect(fault(node, records, now: at(later)) == .replayed)
             }
         }
-        // The change of the onion key makes no difference while the old one is good.
+        // A change of the onion key has no effect while the old key is valid.
         let node = chain.nodes[0]
         let pair = try KEM.PrivateKey()
         node.responder.keys.rotate(to: pair, now: at(10))
         #expect(fault(node, node.seenRecords, now: at(10)) == .replayed)
-        // A record that only changes behind its seal is not entered: the real one still passes.
+        // A BUILD that is changed only in a later record is not entered, so the real one still passes.
         let fresh = try Chain(1)
         let builder = try PathBuilder(hops: fresh.targets, network: testNetwork, time: testTime)
         var spoiled = builder.records
@@ -111,7 +111,7 @@ import Wire
     private func enter(
         _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, of source: UInt64? = nil
     ) -> BuildReplayCache.Entry {
-        // Each record of a source of its own, unless a test names one.
+        // Each record has a source of its own, unless a test names one.
         cache.enter(record.rawSpan, of: source ?? UInt64(record[0]), now: now)
     }
 
@@ -145,7 +145,7 @@ import Wire
     }
 
     @Test func s17_aGenerationTakesAllBuildsThatANodeAnswers() {
-        // 1,000 a second from many links, as many as the limits let through, and a new link at the end.
+        // The limits allow 1,000 builds a second from many links, and a new link still has room at the end.
         #expect(Double(BuildReplayCache.defaultLimit) > 1_000 * BuildReplayCache.generation.inSeconds)
     }
 
@@ -171,7 +171,7 @@ import Wire
         #expect(keys.publicKey != first && keys.key(id: id) != nil)
         #expect(try keys.advance(at(2 * day)))
         #expect(keys.key(id: id) == nil)
-        // After a sleep of days nothing old comes back.
+        // After a sleep of days no old key comes back.
         let second = OnionKeys.id(of: Blake2b.digest(keys.publicKey.rawSpan))
         #expect(try keys.advance(at(9 * day)))
         #expect(keys.key(id: second) == nil)
@@ -211,13 +211,13 @@ import Wire
         let associated = opening + rest
         let sealed = keys.record.seal(body.encoded.rawSpan, associated: associated.rawSpan, counter: 0)
         #expect(fault(node, opening + sealed + rest, now: at(0)) == .unreadable)
-        // The client refuses a hop's as well.
+        // The client refuses such an ephemeral key of a hop as well.
         let chain = try Chain(1)
         chain.onReply = { _, reply in reply.replaceSubrange(336..<368, with: [UInt8](repeating: 0, count: 32)) }
         #expect(try chain.build() == .broken(0))
     }
 
-    /// Wherever a hop stands and however long the path, it gets four records that differ in nothing to be seen.
+    /// A hop gets four records that reveal neither its place nor the length of the path.
     @Test func o5_everyHopGetsFourRecordsThatItHasNotSeenElsewhere() throws {
         var all: Set<[UInt8]> = []
         for hops in 1...4 {
@@ -232,7 +232,7 @@ import Wire
         }
     }
 
-    /// Whoever answers and however long the path, each hop gets four reply records that differ in nothing to be seen.
+    /// A reply has four records that reveal neither who answered nor the length of the path.
     @Test func o5_everyReplyHasFourRecordsThatWereNotSeenElsewhere() throws {
         for hops in 1...4 {
             for refuser in -1..<hops {
@@ -258,7 +258,7 @@ import Wire
             let chain = try Chain(hops)
             let builder = try PathBuilder(hops: chain.targets, network: testNetwork, time: testTime)
             let records = builder.records
-            // Opened by hand, as the guard does.
+            // Opens the guard's record as the guard does.
             let node = chain.nodes[0]
             guard let key = node.responder.keys.key(id: node.responder.keys.current.id) else { return }
             let shared = try key.pair.decapsulate(records.rawSpan.extracting(8..<1_128))

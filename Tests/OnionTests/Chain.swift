@@ -3,7 +3,7 @@ import Wire
 
 @testable import Onion
 
-/// SplitMix64, so that a failure can be repeated from its seed.
+/// A seeded generator (SplitMix64); a failure can be repeated from its seed.
 struct Seeded: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {
@@ -27,7 +27,7 @@ final class ChainNode {
     var responder: BuildResponder
     var table = ForwardingTable(maximumPaths: 1_000)
     var handle: PathHandle?
-    /// Records as the node received them, and what it asked of the next one.
+    /// The records of the last BUILD that the node received.
     var seenRecords: [UInt8] = []
     let onionKey: [UInt8]
 
@@ -40,7 +40,7 @@ final class ChainNode {
     }
 }
 
-/// What a build came to, without the path.
+/// The result of a build, without the path.
 enum Built: Equatable {
     case path
     case refused(Int, BuildStatus)
@@ -59,7 +59,7 @@ final class Chain {
     /// Changes the records on the way into node k, or the reply on the way out of it.
     var onRecords: (Int, inout [UInt8]) -> Void = { _, _ in }
     var onReply: (Int, inout [UInt8]) -> Void = { _, _ in }
-    /// What node k answers instead of going on.
+    /// The status with which node k refuses; nil if it goes on.
     var refusal: (Int) -> BuildStatus? = { _ in nil }
     var faults: [BuildFault] = []
 
@@ -89,7 +89,7 @@ final class Chain {
         }
     }
 
-    /// Node `index` answers a BUILD; nil when it resets the stream.
+    /// Node `index` answers a BUILD; nil if it resets the stream.
     func answer(
         _ index: Int, _ records: inout [UInt8], from pathID: UInt64, _ time: UnixTime, _ now: Instant
     ) throws -> (UInt64, [UInt8]?) {
@@ -150,7 +150,7 @@ final class Chain {
         return number
     }
 
-    /// A packet that the client sealed, with its path id for the guard; nil when the counters are used up.
+    /// A packet sealed by the client, with its path id for the guard.
     func clientPacket(size: Int = Packet.minimumSize, fill: UInt8 = 0x5a, now: Instant = at(0)) -> [UInt8] {
         var bytes = [UInt8](repeating: 0xee, count: Packet.payloadOffset)
         bytes += [UInt8](repeating: fill, count: size - Packet.payloadOffset)
@@ -160,7 +160,7 @@ final class Chain {
         return bytes
     }
 
-    /// A packet that the terminal sealed, with the path id for the node before.
+    /// A packet sealed by the terminal, with its path id for the node before.
     func terminalPacket(size: Int = Packet.minimumSize, fill: UInt8 = 0xa5, now: Instant = at(0)) -> [UInt8] {
         var bytes = [UInt8](repeating: 0xee, count: Packet.payloadOffset)
         bytes += [UInt8](repeating: fill, count: size - Packet.payloadOffset)
@@ -170,7 +170,7 @@ final class Chain {
         return bytes
     }
 
-    /// Node `index` handles a packet from the side of the client, or from the side of the exit.
+    /// Node `index` handles a packet from the client's side or from the terminal's side.
     func step(_ index: Int, _ bytes: inout [UInt8], fromClient: Bool, now: Instant = at(0)) -> Verdict {
         var span = bytes.mutableRawSpan
         let node = nodes[index]
@@ -181,7 +181,7 @@ final class Chain {
         }
     }
 
-    /// The packet on its way to the exit, seen on the link into each node; stops where it is dropped.
+    /// Carries a packet forward; `on` sees it on the link into each node, until a node drops it.
     func forward(
         _ bytes: inout [UInt8], from first: Int = 0, now: Instant = at(0),
         on: (Int, inout [UInt8]) -> Void = { _, _ in }
@@ -195,7 +195,7 @@ final class Chain {
         return verdict
     }
 
-    /// The packet on its way to the client, seen on the link out of each node; then what the client makes of it.
+    /// Carries a packet backward; `on` sees it on the link out of each node, and then the client opens it.
     func backward(
         _ bytes: inout [UInt8], now: Instant = at(0), on: (Int, inout [UInt8]) -> Void = { _, _ in }
     ) -> ClientOpening {

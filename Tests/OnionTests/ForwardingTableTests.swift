@@ -4,7 +4,7 @@ import Wire
 
 @testable import Onion
 
-/// The table apart from packets: bounds, names, ends of paths.
+/// The table without packets: bounds, path ids and the ends of paths.
 @Suite struct ForwardingTableTests {
     private func keys(_ slot: Int) -> HopKeys {
         HopKeys(secret: Secret.random(), slot: slot, suite: .chacha20poly1305)
@@ -36,7 +36,7 @@ import Wire
             try add(&table, from: 5, limit: 3)
             Issue.record("a fourth path")
         } catch { #expect(error as? ForwardingTableError == .linkFull) }
-        // Paths that pass towards the exit do not count on that link, and another link has its own count.
+        // Paths that go out over a link do not count for it, and each link has its own count.
         for _ in 0..<5 { try add(&table, from: 6, to: 5, limit: 5) }
         #expect(table.pathsAsked(by: 5) == 3)
         #expect(table.pathsAsked(by: 6) == 5)
@@ -47,7 +47,7 @@ import Wire
         for _ in 0..<98 { try add(&table, from: 1) }
         let own = try add(&table, from: 2)
         try add(&table, from: 3)
-        // What was used a moment ago stays.
+        // A path that was used in the last 10 s stays.
         let early = table.pathToReplace(for: 2, now: at(9))
         #expect(early == nil)
         let candidate = table.pathToReplace(for: 2, now: at(10))
@@ -56,7 +56,7 @@ import Wire
         #expect(removed?.previous.link == 1)
         #expect(own != loser)
         try add(&table, from: 2, now: at(10))
-        // A link that has as many as any other gives way to itself.
+        // A link with as many paths as any other loses one of its own.
         let other = table.pathToReplace(for: 1, now: at(11))
         let next = try #require(other)
         let last = table.remove(next)
@@ -147,7 +147,7 @@ import Wire
         #expect(try chain.build() == .path)
         for node in chain.nodes {
             let path = try #require(node.handle)
-            // Another that nothing ever passes over, and one whose next hop has not answered.
+            // A path over which nothing ever passes, and a path whose next hop has not answered.
             let silent = try add(&node.table, slot: 4, to: nil)
             try add(&node.table)
             var marks: [PathHandle: UInt64] = [:]

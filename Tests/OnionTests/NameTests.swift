@@ -2,7 +2,7 @@ import Onion
 import Testing
 import Wire
 
-/// What status, metrics and dashboards call reasons does not change with the names of the source.
+/// The names of reasons in status, metrics and dashboards do not change with the names in the source.
 struct NameTests {
     @Test("V3: names of drops and refusals are literals")
     func v3NamesOfReasons() {

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Onion
 
-/// The two directions of a path share nothing that changes, so that each may belong to another worker.
+/// The two directions of a path share no state that changes, so each may belong to another worker.
 @Suite struct PathHalvesTests {
     private let previous = PathNeighbour(link: 1, pathID: 77)
     private let next = PathNeighbour(link: 2, pathID: 88)
@@ -49,14 +49,14 @@ import Wire
         var ends = client.clientEnds(now: at(0))
         var kept: [[UInt8]] = []
         for step in 0..<600 {
-            // Across several epochs of both directions.
+            // The steps take several epochs of both directions.
             let now = at(Double(step) / 2)
             let blank = (0..<200).map { _ in UInt8.random(in: 0...255, using: &random) }
             if Bool.random(using: &random) {
                 var packet = blank
                 var span = packet.mutableRawSpan
                 #expect(ends.sealer.seal(&span, slot: 2, now: now) != nil)
-                // Some are lost, late or repeated, and some are forged.
+                // Some packets are lost or late, and some are forged.
                 switch Int.random(in: 0..<6, using: &random) {
                 case 0:
                     kept.append(packet)
@@ -76,7 +76,7 @@ import Wire
                 #expect(packet == other, "step \(step)")
             }
         }
-        // What never passed is as new: the other half moved nothing there.
+        // The half that no packet passed has not changed.
         #expect(unsafe first.table.halves.backwards.pointer(0).pointee.sealer.nextNumber == 0)
         #expect(unsafe second.table.halves.forwards.pointer(0).pointee.opener.highest == 0)
     }
@@ -87,7 +87,7 @@ import Wire
         #expect(PathID.worker(of: one.forwardID) == 1 && PathID.worker(of: one.backwardID) == 1)
         if case .forward = one.table.find(link: 1, pathID: one.forwardID) {} else { Issue.record("forward") }
         if case .backward = one.table.find(link: 2, pathID: one.backwardID) {} else { Issue.record("backward") }
-        // On the other link, or with another worker's byte, it leads nowhere.
+        // On the other link, or with another worker's byte, an id is unknown.
         #expect(one.table.find(link: 2, pathID: one.forwardID) == .unknown)
         #expect(one.table.find(link: 1, pathID: one.backwardID) == .unknown)
         #expect(one.table.find(link: 1, pathID: one.forwardID ^ 3 << 56) == .unknown)
@@ -106,7 +106,7 @@ import Wire
                     previous: PathNeighbour(link: UInt32(number), pathID: 5), nextLink: 1_000, linkLimit: 1,
                     now: at(0)))
         }
-        // Half of them go and come again, so that the places mix.
+        // Half of the paths are removed; the others are still found.
         for path in paths where path.index % 2 == 0 { #expect(table.remove(path) != nil) }
         #expect(table.count == 100)
         for path in paths where path.index % 2 == 0 { #expect(table.remove(path) == nil) }

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Onion
 
-/// Whole paths: every hop real, links in place of which arrays are passed.
+/// Whole paths: every hop is real, and arrays take the place of links.
 @Suite struct PathTests {
     static let shapes: [(Int, Suite, Int)] = (1...4).flatMap { hops in
         Suite.allCases.filter(\.isAvailable).flatMap { suite in
@@ -58,7 +58,7 @@ import Wire
                 }
             }
         }
-        // Nothing of all this has hurt the path.
+        // None of these packets has harmed the path.
         var packet = chain.clientPacket()
         guard case .deliver = chain.forward(&packet) else {
             Issue.record("the path is dead")
@@ -92,7 +92,7 @@ import Wire
         for hop in 0..<4 {
             #expect(forward[1][hop] == forward[0][hop] + 1 && backward[2][hop] == backward[1][hop] + 1)
         }
-        // A jump at the terminal changes nothing in the counters of the hops before.
+        // A number that the terminal skips changes no counter of the hops before it.
         chain.nodes[3].table.skipNumberAtTerminal(chain.nodes[3].handle!)
         var packet = chain.terminalPacket()
         var jumped: [UInt64] = []
@@ -120,7 +120,7 @@ import Wire
         for (offset, copy) in copies.enumerated() {
             var again = copy
             var opening = ClientOpening.packet(0)
-            // The copy goes on from the node that sent it.
+            // The copy continues from the node that sent it.
             var index = hops - 1 - offset
             while index > 0 {
                 index -= 1
@@ -173,7 +173,7 @@ import Wire
             try chain.build()
             var packet = chain.clientPacket()
             _ = chain.forward(&packet) { index, bytes in
-                // After the guard's layer, the next slot is all that is in the clear.
+                // After the guard, its slot is zero, and the slots behind the next hop's slot are encrypted.
                 if index == 1 {
                     #expect(slotBytes(bytes, 1).allSatisfy { $0 == 0 } && bytes.count == Packet.minimumSize)
                     for slot in 3...4 { #expect(!slotBytes(bytes, slot).allSatisfy { $0 == 0 }) }
@@ -199,11 +199,10 @@ import Wire
     @Test(arguments: 2...4) func o15_marksInHeaderBytesAreGoneAfterOneHop(hops: Int) throws {
         let chain = try Chain(hops)
         try chain.build()
-        // Forward: everything before the hop's own slot is free for the hop before; it must not come out again.
+        // Forward: the hop before can write the bytes before a hop's own slot; they must not come out again.
         for marked in 0..<hops {
             var packet = chain.clientPacket()
             let own = Packet.slotOffset(marked + 1 == hops ? 4 : marked + 1)
-            for index in 0..<own where !(28..<36).contains(index) { _ = index }
             let verdict = chain.forward(&packet) { index, bytes in
                 if index == marked {
                     for byte in Packet.firstSlotOffset..<own { bytes[byte] = 0xab }
@@ -218,7 +217,7 @@ import Wire
             }
             #expect(packet[Packet.firstSlotOffset..<Packet.payloadOffset].allSatisfy { $0 == 0 })
         }
-        // Backward: what stands before the hop's slot is free for the hop behind.
+        // Backward: the hop behind can write the bytes before a hop's slot.
         for marked in 1..<hops {
             var packet = chain.terminalPacket()
             let own = Packet.slotOffset(marked + 1 == hops ? 4 : marked + 1)
@@ -235,7 +234,7 @@ import Wire
             }
             #expect(wasChecked)
         }
-        // The terminal leaves nothing of the buffer it was given.
+        // The terminal leaves no byte of the buffer it was given.
         let packet = chain.terminalPacket()
         #expect(packet[Packet.firstSlotOffset..<Packet.slotOffset(4)].allSatisfy { $0 == 0 })
     }
@@ -253,7 +252,7 @@ import Wire
             Issue.record("the real packet was displaced")
             return
         }
-        // At the client: any layer may be the one that is spoiled.
+        // At the client any layer may be the changed one.
         for source in 0..<hops {
             var real = chain.terminalPacket()
             var spoiled = real
@@ -263,7 +262,7 @@ import Wire
                 if index == 0 { copy = bytes }
             }
             #expect(opening == .dropped(.badTag))
-            // No window has moved, not even those of the layers that verified: the same bytes fail for the same reason.
+            // No window has moved, not even of the layers that verified: the same bytes fail for the same reason.
             var span = copy.mutableRawSpan
             #expect(chain.path!.open(&span, now: at(0)) == .dropped(.badTag))
             #expect(chain.backward(&real) == .packet(UInt64(source)))

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Onion
 
-/// Places for values, up to a number that was set at the beginning.
+/// Places for values, up to a fixed maximum.
 @Suite struct PlaceStoreTests {
     @Test("A store takes as many values as it was made for, and a place that is free again takes another")
     func full() {

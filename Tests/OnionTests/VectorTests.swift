@@ -6,7 +6,7 @@ import Wire
 
 @testable import Onion
 
-/// The vectors that an independent model computes from protocol.md: every message and packet of a path, byte for byte.
+/// The vectors that an independent model computes from protocol.md: each message and packet of a path, byte for byte.
 @Suite struct VectorTests {
     static let paths: [(String, [Suite])] = [
         ("path1", [.chacha20poly1305]),
@@ -15,10 +15,10 @@ import Wire
         ("path4", [.aes256gcm, .chacha20poly1305, .aes256gcm, .aes256gcm]),
     ]
 
-    /// The model's filling.
+    /// The model's fill bytes.
     private static func fill(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: 7 * $0 + 3) } }
 
-    /// Gives the recorded values one after the other.
+    /// Returns the recorded values in order.
     private static func source(_ file: VectorFile, ephemerals names: [String]) -> BuildSource {
         let next = Mutex(0)
         let order = Mutex(0)
@@ -103,7 +103,7 @@ import Wire
         (0..<1_100).map { UInt8(truncatingIfNeeded: mark + 3 * $0) }
     }
 
-    /// A hop with its table, which holds one path.
+    /// A hop whose table holds one path.
     final class Hop {
         var table = ForwardingTable(maximumPaths: 1)
         let handle: PathHandle

@@ -40,13 +40,27 @@ struct AnswerTests {
             try list(
                 """
                 {"status":"OK","height":1,"block_hash":"\(hash)","service_node_states":[{"service_node_pubkey":"\(key)",
-                "pubkey_ed25519":"\(key)","active":\(active),"funded":\(funded),"operator_address":"L9"}]}
+                "pubkey_ed25519":"\(key)","active":\(active),"funded":\(funded),"operator_address":"L9","registration_height":5}]}
                 """
             ).nodes.first?.standing
         }
         #expect(try standing(true, true) == .active)
         #expect(try standing(false, true) == .decommissioned)
         #expect(try standing(false, false) == .open)
+    }
+
+    @Test("SW1: a funded node without a registration height has no place that could be known: the list is refused")
+    func sw1NoRegistrationHeight() throws {
+        func read(_ funded: Bool) throws -> Int {
+            try list(
+                """
+                {"status":"OK","height":1,"block_hash":"\(hash)","service_node_states":[{"service_node_pubkey":"\(key)",
+                "pubkey_ed25519":"\(key)","active":\(funded),"funded":\(funded),"operator_address":"L9"}]}
+                """
+            ).nodes.count
+        }
+        #expect(try read(false) == 1)
+        #expect(throws: OxendError.malformed("a funded node has no registration height")) { try read(true) }
     }
 
     @Test func aNodeWithoutProofIsLeftOut() throws {

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Provision
 
-/// The message of what `attempt` throws; nil if it throws nothing.
+/// The message of the error that `attempt` throws; nil if it throws none.
 private func fault(_ attempt: () throws -> Void) -> String? {
     do {
         try attempt()

@@ -7,14 +7,14 @@ import Wire
 
 @testable import Provision
 
-/// A folder of a test's own, which goes with it.
+/// A temporary folder, removed with this object.
 final class Folder {
     let path: String
 
     init() throws { path = try Files.makeTemporaryFolder("tunic-test") }
     deinit { Files.remove(path) }
 
-    /// Writes a file, in place of one that is there; its path.
+    /// Writes or replaces a file, and returns its path.
     @discardableResult
     func write(_ name: String, _ bytes: [UInt8]) throws -> String {
         let file = "\(path)/\(name)"
@@ -23,7 +23,7 @@ final class Folder {
         return file
     }
 
-    /// Makes a network of so many nodes on this machine.
+    /// Makes a network of `nodes` nodes on this machine.
     func network(_ name: String = "net", nodes: Int = 3, _ change: (inout NetworkFolder.Plan) -> Void = { _ in }) throws
         -> NetworkFolder
     {
@@ -39,7 +39,7 @@ final class Folder {
 /// The bytes of a file.
 func contents(_ path: String) throws -> [UInt8] { try Files.read(path, limit: 4 << 20) }
 
-/// What is in the file of a network.
+/// The network file of a network.
 func file(_ network: NetworkFolder) throws -> NetworkFile { try NetworkFile(json: try contents(network.file)) }
 
 /// The permissions of a file or folder, in octal digits.
@@ -49,7 +49,7 @@ func mode(_ path: String) -> String {
     return String(found.st_mode & 0o7777, radix: 8)
 }
 
-/// What `attempt` throws; a test fails where that is nothing.
+/// The failure that `attempt` throws; the test fails if it throws none.
 func failure(_ attempt: () throws -> Void, _ place: SourceLocation = #_sourceLocation) -> Failure? {
     #expect(throws: Failure.self, sourceLocation: place) { try attempt() }
 }

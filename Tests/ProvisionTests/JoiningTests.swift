@@ -28,7 +28,7 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         #expect(kept.place == place)
         #expect(kept.age >= 0 && kept.age < 60)
         #expect(kept.network.snapshot.snapshot.stakedCount == 3)
-        // Again, with the fingerprint in capitals.
+        // The same file again, with the fingerprint in capitals.
         _ = try join(bytes, at: place, fingerprint: kept.fingerprint.uppercased())
         let found = failure { _ = try join(bytes, at: place, fingerprint: "00") }
         #expect(found?.code == .data)
@@ -148,7 +148,7 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
                 entries: old.entries))
         let place = "\(folder.path)/kept.json"
         _ = try join(try contents(network.file), at: place)
-        // A file is read only where enough of its own nodes have signed it, so the stranger's has other nodes.
+        // A file is valid only if enough of its own nodes have signed it, so the stranger's file has other nodes.
         let stranger = try folder.network("stranger", nodes: 4)
         var own = file
         own.snapshot = SignedSnapshot(
@@ -161,7 +161,7 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         let found = failure { _ = try join(own.json(), at: place) }
         #expect(found?.code == .cannotCreate)
         #expect(found?.message.contains("and the nodes of the kept file do not vouch for its snapshot") == true)
-        // Of its own nodes it is taken, and the older one then takes no place.
+        // A newer file signed by the network's own nodes is accepted, and the older one cannot replace it.
         var newer = file
         newer.snapshot = SignedSnapshot(next)
         for node in network.nodes { newer.snapshot.sign(with: try KeyFile.load("\(node.folder)/identity.key")) }

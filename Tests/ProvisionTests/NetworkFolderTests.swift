@@ -53,7 +53,7 @@ import Wire
         #expect(file.snapshotMaximumAge == SnapshotChain.trustLifetime)
     }
 
-    /// The first block registers each node by an operation of its operator, and what the accounts hold adds up.
+    /// The first block registers each node by its operator's operation, and the accounts' amounts add up.
     @Test func theFirstLedgerHasEachNodeAndAllOfTheMoney() throws {
         let folder = try Folder()
         let network = try folder.network(nodes: 4)
@@ -87,7 +87,7 @@ import Wire
         #expect(state.parameters.treasury == bank)
         #expect(state.accounts[bank].map { $0.balance > 0 } == true)
         #expect(state.snapshot()?.digest == file.snapshot.snapshot.digest)
-        // The snapshot is signed by all first nodes.
+        // All first nodes have signed the snapshot.
         #expect(file.progress.signed == 4)
     }
 
@@ -127,7 +127,7 @@ import Wire
         #expect(found?.code == .cannotCreate)
         #expect(found?.message == "\(there) is there already; remove it, or give another folder with --dir")
         #expect(try contents(there) == [1])
-        // And what was begun is gone.
+        // The files begun before the failure are gone.
         for other in ["network.json", "wallets", "node-1", "node-2", "node-3"] where other != name {
             #expect(!Files.exists("\(folder.path)/net/\(other)"))
         }

@@ -8,7 +8,7 @@ import Wire
 @testable import Provision
 
 @Suite struct RecoveryTests {
-    /// A draft without the last two nodes, which the others can sign.
+    /// A draft that the other nodes can sign; unless a test says so, the last two nodes are left out.
     private func draft(
         _ network: NetworkFolder, _ folder: Folder, _ name: String = "draft.json", height: UInt64? = nil,
         without: Range<Int>? = nil
@@ -41,7 +41,7 @@ import Wire
         #expect(draft.id == old.id && draft.ledger == old.ledger)
         #expect(draft.bootstrap.map(\.node) == network.nodes.prefix(4).map(\.id))
         #expect(draft.unsignedFingerprint == made.fingerprint)
-        // It is no network file before enough have signed it, and nothing is overwritten.
+        // Until enough nodes have signed the draft it is not a network file, and it is not overwritten.
         #expect(throws: (any Error).self) { try NetworkFile(json: try contents(path)) }
         #expect(failure { _ = try self.draft(network, folder) }?.code == .cannotCreate)
     }
@@ -74,7 +74,7 @@ import Wire
         #expect(try sign(network, 1, [other]).signed == 1)
         let last = try sign(network, 2, [path, other])
         #expect(last.signed == 3 && last.needed == 3 && last.nodes == 4 && last.isComplete)
-        // Enough have signed: it is a network file, and a client of the old one takes it.
+        // Enough nodes have signed the draft, so it is a network file.
         let new = try NetworkFile(json: try contents(path))
         #expect(new.snapshot.snapshot.stakedCount == 4)
         // The same node's signature counts once.
@@ -125,7 +125,7 @@ import Wire
                 == "\(changed) is not signed: it changes operatorSharePercent; if the operators have agreed on that, "
                 + "add --accept operatorSharePercent")
         #expect(try contents(changed) == value.json())
-        // A changed file is no copy of the draft.
+        // A changed file is not a copy of the draft.
         let copied = failure { _ = try sign(network, 0, [path, changed]) }
         #expect(
             copied?.message
@@ -145,7 +145,7 @@ import Wire
         #expect(
             found?.message
                 == "this node has signed a snapshot at height 2; make the draft with --height 3 or more")
-        // The same again is no other, and the next draft of this folder is above by itself.
+        // Signing the same draft again is allowed, and the folder's next draft has a greater height by itself.
         #expect(try sign(network, 0, [path]).signed == 1)
         #expect(try draft(network, folder, "next.json").made.height == 3)
         let (far, _) = try draft(network, folder, "far.json", height: 1 << 33)

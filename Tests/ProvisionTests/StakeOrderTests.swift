@@ -7,7 +7,7 @@ import Wire
 
 @testable import Provision
 
-/// A relay that takes or refuses every operation.
+/// A relay that accepts or refuses every operation.
 private final class Relay: OperationTaker {
     var submitted: [RegistryOperation] = []
     var tried: [RegistryOperation] = []
@@ -29,7 +29,7 @@ private final class Relay: OperationTaker {
 }
 
 @Suite struct StakeOrderTests {
-    /// A wallet that signs for blocks up to 120, each operation for 5 units.
+    /// A wallet that signs for blocks up to 120, with an operation fee of 5 units.
     private func signer(_ folder: Folder) throws -> StakeSigner {
         let path = "\(folder.path)/wallet.key"
         let account = try Keys.makeAccount(at: path, passphrase: nil)
@@ -70,7 +70,7 @@ private final class Relay: OperationTaker {
         } catch {
             found = error
         }
-        // Leaving is free.
+        // Leaving is free, so the question names no fee.
         #expect(found?.message == "nothing was done" && questions == ["it leaves."])
         #expect(relay.submitted.isEmpty)
         _ = try order.run("it leaves", asks: false, operation, by: signer)

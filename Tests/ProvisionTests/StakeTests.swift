@@ -9,7 +9,7 @@ import Wire
 
 private let network = Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan)
 
-/// What a relay says of an account.
+/// A relay's report of an account.
 private func report(
     of account: String, network: Bytes32 = network, height: UInt64 = 100, nonce: UInt64 = 3
 ) -> AccountReport {
@@ -19,7 +19,7 @@ private func report(
 }
 
 @Suite struct StakeTests {
-    /// A wallet and the ticket of its account in `folder`.
+    /// A wallet, and the ticket of its account, in `folder`.
     private func wallet(
         _ folder: Folder, _ change: (inout StakeTicket) -> Void = { _ in }
     ) throws -> (wallet: String, ticket: String, account: String) {
@@ -48,7 +48,7 @@ private func report(
         #expect(signer.cost(of: operation) == 5)
         let node = NodeID(SigningKey().publicKey)
         #expect(signer.cost(of: signer.sign(.leave(node: node))) == 0)
-        // What is printed is read as it was signed.
+        // The printed operation is read back as it was signed.
         let signed = try folder.write("op.json", Array(json(SignedOperation(what: "claim", operation)).utf8))
         #expect(try SignedOperation.read(signed) == operation)
     }
@@ -84,7 +84,7 @@ private func report(
         #expect(failure { _ = try signer(wallet, "\(folder.path)/none") }?.code == .noInput)
     }
 
-    /// A node agrees to be registered; the wallet signs elsewhere, and the registry takes it.
+    /// A node agrees to its registration, and the wallet signs it elsewhere.
     @Test func aNodeAgreesToItsTermsAlone() throws {
         let folder = try Folder()
         let (wallet, _, account) = try wallet(folder)
@@ -96,7 +96,7 @@ private func report(
         #expect(registration.node == NodeID(node.publicKey))
         #expect(registration.fee == 1_000 && registration.stake == 50)
         let operation = try signer(wallet, path).sign(registration.action)
-        // The same as an operation for which both keys are at hand.
+        // The operation is the same as one for which both keys are at hand.
         let together = try signer(wallet, path).register(node, fee: 1_000, stake: 50)
         #expect(operation.action == together.action)
         #expect(try RegistryOperation(decoding: operation.encoded().rawSpan) == operation)

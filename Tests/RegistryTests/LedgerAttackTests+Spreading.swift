@@ -226,8 +226,9 @@ extension LedgerAttackTests {
             (1, [UInt8](repeating: 0, count: 80)), (4, good.proof),
         ] {
             let forged = Block(
-                network: networkID, height: 2, time: good.time, previous: good.previous, maker: maker, proof: proof,
-                operations: [], stateDigest: good.stateDigest)
+                network: networkID, height: 2, time: good.time, previous: good.previous, random: good.random,
+                maker: maker,
+                proof: proof, operations: [], stateDigest: good.stateDigest)
             var other = chain
             #expect(throws: LedgerRefusal.wrongMaker(Int(maker))) {
                 try other.append(realm.sealed(forged), now: start + 100)

@@ -208,8 +208,8 @@ import Wire
         var authority = Authority(realm.rules, key: key(2000), kept: nil)!
         let proof = key(2001).prove(chain.turn.rawSpan)
         let last = Block(
-            network: networkID, height: 1, time: .max, previous: chain.head, maker: 1, proof: proof, operations: [],
-            stateDigest: networkID)
+            network: networkID, height: 1, time: .max, previous: chain.head, random: Bytes32(), maker: 1, proof: proof,
+            operations: [], stateDigest: networkID)
         #expect(
             authority.answer(.propose(slot: slot, nil, last), from: 1, &chain, now: now * 1_000).answer
                 == .refused(.wrongTime, height: 0))
@@ -310,9 +310,8 @@ import Wire
         let now = slot * 1_000
         let other = chain.draft([], time: start + 3, by: 3)
         let unfit = Block(
-            network: networkID, height: 1, time: start, previous: networkID, maker: 3, proof: other.proof,
-            operations: [],
-            stateDigest: networkID)
+            network: networkID, height: 1, time: start, previous: networkID, random: Bytes32(), maker: 3,
+            proof: other.proof, operations: [], stateDigest: networkID)
         let random = AuthoritySignature(authority: 0, bytes: [UInt8](repeating: 7, count: 64))
         let signed = realm.certificate(unfit, by: [1, 2, 3], slot: slot - 1)
         let lies = [

@@ -137,20 +137,21 @@ final class LedgerCabal {
 
     /// A block that breaks one rule.
     private func forged(_ block: Block, by leader: Int, _ town: LedgerSimulation) -> Block {
-        var (height, time, maker, proof, state) = (
-            block.height, block.time, block.maker, block.proof, block.stateDigest
+        var (height, time, random, maker, proof, state) = (
+            block.height, block.time, block.random, block.maker, block.proof, block.stateDigest
         )
-        switch Int.random(in: 0..<6, using: &town.random) {
+        switch Int.random(in: 0..<7, using: &town.random) {
         case 0: proof = key(2000 + UInt64(leader)).prove([UInt8(leader)].rawSpan)
         case 1: proof = proof.map { _ in UInt8.random(in: 0...255, using: &town.random) }
         case 2: maker = UInt8.random(in: 0...31, using: &town.random)
         case 3: state = Blake2b.digest(proof.rawSpan)
         case 4: time = [0, time - 30, time + 30, time + 59, time + 3_600, .max].randomElement(using: &town.random)!
+        case 5: random = bytes32(79, town.random.next())
         default: height = [0, height - 1, height + 1, .max].randomElement(using: &town.random)!
         }
         return Block(
-            network: block.network, height: height, time: time, previous: block.previous, maker: maker, proof: proof,
-            operations: block.operations, stateDigest: state)
+            network: block.network, height: height, time: time, previous: block.previous, random: random, maker: maker,
+            proof: proof, operations: block.operations, stateDigest: state)
     }
 
     /// Sends a request to honest authorities, all or some, and hears their answers.

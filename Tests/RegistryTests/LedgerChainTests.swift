@@ -97,8 +97,8 @@ import Wire
             let good = drafting.draft(operations, time: time)
             return realm.sealed(
                 Block(
-                    network: network, height: 3, time: time, previous: chain.head, maker: maker, proof: good.proof,
-                    operations: operations, stateDigest: digest ?? good.stateDigest))
+                    network: network, height: 3, time: time, previous: chain.head, random: good.random, maker: maker,
+                    proof: good.proof, operations: operations, stateDigest: digest ?? good.stateDigest))
         }
         refuse(block(digest: networkID), .wrongState, chain)
         refuse(block(network: bytes32(1, 1)), .otherNetwork, chain)

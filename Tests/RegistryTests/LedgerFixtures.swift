@@ -55,8 +55,12 @@ struct Realm {
 }
 
 extension LedgerChain {
-    /// The next block as the authority at `maker` makes it.
-    mutating func draft(_ operations: [RegistryOperation], time: UInt64, by maker: UInt64 = 0) -> Block {
-        draft(operations, time: time, maker: UInt8(maker), proof: key(2000 + maker).prove(turn.rawSpan))
+    /// The next block as the authority at `maker` makes it, with the random bytes `drawn`.
+    mutating func draft(
+        _ operations: [RegistryOperation], time: UInt64, by maker: UInt64 = 0, drawn: UInt64 = 0
+    ) -> Block {
+        draft(
+            operations, time: time, maker: UInt8(maker), proof: key(2000 + maker).prove(turn.rawSpan),
+            random: bytes32(78, drawn))
     }
 }

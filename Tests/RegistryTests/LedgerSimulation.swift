@@ -100,7 +100,9 @@ final class LedgerSimulation {
             var vote: AuthorityVote?
             if let bytes = disks[index].vote { vote = try? AuthorityVote(decoding: bytes.rawSpan) }
             #expect((vote == nil) == (disks[index].vote == nil))
-            authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: vote)
+            authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: vote) { [unowned self] in
+                bytes32(78, random.next())
+            }
         }
         nodes[index] = LedgerNode(
             node: ids[index], chain: chain, epochs: EpochSnapshots(seconds: 10), authority: authority)

@@ -183,6 +183,45 @@ import Wire
         }
     }
 
+    @Test func aBlockIsTheModels() throws {
+        let file = try VectorFile("registry")
+        let bytes = try file("block")
+        let read = try Block(decoding: bytes.rawSpan)
+        let random = Blake2b.digest([UInt8]("random".utf8).rawSpan)
+        let made = Block(
+            network: try file.bytes32("network"), height: 5, time: start, previous: blockHash(4), random: random,
+            maker: 3, proof: read.proof,
+            operations: try ["operation.1", "operation.2"].map { name in
+                let bytes = try file(name)
+                return try RegistryOperation(decoding: bytes.rawSpan)
+            }, stateDigest: Blake2b.digest([UInt8]("block state".utf8).rawSpan))
+        #expect(made == read && made.encoded() == bytes)
+        #expect(try file.bytes32("block hash") == read.hash)
+        #expect(try file.bytes32("block content hash") == read.contentHash)
+        let node = Array(try file("nodes").prefix(32))
+        let id = NodeID(SigningKey(seed: Secret(copying: node.rawSpan)).publicKey)
+        var writer = ByteWriter()
+        writer.u64(id.placement(block: read.contentHash, network: read.network))
+        #expect(try file("block placement") == writer.bytes)
+        for length in 0..<bytes.count {
+            #expect(throws: WireError.self) { try Block(decoding: Array(bytes[..<length]).rawSpan) }
+        }
+        #expect(throws: WireError.trailingBytes) { try Block(decoding: (bytes + [0]).rawSpan) }
+        var older = bytes
+        older[0] = 1
+        #expect(throws: WireError.unknownKind(1)) { try Block(decoding: older.rawSpan) }
+        // Of each flipped bit nothing is read, or another block; a flip in the block's digests, times and proof is read.
+        var count = 0
+        for place in bytes.indices {
+            var changed = bytes
+            changed[place] ^= 1 << UInt8(place & 7)
+            guard let other = try? Block(decoding: changed.rawSpan) else { continue }
+            count += 1
+            #expect(other.hash != read.hash && other.encoded() == changed)
+        }
+        #expect(count > 200)
+    }
+
     @Test func operationsAreTheModelsByteForByte() throws {
         let file = try VectorFile("registry")
         let network = try file.bytes32("network")

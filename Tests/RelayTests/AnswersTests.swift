@@ -8,7 +8,7 @@ import Wire
 @testable import Links
 @testable import Relay
 
-/// What questions of strangers and of nodes can cost a relay; in simulated time.
+/// Limits on what questions of strangers and of nodes cost a relay, in simulated time.
 @Suite struct AnswersTests {
     private let time = Instant(nanoseconds: 1_000_000_000)
 
@@ -26,7 +26,7 @@ import Wire
 
     private func collection(_ height: UInt64) throws -> Signatures<Snapshot> {
         let entries = (0..<40 as Range<UInt64>).map {
-            Snapshot.Entry(node: NodeID(Self.number(1, $0)), operatorID: Self.number(2, $0), weight: 1)
+            Snapshot.Entry(node: NodeID(Self.number(1, $0)), operatorID: Self.number(2, $0), weight: 1, placement: 0)
         }
         let snapshot = try #require(
             Snapshot(network: Self.number(3, 3), height: height, time: UnixTime(seconds: 1), entries: entries))
@@ -56,7 +56,7 @@ import Wire
         #expect(ask(&answers, other, Self.client(1), at: time) == 30)
         sign(30..<35, &one)
         sign(30..<36, &other)
-        // Whatever a stranger says that it has, and of whichever digest it asks, nothing is encoded for it.
+        // Nothing is encoded for a stranger, whatever it claims to have and whichever digest it asks for.
         for host in 0..<400 as Range<UInt32> {
             let soon = time + .milliseconds(Int64(host))
             let bitmap = [UInt8](repeating: UInt8(host & 0xff), count: 5)
@@ -79,7 +79,7 @@ import Wire
         }
         let first = made(for: 1, 1_000, at: time)
         #expect((SignatureAnswers.rate...SignatureAnswers.rate * 2).contains(first))
-        // Another node has its part in the same second.
+        // Another node has its own rate in the same second.
         #expect(made(for: 2, 10, at: time) == 10)
         #expect(made(for: 1, 10, at: time + .seconds(5)) == 10)
     }
@@ -100,7 +100,7 @@ import Wire
             if answers.add(question(height, stream: height), from: Asker(Self.client(1))) != nil { refused += 1 }
         }
         #expect(refused == 284 && answers.waitingCount == 16)
-        // A flood from many addresses: the next one gets a place all the same.
+        // After a flood from many addresses, the next address still gets a place.
         for host in 2..<102 as Range<UInt32> {
             for height in 0..<16 as Range<UInt64> {
                 _ = answers.add(question(height, link: host), from: Asker(Self.client(host)))
@@ -109,7 +109,7 @@ import Wire
         #expect(answers.waitingCount == 256)
         let newcomer = question(5, link: 1_000)
         #expect(answers.add(newcomer, from: Asker(Self.client(1_000)))?.responder.link.rawValue != 1_000)
-        // Everybody else has gone.
+        // All the others have given up.
         let next = answers.next { $0.link.rawValue == 1_000 }
         #expect(next?.responder == newcomer.responder)
         #expect(answers.next { _ in true } == nil && answers.waitingCount == 0)
@@ -120,7 +120,7 @@ import Wire
         let part = [UInt8](repeating: 1, count: SnapshotAnswers.keptBytes / 4)
         for height in 0..<1_000 as Range<UInt64> {
             answers.keep(part, at: height)
-            // The one that honest nodes ask for stays, though others go.
+            // The answer that honest nodes ask for stays, though others go.
             #expect(answers.answer(at: 0) != nil)
         }
         let kept = (0..<1_000 as Range<UInt64>).filter { answers.answer(at: $0) != nil }

@@ -81,9 +81,9 @@ import Wire
             return answers.count + refused == 60
         }
         #expect(answers.count >= 2 && refused > 0 && answers.count + refused == 60)
-        // Four blocks of 60,000 bytes fit, each behind its length.
+        // Four blocks of 60,000 bytes fit, each with its length in front.
         #expect(answers.allSatisfy { $0.count == 4 * 60_004 && $0[4] == 6 })
-        // Whoever asks again when it has its answer is never refused.
+        // An asker that waits for each answer before it asks again is never refused.
         refused = 0
         for count in 1...10 {
             answers = []

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Client
 
-/// What a client does when its apps are too many, or hold too much.
+/// A client whose apps are too many or hold too much.
 @Suite struct ClientLimitTests {
     @Test("L4: at the limit an app that has half-closed and is silent makes room for a newcomer")
     func halfClosedAppsMakeRoom() throws {
@@ -29,7 +29,7 @@ import Wire
         #expect(loop.run { second.isOver })
         #expect(!first.isOver && !third.isOver && client.ports.apps.all.count == 2)
 
-        // An unfinished handshake is younger than the silence: the silent app goes first.
+        // An unfinished handshake is younger than the silence, so the silent app goes first.
         first.stream?.reset()
         #expect(loop.run { client.ports.apps.all.count == 1 })
         halfClose(third)

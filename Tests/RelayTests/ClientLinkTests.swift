@@ -8,9 +8,9 @@ import Wire
 
 @testable import Relay
 
-/// A whole client and an exit, and somebody on the link between them.
+/// A whole client and an exit, with an attacker on the link between them.
 @Suite struct ClientLinkTests {
-    /// Passes everything on; when told to, what comes from the relay comes spoiled before it comes as it is.
+    /// Passes all datagrams on; if told to, it sends a spoiled copy of each of the relay's before the datagram itself.
     private final class Middle: DatagramReceiver {
         private let relay: SocketAddress
         private var client: SocketAddress?
@@ -41,7 +41,7 @@ import Wire
         }
     }
 
-    /// What an app hears.
+    /// Keeps the bytes that an app receives.
     private final class App: ByteStreamDelegate {
         var received: [UInt8] = []
         func streamConnected(_ stream: ByteStream) { stream.startReading() }
@@ -71,7 +71,7 @@ import Wire
         file.allowPrivateAddresses = true
         var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
         configuration.hops = 1
-        // The client has a loop of its own, which runs in between.
+        // The client has a loop of its own, which runs between the harness' turns.
         let loop = try Loop()
         defer { loop.close() }
         func run(until condition: () -> Bool) -> Bool {

@@ -6,9 +6,9 @@ import Wire
 
 @testable import Relay
 
-/// To which of a name's addresses an exit connects.
+/// The address of a name to which an exit connects.
 @Suite struct ConnectionRaceTests {
-    /// An address that answers no connection: a listener whose queue is full.
+    /// An address that does not answer connections: a listener whose queue is full.
     private final class Silence {
         let address: SocketAddress
         private let descriptors: [Int32]
@@ -78,7 +78,7 @@ import Wire
         closed.close()
         #expect(try race(loop, [bad, bad, good]).0 == good)
         #expect(try race(loop, [bad, bad]).1?.kind == .connectionRefused)
-        // A fifth is not tried.
+        // A fifth address is not tried.
         #expect(try race(loop, [bad, bad, bad, bad, good]).1?.kind == .connectionRefused)
         listener.close()
     }

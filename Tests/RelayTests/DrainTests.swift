@@ -7,9 +7,9 @@ import Wire
 
 @testable import Client
 
-/// Nodes that end while their clients go on.
+/// Nodes that drain while their clients go on.
 ///
-/// None has a deadline: a drain ends because nothing goes on over the node.
+/// Unless a test sets a limit, a drain ends only because nothing passes over the node.
 @Suite struct DrainTests {
     /// Opens a stream to the server, and waits for its greeting.
     private func open(_ network: LoopNetwork) throws -> App {
@@ -20,15 +20,15 @@ import Wire
 
     @Test("Guards and middles end as soon as nothing passes over them; the streams go on over others")
     func guardsAndMiddles() throws {
-        // With six nodes, three of them gone, nine choices of guard and middle in ten would fail, each after seconds.
+        // With three of six nodes gone, nine in ten choices of guard and middle would fail, each after seconds.
         let network = try LoopNetwork(relays: 9)
         defer { network.close() }
         let app = try open(network)
         var ended = 0
-        // None of these is an exit, and paths of three hops lead over the others as well.
+        // None of these is an exit, and paths of three hops also pass over the others.
         for relay in network.relays.prefix(3) { relay.drain { ended += 1 } }
         let server = try #require(network.accepted.first)
-        // A stream in use is no reason to lose a byte of it, and one at rest keeps nobody.
+        // A stream in use loses no byte, and a stream at rest does not hold up a drain.
         for _ in 0..<100 {
             let count = app.received
             try server.write([1])
@@ -52,7 +52,7 @@ import Wire
         let relay = network.relays[3]
         relay.isResting = true
         let server = try #require(network.accepted.first)
-        // Never at rest itself.
+        // The stream is never at rest.
         while !app.isOver, relay.status.paths > 0 {
             let count = app.received
             try server.write([1])
@@ -60,7 +60,7 @@ import Wire
         }
         #expect(loop.run(for: .seconds(60)) { relay.status.paths == 0 && relay.status.streams == 0 })
         #expect(relay.status.links > 0)
-        // Until the month is over.
+        // The rest ends with the month.
         relay.isResting = false
         let later = try open(network)
         #expect(later.received == LoopNetwork.greetedCount)
@@ -75,7 +75,7 @@ import Wire
         let app = try open(network)
         let exit = try #require(client.sessions.current.values.first?.exit)
         let relay = try #require(network.relays.first { $0.status.nodeID == exit })
-        // Its client has both legs, of which the one not in use is ended first.
+        // The client has both legs. The one that is not in use is ended first.
         #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.legs.count == 2 })
         var isEnded = false
         relay.drain { isEnded = true }

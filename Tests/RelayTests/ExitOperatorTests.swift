@@ -3,7 +3,7 @@ import Wire
 
 @testable import Relay
 
-/// How many operators' exits a test of a node can end at.
+/// The number of operators at whose exits a test of a node can end.
 @Suite struct ExitOperatorTests {
     @Test("s20: the exits of a node's own operator do not count for it") func ownExitsDoNotCount() {
         let operators = (1...3).map { Bytes32(copying: [UInt8](repeating: $0, count: 32).rawSpan) }

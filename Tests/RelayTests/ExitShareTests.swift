@@ -6,16 +6,16 @@ import Wire
 
 @testable import Relay
 
-/// What one session can take of what all sessions of an exit share.
+/// The share of one session in the resources that all sessions of an exit share.
 @Suite struct ExitShareTests {
-    /// What holds a place, and tells when it has to give it up.
+    /// Holds a place, and tells when it has to give way.
     private final class Holder: PlaceHolder {
         private let lost: () -> Void
         init(_ lost: @escaping () -> Void = {}) { self.lost = lost }
         func giveWay() { lost() }
     }
 
-    /// Session `session` whose first path came from source `source`.
+    /// Session `session`, whose first path came from source `source`.
     private func share(_ session: Int, of source: UInt32) -> StreamShare {
         StreamShare(
             source: .client(AddressShare(IPAddress(v4: source))), session: ObjectIdentifier(sessions[session]))
@@ -23,12 +23,12 @@ import Wire
 
     private let sessions = (0..<1_100).map { _ in Holder() }
 
-    /// A name server that answers nothing.
+    /// A name server that never answers.
     private final class Silence: DatagramReceiver {
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {}
     }
 
-    /// A name server that knows `good.test`, 192.0.2.1, and answers nothing else.
+    /// A name server that knows `good.test` as 192.0.2.1, and does not answer for other names.
     private final class Selective: DatagramReceiver {
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
             for index in 0..<batch.count {
@@ -90,7 +90,7 @@ import Wire
         #expect(query != nil)
         #expect(lost == 1 && answers.isEmpty && resolver.count == 256)
         if let query { resolver.cancel(query) }
-        // The name server has not answered yet: what was given up still counts for who asked.
+        // The name server has not answered yet, so a cancelled query still counts for its session.
         #expect(resolver.count == 256)
     }
 
@@ -123,7 +123,7 @@ import Wire
         #expect(!enter(flood[0]))
         let most = limit / (others + 1)
         for round in 0..<most {
-            // The flood goes on as fast as all others together.
+            // The flood opens as many sockets as all others together.
             for (place, share) in honest.enumerated() {
                 #expect(enter(share), "place \(round) of source \(place)")
                 _ = enter(flood[place % 16])

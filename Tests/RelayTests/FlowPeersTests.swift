@@ -62,12 +62,12 @@ import Wire
         #expect((1_000..<2_000).count { send($0, later) } == FlowPeers.newHosts.perSecond)
         for second in 2..<20 { _ = (0..<200).count { send(second * 1_000 + $0, start + .seconds(Int64(second))) } }
         #expect(peers.count <= FlowPeers.limit && peers.count > FlowPeers.limit / 4 * 3)
-        // The newest stay.
+        // The newest hosts stay.
         let newest = peers.received(from: Self.address(19_099), port: 1)
         #expect(newest != nil)
         let oldest = peers.received(from: Self.address(1), port: 1)
         #expect(oldest == nil)
-        // Ports of one host are bounded too; the newest keep their names.
+        // The ports of one host are bounded too, and the newest ports keep their names.
         for port in 1...UInt16(100) {
             _ = peers.send(1, to: Self.address(19_099), port: port, as: Self.name, now: start + .seconds(19))
         }
@@ -88,7 +88,7 @@ import Wire
         #expect(peers.heldBytes == FlowPeers.hostBytes + 48)
         for port in 1...UInt16(100) { send(0, port, long, 0) }
         #expect(peers.heldBytes == FlowPeers.hostBytes + 16 * cost)
-        // A port that is named anew costs what its last name does.
+        // A port with a new name costs only its last name.
         send(0, 100, .address(Self.address(0)), 0)
         #expect(peers.heldBytes == FlowPeers.hostBytes + 15 * cost + 48)
         send(0, 100, long, 0)

@@ -11,7 +11,7 @@ import Wire
     @Test("A full session's app goes on in a further one; the streams that it has stay")
     func furtherSession() throws {
         let network = try LoopNetwork(relays: 4) {
-            // The least that there can be: what both ends use before they have heard of any grant.
+            // The least possible number: both ends use it before they have received a grant.
             $0.limits.streamsPerSession = InitialLimits.streams
         }
         defer { network.close() }
@@ -27,13 +27,13 @@ import Wire
 
         let first = try open(InitialLimits.streams)
         #expect(client.sessions.current.count == 1 && client.sessions.retired.isEmpty)
-        // One after the other and many at once.
+        // First a single stream, then many at once.
         let second = try open(1) + open(InitialLimits.streams / 2)
         #expect(client.sessions.current.count == 1 && client.sessions.retired.count == 1)
         #expect(client.sessions.current.values.first?.streamCount == second.count)
         #expect(client.sessions.retired.first?.streamCount == first.count)
         #expect(first.allSatisfy { !$0.isOver })
-        // The full one goes with its last stream.
+        // The full session ends with its last stream.
         for app in first { app.stream?.close() }
         for stream in network.accepted.prefix(first.count) { stream.close() }
         #expect(loop.run(for: .seconds(30)) { client.sessions.retired.isEmpty })
@@ -60,7 +60,7 @@ import Wire
         for stream in network.accepted { stream.close() }
         #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 0 })
 
-        // One whose key has a newer session already goes there.
+        // If the key already has a newer session, the app is served over that one.
         let older = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 1 })
         #expect(older.received < LoopNetwork.greetedCount)
@@ -72,7 +72,7 @@ import Wire
         for stream in network.accepted { stream.close() }
         #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 0 })
 
-        // What it sent may have been done: that is not for us to repeat.
+        // The exit may have acted on the bytes that the app sent, so the client does not repeat them.
         let hasty = try appInMidRequest(network.request + [1])
         #expect(loop.run(for: .seconds(30)) { hasty.isOver })
         #expect(hasty.received < LoopNetwork.greetedCount)
@@ -80,7 +80,7 @@ import Wire
 
     @Test("V5: a key's next session goes to another exit than the one that ended, though nothing was open then")
     func anotherExit() throws {
-        // So many exits that there is one that is neither avoided nor a guard.
+        // With so many exits there is one that is neither avoided nor a guard.
         let network = try LoopNetwork(
             relays: 10,
             client: {

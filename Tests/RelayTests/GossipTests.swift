@@ -11,17 +11,17 @@ import Wire
 @testable import Links
 @testable import Relay
 
-/// What a node's neighbours can do to its store of descriptors, over real links on one loop.
+/// Attacks of a node's neighbours on its store of descriptors, over real links on one loop.
 @Suite struct GossipTests {
-    /// A node with the gossip that is tested, and its neighbours, who say what the test has them say.
+    /// A node with the gossip under test, and neighbours that the test plays.
     private final class Town {
         let loop: Loop
         let gossip: Gossip
         let neighbours: Neighbours
         let snapshot: Snapshot
-        /// The links of the node to its neighbours.
+        /// The node's links to its neighbours.
         private(set) var links: [LinkID] = []
-        /// All links of the node that have come up.
+        /// All of the node's links that have come up.
         private(set) var allUp: [LinkID] = []
         private let seeds: [[UInt8]]
         private let network: NetworkFile
@@ -31,7 +31,7 @@ import Wire
         private let quiet = Quiet()
         private let events = Events()
 
-        /// Neighbours that are `restarting` have a second link each, and the node does not know yet that the first one is dead.
+        /// With `restarting`, each neighbour has a second link, and the node does not know yet that the first is dead.
         init(neighbours count: Int, restarting: Bool = false) throws {
             let loop = Loop.simulated()
             self.loop = loop
@@ -39,7 +39,7 @@ import Wire
             self.seeds = seeds
             let ids = seeds.map { NodeID(Self.key($0).publicKey) }
             let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
-            let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+            let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
             let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
             snapshot = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
             var file = NetworkFile(name: "test", id: id, bootstrap: [], snapshot: SignedSnapshot(snapshot))
@@ -68,7 +68,7 @@ import Wire
                 loop.run { up != nil }
                 links.append(try #require(up))
                 guard restarting else { continue }
-                // As a process that is killed and started again.
+                // The neighbour behaves like a process that was killed and started again.
                 for link in other.list.all { other.removeSilently(link.id) }
                 other.link(to: ids[0], at: node.localAddresses.map { Endpoint($0) }) { _ in }
                 loop.run { allUp.count == 2 * number }
@@ -83,7 +83,7 @@ import Wire
 
         private static func key(_ seed: [UInt8]) -> SigningKey { SigningKey(seed: Secret(copying: seed.rawSpan)) }
 
-        /// A descriptor of neighbour `number` of so many seconds ago, signed by itself or by nobody.
+        /// A descriptor of neighbour `number` that is `age` seconds old, with its own signature or a forged one.
         func descriptor(
             of number: Int, age: UInt64 = 60, at endpoint: Endpoint? = Endpoint("127.0.0.1:9"), isForged: Bool = false
         ) throws -> SignedDescriptor {
@@ -99,7 +99,7 @@ import Wire
             return value.signed(with: key, network: network.id)
         }
 
-        /// Neighbour `number` publishes `list`, so many times.
+        /// Has neighbour `number` publish `list` `times` times.
         func publish(_ list: [SignedDescriptor], by number: Int, times: Int = 1) {
             let body = SignedDescriptor.encodeList(list)
             for _ in 0..<times { gossip.take(body, from: links[number - 1]) }
@@ -109,26 +109,26 @@ import Wire
             neighbours.nodes.descriptor(of: signed.descriptor.node) == signed
         }
 
-        /// Where neighbour `number` listens.
+        /// The address at which neighbour `number` listens.
         func endpoint(of number: Int) -> Endpoint { Endpoint(others[number - 1].localAddresses[0]) }
 
-        /// How many links of clients the neighbours have had, and how many of them are gone.
+        /// The number of client links that the neighbours have had, and the number of those that have ended.
         var clientLinks: (up: Int, down: Int) { (quiet.clients.count, quiet.gone) }
 
-        /// The node's tests of others.
+        /// The part of the node that tests other nodes.
         func watching() throws -> Watching {
             try Watching(
                 links: node, network: network, identity: LinkIdentity(Self.key(seeds[0])), nodes: neighbours.nodes,
                 ledger: nil, observer: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 
-        /// Lets checks come to their end.
+        /// Waits for checks to end.
         func settle() { loop.run(for: .milliseconds(50)) { false } }
 
         /// Ends a link of the node.
         func close(_ link: LinkID) { node.close(link) }
 
-        /// What a neighbour does with messages: nothing.
+        /// A neighbour, which ignores all messages.
         private final class Quiet: ControlHandler {
             private(set) var clients: Set<LinkID> = []
             private(set) var gone = 0
@@ -171,11 +171,11 @@ import Wire
         let good = try town.descriptor(of: 3)
         town.publish([forged[0]], by: 1)
         town.settle()
-        // As many as a queue may have places, before any of them is checked.
+        // More descriptors than a queue may have places, before any of them is checked.
         town.publish(forged, by: 1, times: 16_384 / forged.count + 1)
         town.publish([good], by: 2)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
-        // What is good is not read from there either, until the next snapshot.
+        // Until the next snapshot, valid descriptors from this neighbour are not read either.
         let own = try town.descriptor(of: 1)
         town.publish([own], by: 1)
         town.settle()
@@ -197,7 +197,7 @@ import Wire
         let good = try town.descriptor(of: 2)
         town.publish([good], by: 3)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
-        // That of the other node, and four of the first.
+        // The descriptor of the other node, and up to four of the first node's.
         let taken = town.neighbours.nodes.descriptors.generation - before
         #expect((2...5).contains(taken))
     }
@@ -216,7 +216,7 @@ import Wire
         watching.client.test(
             [TestHop(target: target, addresses: signed.descriptor.addresses)], place: 0, wantsCapacity: false
         ) { _, _ in isOver = true }
-        // While its link is made, and while it waits for the answer to its build.
+        // The question comes while the test's link is made, and again while the test waits for the answer to its build.
         var answers: [[UInt8]?] = []
         watching.linkBack(from: id) { answers.append($0) }
         #expect(town.loop.run(for: .seconds(10)) { town.clientLinks.up == 1 })
@@ -224,7 +224,7 @@ import Wire
         watching.client.reach(id, at: town.endpoint(of: 1)) { answers.append($0.map { [$0 ? 1 : 0] }) }
         #expect(town.loop.run(for: .seconds(10)) { answers.count == 2 })
         town.settle()
-        // 2: it cannot tell.
+        // 2: the node cannot tell.
         #expect(answers == [[2], nil])
         #expect(!isOver && town.clientLinks == (1, 0))
         var isClosed = false

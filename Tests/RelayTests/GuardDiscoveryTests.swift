@@ -7,9 +7,9 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// Exits that want to learn their clients' guards: they end legs, so that the clients build others over fresh middles.
+/// Exits that look for their clients' guards: they end legs, so that the clients build others over new middles.
 @Suite struct GuardDiscoveryTests {
-    /// The most paths that an exit may bring a client to build before it loses the session: two legs, and three in place of lost ones.
+    /// The most paths that an exit sees before it loses the session: two legs, and three replacements.
     private static let mostPaths = 5
 
     @Test("s07: an exit that ends each standby leg sees a handful of paths and loses the session, whose streams go on")
@@ -36,7 +36,7 @@ import Wire
         #expect(isLost && seen.count <= Self.mostPaths, "\(seen.count) paths")
         #expect(middles.count <= 4, "\(middles.count) middles")
 
-        // What is open goes on, and new streams begin at another exit.
+        // Open streams go on, and new streams begin at another exit.
         try network.accepted.first?.write([1])
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 1 || app.isOver })
         #expect(!app.isOver)
@@ -79,13 +79,13 @@ import Wire
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
         let session = try #require(network.client.sessions.current.values.first)
         #expect(loop.run(for: .seconds(30)) { session.paths.count == 2 })
-        // Legs of open streams take the places that are kept from standby legs too.
+        // Legs of open streams also take the places that are kept from standby legs.
         for _ in 0..<16 { _ = try pool.build(to: .node(session.exit), avoiding: [], for: .lost) { _ in } }
         let others = pool.all.filter { $0.state == .building }
         #expect(!pool.room.hasPlace(session.exit, for: .lost))
         pool.end(try #require(session.paths.first { !session.isActive($0) }), .byOthers)
         #expect(session.paths.count == 1 && session.losses.owed == 1)
-        // It comes as soon as there is room, and counts then.
+        // The leg is built as soon as there is room, and counts only then.
         for path in others { pool.end(path) }
         #expect(loop.run(for: .seconds(10)) { session.paths.count == 2 })
         #expect(session.losses.owed == 0)
@@ -130,7 +130,7 @@ import Wire
         defer { network.close() }
         let pool = network.client.pool
         #expect(network.loop.run(for: .seconds(30)) { pool.all.count { $0.state == .ready } == 6 })
-        // Drawn from 4,096, six of them are all below 64 once in 10^11 runs.
+        // The places are drawn from 4,096; six of them are all below 64 once in 10^11 runs.
         #expect(pool.all.contains { $0.index >= 64 })
         #expect(Set(pool.all.map(\.index)).count == pool.all.count)
         #expect(pool.all.allSatisfy { $0.index < UInt32(PathPool.places) })

@@ -12,7 +12,7 @@ import Wire
     private static let rounds = 20
     private static let roundsOpen = 4
 
-    /// What a program with these credentials says at once: greeting, user and password, request.
+    /// The bytes that a program with these credentials sends at once: greeting, user and password, request.
     private static func conversation(_ number: Int, port: UInt16) -> [UInt8] {
         let user = Array("user \(number / 5)".utf8)
         let password = Array("password \(number)".utf8)
@@ -29,7 +29,7 @@ import Wire
             $0.limits.clientBuildBurst = 1_000
             $0.limits.pathsPerClientLink = 2_000
         } client: {
-            // Often enough to be seen, and seldom enough that a slow machine has time for more than to build paths.
+            // Often enough for paths to be rebuilt, and seldom enough for a slow machine to do more than build paths.
             $0.pathUse = .seconds(6)
         }
         defer { network.close() }
@@ -56,7 +56,7 @@ import Wire
                 return round.allSatisfy { $0.received == 2 + 2 + 10 + 1 || $0.isOver }
             }
             #expect(wereServed && round.allSatisfy { !$0.isOver })
-            // All that is open of one key, and nothing else, is in its session.
+            // The session of a key has all open streams of that key and no others.
             #expect(client.sessions.current.count == Self.credentials)
             #expect(client.sessions.current.values.allSatisfy { $0.streamCount == apps.count })
             if apps.count == Self.roundsOpen {

@@ -8,7 +8,7 @@ import Wire
 @testable import Registry
 @testable import Relay
 
-/// A ledger whose file cannot be written for a while.
+/// A ledger whose file cannot be written for some time.
 @Suite struct LedgerDiskTests {
     /// A disk in memory that refuses writes while it is full.
     private final class Disk: LedgerDisk {
@@ -77,7 +77,7 @@ import Wire
         disk.isFull = true
         var effects = worker.handle([ask, .tick, ask], now: now)
         #expect(answers(effects) == [nil, nil] && failures(effects) == 1 && disk.keptVote == nil)
-        // It is tried again after pauses that double, up to a minute; until then every question is refused.
+        // The write is tried again after pauses that double, up to a minute; until then every question is refused.
         var pause = LedgerWorker.pause.first
         for _ in 0..<9 {
             effects = worker.handle([ask], now: now + pause - 1)
@@ -87,7 +87,7 @@ import Wire
             #expect(answers(effects) == [nil] && failures(effects) == 1)
             pause = min(pause * 2, LedgerWorker.pause.longest)
         }
-        // There is room again: the promise of the lost slot was never given, so another one of the same slot may be.
+        // There is room again. The promise of the lost slot was never given, so another one of that slot is allowed.
         disk.isFull = false
         now += pause
         effects = worker.handle([ask], now: now)
@@ -109,7 +109,7 @@ import Wire
         let responder = ControlResponder(link: LinkID(rawValue: 1), stream: 1)
         var slot = slot(of: 0, after: chain)
         var now = slot * 10_000
-        /// A promise that must be kept; whether that failed.
+        /// Asks for a promise, which has to be kept on disk; whether that failed.
         func fails() -> Bool {
             slot = max(now / 10_000, slot + 1)
             while rules.leader(of: slot, after: chain.state.seed) != 0 { slot += 1 }
@@ -118,7 +118,7 @@ import Wire
             let ask = LedgerWorker.Event.asked(.prepare, prepare.encoded(), Self.node(0), responder)
             return worker.handle([ask], now: now).contains { if case .fail = $0 { true } else { false } }
         }
-        /// When it is tried again, to the millisecond, and with success.
+        /// The pause after which the next try succeeds, to the millisecond.
         func pause() -> UInt64? {
             let from = now
             disk.isFull = false
@@ -136,12 +136,12 @@ import Wire
             #expect(fails())
             #expect(pause() == expected)
         }
-        // When it has been well for two minutes the first pause is short again.
+        // After two minutes without a failure the first pause is short again.
         now += 2 * LedgerWorker.pause.longest + 1
         disk.isFull = true
         #expect(fails())
         #expect(pause() == 1_000)
-        // A clock that was set back by more than the longest pause keeps nobody waiting.
+        // A clock that is set back by more than the longest pause delays no try.
         disk.isFull = true
         #expect(fails())
         disk.isFull = false
@@ -159,7 +159,7 @@ import Wire
         let slot = slot(of: 0, after: chain)
         let now = slot * 10_000
         let block = chain.draft(
-            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.turn.rawSpan))
+            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.turn.rawSpan), random: Bytes32())
         let message = rules.seal(height: 1, slot: slot, hash: block.hash)
         let final = FinalBlock(
             block, slot: slot,

@@ -6,7 +6,7 @@ import Wire
 @testable import Links
 @testable import Relay
 
-/// What strangers ask of the ledger beside what the authorities do.
+/// Questions of strangers to the ledger beside those of the authorities.
 @Suite struct LedgerQueueTests {
     private func node(_ number: UInt64) -> NodeID {
         var writer = ByteWriter()
@@ -29,8 +29,10 @@ import Wire
         return message == .prepare || message == .propose || message == .commit
     }
 
-    /// Two hundred links of eight addresses and a hostile node hand in 4,000 operations a second, each of which takes the
-    /// worker 5 ms; an authority asks something each 50 ms, and its question is never older than one batch.
+    /// Two hundred links of eight addresses and a hostile node hand in 4,000 operations a second.
+    ///
+    /// An operation takes the worker 5 ms. An authority asks every 50 ms, and its question never waits longer than one
+    /// batch.
     @Test("s13: operations at full speed do not delay the authorities, and hold little")
     func aFloodDoesNotDelayABlock() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
@@ -42,13 +44,13 @@ import Wire
         var most = 0
         let end = now + .seconds(10)
         var nextQuestion = now
-        /// How far the flood has been taken in.
+        /// The time up to which the flood has been queued.
         var flooded = now
         while now < end {
             queue.tick()
             let batch = queue.next(now: now)
             for event in batch where isAuthoritys(event) {
-                // Nothing of a stranger comes before an authority's question.
+                // No operation of a stranger comes before an authority's question.
                 let before = batch.prefix { !isAuthoritys($0) }
                 #expect(!before.contains { if case .asked(.submit, _, _, _) = $0 { true } else { false } })
             }
@@ -66,7 +68,7 @@ import Wire
             operations += taken
             #expect(taken <= LedgerQueue.batchOperations)
             if batch.count <= 1 { now = now + .milliseconds(1) }
-            // What came while the worker was busy.
+            // Operations that arrived while the worker was busy.
             while flooded < now {
                 flooded = flooded + .milliseconds(1)
                 for _ in 0..<4 {
@@ -87,10 +89,10 @@ import Wire
         }
         // Four operations, and the question itself.
         #expect(longest <= .milliseconds(4 * 5 + 2 + 2))
-        // 32 a second of strangers and 64 of nodes.
+        // 32 operations a second of strangers, and 64 of nodes.
         #expect(operations <= 10 * (32 + 64) + 2 * LedgerQueue.batchOperations)
         #expect(operations >= 900)
-        // Eight of each address, sixteen of the node.
+        // Eight operations of each address, and sixteen of the node.
         #expect(most <= 8 * 8 + 16 + 4)
     }
 
@@ -98,14 +100,14 @@ import Wire
     func everyQueueHasShares() {
         let now = Instant(nanoseconds: 1_000_000_000_000)
         var queue = LedgerQueue(now: now)
-        // One authority that repeats itself holds four places, and costs another none.
+        // An authority that repeats itself holds four places, and takes none from another authority.
         var refused = 0
         for stream in 0..<100 as Range<UInt64>
         where queue.ask(event(.propose, 200_000, responder(1, stream)), byAuthority: node(1)) != nil { refused += 1 }
         #expect(refused == 96)
         let other = queue.ask(event(.prepare, 16, responder(2, 0)), byAuthority: node(2))
         #expect(other == nil)
-        // Sixteen addresses take all places of strangers; the seventeenth gets one.
+        // Sixteen addresses take all places of strangers, and the seventeenth still gets one.
         for number in 0..<16 as Range<UInt32> {
             for stream in 0..<20 as Range<UInt64> {
                 _ = queue.submit(event(.submit, 180, responder(10 + number, stream)), by: address(number))
@@ -138,7 +140,7 @@ import Wire
         #expect(refused == nil && queue.next(now: now).count == 1)
     }
 
-    /// 64 links of 64 questions each, none of which reads its answer: what answers may hold is counted before they are made.
+    /// None of 64 links with 64 questions each reads its answer; the size of answers is counted before they are made.
     @Test("s13: 64 links with 64 questions for blocks each hold two mebibytes")
     func questionsForBlocksAreBounded() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
@@ -158,7 +160,7 @@ import Wire
         #expect(refused >= 64 * 64 - 8 - BlockQuestions.waitingLimit)
         let links = Set(questions.answering.map(\.question.responder.link))
         #expect(links.count == questions.answering.count, "one at a time on a link")
-        // Whoever does not read within five seconds gives way to those who wait.
+        // A link that does not read within five seconds gives way to those that wait.
         let none = questions.sweep(now: now + .seconds(4), isAnswering: { _ in true })
         #expect(none.isEmpty)
         now = now + .seconds(5)
@@ -180,7 +182,7 @@ import Wire
         var answered: [LinkID] = []
         while let question = questions.next(now: now) { answered.append(question.responder.link) }
         #expect(answered == [1, 2, 100].map { LinkID(rawValue: $0) })
-        // One more question may wait on a link while its answer is being read.
+        // One more question may wait on a link while the link reads an answer.
         #expect(ask(100, address(2)) == nil)
         #expect(ask(100, address(2)) != nil)
         #expect(questions.next(now: now) == nil)

@@ -7,7 +7,7 @@ import Wire
 
 @testable import Relay
 
-/// A node's ledger as it comes back from its file.
+/// A node's ledger, as it is restored from its file.
 @Suite struct LedgerWorkerTests {
     private static let start: UInt64 = 1_800_000_000
 
@@ -23,7 +23,7 @@ import Wire
             LedgerRules(authorities: [authority], threshold: 1, blockSeconds: 2, slotSeconds: 1, genesis: state))
     }
 
-    /// Gives `use` a file of its own for the ledger of `rules`.
+    /// Gives `use` a new file for the ledger of `rules`.
     private func withStore(_ rules: LedgerRules, _ use: (LedgerStore) throws -> Void) throws {
         var template = Array("/tmp/tunic-worker-XXXXXX".utf8CString)
         #expect(unsafe mkdtemp(&template) != nil)
@@ -46,7 +46,8 @@ import Wire
         let rules = try rules(key)
         try withStore(rules) { store in
             var chain = LedgerChain(rules)
-            let block = chain.draft([], time: Self.start + 5, maker: 0, proof: key.prove(chain.turn.rawSpan))
+            let block = chain.draft(
+                [], time: Self.start + 5, maker: 0, proof: key.prove(chain.turn.rawSpan), random: Bytes32())
             let seal = rules.seal(height: 1, slot: 7, hash: block.hash)
             let final = FinalBlock(
                 block, slot: 7, signatures: [AuthoritySignature(authority: 0, bytes: key.sign(seal.rawSpan))])

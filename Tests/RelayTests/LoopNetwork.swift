@@ -10,7 +10,7 @@ import Wire
 
 @testable import Client
 
-/// A program that counts what comes to it.
+/// A program that counts the bytes that it receives.
 final class App: ByteStreamDelegate {
     var received = 0
     var isOver = false
@@ -21,14 +21,16 @@ final class App: ByteStreamDelegate {
     func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
 }
 
-/// A whole network on one loop: relays of which those from the fourth on are exits, a client, and a server that greets with a byte.
+/// A whole network on one loop: relays, a client, and a server that greets with a byte.
+///
+/// The first three relays are not exits, all others are.
 final class LoopNetwork {
     let loop: Loop
     let client: Client
     let relays: [Relay]
     private let server: StreamListener
     private let greeted: Greeted
-    /// Where the server and the client's proxy listen.
+    /// The addresses of the server and of the client's proxy.
     let port: UInt16
     let proxy: SocketAddress
 
@@ -36,7 +38,7 @@ final class LoopNetwork {
         var streams: [ByteStream] = []
     }
 
-    /// What the server has taken, in its order.
+    /// The streams that the server has accepted, in order.
     var accepted: [ByteStream] {
         get { greeted.streams }
         set { greeted.streams = newValue }
@@ -46,9 +48,10 @@ final class LoopNetwork {
         SigningKey(seed: Secret(copying: key.seedBytes))
     }
 
-    /// Starts `count` relays and a client, and waits until it is ready; `changeForClient` says what only the client believes.
+    /// Starts `count` relays and a client, and waits until the client is ready.
     ///
-    /// `isSimulated`: on simulated time, in which waiting takes none of the machine's; else with sockets of the kernel.
+    /// `changeForClient` changes the client's copy of the network file. With `isSimulated`, waiting takes no real time;
+    /// without it, the network uses the kernel's sockets.
     init(
         relays count: Int, isSimulated: Bool = true, network change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: (inout RelayConfiguration) -> Void = { _ in },
@@ -59,7 +62,7 @@ final class LoopNetwork {
         self.loop = loop
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        // Ports that are free now; nobody else takes them in between.
+        // These ports are free now, and no other process takes them before the relays do.
         let holders = try (0..<count).map { _ in
             try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
         }
@@ -74,7 +77,7 @@ final class LoopNetwork {
             var configuration = RelayConfiguration(listen: [node.1])
             configuration.isExit = number >= 3
             configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
-            // A drain ends by itself or not at all.
+            // In tests a drain ends by itself or not at all.
             configuration.drainLimit = .seconds(86_400)
             adjust(&configuration)
             return try Relay(
@@ -99,12 +102,12 @@ final class LoopNetwork {
         #expect(loop.run(for: .seconds(30)) { isReady })
     }
 
-    /// What an app says to be brought to the server, by SOCKS5.
+    /// The bytes with which an app asks for the server by SOCKS5.
     var request: [UInt8] { [5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)] }
-    /// How much it has received when the server's first byte is there.
+    /// The number of bytes that an app has received when the server's first byte is there.
     static let greetedCount = 2 + 10 + 1
 
-    /// An app that says `bytes` at once.
+    /// An app that sends `bytes` at once.
     func app(saying bytes: [UInt8]) throws -> App {
         let app = App()
         let stream = try ByteStream.connect(on: loop, to: proxy, delegate: app)
@@ -113,7 +116,7 @@ final class LoopNetwork {
         return app
     }
 
-    /// Ends all of it.
+    /// Closes the client, the relays and the server.
     func close() {
         for stream in accepted { stream.close() }
         server.close()

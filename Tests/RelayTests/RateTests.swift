@@ -10,10 +10,10 @@ import Wire
 /// Relays that keep to a rate of bytes a second.
 @Suite struct RateTests {
     private static let rate = 200_000
-    /// The least burst, and what a look may let pass, in bytes.
+    /// The least burst and the bytes that one look may let pass.
     private static let ahead = 64 * 1_392 + 30_000
 
-    /// The greeting of SOCKS5 with a user of this name, and a request for the server's port.
+    /// The SOCKS5 greeting of a user with this name, and a request for the server's port.
     private func hello(to port: UInt16, user: UInt8) -> [UInt8] {
         [5, 1, 2, 1, 1, user, 1, user, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)]
     }
@@ -34,7 +34,7 @@ import Wire
         let start = loop.now
         for stream in network.accepted { try stream.write([UInt8](repeating: 7, count: size)) }
         #expect(loop.run(for: .seconds(120)) { apps.contains { $0.received == replies + size || $0.isOver } })
-        // Machines that are slow make it longer, none makes it shorter.
+        // A slow machine takes longer; none can be faster.
         let seconds = Double(loop.now - start) / 1e9
         let received = apps.map { $0.received }
         #expect(Double(received[0] + received[1]) <= seconds * Double(Self.rate) + Double(Self.ahead))

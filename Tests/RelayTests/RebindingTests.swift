@@ -9,7 +9,7 @@ import Wire
 
 /// Answers of an exit that lead an app to the client's own machine or network.
 @Suite struct RebindingTests {
-    /// A name server: `private.test` is 192.168.1.1, `mixed.test` that and 9.9.9.9; the hint of `hint.test` is 192.168.1.1.
+    /// A name server with 192.168.1.1 for `private.test`, that and 9.9.9.9 for `mixed.test`, and hints for `hint.test`.
     private final class Server: DatagramReceiver {
         static let own: [UInt8] = [192, 168, 1, 1]
         static let other: [UInt8] = [9, 9, 9, 9]
@@ -37,7 +37,7 @@ import Wire
         }
     }
 
-    /// Keeps what comes.
+    /// Keeps the bytes that arrive.
     private final class Tap: DatagramReceiver, ByteStreamDelegate {
         var bytes: [UInt8] = []
 
@@ -77,7 +77,7 @@ import Wire
         let loop = network.loop
         let port = SocketAddress(try #require(network.client.dnsAddresses.first))
 
-        /// What the client's DNS port says: the code, and the message.
+        /// The answer of the client's DNS port: its code, and the message.
         func ask(_ text: String, _ type: UInt8) throws -> (code: UInt8, message: [UInt8]) {
             let tap = Tap()
             let socket = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
@@ -91,7 +91,7 @@ import Wire
             #expect(isAnswered)
             return (try #require(tap.bytes.dropFirst(3).first) & 15, tap.bytes)
         }
-        /// What SOCKS5 RESOLVE says behind the greeting.
+        /// The answer to SOCKS5 RESOLVE, without the answer to the greeting.
         func resolve(_ text: String) throws -> [UInt8] {
             let tap = Tap()
             let stream = try ByteStream.connect(on: loop, to: network.proxy, delegate: tap)
@@ -109,7 +109,7 @@ import Wire
             message.indices.contains { message[$0...].starts(with: address) }
         }
 
-        // In a network for tests, which has such addresses itself, all is told.
+        // A network for tests has such addresses itself, so no address is left out.
         #expect(holds(try ask("private", 1).message, Server.own))
         #expect(try resolve("private")[..<8] == [5, 0, 0, 1] + Server.own)
 

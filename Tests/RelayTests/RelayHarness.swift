@@ -13,7 +13,7 @@ import Wire
 
 @testable import Relay
 
-/// One relay on 127.0.0.1, and a second node that speaks links and answers nothing.
+/// One relay on 127.0.0.1, and a second node that has links and answers nothing.
 final class RelayHarness {
     let loop: Loop
     let network: NetworkFile
@@ -25,9 +25,9 @@ final class RelayHarness {
     private let quiet = Quiet()
     private var clients: [TestClient] = []
 
-    /// A relay on simulated time, or with sockets of the kernel if not `isSimulated`.
+    /// A relay on simulated time, or with the kernel's sockets if `isSimulated` is false.
     ///
-    /// `isListed`: whether the other node has the relay in its registry.
+    /// `isListed`: whether the registry of the other node has the relay.
     init(
         exit: Bool = false, sessions: Int? = nil, isListed: Bool = true, isSimulated: Bool = true,
         _ change: (inout NetworkFile) -> Void = { _ in }
@@ -41,7 +41,7 @@ final class RelayHarness {
         let ids = [NodeID(key(0).publicKey), NodeID(key(1).publicKey)]
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
         var signed = SignedSnapshot(try #require(Snapshot(network: id, height: 1, time: time, entries: entries)))
         for number in 0...1 { signed.sign(with: key(number)) }
 
@@ -76,13 +76,13 @@ final class RelayHarness {
         loop.close()
     }
 
-    /// Runs the loop until `condition` holds; false when it does not within `limit`.
+    /// Runs the loop until `condition` holds; false if it does not within `limit`.
     @discardableResult
     func run(for limit: TimeSpan = .seconds(60), until condition: () -> Bool) -> Bool {
         loop.run(for: limit, until: condition)
     }
 
-    /// A client whose address ends with `host`, that has a link to the relay and knows its onion key.
+    /// A client whose address ends with `host`; it has a link to the relay and the relay's onion key.
     func client(at host: UInt32 = 1) throws -> TestClient {
         let client = try TestClient(self, at: SocketAddress(ipv4: 0x7f00_0000 + host, port: 0))
         clients.append(client)
@@ -90,14 +90,14 @@ final class RelayHarness {
     }
 }
 
-/// Takes messages and says nothing.
+/// Ignores all messages.
 private final class Quiet: ControlHandler {
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
     func linkUp(_ link: LinkID, peer: LinkPeer) {}
     func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }
 
-/// What a build came to.
+/// The result of a build.
 enum Built: Equatable {
     case path(UInt64)
     case refused(Int, BuildStatus)
@@ -106,7 +106,7 @@ enum Built: Equatable {
     case reset
 }
 
-/// A client by hand: links, builds, and one path with a connection.
+/// A client that the test controls: links, builds, and one path with a connection.
 final class TestClient: PacketHandler, ControlHandler {
     let links: Links
     private unowned let harness: RelayHarness
@@ -115,9 +115,9 @@ final class TestClient: PacketHandler, ControlHandler {
     let maker: PathMaker
     private var path: BuiltPath?
     var connection = Connection(role: .initiator, seed: 5)
-    /// Path ids of DESTROY messages.
+    /// The path ids in the received DESTROY messages.
     private(set) var destroyed: [UInt64] = []
-    /// Under what id packets of the last path come here.
+    /// The path id under which packets of the last path arrive.
     private(set) var pathID: UInt64 = 0
 
     init(_ harness: RelayHarness, at address: SocketAddress) throws {
@@ -142,14 +142,14 @@ final class TestClient: PacketHandler, ControlHandler {
         onionKey = try SignedDescriptor(decoding: bytes.rawSpan).descriptor.onionKey
     }
 
-    /// Sends a BUILD over these nodes, all with the relay's onion key.
+    /// Sends a BUILD for these hops, all with the relay's onion key.
     private func build(_ hops: [NodeID], then: @escaping (consuming PathOutcome) -> Void) {
         let targets = hops.map { HopTarget(node: $0.key, onionKey: onionKey, suite: .chacha20poly1305) }
         pathID = maker.pathID(at: 0)
         maker.build(targets, over: link, as: pathID, limit: .seconds(10), completion: then)
     }
 
-    /// Builds a path of one hop and keeps it; `then` gets what came of it.
+    /// Builds a path of one hop and keeps it; `then` gets the result.
     func build(then: @escaping (Built) -> Void) {
         build([harness.node]) { [self] outcome in
             switch consume outcome {
@@ -164,7 +164,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    /// Builds and waits.
+    /// Builds a path of one hop and waits for the result.
     func build() throws -> Built {
         var result: Built?
         build { result = $0 }
@@ -172,7 +172,7 @@ final class TestClient: PacketHandler, ControlHandler {
         return try #require(result)
     }
 
-    /// Asks for a path on to `next` and does not wait.
+    /// Asks for a path that goes on to `next`, without waiting.
     func beginBuild(to next: NodeID) { build([harness.node, next]) { _ in } }
 
     func destroy(_ pathID: UInt64) {
@@ -187,7 +187,7 @@ final class TestClient: PacketHandler, ControlHandler {
         connection.addLeg(LegID(0), payloadSize: 1_260, preamble: hello.encoded, now: links.now)
     }
 
-    /// Sends what the connection has to send.
+    /// Sends the packets that the connection has to send.
     func pump() {
         while connection.wantsToSend(leg: LegID(0), now: links.now) {
             let isSent = sendPacket { number, payload in
@@ -197,7 +197,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    /// Sends one packet whose payload is `frames`, apart from the connection.
+    /// Sends one packet with the payload `frames`, past the connection.
     func sendRaw(_ frames: [UInt8]) {
         _ = sendPacket { _, payload in
             for (offset, byte) in frames.enumerated() {
@@ -227,7 +227,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    /// What the exit answers to a request for `destination`.
+    /// The exit's answer to a request for `destination`.
     func open(_ destination: Endpoint) throws -> OpenReply.Status? {
         let id = try connection.openStream()
         let request = OpenRequest(

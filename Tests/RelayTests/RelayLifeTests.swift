@@ -3,9 +3,9 @@ import Wire
 
 @testable import Relay
 
-/// When a relay takes paths, ends them, and closes.
+/// The times at which a relay takes paths, ends them, and closes.
 @Suite struct RelayLifeTests {
-    /// A relay's life, asked at so many seconds.
+    /// A relay's life, with times in seconds.
     private final class Subject {
         private(set) var life = RelayLife()
 
@@ -17,7 +17,7 @@ import Wire
         func endsQuietPaths(at now: Double) -> Bool { life.endsQuietPaths(at(now)) }
         func endsAllPaths(at now: Double) -> Bool { life.endsAllPaths(at(now)) }
 
-        /// Notes what is left, and says whether the drain is over.
+        /// Notes the remaining paths and streams; whether the drain is over.
         func isOver(paths: Int, ends: Int = 0, streams: Int = 0, at now: Double) -> Bool {
             life.note(paths: paths, ends: ends, streams: streams, now: at(now)) != nil
         }
@@ -32,7 +32,7 @@ import Wire
         #expect(subject.endsQuietPaths(at: 1))
         #expect(!subject.endsQuietPaths(at: 2.9))
         #expect(subject.endsQuietPaths(at: 3))
-        // The limit is the first one's.
+        // The first limit counts.
         subject.rest(true, until: 90)
         #expect(!subject.endsAllPaths(at: 30.9) && subject.endsAllPaths(at: 31))
         #expect(!subject.isOver(paths: 0, at: 40) && !subject.life.isClosed)
@@ -45,7 +45,7 @@ import Wire
         if manner == 3 { subject.rest(true, until: 5) }
         #expect(subject.drain(at: 10, until: 40))
         #expect(!subject.life.takesPaths && subject.life.isDraining && !subject.life.isResting)
-        // A second drain is none, and a wish to serve again comes too late.
+        // A second drain has no effect, and it is too late to serve again.
         #expect(!subject.drain(at: 10, until: 11))
         subject.rest(false, until: 90)
         #expect(!subject.life.takesPaths && !subject.endsAllPaths(at: 39))
@@ -60,7 +60,7 @@ import Wire
             #expect(subject.isOver(paths: 2, ends: 2, at: 22))
         }
         #expect(!subject.life.isDraining && !subject.life.isClosed)
-        // It is told once.
+        // The end of the drain is told once.
         #expect(!subject.isOver(paths: 0, at: 50))
         #expect(subject.close())
         #expect(subject.life.isClosed && !subject.close())

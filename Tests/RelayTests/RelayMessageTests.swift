@@ -6,9 +6,9 @@ import Wire
 
 @testable import Relay
 
-/// The control messages of a node, as its links and its handlers know them.
+/// The control messages of a node, as known to its links and its handlers.
 @Suite struct RelayMessageTests {
-    /// The table of protocol.md, section 8, without the messages that a link answers itself: type, longest body, longest answer.
+    /// The table of protocol.md, section 8, without the messages that a link answers itself.
     private static let table: [(raw: UInt8, body: Int, answer: Int)] = [
         (1, 4_968, 456), (2, 8, 0), (5, 40, 16 << 20), (6, 8, 16 << 20), (7, 32, 65_535), (8, 262_144, 0),
         (16, 8, 256 << 10), (17, 40, 0), (18, 2_268, 73), (19, 16, 202_400), (20, 202_400, 65), (21, 2_200, 65),

@@ -1,4 +1,4 @@
-// One file: the tests share a harness and its helpers.
+// One file: the tests share a harness and helpers.
 
 import Directory
 import EventLoop
@@ -13,9 +13,9 @@ import Wire
 @testable import Links
 @testable import Relay
 
-/// What clients can make a relay spend, over real sockets on one loop.
+/// Limits on the resources that clients can make a relay use, over simulated sockets on one loop.
 @Suite struct RelayThreatTests {
-    /// Builds `count` paths at once over `client`, and waits for all answers.
+    /// Builds `count` paths over each of `clients` at once, and waits for all answers.
     private func results(_ harness: RelayHarness, _ clients: [TestClient], _ count: Int) throws -> [Built] {
         var results: [Built] = []
         for _ in 0..<count { for client in clients { client.build { results.append($0) } } }
@@ -83,7 +83,7 @@ import Wire
         for millisecond in 0..<10_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
             for request in 0..<3 { _ = rate.take((Int(millisecond) * 3 + request) % flood, now) }
-            // The newcomer asks twice a second, as a client that begins does.
+            // The newcomer asks twice a second, as a starting client does.
             if millisecond % 500 == 499, rate.take(-1, now) { served += 1 }
         }
         #expect(served >= 9)
@@ -187,7 +187,7 @@ import Wire
         #expect(harness.run { harness.relay.sessions.sessionCount == 4 && flood.destroyed.count == 1 })
         #expect(flood.destroyed == [paths[0]])
         #expect(honest.destroyed.isEmpty)
-        // The flood has no more than the others then: its next session gets no place, and it is told.
+        // The flood then has as many sessions as the others. Its next session gets no place, and the flood is told.
         let other = try harness.client(at: 3)
         try beginSession(other)
         #expect(harness.run { flood.destroyed.count == 2 })
@@ -207,7 +207,7 @@ import Wire
         for number in 3...6 {
             let flood = try harness.client(at: 2)
             try beginSession(flood)
-            // The third and fourth find no place: the address has as many as the other.
+            // The third and fourth flood sessions get no place, because the address has as many as the other address.
             let isDone = harness.run {
                 number <= 4 ? harness.relay.status.sessions == number : flood.destroyed.count == 1
             }
@@ -245,7 +245,7 @@ import Wire
         let hello = LegHello(
             leg: 0, kind: .join(session: [UInt8](repeating: 1, count: 16), mac: [UInt8](repeating: 2, count: 16)))
         for client in [noisy, other] { guard case .path = try client.build() else { return } }
-        // One after the other, so that none is lost; they are ended with the next sweep.
+        // The packets go out one after the other, so none is lost. The next sweep ends their paths.
         let before = harness.relay.paths.endingCount
         for _ in 0..<20 { noisy.sendRaw(hello.encoded) }
         #expect(harness.run { harness.relay.paths.endingCount > before || !noisy.destroyed.isEmpty })
@@ -255,7 +255,7 @@ import Wire
         #expect(harness.run { other.destroyed == [other.pathID] && noisy.destroyed == [noisy.pathID] })
     }
 
-    /// The node behind the relay: it answers builds when the test says so, and notes which paths are ended.
+    /// The node behind the relay, which answers builds when the test says so, and records the ended paths.
     private final class NextHop: ControlHandler {
         var builds: [ControlResponder] = []
         var destroyed: [UInt64] = []
@@ -271,7 +271,7 @@ import Wire
             links.answer(responder, [])
         }
 
-        /// Says that the path stands, with records that nobody can open.
+        /// Answers that the paths are ready, with records that nobody can open.
         func answer(pathID: UInt64) {
             let records = [UInt8](repeating: 3, count: BuildMessage.replyRecordsSize)
             for responder in builds { links.answer(responder, BuildBody.encode(pathID: pathID, records)) }
@@ -328,7 +328,7 @@ import Wire
         let client = try harness.client()
         client.beginBuild(to: harness.silentID)
         #expect(harness.run { harness.relay.status.paths == 1 })
-        // Sooner than the build itself times out.
+        // The path is gone before the build itself times out.
         #expect(harness.run(for: .seconds(6)) { harness.relay.status.paths == 0 })
     }
 
@@ -349,7 +349,7 @@ import Wire
                 Issue.record("no path")
                 return
             }
-            // Bytes that cannot be read because the first one never comes: 40 KB for one, 400 KB for the other.
+            // Bytes that cannot be read because the first byte is missing: 40 KB for one client, 400 KB for the other.
             let count = client === large ? 400 : 40
             client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
             for number in 0..<count {
@@ -396,7 +396,7 @@ import Wire
             writer.raw([UInt8](repeating: 3, count: count))
             client.sendRaw(writer.bytes)
         }
-        // The bytes of the one cannot be read, for the first never comes; the other has streams without a byte.
+        // One client's bytes cannot be read, because the first is missing. The other client has streams without a byte.
         let exit = harness.relay.sessions
         for number in 0..<10 { send(stuck, stream: 0, at: 1 + UInt64(number) * 1_000, 1_000) }
         #expect(harness.run { exit.memoryUse > 10_000 })
@@ -455,7 +455,7 @@ import Wire
         for stream in accepted { stream.close() }
     }
 
-    /// Keeps what comes.
+    /// Keeps the datagrams that arrive.
     private final class Tap: DatagramReceiver {
         var datagrams: [[UInt8]] = []
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
@@ -480,7 +480,7 @@ import Wire
         client.links.withTable { $0.setAddress(socket.localAddress, of: client.link) }
         client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
         #expect(harness.run { !tap.datagrams.isEmpty })
-        // Whatever else the link had to say goes the same way.
+        // Other datagrams of the link go the same way.
         let target = SocketAddress(try #require(harness.relay.listenAddresses.first))
         for datagram in tap.datagrams {
             var spoiled = datagram

@@ -10,12 +10,12 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// A whole network on simulated time whose client may send the bytes of requests itself, over proxies of its choice.
+/// A whole network on simulated time, whose client can send the bytes of requests itself, over proxies of its choice.
 final class RequestBench {
     let network: LoopNetwork
     private let turn: SessionTurn
     private var attempts: [RequestAttempt] = []
-    /// The hops of the session that was made last.
+    /// The hops of the newest session.
     private(set) var hops: [NodeID] = []
 
     init(relays count: Int = 6) throws {
@@ -33,13 +33,13 @@ final class RequestBench {
         network.loop.run(for: limit, until: condition)
     }
 
-    /// Whether a path is that of a session for requests.
+    /// Whether a path belongs to a session for requests.
     func isForRequests(_ path: Path) -> Bool {
         let user = path.session
         return user is RequestSession
     }
 
-    /// The state of a node by the client's own way; nil where it does not end.
+    /// The state of a node, asked for by the client's own code; nil if the request does not end.
     func state(of relay: Relay) -> Result<NodeStateAnswer, NodeStateFailure>? {
         var result: Result<NodeStateAnswer, NodeStateFailure>?
         client.requestState(of: relay.node) { result = $0 }
@@ -49,7 +49,7 @@ final class RequestBench {
 
     // MARK: By hand
 
-    /// A session of its own to `proxy`.
+    /// A new session to `proxy`.
     func session(to proxy: Relay) throws -> RequestSession {
         var built: Result<Path, PathFailure>?
         for _ in 0..<50 where built == nil {
@@ -64,7 +64,7 @@ final class RequestBench {
         return RequestSession(turn: turn, pool: pool, path: path, now: pool.now) {}
     }
 
-    /// A request for `target` with its keys.
+    /// A sealed request for `target`, with its keys.
     func seal(
         for target: Relay, _ method: RequestMethod = .status, padding: RequestClass = .bytes1024,
         arguments: [UInt8] = []
@@ -76,12 +76,12 @@ final class RequestBench {
         ) { _ in arguments }
     }
 
-    /// Sends `bytes` on a stream; what comes back is told once, as the client's own code reads it.
+    /// Sends `bytes` on a stream; `told` gets the answer once, as the client's own code reads it.
     func send(_ bytes: [UInt8], on session: RequestSession, told: @escaping ([UInt8]?) -> Void) throws {
         attempts.append(try RequestAttempt(bytes, on: session.session, done: told))
     }
 
-    /// Sends a request and waits for the outer answer; nil where the stream was reset.
+    /// Sends a request and waits for the outer answer; nil if the stream was reset.
     func ask(_ open: RequestOpen, on session: RequestSession) throws -> OuterAnswer? {
         var told: [UInt8]??
         try send(open.encoded(), on: session) { told = .some($0) }
@@ -99,14 +99,14 @@ final class RequestBench {
     func close() { network.close() }
 }
 
-/// Stands between a relay's links and the relay, and may keep or alter control messages.
+/// A handler between a relay's links and the relay, which can withhold or change control messages.
 final class Meddler: ControlHandler {
-    /// What becomes of a FORWARD.
+    /// The treatment of FORWARD messages.
     enum Manner {
         case honest
-        /// It is never answered.
+        /// They are never answered.
         case silent
-        /// It is answered by these bytes.
+        /// They are answered with these bytes.
         case lies([UInt8])
     }
 

@@ -7,7 +7,7 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// By which guards requests go.
+/// The guards over which requests go.
 @Suite struct RequestGuardTests {
     private let bench: RequestBench
     /// The guards in use.
@@ -22,14 +22,14 @@ import Wire
         let directory = bench.client.directory
         guards = directory.guards.primaries.map(\.node)
         try #require(guards.count == Guards.primaryCount)
-        // While both rest, another one is drawn.
+        // While both guards rest, another one is drawn.
         for node in guards { directory.guards.failed(node, at: directory.unixTime) }
         third = try directory.select(hops: 3, terminal: .any, avoiding: [])[0]
         for node in guards { directory.guards.succeeded(node, at: directory.unixTime) }
         try #require(directory.guards.sample.map(\.node) == guards + [third])
     }
 
-    /// Asks `node` under an isolation key, and waits for the end; `entries` gets the guards of the paths for requests.
+    /// Asks `node` under an isolation key and waits for the end; adds the guards of the paths to `entries`.
     private func ask(
         _ node: NodeID, isolation: UInt64 = 1, entries: inout Set<NodeID>, meanwhile: () -> Void = {}
     ) throws -> (outcome: RequestClient.Outcome?, time: TimeSpan) {

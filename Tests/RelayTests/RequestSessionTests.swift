@@ -8,9 +8,9 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// What a proxy may bring a client's session to hold.
+/// Limits on what a proxy can make a client's session hold.
 @Suite struct RequestSessionTests {
-    /// What a proxy does that it must not.
+    /// A forbidden action of a proxy.
     enum Deed: CaseIterable {
         case stream, streams, datagram, bytes
     }
@@ -27,7 +27,7 @@ import Wire
         let hosted = try #require(proxy.sessions.legs.first?.place?.session.session)
         try #require(proxy.sessions.sessionCount == 1)
         let bytes = [UInt8](repeating: 1, count: 1_000)
-        // The begin of a request.
+        // The first bytes of a request.
         let begun: [UInt8] = [1, 6]
         var unread: [StreamID] = []
         switch deed {
@@ -39,7 +39,7 @@ import Wire
             let isSent = hosted.connection.sendDatagram(flow: 0, bytes.rawSpan)
             #expect(isSent)
         case .bytes:
-            // Streams that nobody reads, as if a client had stopped to.
+            // Streams that are not read, as if a client had stopped reading.
             for _ in 0..<32 {
                 let id = try session.session.connection.openStream()
                 _ = session.session.connection.write(id, begun.rawSpan)

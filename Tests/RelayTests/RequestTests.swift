@@ -26,9 +26,9 @@ import Wire
         let asked = bench.relays.map(\.status.requests.asked).reduce(0, +)
         #expect(asked == UInt64(bench.relays.count) && bench.client.status.requests.answered == asked)
         #expect(bench.relays.allSatisfy { $0.status.requests.pending == 0 && $0.status.requests.refused == 0 })
-        // A session has one target: so many sessions, none of which is an app's.
+        // A session has one target, so there are as many sessions as targets. None of them is an app's.
         #expect(bench.client.requests.sessionCount == bench.relays.count && bench.client.sessions.all.isEmpty)
-        // The same target again goes by the same session.
+        // The same target is asked again over the same session.
         #expect(try #require(bench.state(of: bench.relays[0])).get().time < .seconds(1))
         #expect(bench.client.requests.sessionCount == bench.relays.count)
         let stranger = NodeID(Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan))
@@ -48,7 +48,7 @@ import Wire
             let descriptor = try #require(directory.descriptor(of: node))
             for isolation in 1...8 {
                 let before = Set(bench.pool.all.map(\.pathID))
-                // Each isolation key has a session of its own.
+                // Each isolation key has its own session.
                 let call = RequestClient.Call(
                     scope: .init(isolation: UInt64(isolation), purpose: .state(node)), method: .status,
                     targets: [.init(node: node, onionKey: descriptor.onionKey)], arguments: { _ in [] })
@@ -91,19 +91,19 @@ import Wire
         let result = try RequestAnswer(decoding: bytes.rawSpan).result
         let state = try NodeState(decoding: result.rawSpan)
         #expect(state == NodeState(height: proxy.trustedSnapshot.height, fill: 0, stores: false))
-        // What nobody does yet, and arguments that are none.
+        // Methods that no node has yet, and invalid arguments.
         for method in [RequestMethod.store, .delete, .list, .fetch, .lookup] {
             let answer = try bench.ask(.own(method: method.rawValue, arguments: []), on: session)
             #expect(answer == .answer(RequestAnswer(.unknown).encoded()))
         }
         let malformed = try bench.ask(.own(method: RequestMethod.status.rawValue, arguments: [1]), on: session)
         #expect(malformed == .answer(RequestAnswer(.malformed).encoded()))
-        // To a node that is none, and to the proxy itself.
+        // To an unknown node, and to the proxy itself.
         let envelope = try bench.seal(for: target).envelope
         let stranger = NodeID(Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan))
         #expect(try bench.ask(.envelope(envelope, to: stranger), on: session) == .unknownTarget)
         #expect(try bench.ask(.envelope(envelope, to: proxy.node), on: session) == .unknownTarget)
-        // What was sealed to another node cannot be opened by this one.
+        // An envelope for another node cannot be opened by this one.
         #expect(try bench.ask(.envelope(envelope, to: bench.relays[2].node), on: session)?.status == .newKey)
         #expect(try bench.ask(.envelope(envelope, to: target.node), on: session)?.status == .answer)
     }
@@ -114,7 +114,7 @@ import Wire
         defer { bench.close() }
         let (proxy, second, target) = (bench.relays[0], bench.relays[1], bench.relays[2])
         let session = try bench.session(to: proxy)
-        /// What comes of RELAY with an inner request for `target`.
+        /// The answer to RELAY with an inner request for `target`.
         func relay(to target: Relay, _ inner: SealedRequest) throws -> RequestAnswer? {
             let arguments = RelayRequest(target: target.node, envelope: inner.envelope).encoded()
             let outer = try bench.seal(for: second, .relay, arguments: arguments)
@@ -129,7 +129,7 @@ import Wire
             throw Unexpected()
         }
         #expect(inner.open(sealed)?.status == .done)
-        // To itself, back to the node that asks, and once more by RELAY.
+        // To itself, back to the node that asks, and by a second RELAY.
         #expect(try relay(to: second, try bench.seal(for: second))?.status == .notAuthorised)
         #expect(try relay(to: proxy, try bench.seal(for: proxy))?.status == .notAuthorised)
         let third = RelayRequest(target: bench.relays[3].node, envelope: try bench.seal(for: bench.relays[3]).envelope)
@@ -166,7 +166,7 @@ import Wire
         puzzle[40] = 1
         #expect(try told(puzzle) == unreadable)
         #expect(try told(good)?.first == OuterStatus.answer.rawValue)
-        // The request, and no end of it.
+        // The whole request, without the end of the stream.
         let id = try session.session.connection.openStream()
         _ = session.session.connection.write(id, good.rawSpan)
         session.session.touch()
@@ -198,26 +198,26 @@ import Wire
             #expect(directory.onionKey(of: one.node, in: changed) != key)
         }
         #expect(directory.onionKey(of: one.node, in: []) == nil)
-        // An older one brings nothing but what is held.
+        // A descriptor that is not newer than the one the client holds changes nothing.
         let older = try #require(directory.descriptors.descriptor(of: one.node, at: directory.unixTime)).bytes
         #expect(directory.onionKey(of: one.node, in: older) == held.onionKey)
-        // It is not kept: all clients use the same descriptors.
+        // The newer descriptor is not kept, because all clients use the same descriptors.
         #expect(directory.descriptor(of: one.node)?.onionKey == held.onionKey)
-        // The node uses it now; the client, which knows the old key, is told the new one and asks once more.
+        // The node uses the new key now. The client knows the old key, so it is told the new one and asks once more.
         one.requests.renew(keys: OnionKeys(pair, now: bench.pool.now), descriptor: bytes)
         let received = one.status.requests.received
         _ = try #require(bench.state(of: one)).get()
         #expect(one.status.requests.received == received + 2)
-        // A forged one is not taken, whoever sends it: then there is no answer.
+        // A forged descriptor is not accepted from any sender, and the request has no answer.
         one.requests.renew(
             keys: OnionKeys(try KEM.PrivateKey(), now: bench.pool.now),
             descriptor: other.publication.renew(onionKey: key).bytes)
         #expect(bench.state(of: one) == .failure(.noAnswer(hint: OuterStatus.newKey.name)))
-        // One that has come with the list meanwhile, while the request was sealed by that before it.
+        // The list has brought the descriptor while a request that was sealed with the older key was under way.
         #expect(try directory.descriptors.insert(signed, at: directory.unixTime))
         #expect(directory.onionKey(of: one.node, in: bytes) == key)
     }
 }
 
-/// What a test needs is not there.
+/// A result that a test needs is missing.
 struct Unexpected: Error {}

@@ -14,22 +14,22 @@ import Wire
 
 /// Hostile sessions, proxies and targets among whole relays.
 @Suite struct RequestThreatTests {
-    /// Puts a session's requests for `target` on their way, all at once; what comes back is counted by `told`.
+    /// Sends `count` requests for `target` over a session at once; `told` is called for each answer.
     private func flood(
         _ bench: RequestBench, _ session: RequestSession, of count: Int, for target: Relay,
         told: @escaping (OuterStatus?) -> Void
     ) throws {
-        // Sealed well, so that the target has to open each of them.
+        // The requests are valid, so the target has to open each of them.
         for _ in 0..<count {
             let open = RequestOpen.envelope(try bench.seal(for: target).envelope, to: target.node)
             try bench.send(open.encoded(), on: session) { bytes in told(bytes?.first.flatMap(OuterStatus.init)) }
         }
     }
 
-    /// Ends the links between two relays, neither of which begins another one for some seconds: both have as many handshakes
-    /// as they may, with nobody.
+    /// Ends the links between two relays, which cannot begin another link for some seconds.
     ///
-    /// `failed` is called 512 times, when these are given up.
+    /// Both relays have as many handshakes under way as they may, with addresses that do not answer. `failed` is called
+    /// 512 times, when these handshakes are given up.
     private func part(_ bench: RequestBench, _ one: Relay, _ other: Relay, failed: @escaping () -> Void) {
         let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
         for relay in [one, other] {
@@ -56,7 +56,7 @@ import Wire
             #expect(try bench.ask(target, on: honest)?.status == .answer)
         }
         #expect(bench.run { told.count == 120 })
-        // 60 at once and 16 pending: the rest is turned away at the proxy, and the target does not hear of it.
+        // 60 at once and 16 pending. The proxy turns the rest away, and the target does not receive them.
         #expect(told.count { $0 == .tooMany } >= 60 && told.allSatisfy { $0 == .tooMany || $0 == .answer })
         #expect(target.status.requests.received <= 75 && target.status.requests.busy == 0)
     }
@@ -77,7 +77,7 @@ import Wire
             #expect(bench.pool.now - began < .seconds(2))
         }
         #expect(bench.run { told == 12 * 16 })
-        // The proxy keeps to what the target takes of it, so the target turns nobody away.
+        // The proxy keeps within the target's limits, so the target turns no request away.
         #expect(target.status.requests.busy == 0 && meddler.forwards.count == 12 * 16 + 10)
         #expect(bench.relays.allSatisfy { $0.status.requests.pending == 0 })
     }
@@ -131,12 +131,12 @@ import Wire
             meddler.manner = .lies(bytes)
             #expect(try bench.ask(target, on: session) == .noAnswer, "\(bytes.prefix(2))")
         }
-        // What has the form of an answer goes to the client, which cannot open it.
+        // Bytes with the form of an answer go to the client, which cannot open them.
         meddler.manner = .lies([0] + sealed)
         #expect(try bench.ask(target, on: session) == .answer(sealed))
         #expect(proxy.status.requests.pending == 0)
         #expect(bench.state(of: target) == .failure(.noAnswer(hint: nil)))
-        // Proxies with two failures in a row are left out for ten minutes, and asked again then.
+        // Proxies with two failures in a row are left out for ten minutes, and are asked again afterwards.
         _ = bench.state(of: target)
         meddler.manner = .honest
         bench.run(for: .seconds(601))
@@ -168,7 +168,7 @@ import Wire
             bench.run(for: .seconds(1))
         }
         let first = try ask()
-        // The proxy has a link to the stranger too.
+        // The proxy also has a link to the stranger.
         _ = try bench.ask(stranger, on: session)
         try answer(first.id, from: stranger)
         try answer(first.id ^ 1, from: target)
@@ -206,7 +206,7 @@ import Wire
                 bench.run { reply != nil }
                 let bytes = try #require(try? reply?.get())
                 let outer = try OuterAnswer(decoding: bytes.rawSpan, at: .forward)
-                // After its time, only who has sealed it learns that it is over.
+                // After the envelope's time, only its sender learns that the time is over.
                 #expect(outer.status == .unreadable || elapsed == .seconds(720))
             }
         }
@@ -245,7 +245,7 @@ import Wire
         let began = bench.pool.now
         #expect(try bench.ask(target, on: session) == .noLink)
         #expect(bench.pool.now - began < .seconds(4))
-        // It is remembered for a while.
+        // The proxy remembers the failure for some time.
         let again = bench.pool.now
         #expect(try bench.ask(target, on: session) == .noLink)
         #expect(bench.pool.now - again < .seconds(1))
@@ -349,7 +349,7 @@ import Wire
         #expect(meddler.forwards.count == RequestLimits.unanswered && told.isEmpty)
         part(bench, proxy, target) {}
         #expect(bench.run(for: .seconds(1)) { told.count == 96 })
-        // While there is a second link, those whose turn it is go over that one.
+        // While there is a second link, the requests whose turn it is go over that link.
         let (unanswered, unlinked) = (told.count { $0 == .noAnswer }, told.count { $0 == .noLink })
         #expect(unanswered + unlinked == 96 && unlinked >= 32, "\(unanswered) and \(unlinked)")
     }

@@ -10,9 +10,9 @@ import Wire
 @testable import Links
 @testable import Relay
 
-/// A relay that trusts a snapshot which led nowhere, beside a node that has another one.
+/// A relay that trusts a snapshot without a successor, beside a node with another snapshot.
 @Suite struct SnapshotForkTests {
-    /// A node that leads to the newest snapshot of its history, and leaves all else unanswered.
+    /// A node that serves the newest snapshot of its history, and answers nothing else.
     private final class Neighbour: ControlHandler {
         unowned let links: Links
         var history: SnapshotHistory
@@ -46,7 +46,7 @@ import Wire
         return SigningKey(seed: Secret(copying: seed.rawSpan))
     }
 
-    /// `history` with one more snapshot at `height`, which all but the relay have signed.
+    /// `history` and one more snapshot at `height`, which all nodes but the relay have signed.
     private func history(_ history: SnapshotHistory, to height: UInt64) throws -> SnapshotHistory {
         let last = history.newest
         let next = try #require(
@@ -67,7 +67,7 @@ import Wire
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let ids = (0..<4).map { NodeID(key($0).publicKey) }
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
         let first = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
         var signed = SignedSnapshot(first)
         for number in 0..<4 { signed.sign(with: key(number)) }

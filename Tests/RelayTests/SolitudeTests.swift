@@ -6,7 +6,7 @@ import Wire
 
 @testable import Relay
 
-/// A node that others may have ceased to answer.
+/// A node that other nodes may no longer answer.
 @Suite struct SolitudeTests {
     private func at(_ seconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000) + .seconds(seconds) }
 
@@ -29,7 +29,7 @@ import Wire
             solitude.note(isLinked: false, mayBeRefused: true, isCurrentAt: nil, now: at(second))
         }
         #expect(solitude.isHiding)
-        // A link without the identity is up; what was said before says nothing.
+        // A link without the identity is up. An answer from before the link does not count.
         solitude.note(isLinked: true, mayBeRefused: true, isCurrentAt: at(14), now: at(16))
         #expect(solitude.isHiding && solitude.lasts(at(16)) == nil)
         solitude.note(isLinked: true, mayBeRefused: true, isCurrentAt: at(17), now: at(17))
@@ -61,7 +61,7 @@ import Wire
         harness.silent.control = neighbour
         #expect(harness.run { neighbour.clients > 0 && harness.relay.linkedNodes == 1 })
         #expect(neighbour.nodes == 0)
-        // It asks what it has missed; nothing, so it goes back to what it was.
+        // The relay asks for newer snapshots. There are none, so it shows its identity again.
         #expect(harness.run { neighbour.questions > 0 })
         #expect(harness.run { !harness.relay.solitude.isHiding && harness.relay.linkedNodes == 0 })
     }

@@ -7,9 +7,9 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// Apps that ask for more than the nodes take at once wait, and nobody is blamed for it.
+/// Apps that wait because they ask for more than the nodes take at once; no node is blamed for it.
 @Suite struct WaitingTests {
-    /// The greeting of SOCKS5 with a user of this name, and a request for the server's port.
+    /// The SOCKS5 greeting of a user with this name, and a request for the server's port.
     private func hello(to port: UInt16, user: Int) -> [UInt8] {
         [5, 1, 2, 1, 1, UInt8(user), 1, 1, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)]
     }
@@ -42,7 +42,7 @@ import Wire
         let loop = network.loop
         let first = try (0..<12).map { _ in try network.app(saying: network.request) }
         var later: [App] = []
-        // One comes every 5 ms, sooner than the line is looked at again, for as long as it takes.
+        // One app arrives every 5 ms, which is before the line is looked at again, until the first apps are served.
         var next = loop.now
         let wereServed = loop.run(for: .seconds(5)) {
             if loop.now >= next, let app = try? network.app(saying: network.request) {
@@ -52,7 +52,7 @@ import Wire
             return first.allSatisfy { $0.received == LoopNetwork.greetedCount }
         }
         #expect(wereServed && first.allSatisfy { !$0.isOver })
-        // Those that came last wait still.
+        // The last apps still wait.
         #expect(later.contains { $0.received < LoopNetwork.greetedCount })
         for app in first + later { app.stream?.close() }
     }
@@ -77,7 +77,7 @@ import Wire
             apps.allSatisfy { $0.received == LoopNetwork.greetedCount || $0.isOver }
         }
         #expect(wereServed && apps.allSatisfy { !$0.isOver })
-        // Each destination gets it once.
+        // Each destination gets the early bytes once.
         let readers = network.accepted.map { stream in
             let app = App()
             stream.delegate = app
@@ -99,7 +99,7 @@ import Wire
         defer { network.close() }
         let client = network.client
         var open: [App] = []
-        // 28 at once, more than half of the 32 places, and again as many when these have nothing open.
+        // 28 apps at once take more than half of the 32 places. As many again follow when these have closed.
         for round in 0..<2 {
             let apps = try (0..<28).map { number in
                 try network.app(saying: hello(to: network.port, user: 1 + round * 28 + number))

@@ -3,7 +3,7 @@ import Wire
 
 @testable import Relay
 
-/// What a node that tests others says of itself, and what it makes of its own stalls.
+/// A tester's warnings about its own node, and its treatment of its own stalls.
 @Suite struct WatchingPartsTests {
     private func time(_ seconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000) + .seconds(seconds) }
 
@@ -15,7 +15,7 @@ import Wire
         }
         #expect(text(41, .staked, 3)?.hasPrefix("No client and no test of another node has come for 41 s") == true)
         #expect(text(41, .unstaked, 3) == nil && text(86_400, .unstaked, 300) == nil)
-        // It knows no others that could test it, or has not waited for long.
+        // The node knows too few others that could test it, or has not waited long enough.
         #expect(text(41, .staked, 2) == nil && text(40, .staked, 3) == nil)
     }
 
@@ -40,7 +40,7 @@ import Wire
         }
         warning.suspect(at: time(1))
         #expect(text(warning, 2) == nil)
-        // The first one is forgotten by then.
+        // The first suspicion is forgotten by then.
         warning.suspect(at: time(700))
         #expect(text(warning, 701) == nil)
         warning.suspect(at: time(800))
@@ -59,7 +59,7 @@ import Wire
         var stalls = StallWatch(at: time(0))
         for second in 1...10 { stalls.tick(at: time(Int64(second))) }
         #expect(!stalls.voids(testSince: time(5), at: time(10)))
-        // Frozen for seven seconds: the answers that time out at once, before the next tick, are void, and so are those after it.
+        // Frozen for seven seconds. Tests that time out at once, before the next tick, are void, and so are later ones.
         #expect(stalls.voids(testSince: time(9), at: time(17)))
         stalls.tick(at: time(17))
         #expect(stalls.voids(testSince: time(9), at: time(18)))

@@ -3,10 +3,10 @@ internal import Requests
 internal import Wire
 
 extension RequestNetwork {
-    /// Askers of hostile clients have numbers from here on.
+    /// The first number of askers of hostile clients.
     static let foreign: UInt64 = 1 << 62
 
-    /// A hostile proxy's way with a request; false where it serves it.
+    /// A hostile proxy's treatment of a request; false if it serves the request.
     func lie(_ bytes: [UInt8], attempt: UInt64, session: UInt64, at node: Node) -> Bool {
         switch random.next() % 9 {
         case 0: return true
@@ -24,7 +24,7 @@ extension RequestNetwork {
             ask(flipped(bytes), asker: attempt, session: session, at: node)
             return true
         case 4:
-            // The same envelope again, later, too.
+            // The same envelope also goes out again later.
             after(delay(8_000)) { [unowned self] in
                 ask(bytes, asker: Self.foreign + random.next() % (1 << 40), session: session, at: node)
             }
@@ -39,7 +39,7 @@ extension RequestNetwork {
         }
     }
 
-    /// Something that a hostile client or a bad network does.
+    /// One action of a hostile client or a bad network.
     public func disturb() {
         switch hostile {
         case .nobody, .proxy, .target: break

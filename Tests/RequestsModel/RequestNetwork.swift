@@ -4,12 +4,12 @@ internal import OnionCrypto
 public import Requests
 public import Wire
 
-/// A network of nodes and one honest client on virtual time, where one party is hostile.
+/// A network of nodes and one honest client on virtual time, with one hostile party.
 ///
-/// Every message has its own delay, so messages overtake each other. A broken promise traps: an honest call ends once and in
-/// time, an answer is its target's, ids are not used twice, and in the end nothing is pending anywhere.
+/// Every message has its own delay, so messages overtake each other. A broken expectation traps: an honest call ends
+/// once and in time, an answer is its target's, ids are not used twice, and in the end nothing is pending.
 public final class RequestNetwork {
-    /// Who lies, stalls, repeats and goes away.
+    /// The party that lies, stalls, repeats and goes away.
     public enum Hostile: CaseIterable, Sendable {
         case nobody, client, proxy, target, links
     }
@@ -21,7 +21,7 @@ public final class RequestNetwork {
         var target: RequestTarget
         var proxy: RequestProxy
         var isHostile = false
-        /// The answers that a hostile node has seen, to use them again.
+        /// The answers that a hostile node has seen and may use again.
         var seen: [[UInt8]] = []
 
         init(_ index: Int, _ key: KEM.PrivateKey, seed: UInt64, now: Instant) {
@@ -36,7 +36,7 @@ public final class RequestNetwork {
 
     /// The network's id.
     public static let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
-    /// Where all sessions come from.
+    /// The source of all sessions.
     static let link = LinkSource.node(network)
     /// The number of nodes.
     public static let count = 6
@@ -44,14 +44,14 @@ public final class RequestNetwork {
         try? KEM.PrivateKey(seed: [UInt8](repeating: $0, count: 32))
     }
 
-    /// The node `index`.
+    /// The id of node `index`.
     public static func id(_ index: Int) -> NodeID {
         NodeID(Bytes32(copying: [UInt8](repeating: UInt8(index + 1), count: 32).rawSpan))
     }
 
     private static func index(of node: NodeID) -> Int? { (0..<count).first { id($0) == node } }
 
-    /// What an honest target answers.
+    /// An honest target's answer.
     public static func result(_ node: NodeID, _ arguments: [UInt8]) -> [UInt8] {
         Blake2b.digest((node.key.array + arguments).rawSpan).array
     }
@@ -66,19 +66,19 @@ public final class RequestNetwork {
     public var client: RequestClient
     private var events: [(at: Instant, number: UInt64, run: () -> Void)] = []
     private var eventNumber: UInt64 = 0
-    /// The session's proxy, by the client's number.
+    /// The proxies of the sessions, by the client's numbers.
     var sessions: [UInt64: Int] = [:]
     var links: Set<[Int]> = []
     private var ids: Set<[UInt64]> = []
     private var messages: [UInt64: (proxy: Int, ticket: UInt64)] = [:]
     private var answered: Set<UInt64> = []
     private var asked: [UInt64: (arguments: [UInt8], at: Instant)] = [:]
-    /// How the honest client's calls ended.
+    /// The outcomes of the honest client's calls.
     public private(set) var outcomes: [RequestClient.Outcome] = []
-    /// ANSWER messages that came.
+    /// The number of ANSWER messages that targets have sent.
     public private(set) var deferred = 0
 
-    /// Whole nodes; the last one is hostile where a proxy or target is to be.
+    /// A network whose last node is hostile if `hostile` is a proxy or a target.
     public init(_ hostile: Hostile, seed: UInt64) {
         self.hostile = hostile
         random = Seeded(seed)
@@ -97,7 +97,7 @@ public final class RequestNetwork {
 
     // MARK: Running
 
-    /// Does `run` after `milliseconds`.
+    /// Runs `run` after `milliseconds`.
     public func after(_ milliseconds: Int, _ run: @escaping () -> Void) {
         eventNumber += 1
         let event = (at: now + .milliseconds(Int64(milliseconds)), number: eventNumber, run: run)
@@ -107,7 +107,7 @@ public final class RequestNetwork {
 
     func delay(_ most: Int = 40) -> Int { Int.random(in: 1...most, using: &random) }
 
-    /// Lets all happen until `end`.
+    /// Runs the network for `span`.
     public func run(_ span: TimeSpan) {
         let end = now + span
         while let next = nextTime, next <= end {
@@ -131,7 +131,7 @@ public final class RequestNetwork {
         return times.compactMap(\.self).min()
     }
 
-    /// Traps if a request is left anywhere.
+    /// Traps if a request is pending anywhere.
     public func checkQuiet() {
         precondition(client.pending == 0 && asked.isEmpty, "each call ends")
         for node in nodes {
@@ -324,7 +324,7 @@ public final class RequestNetwork {
         }
     }
 
-    /// Carries what a target says; a hostile one alters, drops, repeats and delays it.
+    /// Delivers a target's bytes; a hostile target alters, drops, repeats and delays them.
     private func bring(_ bytes: [UInt8], from node: Node, _ run: @escaping ([UInt8]?) -> Void) {
         guard hostile == .target, node.isHostile else { return after(delay()) { run(bytes) } }
         switch random.next() % 8 {
@@ -341,7 +341,7 @@ public final class RequestNetwork {
             }
         default: after(delay()) { run(bytes) }
         }
-        // An ANSWER of its own, to somebody who may have asked nothing.
+        // An unsolicited ANSWER, to a proxy that may have asked nothing.
         let stray = AnswerMessage(id: random.next(), answer: .answer([UInt8](repeating: 1, count: 1_056))).encoded()
         let other = nodes[Int(random.next() % UInt64(nodes.count))]
         perform(other.proxy.answered(stray, from: Self.id(node.index), now: now), at: other)

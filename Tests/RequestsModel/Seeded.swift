@@ -1,11 +1,11 @@
-/// SplitMix64: the same numbers for the same seed.
+/// A seeded generator (SplitMix64).
 public struct Seeded: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     /// The generator of `seed`.
     public init(_ seed: UInt64) { state = seed }
 
-    /// Sixty-four bits.
+    /// The next 64 bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
@@ -14,6 +14,6 @@ public struct Seeded: RandomNumberGenerator, Sendable {
         return z ^ z >> 31
     }
 
-    /// Whether something with `percent` of a hundred happens.
+    /// True with a probability of `percent` per cent.
     public mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }

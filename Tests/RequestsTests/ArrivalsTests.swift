@@ -4,7 +4,7 @@ import Wire
 
 @testable import Requests
 
-/// Requests that have not come whole.
+/// Requests that have not arrived whole.
 @Suite struct ArrivalsTests {
     private let now = Instant(nanoseconds: 1_000_000_000_000)
     private let size = RequestOpen.maximumSize
@@ -26,17 +26,17 @@ import Wire
             number += 1
             return hold(number, size, session, link)
         }
-        // A session: 16 whole ones, and what the last place has left.
+        // A session may hold 16 whole requests; the next one is lost.
         for _ in 0..<16 { #expect(begin(1, 1).isEmpty) }
         #expect(begin(1, 1) == [17] && arrivals.count == 16 && arrivals.lost == 1)
-        // It may grow no further, but what it ends makes room.
+        // The session may hold no more, but a request that ends makes room.
         arrivals.end(1)
         open.remove(1)
         #expect(begin(1, 1).isEmpty)
         // Many sessions of one link: 32 MiB in all.
         for session in 2..<100 as Range<UInt64> { for _ in 0..<16 { _ = begin(session, 1) } }
         #expect(arrivals.bytes <= 32 << 20 && arrivals.bytes > 31 << 20 && arrivals.count == open.count)
-        // Another link takes up to its half, and nothing of it is lost before.
+        // Another link may take half of the bytes, and loses no request before that.
         let lost = arrivals.lost
         for session in 0..<15 as Range<UInt64> {
             for _ in 0..<15 {
@@ -45,7 +45,7 @@ import Wire
             }
         }
         #expect(arrivals.lost > lost && arrivals.bytes <= 32 << 20 && arrivals.count == open.count)
-        // What grows byte by byte counts as it grows.
+        // A growing request counts with its present size.
         for _ in 0..<3 { number += 1 }
         var grown = 0
         for bytes in stride(from: 1, through: size, by: 1_000) { grown += hold(number, bytes, 300, 3).count }

@@ -3,7 +3,7 @@ import Wire
 
 @testable import Requests
 
-/// How many calls and sessions a client has, how long, and what becomes of sessions that cannot be had.
+/// The limits of a client's calls and sessions, and the treatment of sessions that cannot be opened.
 @Suite struct ClientLimitTests {
     private let done = RequestAnswer(.done, [5])
 
@@ -29,7 +29,7 @@ import Wire
         var tried: [NodeID] = []
         var at: [TimeSpan] = []
         let began = bench.now
-        /// Ends each session that was asked for and is not ready, at once.
+        /// Ends each new session at once, before it is ready.
         func end() throws {
             while tried.count < bench.opened.count {
                 let (session, proxy) = bench.opened[tried.count]
@@ -47,11 +47,11 @@ import Wire
         #expect(bench.finished.isEmpty)
         #expect(at == [0, 250, 750, 1_750, 3_750, 5_750, 7_750, 9_750].map { .milliseconds($0) })
         #expect(Set(tried).count == tried.count, "no proxy twice, while there are others")
-        // It has all of its attempts still.
+        // The call has used none of its attempts.
         var late = bench
         try late.advance(.milliseconds(10))
         #expect(late.finished[call] == .noProxy && late.client.sessions.isEmpty && late.client.attempts.isEmpty)
-        // Where there is one proxy, it is tried again, and serves once it is there.
+        // A lone proxy is tried again, and serves once its session is ready.
         var lone = ClientBench(nodes: 2)
         let second = try lone.ask(ClientBench.call(ClientBench.box, targets: 0..<1))
         try lone.take(lone.client.sessionEnded(lone.opened[0].session, now: lone.now, time: lone.time))
@@ -92,7 +92,7 @@ import Wire
         #expect(bench.closed.isEmpty)
         try bench.advance(.milliseconds(1))
         #expect(Set(bench.closed) == Set(bench.opened.map(\.session)) && bench.client.nextDeadline == nil)
-        // As many calls as there may be, again and again, some of them later than others; no session becomes ready.
+        // The greatest number of calls, four times, some of them later than others; no session becomes ready.
         var many = ClientBench(nodes: 40)
         var most = 0
         for round in 0..<4 {
@@ -126,17 +126,17 @@ import Wire
             }
         }
         #expect(Set(bench.opened.map(\.proxy)).count == 8, "all others were tried, and failed twice in a row")
-        // The dead node itself is no proxy.
+        // The dead node is not a proxy for its own state.
         bench.client.nodes.removeFirst()
         let call = try bench.ask(ClientBench.call(.state(ClientBench.node(1)), targets: 1..<2))
         try bench.readyAll()
         let sent = try #require(bench.sent.indices.last)
         try bench.received(bench.sent[sent].attempt, bench.answer(sent, done))
         guard case .answered? = bench.finished[call] else { throw Failure() }
-        // A proxy that brings an answer is dropped no longer: its next pause is as short as the first.
+        // A proxy that brings an answer is no longer dropped, and its next pause is as short as the first.
         let served = try #require(bench.opened.last?.proxy)
         #expect(!bench.client.dropped.hasFailed(served))
-        // Where there are others, they come first.
+        // Proxies that are not dropped come first.
         let fresh = ClientBench.node(100)
         bench.client.nodes.append(RequestNode(id: fresh, operatorID: fresh.key, weight: 1))
         try bench.ask(ClientBench.call(.state(ClientBench.node(2)), targets: 2..<3))

@@ -25,7 +25,7 @@ import Wire
             case .envelope(let two, let second) = bench.sent[1].open
         else { throw Failure() }
         #expect(first == second && one != two, "one coordinator, sealed anew")
-        // A session that is used goes on for 15 minutes: then there is another.
+        // A session that is used lasts 15 minutes; then there is another.
         try bench.received(bench.sent[1].attempt, bench.answer(1, done))
         let began = bench.now
         for number in 1...14 {
@@ -57,7 +57,7 @@ import Wire
         for _ in 0..<94 { try bench.advance(.milliseconds(100)) }
         #expect(bench.finished[call] == .timedOut && bench.client.pending == 0 && bench.client.attempts.isEmpty)
         #expect(bench.opened.count <= 3, "three at once")
-        // What comes now has no effect.
+        // An answer that arrives now has no effect.
         try bench.received(bench.sent[0].attempt, bench.answer(0, done))
         #expect(bench.finished.count == 1)
     }
@@ -67,7 +67,7 @@ import Wire
         var times = AnswerTimes()
         #expect(times.hedge(of: .bytes1024) == .milliseconds(600))
         for number in 1...100 { times.add(.milliseconds(Int64(number * 10)), of: .bytes1024) }
-        // The last 64 are 370 to 1,000 ms.
+        // The last 64 times are 370 to 1,000 ms.
         #expect(times.hedge(of: .bytes1024) == .milliseconds(970 * 3 / 2))
         #expect(times.hedge(of: .bytes2304) == .milliseconds(600))
     }
@@ -117,7 +117,7 @@ import Wire
             try bench.ask(ClientBench.call(.service(ClientBench.node(number).key), isolation: UInt64(number)))
         }
         #expect(bench.opened.dropFirst().allSatisfy { $0.proxy != proxy })
-        // An answer between them sets the count back.
+        // An answer between two failures resets the count.
         var other = ClientBench()
         for _ in 0..<3 { try other.ask(one) }
         try other.readyAll()
@@ -135,7 +135,7 @@ import Wire
         try bench.readyAll()
         try bench.received(bench.sent[0].attempt, .newKey([1]))
         #expect(bench.checks.count == 1 && bench.checks[0].target == ClientBench.node(0) && bench.sent.count == 1)
-        // Checked: the same attempt again, with the new key.
+        // The new key is checked: the same attempt is sent again, with the new key.
         try bench.take(
             bench.client.keyChecked(bench.sent[0].attempt, pairs[3].publicKey, now: bench.now, time: bench.time))
         #expect(bench.sent.count == 2 && bench.sent[1].attempt == bench.sent[0].attempt)
@@ -147,7 +147,7 @@ import Wire
         try bench.received(bench.sent[1].attempt, answer)
         guard case .answered(let got, _, _)? = bench.finished[call] else { throw Failure() }
         #expect(got == RequestAnswer(.timeInvalid))
-        // A descriptor that is not taken: another proxy.
+        // If the descriptor is not accepted, another proxy is asked.
         var forged = ClientBench()
         try forged.ask(ClientBench.call(ClientBench.box, targets: 0..<1))
         try forged.readyAll()
@@ -194,7 +194,7 @@ import Wire
                 targets[sent.session, default: []].insert(target)
                 try bench.received(sent.attempt, random.happens(50) ? .unknownTarget : .noAnswer)
             }
-            // Ends what is left of the call, before the next one's requests are told apart.
+            // Ends the rest of the call before the requests of the next call are told apart.
             for number in bench.client.calls.keys.sorted() {
                 try bench.take(bench.client.cancel(number, now: bench.now))
             }

@@ -65,7 +65,7 @@ private let node = NodeID(Bytes32(copying: [UInt8](repeating: 5, count: 32).rawS
             changed[offset] ^= 1 << UInt8(offset % 8)
             #expect(request.open(changed) == nil, "answer, byte \(offset)")
         }
-        // A decapsulation each: all edges, and every 31st byte.
+        // Each try takes a decapsulation, so only the edges and every 31st byte are tried.
         let edges = [0, 7, 8, 1_095, 1_096, 1_127, 1_128, request.envelope.count - 16, request.envelope.count - 1]
         for offset in edges + Array(stride(from: 0, to: request.envelope.count, by: 31)) {
             var changed = request.envelope
@@ -100,7 +100,7 @@ private let node = NodeID(Bytes32(copying: [UInt8](repeating: 5, count: 32).rawS
 
     @Test("RQ7: bytes behind the arguments must be zero, and the length in its place")
     func rq7Padding() throws {
-        // Seals a plaintext of the test's own.
+        // Seals a plaintext that the test chooses.
         func request(_ plain: [UInt8]) throws -> [UInt8] {
             let encapsulation = try KEM.encapsulate(to: pair.publicKey)
             let opening = Array(key.hash.array.prefix(8)) + encapsulation.ciphertext
@@ -135,7 +135,7 @@ private let node = NodeID(Bytes32(copying: [UInt8](repeating: 5, count: 32).rawS
             #expect(opened.isValid(at: now) == (abs(units) <= 5), "\(units)")
         }
         #expect(!opened.isValid(at: UnixTime(seconds: 0)) && !opened.isValid(at: UnixTime(seconds: .max)))
-        // A target remembers for as long as the time can be valid.
+        // A target remembers a request for as long as the request's time can be valid.
         #expect(RequestEnvelope.memory == .seconds(660))
     }
 

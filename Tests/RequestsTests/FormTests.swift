@@ -5,13 +5,14 @@ import Wire
 
 @testable import Requests
 
-/// The bytes of requests: what is written is read, and nothing else is.
+/// The bytes of requests: bytes that are written are read, and no others.
 @Suite struct FormTests {
     private let target = NodeID(Bytes32(copying: [UInt8](repeating: 5, count: 32).rawSpan))
     private let envelope = [UInt8](repeating: 4, count: RequestClass.bytes1024.envelopeSize)
 
-    /// Each prefix, one byte more, and each changed bit of the first `head` bytes of `bytes`, is refused by `read`, or
-    /// read as what has these bytes.
+    /// Checks that `read` refuses changed bytes, or reads them as a value with exactly these bytes.
+    ///
+    /// The changes are prefixes, one byte more, and each changed bit of the first `head` bytes of `bytes`.
     private func strict(_ bytes: [UInt8], head: Int, _ read: ([UInt8]) -> [UInt8]?) {
         #expect(read(bytes) == bytes)
         for length in Set(Array(0..<min(bytes.count, 300)) + [bytes.count - 1]) {
@@ -47,13 +48,13 @@ import Wire
         strict(RequestOpen.own(method: 8, arguments: [1, 2]).encoded(), head: RequestOpen.headSize + 1, read)
         strict(RequestOpen.own(method: 8, arguments: []).encoded(), head: RequestOpen.headSize + 1, read)
         let good = RequestOpen.envelope(envelope, to: target).encoded()
-        // Version, kind and each byte of the puzzle have one value.
+        // Version, kind and each byte of the puzzle have one valid value.
         for offset in [0, 1] + Array(34..<71) {
             var bytes = good
             bytes[offset] ^= 1
             #expect(read(bytes) == nil, "offset \(offset)")
         }
-        // Every length but those of classes.
+        // Lengths other than those of the classes.
         for length in [0, 1, 1_023, 1_144, envelope.count - 1, envelope.count + 1] {
             var writer = ByteWriter()
             writer.raw(good.prefix(71))
@@ -61,7 +62,7 @@ import Wire
             writer.zeros(length)
             #expect(read(writer.bytes) == nil, "length \(length)")
         }
-        // An empty request for the terminal, and one that is longer than the longest.
+        // An empty request for the terminal, and one that is longer than the maximum.
         for length in [0, RequestEnvelope.longestArguments + 2] {
             var writer = ByteWriter()
             writer.raw([1, 6] + [UInt8](repeating: 0, count: 69))

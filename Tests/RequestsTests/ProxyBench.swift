@@ -26,7 +26,7 @@ struct ProxyBench {
         return NodeID(Bytes32(copying: writer.bytes.rawSpan))
     }
 
-    /// Where the sessions come from if not said otherwise.
+    /// The link of all sessions for which a test names no other.
     static let link = LinkSource.node(node(900).key)
     static let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
 

@@ -6,12 +6,12 @@ import Wire
 
 private typealias Bench = ProxyBench
 
-/// What links and their sessions have of a proxy.
+/// The shares of links and of their sessions in a proxy.
 @Suite struct ProxyShareTests {
     private let sealed = OuterAnswer.answer([UInt8](repeating: 1, count: 1_056)).encoded(for: .forward)
     private static let other = LinkSource.node(Bench.node(901).key)
 
-    /// Someone who asks, and asks again a second after it was turned away.
+    /// An asker that asks again a second after a refusal.
     private struct Honest {
         let session: UInt64
         let link: LinkSource
@@ -28,16 +28,16 @@ private typealias Bench = ProxyBench
         var waiting: [Honest] = []
         var (asked, served, longest) = (0, 0, TimeSpan.zero)
         for step in 0..<150 {
-            // The target answers each after 100 ms.
+            // The target answers each request after 100 ms.
             let forwards = bench.forwards
             bench.forwards = []
             for forward in forwards {
                 try bench.take(bench.proxy.forwarded(forward.ticket, .success(sealed), now: bench.now))
             }
             for session in 0..<flood where flood < 100 || session % 2 == UInt64(step) % 2 { try bench.ask(session) }
-            // By then all sessions of the flood had a turn: before, they are newcomers themselves.
+            // By now all sessions of the flood have had a turn; until then they are newcomers too.
             if step >= 100, step % 5 == 0 {
-                // One session of another link asks again and again; on the flood's link it is a new one each time.
+                // One session of another link asks again and again; on the flood's link each request has a new session.
                 let newcomer = UInt64(10_000 + step)
                 for (session, link) in [(9_999, Self.other), (newcomer, Bench.link)] {
                     let asker = try bench.ask(session, over: link)
@@ -85,7 +85,7 @@ private typealias Bench = ProxyBench
         for session in 0..<64 as Range<UInt64> { try bench.ask(session) }
         let newcomer = try bench.ask(1, over: Self.other)
         #expect(bench.answers[newcomer] == nil && bench.answers.count == 1 && bench.proxy.pending == 64)
-        // Up to its half; then the other link's sessions give way to each other.
+        // The other link gets up to half of the places; then its sessions give way to each other.
         for session in 2..<40 as Range<UInt64> { try bench.ask(session, over: Self.other) }
         let taken = bench.proxy.entries.values.count { $0.source.origin == .link(Self.other) }
         #expect(bench.proxy.pending == 64 && (31...32).contains(taken))
@@ -119,7 +119,7 @@ private typealias Bench = ProxyBench
             bench.answers = [:]
             try bench.advance(.milliseconds(100))
         }
-        // 10 a second is what a session may ask.
+        // A session may ask 10 times a second.
         #expect((1_000..<1_020).allSatisfy { taken[$0] ?? 0 >= 95 }, "\(taken)")
         #expect(taken[1] ?? 0 >= 95, "\(taken)")
     }
@@ -153,10 +153,10 @@ private typealias Bench = ProxyBench
         for number in 0..<RequestLimits.handshakes {
             try bench.ask(UInt64(number / 16), to: 1 + number, hasLink: false)
         }
-        // One of another link waits for each of the first sixteen.
+        // A session of another link waits for each of the first sixteen handshakes.
         let honest = try (0..<16).map { try bench.ask(500, over: Self.other, to: 1 + $0, hasLink: false) }
         let own = try bench.ask(501, to: 1, hasLink: false)
-        // Newcomers of a third link take places of the flooder's.
+        // Newcomers of a third link take places from the flooder.
         let third = LinkSource.node(Bench.node(902).key)
         let newcomers = try (0..<20).map {
             try bench.ask(600 + UInt64($0 / 10), over: third, to: 200 + $0, hasLink: false)

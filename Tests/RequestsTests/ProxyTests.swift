@@ -135,7 +135,7 @@ private typealias Bench = ProxyBench
             }
             if bench.answers[asker] == answer { good += 1 }
         }
-        // 2 MiB at once are 15 pairs of 133 kB.
+        // 2 MiB at once are enough for 15 pairs of 133 kB.
         #expect(good == 15)
     }
 
@@ -148,7 +148,7 @@ private typealias Bench = ProxyBench
         let newcomer = try bench.ask(9)
         #expect(bench.answers[newcomer] == nil && bench.answers.count == 1 && bench.proxy.pending == 64)
         #expect(bench.answers.first?.value == .tooMany)
-        // 64 sessions with one each: the oldest goes, once it is a second old.
+        // With 64 sessions of one request each, the oldest gives way once it is a second old.
         var other = Bench(places: 64)
         for session in 1...64 { try other.ask(UInt64(session)) }
         let early = try other.ask(100)
@@ -168,7 +168,7 @@ private typealias Bench = ProxyBench
         var served: [UInt64: Int] = [:]
         var open: [(ticket: UInt64, at: Instant)] = []
         var (asked, answered) = (0, 0)
-        // The target takes 100 ms for each, so that its 32 places are 320 a second: its rate decides.
+        // The target takes 100 ms for each request. Its 32 places allow 320 a second, so its rate decides.
         for step in 0..<2_000 {
             for session in 0..<99 { try bench.ask(UInt64(session)) }
             if step % 100 == 0 {
@@ -191,7 +191,7 @@ private typealias Bench = ProxyBench
         let total = served.values.reduce(0, +)
         #expect(answered >= asked - 1, "\(answered) of \(asked)")
         #expect((RequestLimits.forwardsPerNode * 19...RequestLimits.forwardsPerNode * 20 + 400).contains(total))
-        // Nobody has less than half of an equal share.
+        // Each session gets at least half of an equal share.
         #expect((0..<99).allSatisfy { served[$0] ?? 0 > total / 200 })
     }
 
@@ -217,7 +217,7 @@ private typealias Bench = ProxyBench
         bench.proxy.sessionEnded(10, over: Bench.link)
         try bench.advance(.zero)
         #expect(bench.forwards.count == 32 && bench.proxy.pending == 32)
-        // An answer to FORWARD, ANSWER after "later", a busy target, and a broken message give a place back each.
+        // An answer to FORWARD, ANSWER after "later", a busy target, and a time-out give a place back each.
         let later = Result<[UInt8], ControlFailure>.success(OuterAnswer.later.encoded(for: .forward))
         let results: [Result<[UInt8], ControlFailure>] = [
             .success(sealed.encoded(for: .forward)), later,
@@ -231,7 +231,7 @@ private typealias Bench = ProxyBench
         let answer = AnswerMessage(id: bench.forwards[1].message.id, answer: sealed).encoded()
         for _ in 0..<2 { try bench.take(bench.proxy.answered(answer, from: Bench.node(1), now: bench.now)) }
         #expect(bench.forwards.count == 36 && bench.answers.isEmpty && bench.proxy.counters.ignored == 4)
-        // The others have 12 s.
+        // The other requests have 12 s.
         try bench.advance(.milliseconds(2_900))
         #expect(bench.forwards.count == 36)
         let more = try bench.ask(20)
@@ -274,7 +274,7 @@ private typealias Bench = ProxyBench
         try bench.take(bench.proxy.linkFailed(Bench.node(1), .unanswered, now: bench.now))
         let soon = try bench.ask(1, hasLink: false)
         #expect(bench.answers[silent] == .noLink && bench.answers[soon] == .noLink && bench.connects.count == 7)
-        // A link that cannot take another message has sent nothing.
+        // A link at its limit has not sent the message.
         for (failure, answer) in [(ControlFailure.limit, OuterAnswer.tooMany), (.refused, .noAnswer)] {
             let asker = try bench.ask(2, to: 2)
             let forward = try #require(bench.forwards.last)
@@ -293,7 +293,7 @@ private typealias Bench = ProxyBench
             bench.proxy.sessionEnded(session, over: Bench.link)
         }
         #expect(bench.proxy.pending == 0 && bench.connects.count == RequestLimits.handshakes)
-        // Who asks for one of them later waits for the same handshake, and no longer than it may take.
+        // A later request for one of these targets waits for the same handshake, and no longer than it may take.
         try bench.advance(.seconds(2))
         let late = try bench.ask(200, to: 1, hasLink: false)
         #expect(bench.connects.count == RequestLimits.handshakes && bench.answers[late] == nil)
@@ -324,7 +324,7 @@ private typealias Bench = ProxyBench
         let own = try bench.ask(1, to: 0)
         let unread = try bench.ask(nil, 1)
         #expect(bench.answers == [stranger: .unknownTarget, own: .unknownTarget, unread: .unreadable])
-        // RELAY sets the bit, and counts for the node.
+        // RELAY sets the relayed bit, and counts for the node that asks.
         let relay = RelayRequest(target: Bench.node(5), envelope: Bench.envelope)
         try bench.take(
             bench.proxy.relay(

@@ -11,7 +11,7 @@ private let network = RequestNetwork.network
 /// Something that a test did not expect.
 struct Unexpected: Error {}
 
-/// A target between proxies that the test plays; openings and methods run when the test says so.
+/// A target between proxies that the test plays; the test also decides when openings and methods run.
 struct TargetBench: ~Copyable {
     let pair: KEM.PrivateKey
     var target: RequestTarget
@@ -21,7 +21,7 @@ struct TargetBench: ~Copyable {
     var openings: [(ticket: UInt64, key: OnionKeys.Key, envelope: [UInt8])] = []
     var performing: [(ticket: UInt64, method: RequestMethod, arguments: [UInt8], room: Int)] = []
     var relays: [(ticket: UInt64, request: RelayRequest)] = []
-    /// What proxies got: by FORWARD's answer, and by ANSWER.
+    /// The answers to FORWARD by message, and the ANSWER messages, that proxies got.
     var answers: [UInt64: OuterAnswer] = [:]
     var sent: [(node: NodeID, message: AnswerMessage)] = []
 
@@ -42,7 +42,7 @@ struct TargetBench: ~Copyable {
         ) { _ in arguments }
     }
 
-    /// An envelope that names the key and holds nothing.
+    /// An envelope with the right key id and no content.
     func junk(_ seed: UInt64, _ size: RequestClass = .bytes1024) -> [UInt8] {
         var random = Seeded(seed)
         let head = Blake2b.digest(pair.publicKey.rawSpan).array.prefix(8)
@@ -53,7 +53,7 @@ struct TargetBench: ~Copyable {
         return writer.bytes
     }
 
-    /// FORWARD from proxy `from`; returns the message's number.
+    /// Sends FORWARD from a proxy; returns the message's number.
     @discardableResult
     mutating func forward(
         _ envelope: [UInt8], from proxy: Int = 1, isRelayed: Bool = false
@@ -84,7 +84,7 @@ struct TargetBench: ~Copyable {
         }
     }
 
-    /// Opens all that waits for it; `isReal` false: without the work, as of junk.
+    /// Opens all waiting envelopes; with `isReal` false, each fails as junk without the work.
     mutating func open(isReal: Bool = true) throws {
         while let next = openings.first {
             openings.removeFirst()
@@ -110,7 +110,7 @@ struct TargetBench: ~Copyable {
 }
 
 extension RequestTarget {
-    /// A proxy by number.
+    /// The id of proxy `number`.
     static func peer(_ number: Int) -> NodeID {
         var writer = ByteWriter()
         writer.u32(UInt32(number))

@@ -12,7 +12,7 @@ import Wire
         let inner = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
         func relay(_ target: NodeID) -> [UInt8] { RelayRequest(target: target, envelope: inner).encoded() }
         let other = RequestNetwork.id(3)
-        // To another node: told at once that it takes longer, then the proxy's words.
+        // To another node: the target says at once that it takes longer, and later sends the proxy's answer.
         let request = try bench.seal(.relay, relay(other))
         let message = try bench.forward(request.envelope)
         try bench.open()
@@ -20,7 +20,7 @@ import Wire
         try bench.take(bench.target.relayed(bench.relays[0].ticket, .noLink, now: bench.now))
         guard case .answer(let sealed)? = bench.sent.first?.message.answer else { throw Unexpected() }
         #expect(request.open(sealed) == RequestAnswer(.done, OuterAnswer.noLink.encoded(for: .stream)))
-        // In a chain already, to itself, to the node that asks; and malformed.
+        // A request that was relayed already, to the target itself, to the node that asks, and a malformed one.
         let refused: [([UInt8], Bool, RequestStatus)] = [
             (relay(other), true, .notAuthorised), (relay(RequestNetwork.id(0)), false, .notAuthorised),
             (relay(RequestTarget.peer(1)), false, .notAuthorised), ([1, 2], false, .malformed),
@@ -33,7 +33,7 @@ import Wire
             #expect(request.open(sealed)?.status == status)
         }
         #expect(bench.relays.count == 1 && bench.target.pending == 0)
-        // An answer that no answer has room for.
+        // An answer that does not fit into any answer.
         let large = try bench.seal(.relay, relay(other))
         try bench.forward(large.envelope)
         try bench.open()
@@ -59,7 +59,7 @@ import Wire
         }
         let refused = try ask(.relay, relay)
         #expect(bench.answers[refused] == .busy(seconds: 12) && bench.relays.count == RequestLimits.slowPerNode)
-        // Others are answered meanwhile, and the next one goes when one of these is over.
+        // Other requests are answered meanwhile, and the next RELAY is accepted when one has ended.
         let performed = bench.performing.count
         _ = try ask(.status, [])
         #expect(bench.performing.count == performed + 1)
@@ -93,7 +93,7 @@ import Wire
             }
             if answer.status == .done { done[proxy, default: 0] += 1 } else { #expect(answer == .busy(seconds: 1)) }
         }
-        // 250 units at once, of four each; below the half, each has its part.
+        // 250 units at once, and four for each answer; below half of the units, each node has its own part.
         #expect(done == [1: 31, 2: 6])
     }
 

@@ -11,7 +11,7 @@ import Wire
     func rq1Replay() throws {
         var bench = try TargetBench()
         let request = try bench.seal()
-        // Twice before the first is opened.
+        // The envelope arrives twice before the first is opened.
         let first = try bench.forward(request.envelope)
         let second = try bench.forward(request.envelope, from: 2)
         try bench.open()
@@ -20,7 +20,7 @@ import Wire
         guard case .answer(let sealed)? = bench.answers[first] else { throw Unexpected() }
         #expect(request.open(sealed) == RequestAnswer(.done, [9]))
         #expect(bench.answers[second] == .unreadable)
-        // Remembered: no key is used.
+        // The target remembers the envelope, and uses no key.
         for minutes in [0, 5, 5] {
             try bench.advance(.seconds(Int64(minutes * 60)))
             bench.time.seconds += UInt64(minutes * 60)
@@ -28,7 +28,7 @@ import Wire
             try bench.open()
             #expect(bench.answers[message] == .unreadable && bench.performing.isEmpty)
         }
-        // Forgotten: its time is over. Each answer has its own key.
+        // The target has forgotten the envelope, whose time is over. Each answer has its own key.
         try bench.advance(.seconds(1_400))
         bench.time.seconds += 1_400
         var late: Set<OuterAnswer> = []
@@ -56,7 +56,7 @@ import Wire
             #expect(bench.answers[message] == .unreadable)
         }
         #expect(bench.openings.isEmpty && bench.target.pending == 0 && bench.target.counters.unreadable == 6)
-        // A key that the node does not hold: the descriptor, and no work.
+        // For a key that the node does not hold, it answers with its descriptor and does no work.
         var foreign = good
         foreign[46] ^= 1
         let message = try bench.forward(body: foreign)
@@ -66,7 +66,7 @@ import Wire
         let other = try bench.forward(body: altered)
         try bench.open()
         #expect(bench.answers[other] == .unreadable && bench.performing.isEmpty)
-        // What was altered is not remembered: the request itself is answered.
+        // The altered request is not remembered, so the real request is answered.
         let real = try bench.forward(body: good)
         try bench.open()
         try bench.perform()
@@ -78,10 +78,10 @@ import Wire
         var bench = try TargetBench(requestsPerSecond: 10)
         var seed: UInt64 = 0
         func next() -> UInt64 { seed += 1; return seed }
-        // Ten tokens are used up, then the queue of one proxy fills to its limit.
+        // Ten tokens are used up, and then the queue of one proxy fills to its limit.
         for _ in 0..<100 { try bench.forward(bench.junk(next()), from: 1) }
         #expect(bench.target.pending == RequestLimits.unanswered)
-        // A newcomer is the next but one.
+        // A newcomer's request is the next but one.
         let request = try bench.seal()
         let message = try bench.forward(request.envelope, from: 2)
         try bench.open(isReal: false)
@@ -120,7 +120,7 @@ import Wire
         for number in 0..<32 { try bench.forward(bench.junk(20_000 + UInt64(number), .bytes65792), from: 10) }
         #expect(bench.target.pending < 257 && bench.target.queued.count <= RequestLimits.queuePlaces)
         #expect(bench.target.queued.places(of: RequestTarget.peer(9)) == 1, "the newcomer kept its place")
-        // All are told that the answer comes later, and leave with *busy*.
+        // All are told that the answer comes later, and end with *busy*.
         try bench.advance(.milliseconds(60))
         #expect(bench.answers[newcomer] == .later)
         for _ in 0..<60 { try bench.advance(.milliseconds(100)) }
@@ -197,11 +197,11 @@ import Wire
     @Test("RQ4: at work, the node with most gives up a request for a newcomer's")
     func rq4AtWork() throws {
         var bench = try TargetBench(requestsPerSecond: 50_000)
-        // 32 nodes with 32 openings each; none of them ever ends its work. Each is opened as junk that is held.
+        // 32 nodes with 32 requests each, on which the work never ends.
         for node in 1...32 {
             for number in 0..<32 {
                 try bench.forward(bench.junk(UInt64(node * 100 + number)), from: node)
-                // The worker has returned, but the method runs: stands for it here, as no key is needed.
+                // This stands for a worker that has returned while the method still runs, and needs no key.
                 for opening in bench.openings {
                     bench.target.opening.remove(opening.ticket)
                 }

@@ -13,7 +13,7 @@ import Testing
         for session in 1...1_000 as ClosedRange<UInt64> { turns.append(session, of: source(session), isNew: true) }
         for session in 1...1_000 as ClosedRange<UInt64> { turns.remove(session, of: source(session)) }
         #expect(turns.isEmpty && turns.sessions == 0)
-        // Who waits keeps its place, whatever becomes of others.
+        // A waiting request keeps its place, whatever happens to others.
         turns.append(1, of: source(1), isNew: true)
         turns.append(2, of: source(2), isNew: true)
         turns.remove(1, of: source(1))

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Requests
 
-/// The bytes of `Tests/Vectors/requests.py`: the model's bytes are read here, and the same bytes are written here.
+/// The vectors of `Tests/Vectors/requests.py`: the model's bytes are read, and the same bytes are written.
 @Suite struct VectorTests {
     private let vectors: VectorFile
     private let network: Bytes32

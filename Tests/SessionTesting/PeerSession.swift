@@ -3,15 +3,15 @@ public import Sessions
 public import Transport
 public import Wire
 
-/// A session over one leg whose peer is a connection by hand, which may stop answering, or only acknowledge.
+/// A session over one leg; the test plays its peer, which may stop answering or only acknowledge.
 public final class PeerSession: SessionOwner {
-    /// What the peer makes of packets.
+    /// The peer's treatment of packets.
     public enum Manner {
-        /// It does as the protocol says.
+        /// It follows the protocol.
         case honest
-        /// It acknowledges every packet and says nothing else.
+        /// It acknowledges every packet and sends nothing else.
         case acknowledges
-        /// It hears nothing.
+        /// It ignores every packet.
         case silent
     }
 
@@ -19,13 +19,13 @@ public final class PeerSession: SessionOwner {
     private static let leg = LegID(0)
     /// The session under test.
     public let session: Session
-    /// The other end.
+    /// The other end of the connection.
     public var peer = Connection(role: .responder, seed: 9)
-    /// How it behaves from now on.
+    /// The peer's treatment of packets from now on.
     public var manner = Manner.honest
     private var numbers: (near: UInt64, far: UInt64) = (0, 0)
 
-    /// A session on `loop`, of which this is the owner.
+    /// A session on `loop` whose owner is this object.
     public init(on loop: Loop) {
         let turn = SessionTurn(loop: loop)
         session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: 1)
@@ -37,7 +37,7 @@ public final class PeerSession: SessionOwner {
         loop.addAtTurnEnd { [turn] in turn.run() }
     }
 
-    /// Takes the session's packets to the peer.
+    /// Delivers the session's packets to the peer.
     public func transmit(_ session: Session, now: Instant) -> Bool {
         while session.connection.wantsToSend(leg: Self.leg, now: now) {
             var bytes = [UInt8](repeating: 0, count: Self.payloadSize)
@@ -59,7 +59,7 @@ public final class PeerSession: SessionOwner {
         return true
     }
 
-    /// Takes the peer's packets to the session.
+    /// Delivers the peer's packets to the session.
     public func answer(_ now: Instant) {
         while peer.wantsToSend(leg: Self.leg, now: now) {
             var bytes = [UInt8](repeating: 0, count: Self.payloadSize)
@@ -85,8 +85,8 @@ public final class PeerSession: SessionOwner {
         session.touch()
     }
 
-    /// Takes nothing.
+    /// Ignores the event.
     public func event(_ event: Event, in session: Session) {}
-    /// Leaves the session as it is.
+    /// Does nothing.
     public func closed(_ session: Session) {}
 }

@@ -5,9 +5,9 @@ import Testing
 import Transport
 import Wire
 
-/// How an owner learns that its session is over.
+/// The ways in which an owner learns that its session is over.
 @Suite struct SessionEndTests {
-    /// Notes what it is asked, and ends a session that is closed.
+    /// Records its calls, and ends a session that is closed.
     private final class Owner: SessionOwner {
         private(set) var calls: [String] = []
 

@@ -16,15 +16,15 @@ import Wire
         func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
     }
 
-    /// R5: room that all streams share is promised to a stream only while its socket has something for it.
+    /// R5: shared room is promised to a stream only while the stream's socket has bytes for it.
     @Test func aSocketWithoutBytesDoesNotWaitForRoom() throws {
         let loop = try Loop()
         defer { loop.close() }
         let session = Session(turn: SessionTurn(loop: loop), role: .initiator, configuration: Configuration(), seed: 1)
         let quiet = try session.connection.openStream()
-        // It has much to send, so it has no room of its own.
+        // The stream has much to send, so it has no room of its own.
         _ = session.connection.write(quiet, [UInt8](repeating: 7, count: 8 << 10).rawSpan)
-        // Others take all the room that there is without a leg.
+        // Other streams take all the room that there is without a leg.
         let bytes = [UInt8](repeating: 7, count: InitialLimits.streamData)
         var writes = 0
         while session.connection.sendCapacity(quiet, atLeast: 0) >= 4 << 10, writes < 100 {
@@ -73,7 +73,7 @@ import Wire
             func sessionEnded() { pump?.fail() }
         }
 
-        init(_ loop: Loop) throws {
+        init(_ loop: Loop, admit: ((RawSpan) -> Int?)? = nil) throws {
             self.loop = loop
             sessions = PeerSession(on: loop)
             var accepted: ByteStream?
@@ -85,7 +85,9 @@ import Wire
             listener.close()
             id = try session.connection.openStream()
             session.attach(user, to: id)
-            pump = StreamPump(session: session, id: id, socket: socket) { [weak self] in self?.hasEnded = true }
+            pump = StreamPump(session: session, id: id, socket: socket, admit: admit) { [weak self] in
+                self?.hasEnded = true
+            }
             user.pump = pump
         }
 
@@ -96,7 +98,7 @@ import Wire
 
         var now: Instant { Instant(nanoseconds: loop.now) }
 
-        /// The peer's answer to the app.
+        /// Delivers the peer's answer to the app.
         func answer(_ bytes: [UInt8]) {
             _ = sessions.peer.write(id, bytes.rawSpan)
             sessions.answer(now)
@@ -115,7 +117,7 @@ import Wire
         }
         gone.app.reset()
         #expect(loop.run { gone.socket.isGone })
-        // The loop has told nothing of it.
+        // The loop has not reported the reset.
         #expect(!gone.hasEnded && gone.session.streamCount == 1)
         for hour in 0..<3 as Range<Int64> {
             waiting.pump.look(waiting.now + .seconds(3_600 * hour))
@@ -131,7 +133,7 @@ import Wire
         let loop = try Loop()
         defer { loop.close() }
         let joined = try Joined(loop)
-        // Nothing of it is acknowledged.
+        // The peer acknowledges nothing.
         joined.sessions.manner = .silent
         joined.pump.start()
         try joined.app.write([1, 2, 3])
@@ -157,11 +159,11 @@ import Wire
         failed.app.reset()
         #expect(loop.run { failed.hasEnded })
         #expect(failed.session.streamCount == 0)
-        // The peer has acknowledged our end, and the transport waits for its own.
+        // The peer has acknowledged the near end, and the transport waits for the peer's end.
         #expect(!loop.run(for: .milliseconds(50)) { failed.session.connection.openStreamCount == 0 })
         failed.close()
 
-        // Ends in order, of which the peer acknowledges none.
+        // Both ends in order, without an acknowledgement from the peer.
         let finished = try Joined(loop)
         finished.pump.start()
         try finished.app.write([1])
@@ -182,10 +184,9 @@ import Wire
     func aSecondRequest() throws {
         let loop = try Loop()
         defer { loop.close() }
-        let joined = try Joined(loop)
-        // One byte belongs to the request.
+        // The request has one byte.
         var left = 1
-        joined.pump.admit = { bytes in
+        let joined = try Joined(loop) { bytes in
             let count = min(left, bytes.byteCount)
             left -= count
             return count

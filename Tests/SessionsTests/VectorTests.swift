@@ -5,7 +5,7 @@ import Testing
 import VectorFiles
 import Wire
 
-/// What an independent model computes from protocol.md, section 7.
+/// The values that an independent model computes from protocol.md, section 7.
 @Suite struct VectorTests {
     @Test("a session's id and the MAC of a leg that joins it", arguments: 1...4)
     func sessionOfAPath(_ hops: Int) throws {

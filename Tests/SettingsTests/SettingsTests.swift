@@ -2,7 +2,7 @@ import Testing
 
 @testable import Settings
 
-/// A problem's line for a file of these lines.
+/// The problems of a file with these lines, one line each.
 private func problems(_ text: String) -> [String] {
     var settings = Settings()
     do {
@@ -84,7 +84,7 @@ private func problems(_ text: String) -> [String] {
             #expect(!key.documentation.isEmpty && !key.example.isEmpty, "\(key.path)")
             #expect((key.byDefault == nil) == (SettingsCatalog.defaults[key.path] == nil), "\(key.path)")
         }
-        // What it shows is itself a file without mistakes.
+        // With its examples in effect, the file still has no mistakes.
         let shown = text.split(separator: "\n", omittingEmptySubsequences: false)
             .map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? String($0.dropFirst()) : String($0) }
             .joined(separator: "\n")

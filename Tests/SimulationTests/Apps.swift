@@ -1,13 +1,13 @@
 import EventLoop
 import Wire
 
-/// What an app and the server say to each other.
+/// A transfer between an app and the server.
 struct Transfer {
     enum Kind: UInt8 { case download = 1, echo }
     var kind: Kind
     var seed: UInt64
     var length: Int
-    /// How many bytes are echoed at a time, and the nanoseconds between these.
+    /// The number of bytes that are echoed at a time, and the nanoseconds between two such pieces.
     var piece = 1_000, pause: UInt64 = 0
 
     /// The first 17 bytes of the stream.
@@ -19,7 +19,7 @@ struct Transfer {
     }
     static let headSize = 17
 
-    /// What transfers consist of, over and over, from a place that the seed says; its length is a prime.
+    /// The bytes that transfers repeat, from a place that the seed selects; their number is prime.
     private static let block: [UInt8] = {
         var random = SimulatedRandom(seed: 7)
         return (0..<65_521).map { _ in UInt8(truncatingIfNeeded: random.next()) }
@@ -37,14 +37,14 @@ struct Transfer {
         return bytes
     }
 
-    /// Whether `bytes` are those of the transfer from `start` on.
+    /// Whether `bytes` are the bytes of the transfer from `start` on.
     static func isRight(_ bytes: RawSpan, from start: Int, seed: UInt64) -> Bool {
         let right = Self.bytes(start..<start + bytes.byteCount, seed: seed)
         return [UInt8](copying: bytes) == right
     }
 }
 
-/// A server on the Internet that gives and echoes bytes.
+/// A server on the Internet that sends and echoes bytes.
 final class Server {
     let host: SimulatedHost
     let loop: Loop
@@ -126,21 +126,21 @@ final class Server {
     }
 }
 
-/// A program that uses a client's port, and checks each byte.
+/// A program that uses a client's SOCKS5 port, and checks each byte.
 final class App: ByteStreamDelegate {
     enum Target { case address(SocketAddress), name(String) }
     enum State: Equatable {
-        /// Says what it wants.
+        /// It has sent its request.
         case opening
-        /// Moves bytes.
+        /// It sends and receives bytes.
         case moving
-        /// Has all it wanted.
+        /// It has received all its bytes.
         case done
-        /// Was told no, by this code of SOCKS5.
+        /// Its request was refused with this SOCKS5 code.
         case refused(UInt8)
-        /// The stream ended before.
+        /// Its stream ended early.
         case broken
-        /// Closed it itself.
+        /// It has closed the stream itself.
         case closed
     }
 
@@ -181,10 +181,10 @@ final class App: ByteStreamDelegate {
         timer = LoopTimer(on: loop) { [weak self] in self?.say() }
     }
 
-    /// Whether it waits for the network.
+    /// Whether it still needs an answer or bytes.
     var isWaiting: Bool { state == .opening || state == .moving }
     var isOver: Bool { !isWaiting }
-    /// Whether it is the app itself that says nothing now.
+    /// Whether the app itself pauses.
     var isPausing: Bool { plan.kind == .echo && timer?.deadline != nil }
 
     func close() {
@@ -194,7 +194,7 @@ final class App: ByteStreamDelegate {
         stream = nil
     }
 
-    /// The bytes before the transfer's: two answers and the reply of SOCKS5.
+    /// The number of bytes before the transfer: two answers and the SOCKS5 reply.
     private static let greetingSize = 2 + 2 + 10
 
     func streamConnected(_ stream: ByteStream) { stream.startReading() }

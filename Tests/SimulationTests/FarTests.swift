@@ -128,7 +128,7 @@ import Testing
         let during = try user.begin(Transfer(kind: .download, seed: 2, length: 1))
         network.run(40) { during.isOver }
         #expect(during.state == .done)
-        // Four seconds come at once are more than some waits allow: those paths are built anew.
+        // A sudden round trip of four seconds exceeds some limits, so paths are built anew.
         if roundTrip < 4 { #expect(user.client?.status.builds == before) }
         user.host.line = line(0.04)
         network.run(60) { app.isOver }

@@ -9,7 +9,7 @@ import Wire
 @testable import Client
 @testable import Relay
 
-/// A folder of a test, which goes with it.
+/// A temporary folder, removed with this object.
 private final class Folder {
     let path: String
 

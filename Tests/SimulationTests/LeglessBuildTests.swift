@@ -12,13 +12,13 @@ import Wire
         for seed in 1...4 as ClosedRange<UInt64> {
             let network = try Network(seed: seed, relays: 12, exits: 2)
             defer { network.close() }
-            // A spare path is no leg, and may share a middle with one.
+            // A spare path is not a leg, and may share a middle with a leg.
             network.adjustClient = { $0.sparePaths = 0 }
             let user = try network.addUser()
             let app = try user.begin(
                 Transfer(kind: .echo, seed: seed, length: 10_000, piece: 100, pause: .seconds(0.5)))
             let client = try #require(user.client)
-            #expect(network.run(60) { client.sessions.all.first?.paths.count == 2 })
+            #expect(network.run(60) { client.sessions.all.first?.paths.count == 2 && app.state == .moving })
             let session = try #require(client.sessions.all.first)
             let guards = client.directory.guards.primaries.map(\.node)
             let set = client.directory.guards.inner.members.map(\.node)

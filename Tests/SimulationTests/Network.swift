@@ -15,7 +15,7 @@ extension UInt64 {
     static func seconds(_ count: Double) -> UInt64 { UInt64(count * 1e9) }
 }
 
-/// A relay on a simulated host, which may die and come back.
+/// A relay on a simulated host, which can die and come back.
 final class Node {
     let host: SimulatedHost
     let id: NodeID
@@ -24,7 +24,7 @@ final class Node {
     private let key: NetworkCreation.Node
     private let address: Endpoint
     private let store: Store?
-    /// The key of the ledger's authority that stands here.
+    /// The key of the ledger's authority at this node; nil if there is none.
     private let authority: SimulatedLedger.Holder?
     private(set) var loop: Loop?
     private(set) var relay: Relay?
@@ -63,13 +63,13 @@ final class Node {
         relay.start()
     }
 
-    /// Stops without a word to anybody.
+    /// Stops at once, without a message to any peer.
     func die() {
         host.isCut = true
         close()
     }
 
-    /// Ends as at SIGTERM, and calls back when it has.
+    /// Drains as at SIGTERM, and calls back when the relay has ended.
     func drain(_ done: @escaping () -> Void = {}) {
         isDraining = true
         relay?.drain { [weak self] in
@@ -113,7 +113,7 @@ final class User {
 
     var isReady: Bool { client?.status.isReady ?? false }
 
-    /// Begins a transfer, over the session of `isolation`.
+    /// Begins a transfer over the session of `isolation`.
     @discardableResult
     func begin(_ plan: Transfer, isolation: Int = 0, name: String? = nil) throws -> App {
         let target: App.Target = if let name { .name(name) } else { .address(network.server.address) }
@@ -136,7 +136,7 @@ final class User {
     }
 }
 
-/// A whole network on simulated time: relays, clients, and a server on the Internet, all by one seed.
+/// A whole network on simulated time, from one seed: relays, clients, and a server on the Internet.
 final class Network {
     let seed: UInt64
     let world: SimulatedWorld
@@ -147,13 +147,13 @@ final class Network {
     var adjust: (inout RelayConfiguration) -> Void = { _ in }
     var adjustClient: (inout ClientConfiguration) -> Void = { _ in }
     let registry: (any RegistrySource)?
-    /// The keys of the ledger's authorities, which stand at the first nodes.
+    /// The keys of the ledger's authorities, which are at the first nodes.
     private(set) var authorities: [SimulatedLedger.Holder] = []
     let log: Logger
-    /// What must not have happened.
+    /// Events that must not happen.
     private(set) var violations: [String] = []
 
-    /// Makes relays, of which the last `exits` are exits, and starts them; their snapshot is `age` seconds old.
+    /// Makes and starts relays, of which the last `exits` are exits; their snapshot is `age` seconds old.
     init(
         seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(),
         stores: [Store] = [],
@@ -203,13 +203,13 @@ final class Network {
     }
 
     private var nextAddress: UInt32 = 0x5001_0107
-    /// An address of a client that nobody has had.
+    /// An address that no client has had.
     func freshAddress() -> SocketAddress {
         nextAddress += 1 << 16
         return SocketAddress(ipv4: nextAddress, port: 0)
     }
 
-    /// Runs for so many seconds, or until `condition` holds.
+    /// Runs for `seconds`, or until `condition` holds.
     @discardableResult
     func run(_ seconds: Double, until condition: () -> Bool = { false }) -> Bool {
         world.run(for: .seconds(seconds), until: condition)

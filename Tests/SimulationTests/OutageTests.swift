@@ -2,7 +2,7 @@ import Testing
 
 @testable import Client
 
-/// All nodes gone for a while, on simulated time.
+/// All nodes are gone for a while, on simulated time.
 @Suite struct OutageTests {
     @Test("A client has a path again within 15 s of the restart of all nodes", arguments: 1...12 as ClosedRange<UInt64>)
     func allNodes(seed: UInt64) throws {
@@ -18,7 +18,7 @@ import Testing
         #expect(during.state != .done)
         for node in network.nodes { try node.start() }
         #expect(network.run(15) { user.isReady }, "seed \(seed)")
-        // The session of before may still be there, which the exit has forgotten.
+        // The client may still have the earlier session, which the exit has forgotten.
         let after = try user.begin(Transfer(kind: .download, seed: 3, length: 1_000))
         network.run(15) { after.isOver }
         #expect(after.state == .done, "seed \(seed): \(after.state)")

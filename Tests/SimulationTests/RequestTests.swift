@@ -20,10 +20,10 @@ import Wire
         for round in 0..<12 {
             let victim = network.nodes[round % network.nodes.count]
             victim.die()
-            // The first hop of all paths may have gone.
+            // The dead node may have been the first hop of all paths.
             network.run(2)
             network.run(30) { user.isReady }
-            // A guard in use is asked over another one only, and that may be the one that died.
+            // A guard in use is asked only over another guard, which may be the dead node.
             let guards = client.directory.guards.primaries.map(\.node)
             for node in network.nodes where node.isUp && node.id != victim.id && !guards.contains(node.id) {
                 asked += 1

@@ -25,10 +25,10 @@ struct EpochRegistry: RegistrySource {
     }
 }
 
-/// A network in which things go wrong for a while, and which must be well again after that.
+/// A network with faults for a while, which must work again afterwards.
 ///
-/// All that happens follows from the seed: how many nodes and clients there are, how good their lines are, what their apps do,
-/// which nodes die, drain or are cut off, and which clients move.
+/// The seed decides everything: the number of nodes and clients, their lines, the apps' transfers, which nodes die,
+/// drain or are cut off, and which clients move.
 final class Scenario {
     struct Plan {
         var relays = 12, exits = 4, users = 8
@@ -39,7 +39,7 @@ final class Scenario {
         /// The seconds between two faults, and between two apps, on average.
         var faultPause = 2.5, appPause = 0.5
         var epochSeconds: UInt64 = 1_800
-        /// When the first new snapshot is due, in seconds.
+        /// The time at which the first new snapshot is due, in seconds.
         var epochEnds: UInt64 = 25
         /// The longest time without a byte, for an app whose stream is open, in seconds.
         var patience = 10.0
@@ -51,7 +51,7 @@ final class Scenario {
     private(set) var tally: [String: Int] = [:]
     /// The longest time that an app waited for its next byte.
     private(set) var longestWait = 0.0
-    /// When a user's line was last at fault, or its client not ready.
+    /// The time at which a user's line was last at fault, or its client was last not ready.
     private var disturbed: [Int: Double] = [:]
     private var told: Set<ObjectIdentifier> = []
 
@@ -88,7 +88,7 @@ final class Scenario {
 
     // MARK: - What happens
 
-    /// Runs it all, and closes the network.
+    /// Runs the whole scenario, and closes the network.
     func run() throws {
         let isFound = network.run(60) { network.users.allSatisfy(\.isReady) }
         note("ready")
@@ -112,7 +112,7 @@ final class Scenario {
         note("closed")
     }
 
-    /// When each part of it was over, and how many events had happened until then.
+    /// The time at which each part was over, and the number of events until then.
     private(set) var notes: [String] = []
     private func note(_ what: String) {
         notes.append("\(what) \(Int(network.time)) s, \(network.world.eventCount) events")
@@ -149,7 +149,7 @@ final class Scenario {
         }
     }
 
-    /// Whether one more node may go: two thirds of the nodes, and two exits, stay.
+    /// Whether one more node may go: more than two thirds of the nodes, and more than two exits, are up.
     private func mayLose(_ node: Node) -> Bool {
         let up = network.nodes.filter { $0.isUp && !$0.isDraining }
         let exits = up.count(where: \.isExit)
@@ -188,7 +188,7 @@ final class Scenario {
             count("cut nodes")
             node.host.isCut = true
             after(lasting) { [self] in
-                // It may have died meanwhile.
+                // The node may have died in the meantime.
                 if node.relay != nil { node.host.isCut = false } else { network.violation("a cut node was lost") }
             }
         case 5:
@@ -211,10 +211,10 @@ final class Scenario {
 
     // MARK: - What must hold
 
-    /// Looks for apps that wait in vain.
+    /// Finds apps that wait for too long.
     private func look() {
         for (index, user) in network.users.enumerated() {
-            // A client that says that it has no path knows of no guard that answers.
+            // A client that reports no path knows of no guard that answers.
             if !user.isReady { disturbed[index] = max(network.time, disturbed[index] ?? 0) }
             for app in user.apps where app.state == .moving && !app.isPausing {
                 let wait = network.time - max(app.lastProgress, disturbed[index] ?? 0)
@@ -226,7 +226,7 @@ final class Scenario {
         }
     }
 
-    /// After the last fault every client is served again.
+    /// Checks that every client is served after the last fault.
     private func heal() throws {
         network.run(60) { network.nodes.allSatisfy { $0.isUp && !$0.isDraining } }
         for node in network.nodes where !node.isUp || node.isDraining {
@@ -262,12 +262,12 @@ final class Scenario {
         if let most = height.max() { tally["snapshots"] = Int(most) }
     }
 
-    /// Closes first the clients, then the nodes, and looks for what is left.
+    /// Closes the clients and then the nodes, and checks that nothing is left.
     private func finish() {
         for user in network.users { user.end() }
         network.run(3)
         for user in network.users { user.close() }
-        // Nodes that drain test nobody any more.
+        // Draining nodes do not test others.
         for node in network.nodes { node.relay?.drain {} }
         network.run(100)
         for node in network.nodes {

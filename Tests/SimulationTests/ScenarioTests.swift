@@ -3,16 +3,17 @@ import EventLoop
 import Glibc
 import Testing
 
-/// Whole networks in which things go wrong, by seed.
+/// Whole networks with faults, by seed.
 ///
-/// `SIMULATION_SEEDS=1000 SIMULATION_FIRST=1 swift test --filter ScenarioTests` runs as many; a failure names its seed.
+/// `SIMULATION_SEEDS=1000 SIMULATION_FIRST=1 swift test --filter ScenarioTests` runs 1,000 seeds; a failure names its
+/// seed.
 @Suite struct ScenarioTests {
     static let seeds: [UInt64] = {
         let first = number("SIMULATION_FIRST") ?? 1
         return (first..<first + (number("SIMULATION_SEEDS") ?? 1)).map { $0 }
     }()
 
-    /// In the ordinary run of all tests, a short one.
+    /// A short plan, unless `SIMULATION_SEEDS` is set.
     private static var plan: Scenario.Plan {
         var plan = Scenario.Plan()
         if number("SIMULATION_SEEDS") == nil {
@@ -63,7 +64,7 @@ import Testing
         }
     }
 
-    /// Seconds of processor time of this thread.
+    /// The processor time of this thread, in seconds.
     private static var cpuTime: Double {
         var time = timespec()
         unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)

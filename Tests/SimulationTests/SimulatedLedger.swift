@@ -3,9 +3,11 @@ import OnionCrypto
 import Registry
 import Wire
 
-/// The ledger of a simulated network: its first nodes are the authorities, and its first block registers all nodes.
+/// The ledger of a simulated network.
+///
+/// The first nodes are the authorities, and the first block registers all nodes.
 struct SimulatedLedger {
-    /// A key that several have.
+    /// A key that can be copied.
     final class Holder {
         let key = SigningKey()
         var account: Account { Account(key.publicKey) }
@@ -19,7 +21,7 @@ struct SimulatedLedger {
     let operators: [Holder]
     private static let coin: UInt64 = 1_000_000_000
 
-    /// Puts a ledger with a block each `block` seconds and a snapshot each `epoch` seconds into `creation`.
+    /// Adds a ledger to `creation`, with a block every `block` seconds and a snapshot every `epoch` seconds.
     init(_ creation: inout NetworkCreation, authorities count: Int, block: UInt64, epoch: UInt64) throws {
         authorities = (0..<count).map { _ in Holder() }
         operators = creation.nodes.map { _ in Holder() }
@@ -44,7 +46,8 @@ struct SimulatedLedger {
                 key: holder.key)
         }
         let proof = authorities[0].key.prove(chain.turn.rawSpan)
-        let first = chain.draft(registrations, time: time, maker: 0, proof: proof)
+        let first = chain.draft(
+            registrations, time: time, maker: 0, proof: proof, random: Bytes32(copying: SecureRandom.bytes(32).rawSpan))
         let message = rules.seal(height: first.height, slot: 0, hash: first.hash)
         let final = FinalBlock(
             first, slot: 0,

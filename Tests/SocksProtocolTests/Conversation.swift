@@ -2,7 +2,7 @@ import SocksProtocol
 import Testing
 import Wire
 
-/// What became of a conversation: all that was sent, and how it ended.
+/// The result of a conversation: all bytes sent to the client, and the end.
 struct Outcome: Equatable {
     var sent: [UInt8] = []
     var request: SocksRequest?
@@ -10,7 +10,7 @@ struct Outcome: Equatable {
     var error: SocksError?
 }
 
-/// What a client says and what is to become of it.
+/// The bytes of a client, and the expected outcome.
 struct Case: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let input: [UInt8]
@@ -22,7 +22,7 @@ struct Case: Sendable, CustomTestStringConvertible {
         self.outcome = Outcome(sent: sent, request: request, early: early)
     }
 
-    /// `sent` is without the error's own answer, `answer`.
+    /// `sent` does not contain `answer`, which is the answer to the error.
     init(_ name: String, _ input: [UInt8], sent: [UInt8] = [], error: SocksError, answer: [UInt8]) {
         self.testDescription = name
         self.input = input
@@ -65,7 +65,7 @@ func request(
         command: command, destination: Destination(host: host, port: port), credentials: credentials, via: via)
 }
 
-/// Tries a conversation in pieces of every kind.
+/// Checks a conversation in pieces of every kind.
 func check(_ row: Case) {
     #expect(feed([row.input]) == row.outcome, "whole")
     #expect(feed(row.input.map { [$0] }) == row.outcome, "byte by byte")
@@ -75,7 +75,7 @@ func check(_ row: Case) {
     }
 }
 
-/// Changes bytes of conversations and cuts them anywhere: the outcome does not depend on the cuts.
+/// Changes bytes of conversations and cuts them at random; the outcome must not depend on the cuts.
 func checkMutations(of cases: [Case], seed: UInt64, rounds: Int, bytes: (Int) -> UInt8) {
     var state = seed &* 0x9e37_79b9_7f4a_7c15
     func next(_ bound: Int) -> Int {

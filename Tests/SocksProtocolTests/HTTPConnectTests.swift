@@ -4,7 +4,7 @@ import Wire
 
 private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
-/// A head of these lines.
+/// An HTTP head of these lines.
 private func head(_ lines: String...) -> [UInt8] { bytes(lines.map { $0 + "\r\n" }.joined() + "\r\n") }
 
 private func connect(_ target: String, _ fields: String...) -> [UInt8] {
@@ -33,7 +33,7 @@ private func refused(_ name: String, _ input: [UInt8]) -> Case {
 }
 
 private let cases: [Case] = [
-    // What is asked.
+    // Requested destinations.
     Case("a name", connect("a.example:443"), sent: [], request: wanted("a.example", 443)),
     Case("a name in capitals, with a final dot", connect("A.Example.:80"), sent: [], request: wanted("a.example", 80)),
     Case("IPv4", connect("1.2.3.4:65535"), sent: [], request: wanted("1.2.3.4", 65_535)),
@@ -119,7 +119,7 @@ private let cases: [Case] = [
     bad("a head without end", bytes("GET /\(long)\(long)\(long)"), .headTooLong),
     Case("a head unfinished", connect("a.example:443").dropLast(), sent: []),
     Case("a letter", bytes("C"), sent: []),
-    // Other methods have no effect, whatever stands in them.
+    // Other methods have no effect, with any target and fields.
     refused("a page", head("GET / HTTP/1.1", "Host: 127.0.0.1:1080")),
     refused("a page from a name that leads here", head("GET / HTTP/1.1", "Host: evil.example:1080")),
     refused("a page of another scheme through the proxy", head("GET https://a.example/ HTTP/1.1", "Host: a.example")),
@@ -191,7 +191,7 @@ private let cases: [Case] = [
 }
 
 extension String {
-    /// What stands behind the first `separator`.
+    /// The text after the first `separator`.
     fileprivate func components(after separator: String) -> String {
         let bytes = Array(utf8)
         let mark = Array(separator.utf8)

@@ -4,7 +4,7 @@ import Wire
 
 private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
-/// What the server gets of a request with these lines, or the error.
+/// The request with these lines and the head that the server gets, or the error.
 private func forwarded(_ lines: [String], behind: String = "") -> Result<(SocksRequest, [UInt8], [UInt8]), SocksError> {
     let outcome = feed([bytes(lines.map { $0 + "\r\n" }.joined() + "\r\n" + behind)])
     if let error = outcome.error { return .failure(error) }
@@ -19,7 +19,7 @@ private func head(_ lines: String...) -> String? {
     return String(decoding: head, as: UTF8.self)
 }
 
-/// How many bytes of `text`, in pieces of `size`, are taken; nil where it is no body.
+/// The number of bytes of `text` that are taken in pieces of `size`; nil if `text` is not a valid body.
 private func taken(_ text: String, in size: Int, of body: HTTPBody) -> (count: Int, isDone: Bool)? {
     var body = body
     var count = 0
@@ -58,7 +58,7 @@ private func body(_ fields: String...) -> HTTPBody? {
         #expect(head(first, "Host: a.example", "Proxy-Authorization: bASIC dTpw") != nil)
     }
 
-    /// The body of a request with one length, in pieces.
+    /// The body of a request with chunked transfer coding.
     private static var chunked: HTTPBody? { body("transfer-encoding: chunked") }
 
     @Test("U1: empty elements of Connection are no fault (RFC 9110, section 5.6.1)")

@@ -56,7 +56,7 @@ import Wire
             let input: [UInt8] = [5, 1, 0, 5, 3, 0] + host + [0, 7]
             #expect(feed([input]).request == request(.udpAssociate, "0.0.0.0", 7))
         }
-        // A name that cannot be connected to stays an error.
+        // In other commands an invalid name is still an error.
         #expect(feed([[5, 1, 0, 5, 1, 0, 3, 1, 0x30, 0, 80]]).error == .badName)
     }
 }

@@ -40,13 +40,13 @@ private let cases: [Case] = [
     Case("no method, and a request", [5, 0] + connect, error: .noAcceptableMethod, answer: [5, 0xff]),
     Case("GSSAPI alone", [5, 1, 1], error: .noAcceptableMethod, answer: [5, 0xff]),
     Case("the method that says none", [5, 1, 0xff], error: .noAcceptableMethod, answer: [5, 0xff]),
-    // What is none of the protocols.
+    // Bytes of other protocols.
     Case("TLS", [0x16, 3, 1, 0, 5], error: .unknownProtocol, answer: []),
     Case("STUN over TCP", [0, 1, 0, 0], error: .unknownProtocol, answer: []),
     Case("a line in small letters", Array("get / HTTP/1.1\r\n\r\n".utf8), error: .unknownProtocol, answer: []),
     Case("three", [3, 1, 0], error: .unknownProtocol, answer: []),
     Case("six", [6, 1, 0], error: .unknownProtocol, answer: []),
-    // Unfinished.
+    // Unfinished conversations.
     Case("nothing", [], sent: []),
     Case("a version", [5], sent: []),
     Case("half of the methods", [5, 2, 0], sent: []),

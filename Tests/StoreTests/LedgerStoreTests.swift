@@ -3,7 +3,7 @@ import Store
 import Testing
 import Wire
 
-/// What is kept of the ledger.
+/// The ledger's blocks, states and votes on disk.
 @Suite struct LedgerStoreTests {
     private let genesis = Bytes32(copying: [UInt8](repeating: 3, count: 32).rawSpan)
 

@@ -4,7 +4,7 @@ import Store
 import Testing
 import Wire
 
-/// A folder of its own for one test, removed afterwards.
+/// A temporary folder, removed with this object.
 final class Folder {
     let path: String
     init() {
@@ -13,7 +13,7 @@ final class Folder {
     }
     deinit { system("rm -rf '\(path)'") }
     func mode(_ name: String) -> UInt32 { UInt32(facts(name).st_mode & 0o777) }
-    /// The length of a file in bytes; 0 where there is none.
+    /// The length of a file in bytes; 0 if there is none.
     func size(_ name: String) -> Int { Int(facts(name).st_size) }
     private func facts(_ name: String) -> stat {
         var facts = stat()
@@ -63,7 +63,7 @@ struct StoreTests {
     @Test func theLogMovesIntoTheDatabaseOnAnotherThread() async throws {
         let store = try Store(folder: folder.path)
         let checkpoint = try store.checkpointElsewhere()
-        // Without it a log of so many pages would be moved by the writer.
+        // Without this checkpoint the writer would move a log of so many pages itself.
         for round in 0..<40 as Range<UInt8> {
             try store.setValue([UInt8](repeating: round, count: 200_000), for: "x")
         }
@@ -72,7 +72,7 @@ struct StoreTests {
         #expect(folder.size("tunic.sqlite-wal") > 40 * 200_000)
         try await Task.detached { try checkpoint.run() }.value
         #expect(folder.size("tunic.sqlite") > 200_000)
-        // The store goes on, from the log's beginning.
+        // The store goes on from the beginning of the log.
         let log = folder.size("tunic.sqlite-wal")
         try store.setValue([1], for: "y")
         #expect(folder.size("tunic.sqlite-wal") == log)
@@ -133,7 +133,7 @@ struct StoreTests {
 
     @Test func aLaterFormatIsRefused() throws {
         do { _ = try Store(folder: folder.path) }
-        // The version stands at byte 60 of the file, big-endian (SQLite file format, section 1.3).
+        // The version is at byte 60 of the file, big-endian (SQLite file format, section 1.3).
         let file = unsafe open("\(folder.path)/tunic.sqlite", O_RDWR)
         let version: [UInt8] = [0, 0, 0, 77]
         #expect(unsafe pwrite(file, version, 4, 60) == 4)
@@ -156,7 +156,7 @@ struct StoreTests {
         for round in 1...60 as ClosedRange<UInt8> {
             try store.setGuards((0..<10).map { NodeRow(node: node($0), bytes: [UInt8](repeating: round, count: 500)) })
             guard round % 10 == 0 else { continue }
-            // The files as a process killed at this moment leaves them, the log cut at an arbitrary place.
+            // The files as a process killed now leaves them. In every second copy the log is cut at an arbitrary place.
             let copy = Folder()
             for name in ["tunic.sqlite", "tunic.sqlite-wal"] {
                 system("cp '\(folder.path)/\(name)' '\(copy.path)/\(name)'")
@@ -216,7 +216,7 @@ struct KeyFileTests {
 
     // MARK: Sealed by a passphrase
 
-    /// As little as Argon2id takes, so that the tests are quick.
+    /// The least cost that Argon2id takes, so that the tests are quick.
     private let cheap = Passphrase.Cost(operations: 1, memory: 8)
 
     private func passphrase(_ text: String) -> Passphrase {
@@ -244,7 +244,7 @@ struct KeyFileTests {
                 _ = try KeyFile.load(path, passphrase: passphrase(wrong))
             }
         }
-        // Neither the key nor anything that tells it stands in the file.
+        // The file contains neither the key nor bytes that reveal it.
         let seed = (0..<32).map { unsafe key.seedBytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
         let text = contents
         #expect(text.count == 104)
@@ -260,7 +260,7 @@ struct KeyFileTests {
         try KeyFile.replace(key, at: path, passphrase: passphrase("one"), cost: cheap)
         #expect(first.prefix(16) == contents.prefix(16))
         #expect(zip(first, contents).dropFirst(16).count { $0 == $1 } < 12)
-        // To another passphrase, and to none.
+        // Sealed with another passphrase, and then without one.
         try KeyFile.replace(key, at: path, passphrase: passphrase("two"), cost: cheap)
         #expect(throws: StoreError.wrongPassphrase(path: path)) {
             _ = try KeyFile.load(path, passphrase: passphrase("one"))

@@ -2,19 +2,19 @@ public import OnionCrypto
 public import Swarm
 public import Wire
 
-/// The network of the tests.
+/// The id of the tests' network.
 public let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
-/// A minute at which simulations begin, a multiple of a day and 10.
+/// The minute at which simulations begin; a multiple of a day.
 public let firstMinute: UInt32 = 20_000 * 1_440
 
-/// SplitMix64: the same numbers for the same seed.
+/// A seeded generator (SplitMix64).
 public struct Seeded: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     /// The generator of `seed`.
     public init(_ seed: UInt64) { state = seed }
 
-    /// Sixty-four bits.
+    /// The next 64 bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
@@ -23,18 +23,18 @@ public struct Seeded: RandomNumberGenerator, Sendable {
         return z ^ z >> 31
     }
 
-    /// Whether something with `percent` of a hundred happens.
+    /// True with a probability of `percent` per cent.
     public mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }
 
-/// A signing key by number.
+/// A signing key with a number.
 public final class Key {
     private let key: SigningKey
     private let seed: [UInt8]
-    /// The public half.
+    /// The public half of the key.
     public let publicKey: Bytes32
 
-    /// The key of the seed whose bytes begin with `number`.
+    /// The key whose seed begins with `number`.
     public convenience init(_ number: UInt32) {
         var writer = ByteWriter()
         writer.u32(number)
@@ -42,14 +42,14 @@ public final class Key {
         self.init(seed: writer.bytes)
     }
 
-    /// The key of `seed`, 32 bytes.
+    /// The key of a seed of 32 bytes.
     public init(seed: [UInt8]) {
         key = SigningKey(seed: Secret(copying: seed.rawSpan))
         publicKey = key.publicKey
         self.seed = seed
     }
 
-    /// The key itself, once more.
+    /// A copy of the signing key.
     public func copy() -> SigningKey {
         let bytes = seed
         return SigningKey(seed: Secret(copying: bytes.rawSpan))
@@ -62,7 +62,7 @@ public final class Key {
     public func sign(_ message: [UInt8]) -> [UInt8] { key.sign(message.rawSpan) }
 }
 
-/// What the owner of a box, and those who write into it, make.
+/// A box, with the items that its owner and its other writers make.
 public struct Box {
     /// The owner's key.
     public let key: Key
@@ -81,7 +81,7 @@ public struct Box {
         return Bytes16(writer.bytes) ?? .zeros
     }
 
-    /// A message by `author`, the owner where there is none, that token `number` deletes.
+    /// A message by `author`, or by the owner, that token `number` deletes.
     public func message(_ number: UInt64, created: UInt32, by author: Key? = nil, sizeClass: Int = 0) -> StoredItem {
         let author = author ?? key
         let header = ItemHeader(
@@ -90,7 +90,7 @@ public struct Box {
         return item(header, content(number, SwarmLimits.itemSizes[sizeClass] - 128), author)
     }
 
-    /// A contact request, whose nonce is `number`.
+    /// A contact request with the nonce `number`.
     public func contact(_ number: UInt64, created: UInt32) -> StoredItem {
         item(ItemHeader(kind: .contact, box: id, created: created, hint: number), content(number, 4_096 - 128), key)
     }
@@ -113,7 +113,7 @@ public struct Box {
         record(NamedVersion.purgeName, created: created, counter: counter, content: Purge(before: before).content)
     }
 
-    /// A version of an account record or a descriptor, signed by `certified`, else by the owner.
+    /// A version of a named item, signed by `certified` with a certificate, by `author`, or by the owner.
     public func named(
         _ kind: ItemKind, _ name: Bytes16, created: UInt32, counter: UInt8 = 0, content: [UInt8], certified: Key?,
         _ author: Key? = nil
@@ -132,7 +132,7 @@ public struct Box {
         return item(ItemHeader(kind: kind, box: id, created: created), body, certified ?? author ?? key)
     }
 
-    /// The tombstone of `item` by its token.
+    /// The tombstone of `item` with its token.
     public func tombstone(of item: StoredItem, token number: UInt64) -> Tombstone {
         Tombstone(of: item, proof: .token(Self.token(number)))
     }
@@ -140,19 +140,19 @@ public struct Box {
     /// The tombstone of `item` by the owner.
     public func tombstone(of item: StoredItem) -> Tombstone { Tombstone(of: item, proof: proof(of: item.id)) }
 
-    /// The owner's proof that it deletes `id`.
+    /// The owner's proof for the deletion of `id`.
     public func proof(of id: ItemID) -> DeleteProof {
         .signature(key.sign(DeleteProof.message(id: id, network: network)))
     }
 
-    /// A read of the box in the request of `binding`.
+    /// A read of the box in the request with this binding.
     public func read(log: UInt64 = 0, after: UInt64 = 0, binding: Bytes32) -> BoxRead {
         BoxRead(
             id, log: log, after: after,
             signature: key.sign(BoxRead.message(box: id, binding: binding, network: network)))
     }
 
-    /// The first eight bytes of a key.
+    /// The first eight bytes of a public key.
     public static func hint(of key: Key) -> UInt64 { key.publicKey.array.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
     private func content(_ number: UInt64, _ count: Int) -> [UInt8] {

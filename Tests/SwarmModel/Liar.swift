@@ -2,50 +2,48 @@ internal import OnionCrypto
 internal import Swarm
 internal import Wire
 
-/// A hostile replica: it has the key of a listed node, and answers as it likes.
+/// A hostile replica, which has the key of a listed node and answers as it likes.
 public struct Liar {
-    /// How it lies.
+    /// The kinds of lies.
     public enum Kind: CaseIterable, Sendable {
-        /// Signs for everything, keeps nothing, and says that it has nothing.
+        /// Signs for every item, and claims to have none.
         case signsOnly
         /// Never answers.
         case stalls
-        /// Answers with noise.
+        /// Answers with random bytes.
         case noise
-        /// Always says that all differs, with invented days, ranges and ids.
+        /// Claims that everything differs, with invented days, ranges and ids.
         case differs
-        /// Takes part as an honest one does, and brings every item back that it ever saw.
+        /// Takes part like an honest replica, and brings back every item that it has seen.
         case bringsBack
-        /// Takes part, and hands what it has to nobody.
-        case hides
-        /// Takes part, and brings a new item to one replica of a shard each minute.
+        /// Takes part, and brings a new item to one replica of a shard every minute.
         case feeds
 
-        /// Whether it answers in place of a replica.
+        /// Whether the liar answers instead of its replica.
         var answersItself: Bool { self != .bringsBack && self != .feeds }
     }
 
-    /// How it lies.
+    /// The kind of its lies.
     public let kind: Kind
     /// The copies that it has seen.
     var seen: [[UInt8]] = []
 
     init(_ kind: Kind) { self.kind = kind }
 
-    /// Keeps what is brought.
+    /// Keeps copies that are brought to it.
     mutating func sees(_ kind: SwarmMessage, _ body: [UInt8]) {
         if kind == .replicate, seen.count < 400 { seen.append(body) }
     }
 }
 
 extension SwarmNetwork {
-    /// What a liar answers.
+    /// A liar's answer.
     func lie(_ index: Int, _ kind: SwarmMessage, _ body: [UInt8], to peer: Int) -> [UInt8]? {
         switch nodes[index].liar?.kind {
         case nil, .stalls, .bringsBack, .feeds: return nil
         case .noise:
             return (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
-        case .signsOnly, .hides, .differs:
+        case .signsOnly, .differs:
             switch kind {
             case .replicate:
                 guard let message = try? Replicate(decoding: body.rawSpan, network: network) else { return nil }
@@ -63,7 +61,7 @@ extension SwarmNetwork {
         }
     }
 
-    /// Says that there is nothing.
+    /// The answer that there is nothing.
     private func deny(_ message: Compare) -> [UInt8] {
         let answer: CompareAnswer =
             switch message.question {
@@ -77,7 +75,7 @@ extension SwarmNetwork {
         return answer.encoded()
     }
 
-    /// Says that all is otherwise.
+    /// The answer that everything differs.
     private func invent(_ message: Compare) -> [UInt8] {
         let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
         let noise = Bytes32(copying: bytes.rawSpan)
@@ -97,7 +95,7 @@ extension SwarmNetwork {
         return answer.encoded()
     }
 
-    /// Brings a new item of some time ago to one other replica of a box of this liar.
+    /// Brings a new item with an older time to one other replica of a box of this liar.
     func feed(_ index: Int) {
         let own = (0..<200 as Range<UInt32>).lazy.map { Box(Key(20_000 + $0)) }.first { box in
             self.view.map.position(of: self.id(index), in: self.view.map.shard(of: box.id)) != nil
@@ -113,7 +111,7 @@ extension SwarmNetwork {
         deliver(.replicate, body, from: index, to: other) { _ in }
     }
 
-    /// Liars that bring things back do so now.
+    /// Has the liars of this kind bring back items.
     public func bringBack() {
         for index in nodes.indices where nodes[index].liar?.kind == .bringsBack {
             for body in nodes[index].liar?.seen ?? [] {

@@ -1,20 +1,21 @@
 public import Swarm
 public import Wire
 
-/// Replicas on a virtual clock, some of which lie; everything follows from the seed.
+/// Replicas on a virtual clock, some of which lie; the seed decides everything.
 ///
-/// The network loses, delays, doubles and reorders. Disks outlive processes or do not. Snapshots name other nodes.
+/// The network loses, delays, doubles and reorders messages. Processes lose their disks or keep them. New snapshots
+/// name other nodes.
 public final class SwarmNetwork {
-    /// What is wrong with the world.
+    /// The faults of the network.
     public struct Conditions {
-        /// Of 100 messages, how many are lost; a lost one fails after five seconds.
+        /// The percentage of messages that are lost; a lost message fails after five seconds.
         public var loss = 0
-        /// Of 100 messages, how many come twice.
+        /// The percentage of messages that arrive twice.
         public var doubles = 0
-        /// The longest a message takes, in milliseconds.
+        /// The longest delay of a message, in milliseconds.
         public var delay: UInt64 = 50
 
-        /// A world in which nothing is wrong.
+        /// A network without faults.
         public init() {}
     }
 
@@ -24,12 +25,12 @@ public final class SwarmNetwork {
         let placed: PlacedNode
         var replica: Replica<MemoryStorage>?
         var disk: MemoryStorage
-        /// How often it was started: answers to an earlier life are lost.
+        /// The number of its starts; answers to an earlier process are lost.
         var life = 0
         var isListed = true
-        /// How far its clock is ahead, in milliseconds.
+        /// The milliseconds by which its clock is ahead.
         var skew: Int64 = 0
-        /// How it lies; nil: it is honest.
+        /// The liar in place of an honest node; nil: it is honest.
         var liar: Liar?
     }
 
@@ -39,13 +40,13 @@ public final class SwarmNetwork {
         let run: () -> Void
     }
 
-    /// How things are.
+    /// The present faults.
     public var conditions = Conditions()
-    /// The nodes that reach one another but not the others.
+    /// Nodes that reach each other but no others.
     public var cutOff: Set<Int> = []
     /// Whether liars that bring new items do so.
     public var isFed = true
-    /// Where all randomness comes from.
+    /// The source of all randomness.
     public var random: Seeded
     /// Milliseconds since 1970.
     public private(set) var now = UInt64(firstMinute) * 60_000
@@ -60,14 +61,14 @@ public final class SwarmNetwork {
     private var nextAsk: UInt64 = 1
     private var answers: [UInt64: (StoreAnswer) -> Void] = [:]
     private var replies: [UInt64: ([UInt8]?) -> Void] = [:]
-    /// What readers were pushed, by stream.
+    /// The events pushed to readers, by stream.
     public private(set) var pushes: [UInt64: [SubscriptionEvent]] = [:]
-    /// How many messages were sent, by kind.
+    /// The number of messages sent, by kind.
     public private(set) var messageCounts: [SwarmMessage: Int] = [:]
-    /// Bytes of answers with copies, and of copies that were brought.
+    /// The bytes of answers with copies, and of copies that were brought.
     public private(set) var copyBytes = 0
 
-    /// `count` nodes of as many operators, all listed by the first snapshot.
+    /// `count` nodes with as many operators, all listed by the first snapshot.
     public init(
         seed: UInt64, nodes count: Int, swarmSize: Int = 5, shards: Int = 64, quota: UInt64 = 1 << 30,
         liars: [Int: Liar.Kind] = [:], skew: Int64 = 0
@@ -92,7 +93,7 @@ public final class SwarmNetwork {
         start(nodes.count - 1)
     }
 
-    /// Another node, which the next snapshot names; its place.
+    /// Adds a node that the next snapshot names; returns its index.
     public func join() -> Int {
         addNode(UInt32(nodes.count), skew: 0, liar: nil)
         tickLater(nodes.count - 1)
@@ -101,7 +102,7 @@ public final class SwarmNetwork {
 
     // MARK: Time
 
-    /// Runs `body` after some milliseconds.
+    /// Runs `body` after `time` milliseconds.
     public func after(_ time: UInt64, _ body: @escaping () -> Void) {
         eventCount += 1
         heap.append(Event(time: now + time, number: eventCount, run: body))
@@ -132,7 +133,7 @@ public final class SwarmNetwork {
         }
     }
 
-    /// Lets `minutes` pass.
+    /// Runs the network for `minutes`.
     public func run(minutes: UInt64) {
         let end = now + minutes * 60_000
         while let first = heap.first, first.time <= end {
@@ -161,7 +162,7 @@ public final class SwarmNetwork {
     public func replica(_ index: Int) -> Replica<MemoryStorage>? { nodes[index].replica }
     /// A node's id.
     public func id(_ index: Int) -> NodeID { nodes[index].key.node }
-    /// How many nodes there ever were.
+    /// The number of nodes that ever existed.
     public var count: Int { nodes.count }
     /// Whether the newest snapshot names a node.
     public func isListed(_ index: Int) -> Bool { nodes[index].isListed }
@@ -172,20 +173,20 @@ public final class SwarmNetwork {
     /// The maps of the newest three snapshots.
     public var recentViews: [SwarmView] { views }
 
-    /// Stops a node at once; its disk may be lost.
+    /// Stops a node at once; with `losesDisk` it also loses its disk.
     public func crash(_ index: Int, losesDisk: Bool = false) {
         if let storage = nodes[index].replica?.storage { nodes[index].disk = storage }
         nodes[index].replica = nil
         if losesDisk { nodes[index].disk = MemoryStorage(logSalt: random.next()) }
     }
 
-    /// The disk of a node as it is now.
+    /// The present disk of a node.
     public func backup(_ index: Int) -> MemoryStorage { nodes[index].replica?.storage ?? nodes[index].disk }
 
-    /// Puts an older disk back, while the node is down.
+    /// Puts an older disk back while the node is down.
     public func restore(_ index: Int, _ disk: MemoryStorage) { nodes[index].disk = disk }
 
-    /// Starts a node with what is on its disk.
+    /// Starts a node with its disk.
     public func start(_ index: Int) {
         guard nodes[index].replica == nil else { return }
         nodes[index].life += 1
@@ -195,10 +196,10 @@ public final class SwarmNetwork {
         for view in views.reversed() { handle(index, [.snapshot(view)]) }
     }
 
-    /// Lists a node in the next snapshots, or no longer.
+    /// Sets whether the next snapshots list a node.
     public func setListed(_ index: Int, _ isListed: Bool) { nodes[index].isListed = isListed }
 
-    /// Publishes a snapshot; nodes take it within a minute.
+    /// Publishes a snapshot, which nodes receive within a minute.
     public func publish() {
         let listed = nodes.filter(\.isListed).map(\.placed)
         guard let map = SwarmMap(network: network, shards: shardCount, swarmSize: swarmSize, nodes: listed) else {
@@ -214,7 +215,7 @@ public final class SwarmNetwork {
 
     private func clock(_ index: Int) -> UInt64 { UInt64(Int64(now) + nodes[index].skew) }
 
-    /// Gives a node events, and does what it says.
+    /// Gives a node events, and performs its actions.
     func handle(_ index: Int, _ events: [Replica<MemoryStorage>.Event]) {
         let time = clock(index)
         guard let actions = nodes[index].replica?.handle(events, now: time) else { return }
@@ -257,7 +258,7 @@ public final class SwarmNetwork {
         deliver(kind, body, from: from, to: to, answer)
     }
 
-    /// Brings a message to a node, honest or not.
+    /// Delivers a message to a node, honest or not.
     func deliver(
         _ kind: SwarmMessage, _ body: [UInt8], from: Int, to: Int, _ answer: @escaping ([UInt8]?) -> Void
     ) {
@@ -281,7 +282,7 @@ public final class SwarmNetwork {
 
     // MARK: Clients
 
-    /// Asks a node as a client does; nil after ten seconds without an answer.
+    /// Asks a node as a client does; `done` gets nil after ten seconds without an answer.
     public func request(
         _ index: Int, _ request: StoreRequest, binding: Bytes32 = network, _ done: @escaping (StoreAnswer?) -> Void
     ) {
@@ -294,7 +295,7 @@ public final class SwarmNetwork {
         }
     }
 
-    /// Opens a subscription at a node, whose pushes come to ``pushes``.
+    /// Opens a subscription at a node; its events are added to ``pushes``.
     public func subscribe(_ index: Int, _ open: SubscriptionOpen, binding: Bytes32 = network) -> UInt64 {
         let id = newAsk()
         pushes[id] = []
@@ -302,12 +303,12 @@ public final class SwarmNetwork {
         return id
     }
 
-    /// A node of a box's swarm by a view, at random.
+    /// A random node of a box's swarm in a view.
     public func coordinator(of box: Bytes32, _ view: SwarmView) -> Int? {
         view.map.swarm(view.map.shard(of: box)).randomElement(using: &random).flatMap { places[$0] }
     }
 
-    /// Whether `receipts` show that a majority holds `id`.
+    /// Whether `receipts` prove that a majority holds `id`.
     public func isStored(_ id: ItemID, box: Bytes32, _ height: UInt64, _ receipts: [StoreAnswer.IndexedReceipt]) -> Bool
     {
         guard let view = views.first(where: { $0.height == height }) else { return false }

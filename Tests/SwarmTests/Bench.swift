@@ -5,7 +5,7 @@ import Wire
 
 @testable import Swarm
 
-/// One replica in a swarm of three, whose peers the test plays.
+/// One replica in a swarm of three; the test plays its peers.
 struct Bench {
     static let start = UInt64(firstMinute) * 60_000
     var replica: Replica<MemoryStorage>
@@ -43,7 +43,7 @@ struct Bench {
         replica.handle(events, now: now)
     }
 
-    /// The answer to a request, after as much time as a client waits at most.
+    /// The answer to a request, after the longest time that a coordinator waits.
     mutating func request(_ request: StoreRequest, binding: Bytes32 = network) -> StoreAnswer? {
         let ask = nextAsk
         nextAsk += 1
@@ -58,7 +58,7 @@ struct Bench {
         request(.store(height: height, item))
     }
 
-    /// What the replica says to copies of a peer: the statuses.
+    /// The statuses with which the replica answers a peer's copies; 0: accepted.
     mutating func bring(_ copies: [Copy], from peer: Key? = nil) -> [UInt8]? {
         let body = Replicate(height: 1, copies: copies).encoded()
         let actions = handle([.message(ask: 0, from: (peer ?? peers[0]).node, .replicate, body)])
@@ -70,10 +70,10 @@ struct Bench {
         return nil
     }
 
-    /// What peers say to questions: their answers, or nil.
+    /// A peer's answer to a question; nil: it does not answer.
     typealias Answer = (NodeID, SwarmMessage, [UInt8]) -> [UInt8]?
 
-    /// Lets peers answer until the replica asks no more.
+    /// Has peers answer until the replica asks no more.
     mutating func play(_ actions: [Replica<MemoryStorage>.Action], _ answer: Answer) {
         var open = actions
         while !open.isEmpty {
@@ -82,7 +82,7 @@ struct Bench {
         }
     }
 
-    /// Lets some minutes pass, with peers that answer.
+    /// Runs for `minutes` with peers that answer.
     mutating func run(minutes: Int, _ answer: Answer) {
         for _ in 0..<minutes {
             now += 60_000
@@ -90,7 +90,7 @@ struct Bench {
         }
     }
 
-    /// What the replica answers to a peer.
+    /// The replica's answer to a peer.
     mutating func reply(to kind: SwarmMessage, _ body: [UInt8], from peer: Key? = nil) -> [UInt8]? {
         for case .reply(_, let reply) in handle([.message(ask: 0, from: (peer ?? peers[0]).node, kind, body)]) {
             return reply

@@ -5,12 +5,12 @@ import Wire
 
 @testable import Swarm
 
-/// Peers that compare as they should not: they stall, invent, deny, and cause work.
+/// Peers that misbehave in comparisons: they stall, invent, deny, and cause work.
 @Suite struct HostileExchangeTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 
-    /// What a peer says that has exactly what is asked about.
+    /// The answer of a peer that has exactly the items that it is asked about.
     private static func agree(_ kind: SwarmMessage, _ body: [UInt8]) -> [UInt8]? {
         guard kind == .compare else { return nil }
         return CompareAnswer.shards([]).encoded()
@@ -20,7 +20,7 @@ import Wire
         kind == .compare ? (try? Compare(decoding: body.rawSpan))?.question : nil
     }
 
-    /// What a peer says that has nothing of the shards, or of one.
+    /// The answer of a peer that has no item of any shard, or of one shard.
     private func deny(_ body: [UInt8], only own: UInt16? = nil) -> [UInt8]? {
         switch question(.compare, body) {
         case nil: return nil
@@ -39,7 +39,7 @@ import Wire
     func sw12Deadline() throws {
         var bench = try Bench(peers: 24, swarmSize: 15)
         var asked: Set<NodeID> = []
-        // Nobody ever answers.
+        // No peer ever answers.
         for _ in 0..<26 {
             bench.now += 60_000
             for case .ask(let peer, .compare, _, _) in bench.handle([.tick]) { asked.insert(peer) }
@@ -91,7 +91,7 @@ import Wire
             }
         }
         #expect(shards.count > 3)
-        // Ids were asked for, and none came.
+        // Ids were asked for, and no copies came.
         #expect(bench.replica.peers[liar]?.pauses.isEmpty == false)
     }
 
@@ -137,7 +137,7 @@ import Wire
         #expect(count == Int(SwarmLimits.workBurst) / body.count)
         let rest = bench.replica.peers[peer.node]?.work.available(bench.now) ?? 0
         _ = bench.replica.peers[peer.node]?.work.take(Int(rest), bench.now)
-        // Nothing more in this moment, of no kind.
+        // At this moment the peer gets no more work of any kind.
         let shard = bench.shard(of: box)
         let range = RangeKey(shard: shard, kind: .message, number: (now - 60) / 10)
         let key = Bytes16([UInt8](1...16)) ?? .zeros
@@ -154,7 +154,7 @@ import Wire
         }
         #expect(isShared(bench.reply(to: .compare, compare)) != true)
         #expect(isShared(bench.reply(to: .compare, compare, from: bench.peers[1])) == true)
-        // It is brought nothing either.
+        // Nothing is brought to the peer either.
         bench.replica.peers[peer.node]?.nextCompare = 0
         bench.replica.peers[bench.peers[1].node]?.nextCompare = 0
         var brought: [NodeID: Int] = [:]

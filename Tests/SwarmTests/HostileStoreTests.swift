@@ -5,7 +5,7 @@ import Wire
 
 @testable import Swarm
 
-/// Clients and peers that want more than their share, and what must not come back.
+/// Clients and peers that want more than their share, and items that must not come back.
 @Suite struct HostileStoreTests {
     private let box = Box(Key(1))
     private let now = firstMinute
@@ -23,7 +23,7 @@ import Wire
         while stored < 80, isStored(bench.store(box.message(UInt64(stored), created: now, sizeClass: 5))) {
             stored += 1
         }
-        // Half of a peer's share, over 64 common shards, and half of that for new boxes.
+        // Half of a peer's share, divided by 64 common shards, and half of that for new boxes.
         #expect(stored * 65_536 == (1 << 30) / 2 / 2 / 64 / 2)
         #expect(isStored(bench.store(other.message(1, created: bench.minute / 10 * 10))))
     }
@@ -35,7 +35,7 @@ import Wire
         #expect(bench.replica.isComplete(bench.shard(of: box)) == false)
         #expect(items.map { bench.bring([.item($0)]) } == [[0], [4], [4]])
         #expect(bench.bring([.item(items[1])], from: bench.peers[1]) == [0])
-        // What it hands over when it is asked has a share too.
+        // Copies that a peer hands over when it is asked have a share too.
         var joining = try Bench(quota: 240_000)
         var source = try Bench()
         let old = (10..<14 as Range<UInt64>).map { box.message($0, created: now - 60, sizeClass: 5) }
@@ -45,7 +45,7 @@ import Wire
         joining.replica.peers[joining.peers[1].node]?.nextCompare = .max
         let me = joining.peers[0]
         joining.play(joining.handle([.tick])) { _, kind, body in source.reply(to: kind, body, from: me) }
-        // One by each share.
+        // One item in each share.
         #expect(old.count { joining.state($0) == true } == 2)
     }
 
@@ -123,7 +123,7 @@ import Wire
         let most = SwarmLimits.linkPushUnits * 4_096 / 65_536
         #expect(subscribe(0..<200, over: Key(8)).count == most)
         #expect(subscribe(200..<210, over: Key(9)).count == 10)
-        // Each that leaves lets another go.
+        // Each push that has been sent lets another one go.
         #expect(items(bench.handle([.pushed(id: 0), .pushed(id: 1)])) == [128, 129])
         bench.now += SwarmLimits.pushPatience
         let actions = bench.handle([.tick])
@@ -158,7 +158,7 @@ import Wire
         #expect(bench.state(item) == false)
         #expect(bench.bring([grant([a, b], 2), .item(item)]) == [0, 0])
         #expect(bench.state(item) == false)
-        // One that never had the grant takes it as well, in place of one by the token too.
+        // A replica without the grant accepts it too, and also in place of a tombstone by the token.
         var other = try Bench()
         #expect(other.bring([.tombstone(box.tombstone(of: item))]) == [0])
         var third = try Bench()
@@ -319,7 +319,7 @@ import Wire
             settings: .init(quota: 1 << 30, recoveryRate: 1), random: Seeded(2), hasEndedCleanly: true, now: bench.now)
         _ = again.handle([.snapshot(try bench.view(5, others))], now: bench.now)
         #expect(again.shares(shard, with: former.node))
-        // A replica that joins knows those that it replaces.
+        // A replica that joins knows the replicas that it replaces.
         var joining = Replica(
             network: network, key: Key(1_003).copy(), storage: MemoryStorage(logSalt: 1),
             settings: .init(quota: 1 << 30, recoveryRate: 1), random: Seeded(2), hasEndedCleanly: true, now: bench.now)

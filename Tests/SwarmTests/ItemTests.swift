@@ -5,7 +5,7 @@ import Wire
 
 @testable import Swarm
 
-/// The bytes of items and tombstones: one form each, and nothing else is read.
+/// The bytes of items and tombstones: each has one form, and no other form is read.
 @Suite struct ItemTests {
     private let box = Box(Key(1))
     private let now = firstMinute
@@ -14,7 +14,7 @@ import Wire
         try StoredItem(decoding: bytes.rawSpan, network: network)
     }
 
-    /// One of each kind, with and without what is optional.
+    /// Items of each kind, with and without optional parts.
     private func samples() -> [StoredItem] {
         [
             box.named(.descriptor, name("web"), created: now, content: [1, 2, 3], certified: Key(2)),
@@ -78,7 +78,7 @@ import Wire
         refused(message) { $0[37] = 255 }
         refused(message) { $0[62] = 1 }
         refused(message) { $0[63] = 1 }
-        // A kind whose sizes are others, and a kind that has a signature of zeros.
+        // A kind with other sizes, and a kind with a signature of zeros.
         refused(message) { $0[1] = 1 }
         refused(message) { $0[1] = 5 }
         refused(box.contact(1, created: now)) { $0[4_095] = 1 }
@@ -154,7 +154,7 @@ import Wire
         let stranger = Box(Key(8))
         #expect(
             !Tombstone(of: item, proof: stranger.proof(of: item.id)).isAuthentic(network: network, writers: writers))
-        // Nobody's item: the header of a message that its author never signed.
+        // A forged item: its author never signed the header of the message.
         let forged = StoredItem(
             ItemHeader(
                 kind: .message, box: box.id, created: now, lock: DeleteProof.lock(of: Box.token(5)),
@@ -163,7 +163,7 @@ import Wire
         ) { _ in [UInt8](repeating: 7, count: 64) }
         let tombstone = box.tombstone(of: try #require(forged), token: 5)
         #expect(!tombstone.isAuthentic(network: network, writers: writers))
-        // A lock of zeros is nobody's.
+        // No token opens a lock of zeros.
         let open = StoredItem(
             ItemHeader(kind: .contact, box: box.id, created: now, hint: 1), body: [UInt8](repeating: 0, count: 3_968),
             network: network, signature: box.key.sign)
@@ -211,7 +211,7 @@ import Wire
                 #expect(!read.isAuthentic(network: network, writers: WriteKeys(box: lowBox, grant: nil)))
             }
         }
-        // S + L is the same number, and another signature.
+        // S + L is the same scalar with another encoding, and therefore another signature.
         let order = try bytes("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
         let good = box.message(1, created: now)
         var other = good.bytes
@@ -238,7 +238,7 @@ import Wire
         #expect(one.isNewer(than: other) == (one.id < other.id))
         #expect(other.isNewer(than: one) == (other.id < one.id))
         #expect(!one.isNewer(than: one))
-        // The reach of a purge only grows.
+        // The reach of a purge can only grow.
         let (far, late) = (box.purge(before: now - 60, created: now), box.purge(before: now - 70, created: now + 30))
         #expect(far.isNewer(than: late) && !late.isNewer(than: far))
     }

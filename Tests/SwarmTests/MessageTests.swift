@@ -11,7 +11,7 @@ import Wire
     private let binding = Bytes32(copying: [UInt8](repeating: 3, count: 32).rawSpan)
     private let key = Bytes16([UInt8](1...16)) ?? .zeros
 
-    /// Reads every shorter and some longer forms of `bytes`; none may be read.
+    /// Checks that neither a prefix of `bytes` nor `bytes` with one byte more is read.
     private func endsWhereItEnds(_ bytes: [UInt8], _ read: ([UInt8]) throws -> Void, _ what: String) {
         let lengths = bytes.count < 600 ? Array(bytes.indices) : Array(0..<300) + [bytes.count - 1]
         for length in lengths {
@@ -115,7 +115,7 @@ import Wire
                 try StoreAnswer(decoding: bytes.rawSpan, to: .store)
             }
         }
-        // A replica does not count twice.
+        // A replica may appear only once.
         let twice = StoreAnswer.stored(
             height: 3, [.init(index: 2, receipt: receipt), .init(index: 2, receipt: receipt)])
         let twiceBytes = twice.encoded()

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Swarm
 
-/// What one replica does.
+/// The behaviour of one replica.
 @Suite struct ReplicaTests {
     private let box = Box(Key(1))
     private let now = firstMinute
@@ -25,7 +25,7 @@ import Wire
             questions.append((peer, question))
         }
         #expect(questions.count == 2 && !actions.contains { if case .answer = $0 { true } else { false } })
-        // The first peer's receipt is for another height: it does not count.
+        // The first peer's receipt is for another height, so it does not count.
         let keys = questions.map { question in bench.peers.first { $0.node == question.0 }! }
         func receipt(_ index: Int, _ height: UInt64) -> [UInt8] {
             Replicate.encode([
@@ -36,7 +36,7 @@ import Wire
         let last = bench.handle([.answer(question: questions[1].1, receipt(1, 1))])
         guard case .answer(9, .stored(1, let receipts))? = last.first else { return #expect(Bool(false)) }
         #expect(receipts.count == 2)
-        // The same once more, without a peer: only this node's receipt.
+        // The same request without an answering peer brings only this node's receipt.
         guard case .stored(1, let alone)? = bench.store(item) else { return #expect(Bool(false)) }
         #expect(alone.count == 1)
         #expect(bench.store(item, height: 2) == .refused(.notReplica(height: 1)))
@@ -58,7 +58,7 @@ import Wire
         #expect(isStored(bench.store(item)) == true)
         #expect(bench.state(item) == false)
         #expect(bench.request(.delete(box: box.id, [.init(id: other.id, proof: right)])) == .deleted(0, replicas: 0))
-        // A tombstone before its item.
+        // A tombstone may arrive before its item.
         #expect(bench.bring([.tombstone(box.tombstone(of: other, token: 1))]) == [6])
         #expect(bench.bring([.tombstone(box.tombstone(of: other))]) == [0])
         #expect(bench.bring([.item(other)]) == [0])
@@ -88,13 +88,13 @@ import Wire
 
     @Test("SW7: the admission keeps new boxes out, and then all; a box has its quota, the disk too")
     func sw7Quotas() throws {
-        // 196 items of 2 KiB: one a day, and half for new boxes; so nothing of a new box.
+        // The quota has 196 items of 2 KiB: one a day, and half of that for new boxes, so none for another new box.
         var small = try Bench(quota: 196 * 2 * 2_048)
         #expect(isStored(small.store(box.message(1, created: now))) == true)
         #expect(small.store(box.message(2, created: now)) == .refused(.full))
         small.now += 86_400_000
         #expect(isStored(small.store(box.message(2, created: small.minute))) == true)
-        // Accounts: 64 KiB a box.
+        // An account box holds 64 KiB.
         var bench = try Bench()
         let long = [UInt8](repeating: 1, count: 16_000)
         for index in 0..<5 {

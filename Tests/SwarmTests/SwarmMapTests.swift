@@ -1,12 +1,13 @@
+import OnionCrypto
 import SwarmModel
 import Testing
 import Wire
 
 @testable import Swarm
 
-/// Placement: who holds which shard.
+/// Placement: the nodes that hold each shard.
 @Suite struct SwarmMapTests {
-    /// `count` nodes of `operators` operators in turn.
+    /// `count` nodes, assigned to `operators` operators in turn.
     private static func nodes(_ count: Int, operators: Int, seed: UInt64 = 1) -> [PlacedNode] {
         var random = Seeded(seed)
         func id(_ first: UInt8, _ number: Int) -> Bytes32 {
@@ -27,7 +28,7 @@ import Wire
         try #require(SwarmMap(network: network, shards: shards, swarmSize: size, nodes: nodes))
     }
 
-    /// The definition, word for word: sort all by score and id, take the first of each operator, then the skipped ones.
+    /// The definition to the letter: sort all by score and id, take the first of each operator, then the skipped ones.
     private static func slow(_ nodes: [PlacedNode], shard: UInt32, size: Int) -> [NodeID] {
         let seed = SwarmMap.seed(shard, network: network)
         let sorted = nodes.sorted {
@@ -44,7 +45,7 @@ import Wire
         "The map agrees with its definition", arguments: [(40, 40), (40, 9), (40, 3), (5, 5), (7, 1), (1, 1), (0, 1)])
     func agrees(count: Int, operators: Int) throws {
         var nodes = Self.nodes(count, operators: operators)
-        // Equal scores are told apart by the id.
+        // Ids decide between equal scores.
         if count > 2 {
             nodes[1] = PlacedNode(
                 node: nodes[1].node, operatorID: nodes[1].operatorID, placement: nodes[0].placement)
@@ -124,15 +125,33 @@ import Wire
         let other = try Self.map(nodes, shards: 64)
         #expect(map.shards(of: old.node) == other.shards(of: NodeID(network)))
         let placements = Set(
-            (0..<100).map { PlacedNode.placement(of: old.node, block: Key($0).publicKey, network: network) })
+            (0..<100).map { old.node.placement(block: Key($0).publicKey, network: network) })
         #expect(placements.count == 100)
-        // The seats of ground placements are no better than those of any: 7 of 20 in each shard.
+        // Chosen placements give no more seats than random ones: 7 of 20 in each shard.
         let seats = placements.map { placement in
             nodes[3] = PlacedNode(node: old.node, operatorID: old.operatorID, placement: placement)
             return SwarmMap(network: network, shards: 64, swarmSize: 7, nodes: nodes)?.shards(of: old.node).count ?? 0
         }
         // 2,240 are expected, with a standard deviation of 94.
         #expect((1_800...2_700).contains(seats.reduce(0, +)))
+    }
+
+    @Test("SW1: the map of a snapshot is that of its staked nodes, by the placements that were signed")
+    func sw1OfASnapshot() throws {
+        let nodes = Self.nodes(20, operators: 5)
+        let entries = nodes.enumerated().map { place, node in
+            Snapshot.Entry(
+                node: node.node, operatorID: node.operatorID, state: place < 14 ? .staked : .suspended, weight: 1,
+                placement: node.placement)
+        }
+        let snapshot = try #require(
+            Snapshot(network: network, height: 1, time: UnixTime(seconds: 1), entries: entries))
+        let read = try SignedSnapshot(decoding: SignedSnapshot(snapshot).encoded().rawSpan).snapshot
+        let map = try #require(SwarmMap(read, shards: 64, swarmSize: 7))
+        let other = try Self.map(Array(nodes.prefix(14)), shards: 64)
+        #expect(map.allNodes == other.allNodes)
+        for shard in 0..<64 as Range<UInt16> { #expect(map.swarm(shard) == other.swarm(shard)) }
+        #expect(SwarmMap(read, shards: 65, swarmSize: 7) == nil)
     }
 
     @Test func numbersThatAreNotAllowed() {

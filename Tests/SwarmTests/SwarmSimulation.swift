@@ -4,7 +4,7 @@ import SwarmModel
 import Testing
 import Wire
 
-/// Clients that store and delete in a network where things go wrong, and what must hold in the end.
+/// Clients that store and delete in a network with faults, and checks of the final state.
 final class SwarmSimulation {
     struct Plan {
         var nodes = 7
@@ -12,19 +12,19 @@ final class SwarmSimulation {
         var liars: [Int: Liar.Kind] = [:]
         var conditions = SwarmNetwork.Conditions()
         var skew: Int64 = 0
-        /// Minutes in which clients store and things go wrong.
+        /// The minutes in which clients store and faults happen.
         var minutes = 40
-        /// A client's action each so many minutes.
+        /// The minutes from one client's action to the next.
         var pace = 1
-        /// Of 100 minutes, in how many a node is killed; it is back after 1 to 20 minutes.
+        /// The percentage of minutes in which a node is killed; it is back after 1 to 20 minutes.
         var kills = 0
-        /// Each so many minutes a node loses its disk; 0: never.
+        /// The minutes between two losses of a disk; 0: never.
         var diskLoss = 0
-        /// Each so many minutes a node gets the disk back that it had so many minutes ago; 0: never.
+        /// The minutes after which a node gets back the disk that it had as long ago; 0: never.
         var restores = 0
-        /// Each so many minutes a third of the nodes is cut off for half of that time; 0: never.
+        /// The minutes between two partitions, in which a third of the nodes is cut off for half of the time; 0: never.
         var partitions = 0
-        /// Each so many minutes a snapshot with a node more or less; 0: never.
+        /// The minutes between two snapshots with a node more or less; 0: never.
         var change = 0
     }
 
@@ -33,7 +33,7 @@ final class SwarmSimulation {
         let isDeleted: Bool
     }
 
-    /// An item that a majority signed for.
+    /// An item with receipts of a majority.
     private struct Stored {
         let item: StoredItem
         let box: Int
@@ -44,10 +44,10 @@ final class SwarmSimulation {
     private let plan: Plan
     private let boxes: [Box]
     private var stored: [ItemID: Stored] = [:]
-    /// Items that a client asked to delete, and those that a majority has deleted.
+    /// The items that clients asked to delete, and the items that a majority has deleted.
     private var touched: Set<ItemID> = []
     private var deleted: Set<ItemID> = []
-    /// Versions that a client tried to store: each may have replaced older ones.
+    /// The versions that clients tried to store; each may have replaced older ones.
     private var attempted: [StoredItem] = []
     private var nextNumber: UInt64 = 1
     private var backup: (index: Int, disk: MemoryStorage)?
@@ -62,7 +62,7 @@ final class SwarmSimulation {
         boxes = (0..<6).map { Box(Key(100 + $0)) }
     }
 
-    /// Runs the plan, then a time without disturbance.
+    /// Runs the plan, and then a time without faults.
     func run() {
         for minute in 1...plan.minutes {
             if minute % plan.pace == 0 { act() }
@@ -142,7 +142,7 @@ final class SwarmSimulation {
         world.after(UInt64.random(in: 60_000...1_200_000, using: &world.random)) { [self] in world.start(index) }
     }
 
-    /// Puts an older disk back, and keeps that of another node for the next time.
+    /// Puts an older disk back, and keeps the disk of another node for the next time.
     private func restore() {
         if let backup, world.replica(backup.index) != nil {
             world.crash(backup.index)
@@ -160,7 +160,7 @@ final class SwarmSimulation {
         }
     }
 
-    /// A node joins, or one leaves that stays up for as long as it takes.
+    /// A node joins, or leaves the snapshots but stays up as long as it is needed.
     private func change() {
         let listed = world.honest
         if world.random.happens(50) || listed.count <= plan.swarmSize + 1 {
@@ -171,7 +171,7 @@ final class SwarmSimulation {
         world.publish()
     }
 
-    // MARK: What must hold
+    // MARK: Invariants
 
     /// Whether another version may have replaced an item.
     private func isReplaced(_ entry: Stored) -> Bool {
@@ -211,7 +211,7 @@ final class SwarmSimulation {
         }
     }
 
-    /// All honest replicas of a shard hold the same.
+    /// Checks that all honest replicas of a shard hold the same items.
     private func agree(_ honest: [Int], _ note: String) {
         for shard in 0..<UInt16(world.view.map.shardCount) {
             let holders = honest.filter { world.view.map.position(of: world.id($0), in: shard) != nil }
@@ -224,15 +224,15 @@ final class SwarmSimulation {
     }
 }
 
-/// Of the environment: a number, or a default.
+/// A number from an environment variable, or a default.
 func setting(_ name: String, _ standard: Int) -> Int {
     guard let text = unsafe getenv(name) else { return standard }
     return unsafe Int(String(cString: text)) ?? standard
 }
 
-/// Whole swarms by seed.
+/// Whole swarms, by seed.
 ///
-/// `SWARM_SEEDS=200 SWARM_FIRST=1 SWARM_MINUTES=600 SWARM_NODES=20` runs larger ones.
+/// `SWARM_SEEDS=200 SWARM_FIRST=1 SWARM_MINUTES=600 SWARM_NODES=20` runs larger swarms.
 @Suite struct SwarmSimulationTests {
     private func run(_ note: String, _ plan: SwarmSimulation.Plan) {
         let first = setting("SWARM_FIRST", 1)
@@ -295,12 +295,12 @@ func setting(_ name: String, _ standard: Int) -> Int {
         run("changes, \(kind)", plan)
     }
 
-    /// A new item each minute makes whole digests differ all the time.
+    /// A new item each minute keeps digests of whole shards different all the time.
     @Test("SW10: a peer that brings an item a minute keeps nobody from joining or leaving")
     func sw10Fed() {
         let world = SwarmNetwork(seed: 1, nodes: 5, swarmSize: 5, liars: [0: .feeds])
         world.run(minutes: 5)
-        // The disk of one is lost, and it has to begin anew.
+        // One node loses its disk and begins anew.
         world.crash(1, losesDisk: true)
         world.start(1)
         world.run(minutes: 45)

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Swarm
 
-/// The bytes of `Tests/Vectors/swarm.py`: what the model writes is read here, and what is written here are the model's bytes.
+/// The vectors of `Tests/Vectors/swarm.py`: the model's bytes are read, and the same bytes are written.
 @Suite struct VectorTests {
     private let vectors: VectorFile
     private let network: Bytes32
@@ -159,7 +159,7 @@ import Wire
             let placed = PlacedNode(
                 node: try reader.nodeID(), operatorID: try reader.bytes32(), placement: try reader.u64())
             let block = try blockReader.bytes32()
-            #expect(PlacedNode.placement(of: placed.node, block: block, network: network) == placed.placement)
+            #expect(placed.node.placement(block: block, network: network) == placed.placement)
             nodes.append(placed)
         }
         let map = try #require(SwarmMap(network: network, shards: 64, swarmSize: 7, nodes: nodes))

@@ -2,9 +2,9 @@ import Testing
 import Transport
 import Wire
 
-/// Acknowledgements are sparse: each costs a whole packet.
+/// Acknowledgements are sparse, because each costs a whole packet.
 struct AckFrequencyTests {
-    /// What an end that only receives sends back for each packet, once the transfer runs.
+    /// Once the transfer runs, a receiver sends at most one packet for eight received ones.
     @Test(arguments: [(300, 15e6), (1_000, 15e6), (5_000, 15e6), (60_000, 12.5e6), (200, 400e6)])
     func aReceiverSendsFewPackets(roundTrip: Int64, rate: Double) throws {
         let simulator = Simulator(seed: 31)

@@ -2,7 +2,7 @@ import Testing
 import Transport
 import Wire
 
-/// Which leg a responder sends over: the initiator's choice, and another only while that is not there or answers nothing.
+/// The leg over which a responder sends: the initiator's choice, or another while that leg is missing or silent.
 @Suite struct ActiveLegTests {
     let now = Instant(nanoseconds: 1_000_000_000)
 
@@ -13,7 +13,7 @@ import Wire
 
         func add(_ leg: UInt8, _ now: Instant) { _ = connection.addLeg(LegID(leg), payloadSize: 256, now: now) }
 
-        /// Takes LEG_ACTIVE or LEG_CLOSE frames that come on a leg.
+        /// Receives LEG_ACTIVE or LEG_CLOSE frames on a leg.
         func takes(_ frames: [(type: UInt8, leg: UInt8, sequence: UInt64)], on leg: UInt8, _ now: Instant) {
             var writer = ByteWriter()
             for frame in frames {

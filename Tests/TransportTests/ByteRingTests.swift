@@ -10,7 +10,7 @@ import Wire
         ring.withBytes(at: offset, count: count) { unsafe $0.withUnsafeBytes { unsafe [UInt8]($0) } }
     }
 
-    /// An app gets a burst in one write wherever in the stream it begins.
+    /// An app gets a burst in one write, wherever in the stream the burst begins.
     @Test func aBurstIntoAnEmptyRingIsShownInOnePiece() {
         var pool = BytePool()
         var ring = ByteRing()
@@ -30,7 +30,7 @@ import Wire
         #expect(pool.lent == 0)
     }
 
-    /// What is kept stays right while the ring goes round and grows.
+    /// Kept bytes stay right while the ring wraps and grows.
     @Test func bytesStayWhereTheirOffsetsSay() {
         var pool = BytePool()
         var ring = ByteRing()
@@ -49,7 +49,7 @@ import Wire
         }
     }
 
-    /// Writes behind holes, anywhere in the window and over each other: what was written is read, whatever the ring has grown from.
+    /// Writes behind holes, anywhere in the window and over each other, are read as they were written.
     @Test(arguments: 0..<6 as Range<UInt64>) func s01_everyByteIsReadWhereItWasWritten(seed: UInt64) {
         var generator = SeededGenerator(seed)
         var pool = BytePool()

@@ -2,10 +2,9 @@ import Testing
 import Transport
 import Wire
 
-/// What the controllers make of the path that the requirements name: 100 Mbit/s, 60 ms, one bandwidth-delay product of
-/// queue.
+/// The controllers on the path of the requirements: 100 Mbit/s, 60 ms, a queue of one bandwidth-delay product.
 ///
-/// Shares are of the stream bytes that the link's packets can carry.
+/// Shares are fractions of the stream bytes that the link's packets can carry.
 @Suite(.serialized)
 struct CongestionTests {
     static func shape(loss: Double = 0, reorder: Double = 0) -> LinkShape {
@@ -15,7 +14,7 @@ struct CongestionTests {
         return shape
     }
 
-    /// The shares of the link that bulk streams of connections of their own get, started `apart` from each other.
+    /// The shares of the link of bulk streams on connections of their own, started `apart` from each other.
     static func shares(
         _ algorithms: [CongestionAlgorithm], _ shape: LinkShape, seconds: Int64, apart: TimeSpan = .zero, seed: UInt64
     ) -> [Double] {
@@ -65,7 +64,7 @@ struct CongestionTests {
         #expect(Self.jain(shares) >= 0.9)
     }
 
-    /// A quarter of the rate, for the time that the test takes.
+    /// A quarter of the rate shortens the test.
     @Test func aLateFlowGetsItsShare() {
         var shape = Self.shape()
         shape.bytesPerSecond /= 4

@@ -1,16 +1,13 @@
 import ConnectionModel
 import Testing
 
-/// The model of `Tests/Fuzz` by seeds: both ends honest, or one hostile, in every configuration.
+/// `ConnectionModel` by seeds: both ends honest, or one hostile, in every configuration.
 @Suite struct ConnectionModelTests {
-    /// The first byte is the kind: configuration, controllers, who is hostile and how openly.
+    /// The first byte selects the configuration, the controllers, the hostile end and how openly it lies.
     @Test(arguments: 0..<64) func everyPromiseHolds(kind: Int) throws {
-        var closed = 0
-        for seed in 0..<1 {
-            let input = [UInt8(kind * 4 + seed), UInt8(seed), UInt8(kind)]
-            let report = try ConnectionModel.run(input, steps: 200)
-            if report.isClosed { closed += 1 }
-        }
-        #expect(closed <= 2)
+        // An odd factor: the 64 values differ in each of the lower bits.
+        let input = [UInt8(truncatingIfNeeded: kind * 37), 0, UInt8(kind)]
+        let report = try ConnectionModel.run(input, steps: 200)
+        #expect(report.packets > 0)
     }
 }

@@ -2,9 +2,9 @@ import Testing
 import Transport
 import Wire
 
-/// Streams over a bottleneck with a drop-tail queue that is far away: 180 ms there and back unless said otherwise.
+/// Streams over a distant bottleneck with a drop-tail queue; unless a test says so, the round trip is 180 ms.
 ///
-/// Rates are in Mbit/s of the bottleneck; 0.905 of that is what packets carry of streams.
+/// Rates are in Mbit/s of the bottleneck, of which packets carry 0.905 as stream bytes.
 @Suite(.serialized)
 struct DistanceTests {
     /// A bottleneck, the way back, and the flows over them.
@@ -19,7 +19,7 @@ struct DistanceTests {
             back = SimulatedLink(Self.shape(up, queue: 1_000, delay: delay, loss: loss))
         }
 
-        /// `queue` and `delay` in milliseconds.
+        /// A shape; `queue` and `delay` are in milliseconds.
         static func shape(_ rate: Double, queue: Int64, delay: Int64 = 90, loss: Double = 0) -> LinkShape {
             var shape = LinkShape()
             shape.bytesPerSecond = rate * 125_000
@@ -38,7 +38,7 @@ struct DistanceTests {
         /// Another stream of the first flow.
         func another() -> BulkTransfer { BulkTransfer(simulator, flow: 0) }
 
-        /// The rate of the bottleneck that a transfer has had in each of so many steps.
+        /// The rates of the bottleneck that a transfer uses, one for each step.
         func course(_ transfer: BulkTransfer, steps: Int, of step: TimeSpan = .milliseconds(100)) -> [Double] {
             (0..<steps).map { _ in
                 let before = transfer.received
@@ -51,7 +51,7 @@ struct DistanceTests {
 
     static func mean(_ rates: some Collection<Double>) -> Double { rates.reduce(0, +) / Double(rates.count) }
 
-    /// How many steps pass until two in a row have had 80 % of `rate` on average.
+    /// The number of steps until two in a row have 80 % of `rate` on average.
     static func stepsTo(_ rate: Double, _ course: [Double]) -> Int? {
         zip(course, course.dropFirst()).enumerated().first { ($0.element.0 + $0.element.1) / 2 >= rate * 0.8 }
             .map { $0.offset + 1 }
@@ -146,7 +146,7 @@ struct DistanceTests {
     }
 
     @Test("Credit follows the product of rate and round trip") func creditFollowsTheProduct() {
-        // 4.5 MB in a round trip.
+        // The product is 4.5 MB.
         let line = Line(40, queue: 300, delay: 500, seed: 6)
         let transfer = line.start()
         line.simulator.run(.seconds(14))

@@ -2,7 +2,7 @@ import Testing
 import Transport
 import Wire
 
-/// A peer that claims what is not so is caught, costs little and traps nothing.
+/// A peer that makes false claims is caught, costs little and traps nothing.
 struct HostilePeerTests {
     private static let now = Instant(nanoseconds: 5_000_000_000)
 
@@ -55,7 +55,7 @@ struct HostilePeerTests {
 
     @Test func s01_anEndWithoutBytesReservesNothingAndCopiesNothing() {
         var one = Self.connection()
-        // Three bytes behind a hole take 2 KiB; the end, far behind them, takes none; the next bytes make the ring grow.
+        // Three bytes behind a hole take 2 KiB. The end far behind them takes none. The next bytes make the ring grow.
         #expect(Self.deliver(Self.stream(0, at: 100, [1, 2, 3]), to: &one) == .accepted)
         #expect(Self.deliver(Self.stream(0, at: 200_000, [], fin: true), to: &one, number: 1) == .accepted)
         #expect(Self.deliver(Self.stream(0, at: 3_000, [4, 5, 6]), to: &one, number: 2) == .accepted)
@@ -80,11 +80,11 @@ struct HostilePeerTests {
             #expect(Self.deliver(frames, to: &one) == .accepted)
             #expect(one.nextEvent() == .legClosed(LegID(0)))
             #expect(one.nextEvent() == nil)
-            // The leg before it stays in its place.
+            // The earlier leg stays as it is.
             var two = Self.connection()
             two.addLeg(LegID(1), payloadSize: 1_260, now: Self.now)
             #expect(Self.deliver(frames, to: &two) == .accepted)
-            // Data goes over the other leg now, but nothing of this packet was laid to it.
+            // Data now goes over the other leg, but nothing of this packet is counted for that leg.
             var packet = [UInt8](repeating: 0, count: 1_260)
             do {
                 var span = packet.mutableSpan
@@ -101,7 +101,7 @@ struct HostilePeerTests {
         var one = Self.connection()
         #expect(Self.deliver(Self.stream(0, at: 256 << 10, [1]), to: &one) == .violation(.flowControl))
         #expect(holds(one.isClosed))
-        // Every stream within its grant, all together beyond the connection's.
+        // Every stream keeps within its grant, but together they exceed the connection's grant.
         var many = Self.connection()
         var last = Verdict.accepted
         var accepted = 0
@@ -148,7 +148,7 @@ struct HostilePeerTests {
         var connection = Self.connection()
         #expect(Self.send(&connection, number: 0))
         #expect(Self.deliver(Self.ack([(1, 1)]), to: &connection) == .violation(.protocolViolation))
-        // 2 was left out.
+        // Number 2 was skipped.
         for claim in [[(0, 4)], [(2, 2)], [(1, 2)], [(2, 3)], [(4, 4), (2, 2)]] as [[(UInt64, UInt64)]] {
             var connection = Self.connection()
             for number in [0, 1, 3, 4] as [UInt64] { #expect(Self.send(&connection, number: number)) }
@@ -176,7 +176,7 @@ struct HostilePeerTests {
         }
         #expect(refused == 2_000 - 512)
         #expect(holds(connection.memoryUse < 256 << 10))
-        // What was refused is not acknowledged, and the stream still works.
+        // Refused packets are not acknowledged, and the stream still works.
         #expect(Self.deliver(Self.stream(0, at: 0, [9]), to: &connection, number: 3_000) == .accepted)
         #expect(holds(connection.readableCount(StreamID(0)) == 2))
     }

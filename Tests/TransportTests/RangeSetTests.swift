@@ -3,7 +3,7 @@ import Testing
 @testable import Transport
 
 @Suite struct RangeSetTests {
-    /// Ranges say the same as a set of their numbers, and stay apart and in order.
+    /// A range set holds the same numbers as a plain set; its ranges stay apart and in order.
     @Test(arguments: 0..<10 as Range<UInt64>) func rangesAreTheSetOfTheirNumbers(seed: UInt64) {
         var generator = SeededGenerator(seed)
         var ranges = RangeSet()

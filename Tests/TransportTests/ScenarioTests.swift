@@ -2,10 +2,10 @@ import Testing
 import Transport
 import Wire
 
-/// What applications see over simulated links.
+/// The behaviour that applications see over simulated links.
 @Suite(.serialized)
 struct ScenarioTests {
-    /// Writes a request of `size` bytes on a new stream, and tells when the reply to it has ended.
+    /// Writes a request of `size` bytes on a new stream, and records when the reply has ended.
     final class Request {
         private(set) var answered: Instant?
         init(_ simulator: Simulator, flow: Int, size: Int = 200, reply: Int = 400) {
@@ -191,7 +191,7 @@ struct ScenarioTests {
         let simulator = Simulator(seed: 10)
         let flow = simulator.addFlow(legs: [0: (SimulatedLink(LinkShape()), SimulatedLink(LinkShape()))])
         let (initiator, responder) = simulator.flows[flow]
-        // The responder learns of the limit that the initiator may use.
+        // The responder's grant of streams reaches the initiator.
         simulator.run(.milliseconds(200))
         #expect(holds(initiator.connection.streamsAvailable == 4_096))
         let bytes: [UInt8] = [1]

@@ -2,9 +2,9 @@ import Testing
 import Transport
 import Wire
 
-/// A receiver that claims delays of its acknowledgements that it has not had.
+/// A receiver that claims acknowledgement delays that it did not have.
 @Suite struct SelfishReceiverTests {
-    /// A sender of one endless stream over a bottleneck of 40 Mbit/s, 20 ms there and back, with a queue without end.
+    /// A sender of one endless stream over a bottleneck of 40 Mbit/s with a round trip of 20 ms and an unlimited queue.
     private final class Line {
         var bytesPerSecond = 5e6
         private static let delay = TimeSpan.milliseconds(10)
@@ -16,10 +16,10 @@ import Wire
         private var busyUntil = Instant(nanoseconds: 0)
         private var sent: UInt64 = 0
         private var received: UInt64 = 0
-        /// When the acknowledgement of each packet comes back, the oldest first.
+        /// The times at which the acknowledgements of packets come back, the oldest first.
         private var returns: [Instant] = []
         private var returned = 0
-        /// How long each packet waited at the bottleneck.
+        /// The time that each packet waited at the bottleneck.
         private(set) var waits: [TimeSpan] = []
 
         init() {
@@ -78,7 +78,7 @@ import Wire
                 writer.u8(frame.type)
                 for field in frame.fields { writer.varint(field) }
             }
-            // The stream that the data goes on.
+            // This frame opens the stream that carries the data.
             writer.raw([0x0e, 0, 0, 1, 7])
             deliver(writer.bytes)
         }
@@ -107,7 +107,7 @@ import Wire
         let (honest, selfish) = (queues(.zero), queues(.milliseconds(40)))
         print("at most \(honest.atStart.inMilliseconds) and \(selfish.atStart.inMilliseconds) ms of queue in start-up")
         print("\(honest.slowed.inMilliseconds) and \(selfish.slowed.inMilliseconds) ms while the path is slower")
-        // A quarter of the round trip is 5 ms, which a round trip of start-up doubles.
+        // A quarter of the round trip is 5 ms, which doubles in a round trip of start-up.
         #expect(selfish.atStart <= honest.atStart + .milliseconds(15))
         #expect(selfish.slowed <= honest.slowed + .milliseconds(10))
     }

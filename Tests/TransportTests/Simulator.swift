@@ -1,7 +1,7 @@
 import Transport
 import Wire
 
-/// Lets `#expect` look at what noncopyable values say.
+/// Lets `#expect` check values that are read from noncopyable types.
 func holds(_ condition: Bool) -> Bool { condition }
 
 /// A seeded generator (SplitMix64).
@@ -18,7 +18,7 @@ struct SeededGenerator: RandomNumberGenerator {
     mutating func chance(_ p: Double) -> Bool { p > 0 && Double(next() >> 11) / 9_007_199_254_740_992 < p }
 }
 
-/// What one direction of a simulated link does to packets.
+/// The properties of one direction of a simulated link.
 struct LinkShape {
     var bytesPerSecond = 12_500_000.0
     var delay = TimeSpan.milliseconds(30)
@@ -41,13 +41,13 @@ final class SimulatedLink {
     init(_ shape: LinkShape) { self.shape = shape }
 }
 
-/// Holds a connection so that several stand in an array.
+/// Holds a connection, so that connections can be stored in an array.
 final class Endpoint {
     var connection: Connection
     var numbers: [UInt8: UInt64] = [:]
     /// Called for each event.
     var onEvent: (Endpoint, Event, Instant) -> Void = { _, _, _ in }
-    /// The violations and drops of received packets.
+    /// The violations in received packets.
     var violations: [ConnectionError] = []
     var armed: Instant?
     init(role: Role, configuration: Configuration, seed: UInt64) {
@@ -61,7 +61,7 @@ final class Simulator {
         var time: UInt64
         var order: UInt64
         var flow: Int
-        /// Who receives; `timer` items run the deadline of this side.
+        /// The side that receives the packet, or whose deadline runs if `buffer` is -1.
         var toResponder: Bool
         var leg: UInt8
         var number: UInt64
@@ -74,7 +74,7 @@ final class Simulator {
     var now = Instant(nanoseconds: 1_000_000_000)
     var generator: SeededGenerator
     var flows: [(initiator: Endpoint, responder: Endpoint)] = []
-    /// By flow and leg: towards the responder and back.
+    /// The links towards the responder and back, by flow and leg.
     var routes: [[UInt8: (SimulatedLink, SimulatedLink)]] = []
     private var heap: [Item] = []
     private var order: UInt64 = 0

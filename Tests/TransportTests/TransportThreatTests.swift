@@ -2,7 +2,7 @@ import Testing
 import Transport
 import Wire
 
-/// What a peer can make a connection hold, and what it can claim.
+/// Limits on the memory that a peer can make a connection hold, and false claims of a peer.
 @Suite struct TransportThreatTests {
     private let now = Instant(nanoseconds: 5_000_000_000)
 
@@ -19,7 +19,7 @@ import Wire
         return connection.receive(leg: LegID(0), packetNumber: number, payload: bytes.rawSpan, now: now)
     }
 
-    /// A frame of these fields: its type, then varints, then bytes.
+    /// A frame: its type, then `fields` as varints, then `data`.
     private func frame(_ type: UInt8, _ fields: [UInt64], _ data: [UInt8] = []) -> [UInt8] {
         var writer = ByteWriter()
         writer.u8(type)
@@ -45,7 +45,7 @@ import Wire
         return writer.bytes
     }
 
-    /// Sends packets until the connection has nothing more to send; gives how many there were.
+    /// Sends packets until the connection has nothing more to send; returns their number.
     private func send(_ connection: inout Connection, from first: UInt64 = 0, at time: Instant) -> UInt64 {
         var number = first
         while connection.wantsToSend(leg: LegID(0), now: time) {
@@ -63,7 +63,7 @@ import Wire
             $0.maxStreamSendBuffer = 1 << 20
             $0.maxSendBuffer = 2 << 20
         }
-        // It grants itself all credit and opens a hundred streams.
+        // The peer grants all credit, and the connection opens a hundred streams.
         #expect(deliver(frame(0x10, [1 << 60]), to: &connection, number: 0) == .accepted)
         let chunk = [UInt8](repeating: 7, count: 64 << 10)
         var taken = 0
@@ -75,7 +75,7 @@ import Wire
                 if count < chunk.count { break }
             }
         }
-        // What every stream may hold in any case comes on top.
+        // Each stream may hold a minimum in any case, which comes on top.
         #expect(taken <= 2 << 20 + 100 * 4_096)
         var sent: UInt64 = 0
         for millisecond in 0..<1_000 as Range<Int64> {
@@ -105,7 +105,7 @@ import Wire
         var number: UInt64 = 0
         var accepted = 0
         var verdict = Verdict.accepted
-        // Every stream to its own limit, one after the other, until the peer has broken the connection's.
+        // The peer fills every stream to its limit, one after the other, until it breaks the connection's limit.
         for id in 0..<64 as Range<UInt64> where verdict == .accepted {
             for offset in stride(from: UInt64(0), to: 200 << 10, by: data.count) where verdict == .accepted {
                 verdict = deliver(stream(id * 2, at: offset, data), to: &connection, number: number)
@@ -135,7 +135,7 @@ import Wire
         #expect(holds(connection.hasWaitingBytes))
         connection.withReadable(StreamID(0)) { $0.byteCount }
         #expect(holds(!connection.hasWaitingBytes))
-        // Datagrams are none of them.
+        // Datagrams do not count.
         #expect(deliver(frame(0x30, [1, 4], [1, 2, 3, 4]), to: &connection, number: 1) == .accepted)
         #expect(holds(!connection.hasWaitingBytes))
         #expect(holds(connection.write(StreamID(0), [UInt8](repeating: 1, count: 100).rawSpan) == 100))
@@ -160,7 +160,7 @@ import Wire
         let ranges = (0..<33 as Range<UInt64>).map { (1_000 - $0 * 3)...(1_000 - $0 * 3) }
         #expect(deliver(ack(ranges), to: &connection, number: 0) == .violation(.frameEncoding))
 
-        // Every other packet arrives: what we would have to say grows, what we say does not.
+        // Every other packet arrives: the number of ranges grows, but the ACK does not.
         var other = self.connection()
         for number in 0..<2_000 as Range<UInt64> {
             #expect(deliver(frame(0x01, []), to: &other, number: number * 2) == .accepted)
@@ -175,7 +175,7 @@ import Wire
             if case .ack(let ack) = frame { counts.append(ack.rangeCount) }
         }
         #expect(counts == [32])
-        // Numbers that fell out of the ranges cannot be told apart and do not come twice.
+        // Numbers below the kept ranges cannot be told from received ones, so they are dropped.
         #expect(deliver(frame(0x01, []), to: &other, number: 1) == .dropped(.stale))
     }
 
@@ -187,7 +187,7 @@ import Wire
         }
         #expect(verdicts.prefix(512).allSatisfy { $0 == .accepted })
         #expect(verdicts.dropFirst(512).allSatisfy { $0 == .dropped(.tooManyGaps) })
-        // The very same packet number is taken once there is room.
+        // The same packet number is accepted once there is room.
         #expect(deliver(stream(0, at: 0, [9, 9, 9]), to: &connection, number: 1_000) == .accepted)
         #expect(deliver(stream(0, at: 3_000, [9]), to: &connection, number: 599) == .accepted)
     }
@@ -199,7 +199,7 @@ import Wire
         let lie = stream(0, at: UInt64(InitialLimits.streamData), [1])
         #expect(deliver(lie, to: &connection, number: 0) == .violation(.flowControl))
         #expect(holds(connection.memoryUse < 64 << 10))
-        // A final size is a claim on credit as well.
+        // A final size uses credit as well.
         var other = self.connection()
         #expect(deliver(frame(0x04, [0, 0, 1 << 61]), to: &other, number: 0) == .violation(.flowControl))
     }
@@ -236,7 +236,7 @@ import Wire
         var events = 0
         while events < 100, let event = connection.nextEvent() {
             events += 1
-            // As an application does that has more.
+            // An application with more bytes would write again.
             if case .writable(let id) = event { _ = connection.write(id, bytes.rawSpan) }
         }
         #expect(events < 100)

@@ -2,15 +2,15 @@ import Testing
 import Transport
 import Wire
 
-/// Streams send in turns of several packets, and short ones do not wait for the long.
+/// Streams send in turns of several packets, and short streams do not wait for long ones.
 struct TurnTests {
-    /// Two ends on a lossless wire of 1 ms, whose packets are looked at on the way.
+    /// Two ends on a lossless wire of 1 ms; the sender's packets are inspected on the way.
     struct Wires: ~Copyable {
         var sender = Connection(role: .initiator, seed: 1)
         var receiver = Connection(role: .responder, seed: 2)
         var numbers: (UInt64, UInt64) = (0, 0)
         var now = Instant(nanoseconds: 1_000_000_000)
-        /// The frames of each packet of the sender's, as stream and count of bytes.
+        /// The STREAM frames in each of the sender's packets, as stream and number of bytes.
         var packets: [[(stream: UInt64, count: Int)]] = []
         var long: [StreamID] = []
         private let chunk = [UInt8](repeating: 7, count: 64 << 10)
@@ -24,7 +24,7 @@ struct TurnTests {
             packets = []
         }
 
-        /// One millisecond: the sender's packets arrive, all is read, and the answers arrive.
+        /// One millisecond: the sender's packets arrive, all bytes are read, and the answers arrive.
         mutating func step() throws {
             let chunk = chunk
             for stream in long { _ = sender.write(stream, chunk.rawSpan) }
@@ -74,7 +74,7 @@ struct TurnTests {
         }
     }
 
-    /// With more streams than the room for a turn of each, some wait; nobody has to do with crumbs.
+    /// If there is no room for a turn of each stream, some streams wait, and none gets tiny pieces.
     @Test func manyStreamsGetWholeTurnsOneAfterTheOtherInLittleRoom() throws {
         var wires = try Wires(longStreams: 32)
         var most = 0
@@ -84,7 +84,7 @@ struct TurnTests {
             for stream in wires.long { held += wires.sender.unacknowledgedCount(stream) }
             most = max(most, held)
         }
-        // Two windows, or 512 KiB where those are less, and what each may have for itself.
+        // Two windows, or 512 KiB if those are less, and the minimum of each stream.
         #expect(most <= 512 << 10 + 32 * 4 << 10, "\(most) bytes")
         let order = wires.packets.compactMap { $0.first?.stream }
         let turns = zip(order, order.dropFirst()).count { $0 != $1 } + 1

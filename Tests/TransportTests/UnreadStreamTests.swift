@@ -3,13 +3,14 @@ import Wire
 
 @testable import Transport
 
-/// Streams that nobody reads stop themselves and nobody else.
+/// Streams that are not read stop only themselves.
 @Suite(.serialized)
 struct UnreadStreamTests {
     private static let chunk = [UInt8](repeating: 0x33, count: 64 << 10)
 
-    /// A session over 100 Mbit/s and 60 ms whose responder answers every request (a stream that begins with 1) and leaves
-    /// unread what begins with 0x33, after `read` bytes of each.
+    /// A session over 100 Mbit/s and 60 ms whose responder answers each request (a stream that begins with 1).
+    ///
+    /// It reads `reads` bytes of each stream that begins with 0x33, and leaves the rest unread.
     final class Setting {
         let simulator: Simulator
         var bulk: [StreamID] = []
@@ -74,7 +75,7 @@ struct UnreadStreamTests {
             fill(id)
         }
 
-        /// Sends a request; whether all of it was taken at once.
+        /// Sends a request; whether all of it was accepted at once.
         func ask() -> Bool {
             guard let id = try? initiator.connection.openStream() else { return false }
             asked[id] = simulator.now
@@ -85,7 +86,7 @@ struct UnreadStreamTests {
             return taken == 200
         }
 
-        /// The longest that an answer took; nil if one is missing.
+        /// The longest time to an answer; nil if one is missing.
         var slowest: TimeSpan? {
             var longest = TimeSpan.zero
             for (id, time) in asked {
@@ -96,7 +97,7 @@ struct UnreadStreamTests {
         }
     }
 
-    /// The reader takes some megabytes first, as an application's socket buffers do, so that windows have grown.
+    /// The reader first takes some megabytes, as an application's socket buffers do, so that windows have grown.
     @Test(arguments: [1_000, 12_000_000]) func oneUnreadStreamStopsOnlyItself(reads: Int) throws {
         let setting = Setting(seed: 21, reads: reads)
         setting.startBulk()
@@ -108,7 +109,7 @@ struct UnreadStreamTests {
         let slowest = try #require(setting.slowest)
         print("one unread stream: slowest answer \(slowest.inMilliseconds) ms")
         #expect(slowest <= .milliseconds(180))
-        // One stream may wait for its reader as long as it likes.
+        // A single stream may wait for its reader as long as it likes.
         #expect(setting.resets.isEmpty && setting.stops.isEmpty)
     }
 
@@ -123,31 +124,31 @@ struct UnreadStreamTests {
         setting.simulator.run(.milliseconds(180))
         let slowest = try #require(setting.slowest)
         print("200 unread streams: slowest answer \(slowest.inMilliseconds) ms, \(setting.resets.count) reset")
-        // Three round trips, and one packet of each of the others in between.
+        // Three round trips, and in between one packet of each of the others.
         #expect(slowest <= .milliseconds(180 + 23))
-        // Both ends learn of it, and no more are dropped than must be.
+        // Both ends learn of the drop, and no more streams are dropped than necessary.
         #expect(setting.resets.count >= 50 && setting.resets.count <= 150)
         #expect(setting.resets.values.allSatisfy { $0 == StreamCode.unread })
         #expect(setting.stops == setting.resets)
         #expect(holds(setting.responder.connection.unreadBytes < 24 << 20))
         #expect(setting.initiator.violations.isEmpty && setting.responder.violations.isEmpty)
-        // What was dropped costs the connection no credit: a new transfer runs freely.
+        // Dropped bytes no longer take memory.
         let before = setting.responder.connection.memoryUse
         #expect(before < 48 << 20)
     }
 
-    /// What the application wrote to streams whose peer does not read leaves room for others.
-    @Test func blockedStreamsLeaveTheSendBufferToOthers() {
+    /// Bytes that the application wrote to streams that the peer does not read leave room for other streams.
+    @Test func blockedStreamsLeaveTheSendBufferToOthers() throws {
         let setting = Setting(seed: 23, reads: 0)
         for _ in 0..<60 { setting.startBulk() }
         setting.simulator.run(.seconds(3))
         let initiator = setting.initiator
         for id in setting.bulk { #expect(holds(initiator.connection.unacknowledgedCount(id) <= 320 << 10)) }
-        guard let id = try? initiator.connection.openStream() else { return }
+        let id = try initiator.connection.openStream()
         #expect(holds(initiator.connection.sendCapacity(id) >= 256 << 10))
     }
 
-    /// From the very first packet on.
+    /// The streams begin with the first packet.
     @Test func twoThousandStreamsAtOnceAreAnswered() throws {
         let setting = Setting(seed: 24, reads: 0)
         let start = setting.simulator.now
@@ -160,15 +161,15 @@ struct UnreadStreamTests {
         initiator.onEvent = { end, event, now in
             if event == .streamsAvailable { open() } else { before(end, event, now) }
         }
-        // What it holds holds it.
+        // The handler refers to the endpoint that holds it, so it is taken away at the end.
         defer { initiator.onEvent = before }
         open()
         setting.simulator.run(.seconds(3), until: { setting.answered.count == 2_000 })
         let took = setting.simulator.now - start
         print("2,000 streams at once: \(took.inMilliseconds) ms")
         #expect(setting.answered.count == 2_000)
-        // Three round trips, 110 ms for some 1.3 MB of requests, answers and their frames, and what the controllers of both
-        // ends take to open their windows; none for waiting for more streams.
+        // Three round trips, 110 ms for about 1.3 MB of requests, answers and their frames, and the time in which the
+        // controllers of both ends open their windows. No time is spent waiting for more streams.
         #expect(took <= .milliseconds(180 + 110 + 140))
     }
 }

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Transport
 
-/// What one packet can make a connection do is bounded: counted in steps, not in time.
+/// The work that one packet can cause in a connection is bounded; it is counted in steps, not in time.
 @Suite struct WorkOfAPacketTests {
     private let now = Instant(nanoseconds: 5_000_000_000)
 
@@ -27,7 +27,7 @@ import Wire
         return writer.bytes
     }
 
-    /// An ACK of leg 0 of these ranges, the highest first.
+    /// An ACK of leg 0 with these ranges, the highest first.
     private func ack(_ ranges: [ClosedRange<UInt64>]) -> [UInt8] {
         var fields = [ranges[0].upperBound, 0, UInt64(ranges.count - 1), UInt64(ranges[0].count - 1)]
         for (before, range) in zip(ranges, ranges.dropFirst()) {
@@ -52,7 +52,7 @@ import Wire
     @Test("s22: a second ACK of a leg in one packet is a violation") func s22_oneAcknowledgementAPacket() {
         var connection = sender(10)
         #expect(deliver(ack([3...4]) + ack([1...1]), to: &connection, number: 0) == .violation(.protocolViolation))
-        // In two packets they are good, and so is one for another leg, known or not.
+        // In two packets both ACKs are valid, and so is one for another leg, known or not.
         var other = sender(10)
         var unknown = ack([1...1])
         unknown[1] = 9
@@ -72,7 +72,7 @@ import Wire
                     deliver(ack([(count / 2)...(count - 3), 5...8]), to: &connection, number: 100 + number) == .accepted
                 )
             }
-            // One for each range.
+            // One step for each range.
             #expect(holds(connection.legs[0].sent.steps == Int(count - 1) + 20 * 3))
         }
     }
@@ -87,12 +87,12 @@ import Wire
             number += 1
         }
         let before = connection.legs[0].sent.steps
-        // Each hole is new, each run between two a step.
+        // Each hole is new, and each run between two holes is one step.
         #expect(deliver(ack([19...398]), to: &connection, number: number) == .accepted)
         #expect(holds(connection.legs[0].sent.steps - before == 380))
         #expect(deliver(ack([19...398]), to: &connection, number: number + 1) == .accepted)
         #expect(holds(connection.legs[0].sent.steps - before == 381))
-        // What was left out of the numbers still shows among what is acknowledged.
+        // An ACK that also covers the numbers left out before is accepted.
         #expect(deliver(ack([0...398]), to: &connection, number: number + 2) == .accepted)
     }
 
@@ -103,7 +103,7 @@ import Wire
         #expect(connection.nextEvent() == .streamOpened(StreamID(8_190)))
         #expect(connection.nextEvent() == .readable(StreamID(8_190)))
         #expect(connection.nextEvent() == nil)
-        // Those below are open: their own first frames make them, in any order, once.
+        // Lower streams are open. The first frame of each makes it, in any order and only once.
         for (number, id) in ([0, 8_188, 4_000, 0] as [UInt64]).enumerated() {
             #expect(deliver(frame(0x0a, [id, 1], [7]), to: &connection, number: UInt64(number) + 1) == .accepted)
         }
@@ -113,7 +113,7 @@ import Wire
             #expect(connection.nextEvent() == .readable(StreamID(id)))
         }
         #expect(connection.nextEvent() == nil)
-        // One that has come and gone is not made again.
+        // A stream that has ended is not made again.
         #expect(deliver(frame(FrameType.resetStream, [0, 1, 1]), to: &connection, number: 10) == .accepted)
         connection.reset(StreamID(0), code: 1)
         var packet = [UInt8](repeating: 0, count: 1_260)
@@ -131,13 +131,13 @@ import Wire
     @Test("s22: streams named in any order hold memory for themselves alone") func s22_streamsInTheWorstOrder() {
         var connection = connection()
         for number in 0..<2_048 as Range<UInt64> {
-            // Every other one: as many runs of streams that no frame has named as there can be.
+            // Every other stream: this gives the greatest number of runs of unnamed streams.
             #expect(deliver(frame(0x0a, [number * 4 + 2, 0]), to: &connection, number: number) == .accepted)
         }
         #expect(holds(connection.streams.count == 2_048 && connection.unmade.count == 2_048))
     }
 
-    /// What `connection` has to send, acknowledged packet by packet; returns the bytes of each stream.
+    /// Sends and acknowledges all packets of `connection` one by one; returns the bytes of each stream.
     private func drain(_ connection: inout Connection, _ number: inout UInt64) throws -> [UInt64: Int] {
         var bytesOfStreams: [UInt64: Int] = [:]
         var packet = [UInt8](repeating: 0, count: 1_260)
@@ -160,7 +160,7 @@ import Wire
         #expect(
             deliver(frame(FrameType.maxStreams, [UInt64(count) + 8]), to: &connection, number: 100_000) == .accepted)
         let chunk = [UInt8](repeating: 1, count: 4 << 10)
-        // Eight streams take all of the credit, and the last of it goes to those that have sent little.
+        // Eight streams take most of the credit. The last of it goes to streams that have sent little.
         var left = InitialLimits.data
         for _ in 0..<8 {
             let stream = try connection.openStream()
@@ -192,7 +192,7 @@ import Wire
             #expect(deliver(frame(FrameType.maxData, [limit]), to: &connection, number: 200_000 + step) == .accepted)
             #expect(try drain(&connection, &number).values.reduce(0, +) == 1)
         }
-        // Each of the woken waits again, behind the others, and no other was looked at.
+        // Each woken stream waits again behind the others, and no other stream was looked at.
         #expect(holds(connection.blockedQueue.tail - queued == 50))
         #expect(holds(connection.sendQueue.isEmpty && connection.blockedQueue.count >= 900))
     }
@@ -201,7 +201,7 @@ import Wire
         var number: UInt64 = 0
         var connection = try crowd(600, &number)
         let waiting = connection.blockedQueue.count + connection.blockedLongQueue.count
-        // Some of them end meanwhile.
+        // Some streams end in the meantime.
         let ended = connection.streams.count - 50
         for slot in ended..<connection.streams.count {
             connection.reset(StreamID(connection.streams[slot].id), code: 1)
@@ -253,7 +253,7 @@ import Wire
         #expect(deliver(many, to: &connection, number: 0) == .accepted)
         #expect(holds(connection.reassembly.held == 2 * 65_507))
         #expect(deliver(many, to: &connection, number: 1) == .accepted)
-        // The first two of this packet are known, and two more have begun.
+        // The first two datagrams of this packet are known, and two more have begun.
         #expect(holds(connection.reassembly.held == 4 * 65_507))
     }
 

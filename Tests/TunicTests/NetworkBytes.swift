@@ -1,7 +1,7 @@
 import Directory
 import Wire
 
-/// A network file whose node answers nobody.
+/// A network file whose node never answers.
 enum NetworkBytes {
     static func make() -> [UInt8] {
         let creation = NetworkCreation(

@@ -3,9 +3,9 @@ import Testing
 
 @testable import Tunic
 
-/// Who waits on a stream, and what ends a wait.
+/// The operations that wait on a stream, and the events that end them.
 @Suite struct StreamEndTests {
-    /// What a reply was called with.
+    /// Keeps the results with which a reply was called.
     private final class Heard<Value: Sendable & Equatable>: Sendable {
         private let results = Mutex<[Result<Value, TunicError>]>([])
         var reply: Reply<Value> { { result in self.results.withLock { $0.append(result) } } }

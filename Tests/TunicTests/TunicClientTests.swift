@@ -3,9 +3,9 @@ import Testing
 
 @testable import Tunic
 
-/// What a program that uses the library wrongly, or in a bad place, gets: an error, never a trap.
+/// A program that uses the library wrongly, or with bad paths, gets an error and never a trap.
 @Suite struct TunicClientTests {
-    /// A folder of the test's own, removed at the end.
+    /// A temporary folder, removed at the end.
     private final class Folder {
         let path: String
 
@@ -21,7 +21,7 @@ import Testing
             _ = unsafe (rmdir("\(path)/data"), rmdir(path))
         }
 
-        /// A client of a network whose only node answers nobody.
+        /// The configuration of a client of a network whose only node never answers.
         var configuration: TunicConfiguration {
             TunicConfiguration(networkFile: Self.network, dataFolder: "\(path)/data")
         }
@@ -73,7 +73,7 @@ import Testing
         await client.shutDown()
         await client.shutDown()
         await #expect(throws: TunicError.closed) { try await waiting.value }
-        // On a slow machine it may have heard before that there is no path.
+        // On a slow machine the call may already have failed because there is no path.
         await #expect(throws: TunicError.self) { _ = try await opening.value }
         await #expect(throws: TunicError.closed) { try await client.open("there.example", port: 80) }
         await #expect(throws: TunicError.closed) { try await client.openSocket("there.example", port: 80) }

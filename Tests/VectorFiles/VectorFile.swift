@@ -16,12 +16,12 @@ public struct VectorFile: Sendable {
         }
     }
 
-    /// A file or a value that is not there.
+    /// A file or a value is missing.
     public struct Missing: Error {
         let name: String
     }
 
-    /// The value `name`.
+    /// The bytes of value `name`.
     public func callAsFunction(_ name: String) throws -> [UInt8] {
         guard let value = values[name] else { throw Missing(name: name) }
         return value
@@ -33,7 +33,7 @@ public struct VectorFile: Sendable {
         return Secret(copying: bytes.rawSpan)
     }
 
-    /// The value `name` of 32 bytes.
+    /// The value `name`, which has 32 bytes.
     public func bytes32(_ name: String) throws -> Bytes32 {
         guard let value = Bytes32(try self(name)) else { throw Missing(name: name) }
         return value
@@ -60,7 +60,7 @@ public struct VectorFile: Sendable {
         }
     }
 
-    /// All strings of the file in order: names and values in turn; the files hold no escapes.
+    /// All strings of the file in order, names and values in turn; the files have no escapes.
     private static func strings(in content: [UInt8]) -> [String] {
         content.split(separator: UInt8(ascii: "\""), omittingEmptySubsequences: false).enumerated()
             .filter { $0.offset % 2 == 1 }.map { String(decoding: $0.element, as: UTF8.self) }

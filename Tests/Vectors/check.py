@@ -1,7 +1,7 @@
-"""Recomputes the vectors beside it from model.py and fails where one differs; `check.py --write` writes them anew.
+"""Recomputes the vectors beside it from model.py and fails if one differs; `check.py --write` writes them anew.
 
-Each file is one flat object of hexadecimal strings. What is drawn at random (seeds, ephemerals, X-Wing ciphertexts) stands in
-the file as `in.…`, everything else follows from it.
+Each file is one flat object of hexadecimal strings. Values drawn at random (seeds, ephemerals, X-Wing ciphertexts) are in
+the file as `in.…`; everything else follows from them.
 """
 import json
 import os
@@ -11,6 +11,7 @@ import sys
 import model as m
 import registry
 import requests
+import snapshot
 import swarm
 
 HERE = pathlib.Path(__file__).parent
@@ -76,7 +77,7 @@ def path(v, suites):
     def layers(direction):
         return [m.Layer(s, getattr(h, direction), getattr(h, direction + "_start")) for s, h in zip(suites, hops)]
 
-    # Two packets each way in epoch 0, one in epoch 1; bytes 28 to 36 are zero here, for layers leave path ids alone.
+    # Two packets each way in epoch 0, one in epoch 1. Bytes 28 to 36 are zero, because layers do not change path ids.
     forward_client, forward_hops = layers("forward"), layers("forward")
     backward_hops, backward_client = layers("backward"), layers("backward")
     for number in range(3):
@@ -138,6 +139,7 @@ FILES = {
     "link1.json": lambda v: link(v, 1),
     "link2.json": lambda v: link(v, 2),
     "registry.json": registry.vectors,
+    "snapshot.json": snapshot.vectors,
     "swarm.json": swarm.vectors,
     "requests.json": requests.vectors,
 }

@@ -204,7 +204,7 @@ def seal_header(packet, suite, key, index, counter):
 
 
 def seal_control(packet, suite, key, counter):
-    """Into an open packet: path id and slots are overwritten."""
+    """Seals into an open packet; path id and slots are overwritten."""
     sealed = aead(suite, key).encrypt(nonce(counter), bytes(packet[132:]), None)
     packet[28:132] = bytes(8 + 72) + struct.pack("<Q", counter) + sealed[-16:]
     packet[132:] = sealed[:-16]
@@ -293,7 +293,7 @@ def peel(records, hop):
 
 
 def make_records(hops, openings, bodies, fill):
-    """What each hop receives, guard first; `fill` goes behind the last hop's record."""
+    """The records that each hop receives, guard first; `fill` goes behind the last hop's record."""
     count = len(hops)
     seen = [bytes(count * RECORD) + fill]
     for hop in hops[:-1]:
@@ -312,7 +312,7 @@ def make_records(hops, openings, bodies, fill):
 
 
 def reply(hop, slot, ephemeral, status, fill, inner=None):
-    """Section 6.5: the records that a hop sends; `inner` is what came from the next one."""
+    """Section 6.5: the records that a hop sends; `inner` is the next hop's reply."""
     at = (slot - 1) * REPLY
     if inner is None:
         behind = fill[at + REPLY:]

@@ -1,4 +1,4 @@
-"""The registry of docs/registry.md in plain Python, as far as its vectors go; it shares no code with the Swift sources.
+"""The part of docs/registry.md that the vectors need, in plain Python; it shares no code with the Swift sources.
 
 A year of a small network: four nodes with uneven shares and fees, one of which joins late, a fee paid on the way, one
 distribution a day. Every operation, the pool and all rewards of each day, and the whole state at the end are vectors.
@@ -45,18 +45,18 @@ PLAN = [
     (1, 100, [(1, FULL * 3 // 10)] + [(i, None if i == 12 else FULL * 7 // 100 + 3 * i + 1000) for i in range(3, 13)]),
 ]
 FEE_DAY, FEE = 200, 12_345_678_912_345
-# A newcomer that the last account sends an amount to, twice.
+# A new account that receives amounts from the last account, twice.
 NEWCOMER = Key("newcomer")
 TRANSFERS = {50: 3 * SESH + 1, 51: 5}
-# Of how many operators a node keeps a report; less than there are, so that old ones go.
+# The number of operators whose reports a node keeps; it is less than their number, so that old reports go.
 REPORTS = 2
-# What an operation of an account costs.
+# The operation fee.
 OPERATION_FEE = SESH // 100
 NOBODY = bytes(32)
 
 
 def stakes(plan):
-    """The plan with the last contribution, which fills what is missing."""
+    """The plan with the last contribution, which fills the missing stake."""
     known = sum(amount for _, amount in plan if amount is not None)
     return [(account, FULL - known if amount is None else amount) for account, amount in plan]
 
@@ -94,7 +94,7 @@ def judge(key, nonce, verdict, node, height, block, voters):
 
 
 def report(reporter, height, measured):
-    """Nobody's operation: the reporter signs what it measured, by ascending node."""
+    """An operation without an account: the reporter signs its measurements, by ascending node."""
     head, entries = reporter.public + struct.pack("<Q", height), bytes([len(measured)])
     for node in sorted(measured):
         entries += node + struct.pack("<I", measured[node])
@@ -103,7 +103,7 @@ def report(reporter, height, measured):
 
 
 def maintain(node, seconds, height):
-    """Nobody's operation: the node signs that it takes itself out for so many seconds."""
+    """An operation without an account: the node signs that it takes itself out of service for `seconds`."""
     body = node.public + struct.pack("<IQ", seconds, height)
     proof = node.sign(b"tunic registry maintenance\0" + NETWORK + body)
     return struct.pack("<BB", 1, 12) + NETWORK + NOBODY + bytes(16) + body + proof + bytes(64)
@@ -140,7 +140,7 @@ def pack(point):
 
 
 def unpack(data):
-    """The point, or None where the bytes are none (RFC 8032, section 5.1.3)."""
+    """The point, or None if the bytes are not a point (RFC 8032, section 5.1.3)."""
     number = int.from_bytes(data, "little")
     y, sign = number & (2**255 - 1), number >> 255
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
@@ -180,6 +180,10 @@ def median(values):
     return sorted(values)[(len(values) - 1) // 2]
 
 
+def placement(node, block):
+    return int.from_bytes(H(b"tunic placement\0" + NETWORK + node + block)[:8], "little")
+
+
 def block_hash(height):
     return H(b"block" + struct.pack("<Q", height))
 
@@ -200,7 +204,7 @@ def vectors(v):
     v["nodes"] = b"".join(key.seed for key in NODES)
     v["genesis"] = struct.pack("<QQQ", START, POOL, BALANCE)
 
-    # One operation of each kind; the Swift side makes the same ones, and reads these.
+    # One operation of each kind; the Swift tests make the same operations, and read these.
     a, n = ACCOUNTS[0], NODES[0]
     samples = [
         register(a, 0, n, 1_234, FULL),
@@ -219,16 +223,25 @@ def vectors(v):
     for i, sample in enumerate(samples):
         v[f"operation.{i + 1}"] = sample
 
-    # Whom a block chooses out of thirty nodes.
+    # The quorum that a block draws from thirty nodes.
     crowd = [H(b"crowd" + bytes([i])) for i in range(30)]
     v["crowd"], v["crowd quorum"] = b"".join(crowd), b"".join(quorum(crowd, 7, 10))
 
-    # Five seeds that follow from one another, each by another maker.
+    # Five seeds in a row, each with another maker.
     seed = bytes(32)
     for height in range(1, 6):
         proof, value = random_value(ACCOUNTS[height], turn(height, seed))
         seed = H(b"tunic ledger seed\0" + value)
         v[f"turn.{height}"] = proof + seed
+
+    # A block with two operations, and what names it.
+    operations = struct.pack("<H", 2) + b"".join(struct.pack("<H", len(x)) + x for x in samples[:2])
+    content = bytes([2]) + NETWORK + struct.pack("<QQ", 5, START) + block_hash(4) + H(b"random") + b"\3"
+    content += random_value(ACCOUNTS[3], turn(5, seed_of(4)))[0] + H(b"tunic ledger operations\0" + operations)
+    digest = H(b"block state")
+    v["block"], v["block hash"] = content + digest + operations, H(b"tunic ledger block\0" + content + digest)
+    v["block content hash"] = H(b"tunic ledger content\0" + content)
+    v["block placement"] = struct.pack("<Q", placement(NODES[0].public, v["block content hash"]))
 
     # The year.
     balances = {i: BALANCE for i in range(len(ACCOUNTS))}
@@ -276,7 +289,7 @@ def vectors(v):
             balances[13] -= TRANSFERS[day]
             newcomer += TRANSFERS[day]
         if day % 30 == 29:
-            # Each node of the quorum in turn, one a month, reports on all nodes of other operators.
+            # Each month another node of the quorum reports on all nodes of other operators.
             chosen = [i for i in range(4) if NODES[i].public in quorums[-1][1]]
             maker = chosen[day // 30 % len(chosen)]
             owner = joined[maker][3][0][0]
@@ -296,7 +309,7 @@ def vectors(v):
                 for account, amount in shares.items():
                     rewards[account] += amount
                 pool -= each
-            # Its own fee comes after what it pays out.
+            # The fee of this operation comes after the distribution.
             done.append(operation(7, ACCOUNTS[13], next_nonce(13), b""))
         applied = len(done)
         v[f"day.{day:03}"] = b"".join(struct.pack("<H", len(x)) + x for x in done)
@@ -316,7 +329,8 @@ def vectors(v):
     state += struct.pack("<I", len(active))
     for i in sorted(active, key=lambda i: NODES[i].public):
         height, since, fee, parts = joined[i]
-        state += NODES[i].public + struct.pack("<BHQQQQQQB", 2, fee, height, since, 10_800, since, 0, 0, len(parts))
+        state += NODES[i].public + struct.pack("<BHQQQQQQ", 2, fee, height, since, 10_800, since, 0, 0)
+        state += struct.pack("<QB", placement(NODES[i].public, block_hash(height)), len(parts))
         state += b"".join(ACCOUNTS[account].public + struct.pack("<Q", amount) for account, amount in parts)
         state += bytes([len(reports[i])])
         for owner in sorted(reports[i], key=lambda o: ACCOUNTS[o].public):

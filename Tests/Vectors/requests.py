@@ -17,7 +17,7 @@ def padded(text, least=CLASSES[0]):
 
 
 class Request:
-    """What both ends of a request derive."""
+    """The values that both ends of a request derive."""
 
     def __init__(self, network, target, public, ciphertext, shared):
         self.opening = m.H(public)[:8] + ciphertext
@@ -55,7 +55,7 @@ def vectors(v):
     v["envelope padded"] = request.envelope(8, b"", 4_352)
     v["session binding"] = m.derive(session, "binding")
 
-    # Answers, and what carries them.
+    # Answers, and the messages that carry them.
     answer = request.answer(salt, 0, b"a result")
     v["answer"], v["answer busy"] = answer, request.answer(salt, 8, b"\x09")
     v["answer superseded"] = request.answer(salt, 9, struct.pack("<IB", 28_800_000, 3))

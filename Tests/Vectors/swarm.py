@@ -113,7 +113,7 @@ def vectors(v):
     v["tombstone.token"] = start + data[-64:] + b"\1" + TOKEN + bytes(48)
     v["tombstone.owner"] = start + bytes(64) + b"\2" + by_owner
 
-    # What replicas and readers sign.
+    # Signatures of replicas and readers.
     v["receipt"] = WRITER.sign(b"tunic receipt\0" + NETWORK + struct.pack("<Q", 77) + identity)
     read = BOX.sign(b"tunic box read\0" + NETWORK + BOX.public + BINDING)
     v["store"] = struct.pack("<Q", 77) + data

@@ -3,20 +3,20 @@ import Wire
 
 @testable import Watch
 
-/// A path that is measured: one node of it holds packets back, loses them or carries so many bytes a second.
+/// A measured path, on which one node delays or drops packets, or limits their rate.
 private struct Link {
-    /// There and back without any wait.
+    /// The round trip without any wait, in seconds.
     var roundTrip = 0.1
-    /// 1,000 bytes a second.
+    /// The rate in 1,000 bytes a second.
     var rate = 1_000.0
-    /// By how much the packet before the burst, and every packet, is held back.
+    /// The delays of the packet before the burst, and of every packet, in seconds.
     var echoDelay = 0.0, delay = 0.0
-    /// Whether the packet of a number goes through.
+    /// Whether the path carries the packet with a given number.
     var carries: (Int) -> Bool = { _ in true }
 
     static let size = 1_392
 
-    /// What the burst measures, in 1,000 bytes a second; `span` is how long it took to send.
+    /// The capacity that the burst measures, in 1,000 bytes a second, and the time that it took to send it.
     func measured() -> (capacity: Double, span: Double) {
         let echo = roundTrip + Double(Self.size) / rate / 1_000 + delay + echoDelay
         var burst = Burst(roundTrip: TimeSpan(nanoseconds: Int64(echo * 1e9)), now: instant(10))
@@ -41,11 +41,11 @@ struct BurstTests {
     @Test(arguments: [50.0, 200, 1_000, 4_000])
     func anHonestPathIsMeasuredAtItsRate(_ rate: Double) {
         let (capacity, span) = Link(rate: rate).measured()
-        #expect(abs(capacity - rate) < rate / 8, "\\(capacity) of \\(rate)")
+        #expect(abs(capacity - rate) < rate / 8, "\(capacity) of \(rate)")
         #expect(span < 0.1 / 7)
     }
 
-    /// No path is measured as faster than the burst was sent.
+    /// The measured rate of a path cannot exceed the rate of the burst.
     @Test func whatIsFasterThanTheBurstIsMeasuredAsTheBurst() {
         let (capacity, span) = Link(rate: 1e6).measured()
         #expect(abs(capacity - Double(64 * Link.size) / 1_000 / span) < 100)
@@ -55,7 +55,7 @@ struct BurstTests {
         let whole = Link(rate: 1e6).measured().capacity
         for kept in [0, 7, 31, 63] {
             let one = Link(rate: 1e6, carries: { $0 == kept }).measured().capacity
-            #expect(one <= whole / 63, "number \\(kept) alone: \\(one) of \\(whole)")
+            #expect(one <= whole / 63, "number \(kept) alone: \(one) of \(whole)")
         }
         let half = Link(rate: 1e6, carries: { $0.isMultiple(of: 2) || $0 == 63 }).measured().capacity
         #expect(half <= whole * 0.52)
@@ -66,7 +66,7 @@ struct BurstTests {
     func s20WhoDelaysTheEchoAloneGainsNothing(_ delay: Double) {
         let rate = 500.0
         let capacity = Link(rate: rate, echoDelay: delay).measured().capacity
-        #expect(capacity <= rate * 1.05, "\\(capacity)")
+        #expect(capacity <= rate * 1.05, "\(capacity)")
     }
 
     @Test func s20WhoHoldsEverythingBackIsMeasuredByTheBurstThatItMadeLonger() {

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Watch
 
-/// When a jury looks at its cases again.
+/// The times at which a jury looks at its cases again.
 @Suite struct CasesTests {
     @Test("a case is due at once if a verdict needs fewer votes, also if the tests did not agree when that changed")
     func fewerVotes() {

@@ -1,4 +1,4 @@
-// One file: the steps of the simulated world share state that is private to it.
+// One file: the steps of the simulated world share private state.
 
 import OnionCrypto
 import Registry
@@ -7,7 +7,7 @@ import Wire
 
 @testable import Watch
 
-/// The key of node or account number `number`.
+/// The key of the node or account with this number.
 func key(_ number: Int) -> SigningKey {
     var seed = [UInt8](repeating: 9, count: 32)
     (seed[0], seed[1]) = (UInt8(number & 255), UInt8(number >> 8))
@@ -18,11 +18,12 @@ let network = Bytes32([UInt8](repeating: 5, count: 32))!
 
 func instant(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds * 1e9)) }
 
-/// Nodes that watch one another over a simulated network, a ledger that is one state for all, and a clock.
+/// Nodes that watch each other, with a simulated network, one ledger state for all, and a clock.
 ///
-/// Each node is its own operator. A test takes a second when the node answers and three when it does not; messages take a tenth.
+/// Each node has its own operator. A test takes a second if the node answers, and three if it does not. A message takes
+/// a tenth of a second.
 final class World {
-    /// A time in which a process stands still; it goes on with what it knew.
+    /// A time in which a process is frozen; afterwards it goes on with its memory.
     struct Stall {
         let from: Double
         let to: Double
@@ -31,7 +32,7 @@ final class World {
     private struct Event {
         let at: Double
         let order: Int
-        /// Where it is among `runs`; the heap itself moves no references.
+        /// Its index in `runs`, so that the heap moves no references.
         let place: Int
         func isBefore(_ other: Event) -> Bool { (at, order) < (other.at, other.order) }
     }
@@ -45,46 +46,46 @@ final class World {
     var time = 0.0
     private(set) var testers: [Tester] = []
     private(set) var juries: [Jury] = []
-    /// What each node has heard of the ledger, and how many nodes it watches by that.
+    /// The ledger state that each node knows, and the number of nodes that it watches by that state.
     private var views: [Jury.View] = []
     private var watched: [Int]
-    /// How often each process was started anew.
+    /// The number of restarts of each process.
     private var starts: [Int]
     private var random: SeededGenerator
-    /// What will happen, as a heap: the first comes first.
+    /// The events to come, as a heap with the earliest first.
     private var events: [Event] = []
     private var runs: [((World) -> Void)?] = []
     private var freeRuns: [Int] = []
     private var order = 0
     private var lies: Set<Lie> = []
     private var active: [Int] = []
-    /// Whether each node is active; the same as `active`.
+    /// Whether each node is active, as in `active`.
     private var isActive: [Bool]
-    /// Whether votes have a digest in place of a signature, and verdicts are applied without a look at their signatures.
+    /// Whether votes have digests instead of signatures, and verdicts are applied without a check of signatures.
     private let hasDigests: Bool
     let blockSeconds: Double
-    /// Seconds between two ticks of a node.
+    /// The seconds between two ticks of a node.
     private let tickSeconds: Double
-    /// How many ticks there are from one look at what the tests say to the next.
+    /// The number of ticks between two times at which a jury considers the tests' results.
     private let ticksPerLook: Int
     private var ticks: [Int]
     /// Whether tests go on over two other nodes behind the tested one, as a client's paths do.
     var goesOn = false
-    /// Whether node `a` can reach node `b` at a time; for `a` = `b` whether its process runs.
+    /// Whether node `a` can reach node `b` at a time; for `a` = `b`, whether its process runs.
     var reaches: (_ a: Int, _ b: Int, _ time: Double) -> Bool = { _, _, _ in true }
-    /// Whether a node hears of new blocks, and is heard by the ledger.
+    /// Whether a node learns of new blocks, and the ledger hears the node.
     var hears: (_ node: Int, _ time: Double) -> Bool = { _, _ in true }
-    /// Whether others still have a link to a node that leads nowhere, as right after its restart.
+    /// Whether other nodes still have a dead link to a node, as right after its restart.
     var hasDeadLinks: (_ node: Int, _ time: Double) -> Bool = { _, _ in false }
-    /// When each node's process stands still.
+    /// The times at which each node's process is frozen.
     var stalls: [[Stall]]
-    /// Nodes that vote for every verdict that they are asked for, and accuse everyone.
+    /// Nodes that vote for every verdict that they are asked for, and accuse all others.
     var liars: Set<Int> = []
-    /// What happens right after each block.
+    /// Called after each block.
     var afterBlock: (World) -> Void = { _ in }
-    /// What happens when a node hands in a verdict.
+    /// Called when a node hands in a verdict.
     var onSubmit: (World, RegistryOperation.Action) -> Void = { _, _ in }
-    /// What became of each node, in order: the time and the verdict.
+    /// The verdicts in order, each with its time and node.
     private(set) var verdicts: [(time: Double, verdict: RegistryOperation.Judgment, node: Int)] = []
     private(set) var refused = 0
     private(set) var tests = 0
@@ -148,7 +149,7 @@ final class World {
             silence: Jury.silence(blockSeconds: UInt64(blockSeconds)))
     }
 
-    /// Starts a node's process anew: it knows what is on its disk, the state of the ledger that it had heard of.
+    /// Restarts a node's process, which knows only the ledger state on its disk.
     func restart(_ number: Int) {
         starts[number] += 1
         testers[number] = tester(number)
@@ -168,7 +169,7 @@ final class World {
 
     private func later(_ delay: Double, _ run: @escaping (World) -> Void) { at(time + delay, run) }
 
-    /// Has something happen at a time to come.
+    /// Runs `run` at a later time.
     func at(_ time: Double, _ run: @escaping (World) -> Void) {
         order += 1
         let free = freeRuns.popLast() ?? runs.count
@@ -206,13 +207,13 @@ final class World {
     private func follow(_ view: Jury.View, by number: Int) {
         views[number] = view
         juries[number].follow(view, now: instant(time))
-        // None is registered later, so that their number tells which they are.
+        // No node is registered later, so the number of nodes identifies them.
         guard watched[number] != view.state.nodes.count else { return }
         watched[number] = view.state.nodes.count
         testers[number].follow(ids.filter { $0 != ids[number] && view.state.nodes[$0] != nil })
     }
 
-    /// Runs until `end`.
+    /// Runs the world until `end`.
     func run(until end: Double) {
         while let next = events.first, next.at <= end {
             time = next.at
@@ -238,9 +239,9 @@ final class World {
         afterBlock(self)
     }
 
-    /// Begins tests that are due.
+    /// Begins the tests that are due.
     ///
-    /// What they say is looked at when one ends at odds with how the node stands, and once in the time between two tests.
+    /// The jury considers their results when a test contradicts the node's standing, and once between two tests.
     private func tick(_ number: Int) {
         later(tickSeconds) { $0.tick(number) }
         ticks[number] += 1
@@ -261,7 +262,7 @@ final class World {
         isUp(other, from: number) && !hasDeadLinks(other, time)
     }
 
-    /// Tests a node as `Watching` does: at the beginning of a path of three, or in its middle, over nodes drawn of all active ones.
+    /// Tests a node as `Watching` does, as the first hop or the middle of a path of three over random active nodes.
     private func test(_ other: Int, by number: Int) {
         let further = goesOn ? furtherHops(apartFrom: [number, other]) : []
         let mayHide = further.count == 2 && isActive[other]
@@ -279,7 +280,7 @@ final class World {
                 other, isReached ? .passed(capacity: nil) : .failed, at: place, over: further,
                 after: isReached ? 1 : 3, by: number)
         }
-        // The second hop is at fault, or the first: a path of the first alone tells.
+        // The second hop or the first is at fault; a path with the first hop alone decides.
         let (began, start) = (time, starts[number])
         later(8) { world in
             guard world.starts[number] == start else { return }
@@ -290,7 +291,7 @@ final class World {
         }
     }
 
-    /// Two active nodes that are drawn by chance, or as many as there are.
+    /// Two random active nodes, or as many as there are.
     private func furtherHops(apartFrom excluded: [Int]) -> [Int] {
         let left = active.count - excluded.count { isActive[$0] }
         var hops: [Int] = []
@@ -308,7 +309,7 @@ final class World {
         let (began, start) = (began ?? time, starts[number])
         later(delay) { world in
             guard world.starts[number] == start else { return }
-            // Time-outs come before answers when a process goes on.
+            // When a frozen process goes on, time-outs come before answers.
             if let stall = world.stalls[number].first(where: { $0.from <= world.time && world.time < $0.to }) {
                 return world.finish(
                     tested, place == .middle ? .unclear : .failed, at: place, over: others,
@@ -318,7 +319,7 @@ final class World {
         }
     }
 
-    /// A process that stood still for 5 s since the test began takes nothing from it.
+    /// A process that was frozen for more than 5 s since the test began ignores the result.
     private func finished(
         _ tested: Int, _ outcome: TestOutcome, at place: TestPlace, over others: [Int], _ servesAlone: Bool,
         since began: Double, by number: Int
@@ -332,7 +333,7 @@ final class World {
             ids[tested], outcome, at: place, over: others.map { ids[$0] },
             before: place == .middle ? others.last.map { ids[$0].key } : nil, servesAlone: servesAlone,
             now: instant(time))
-        // That a node stands as it serves calls for nothing.
+        // If a node's standing fits its result, there is nothing to consider.
         if isActive[tested] == testers[number].marked.contains(ids[tested]) || juries[number].counts.own > 0
             || liars.contains(number)
         {
@@ -342,12 +343,12 @@ final class World {
 
     private func consider(_ number: Int) {
         guard reaches(number, number, time) else { return }
-        // Who lies votes and hands in whatever its own tests say.
+        // A liar votes and hands in verdicts whatever its own tests show.
         if liars.contains(number) { return lie(number) }
         perform(juries[number].consider(testers[number], now: instant(time)), by: number)
     }
 
-    /// Accuses every node by each fifth quorum, and votes if it belongs to it.
+    /// Accuses every honest node at every fifth quorum that has this node as a judge, and votes.
     private func lie(_ number: Int) {
         guard let quorum = state.quorums.last, quorum.height.isMultiple(of: 5) else { return }
         for (other, id) in ids.enumerated() where !liars.contains(other) && state.nodes[id]?.standing == .active {
@@ -391,14 +392,14 @@ final class World {
         }
     }
 
-    /// Node `number` is asked by node `sender` to look at a node.
+    /// Node `sender` asks node `number` to look at a node.
     func ask(_ ballot: Ballot, _ number: Int, from sender: Int) {
         if juries[number].asked(ballot, from: ids[sender], now: instant(time)) {
             testers[number].hurry(ballot.node, for: ids[sender], now: instant(time))
         }
     }
 
-    /// Node `number` gets votes of node `sender`; returns its answer, nil when it refuses them.
+    /// Node `number` receives votes from node `sender`; returns its answer, or nil if it refuses the votes.
     func tell(_ votes: BallotVotes, _ number: Int, from sender: Int) -> BallotVotes? {
         guard let (answer, actions, isAsked) = take(votes, number, from: ids[sender]) else { return nil }
         if isAsked { testers[number].hurry(votes.ballot.node, for: ids[sender], now: instant(time)) }
@@ -415,19 +416,19 @@ final class World {
         }
     }
 
-    /// 64 bytes that stand for a node's signature; anyone can make them.
+    /// 64 bytes in place of a node's signature; anyone can compute them.
     private static func digest(of message: [UInt8], by node: NodeID) -> [UInt8] {
         let digest = Blake2b.digest((node.key.array + message).rawSpan).array
         return digest + digest
     }
 
-    /// Has something happen at each of the nodes that are reached, a tenth of a second from now.
+    /// Runs `run` at each of the nodes that are reached, a tenth of a second from now.
     private func send(_ from: Int, _ nodes: [NodeID], _ run: @escaping (World, Int) -> Void) {
         guard reaches(from, from, time) else { return }
         var reached: [(node: Int, start: Int)] = []
         for node in nodes {
             guard let other = places[node] else { continue }
-            // Half of what comes while a process stands still is there when it goes on.
+            // Half of the messages to a frozen process are still there when it goes on.
             if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
                 guard hears(from, time), random.next() & 1 == 0 else { continue }
                 at(stall.to + 0.1) { run($0, other) }

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Watch
 
-/// One hostile node among honest ones, that sends whatever it likes: false, forged, repeated, late, and of others.
+/// A hostile node among honest ones that sends false, forged, repeated and late votes, and votes of other nodes.
 private final class Hostile {
     let number: Int
     private var random: SeededGenerator
@@ -36,21 +36,21 @@ private final class Hostile {
         switch UInt8.random(in: 0..<6, using: &random) {
         case 0: return BallotVotes(ballot: ballot, votes: [])
         case 1: return BallotVotes(ballot: ballot, votes: own.map { [.init(place: $0, signature: signature)] } ?? [])
-        // Its own signature for all places.
+        // Its own signature at all places.
         case 2:
             let places = UInt8(0)..<UInt8(clamping: RegistryOperation.maximumVotes)
             return BallotVotes(ballot: ballot, votes: places.map { .init(place: $0, signature: signature) })
         case 3:
             return BallotVotes(
                 ballot: ballot, votes: [.init(place: 255, signature: [UInt8](repeating: 7, count: 64))])
-        // Real votes once more, on this ballot or on another.
+        // Real votes again, on this ballot or on another one.
         case 4: return heard.randomElement(using: &random) ?? BallotVotes(ballot: ballot, votes: [])
         default: return BallotVotes(ballot: ballot, votes: heard.randomElement(using: &random)?.votes ?? [])
         }
     }
 
     func act(_ world: World) {
-        // It goes away at times.
+        // It is away at times.
         guard world.state.height % 11 < 8 else { return }
         for _ in 0..<60 {
             let other = Int.random(in: 0..<world.count, using: &random)
@@ -76,7 +76,7 @@ struct HostileTests {
                 Issue.record("something else is handed in")
                 return
             }
-            // Whatever is handed in has real votes of members, each once, and enough of them.
+            // Each verdict that is handed in has enough real votes of members, each once.
             let judges = world.state.judges(of: node, height: height)
             let block = world.state.quorums.last { $0.height == height }?.block ?? Bytes32()
             let message = RegistryOperation.ballot(

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Watch
 
-/// Messages of the jury as they come from others.
+/// Messages to a jury from other nodes.
 struct JuryTests {
     private func vote(_ ballot: Ballot, by number: Int, in world: World) -> BallotVotes {
         let judges = world.state.judges(of: ballot.node, height: ballot.height)
@@ -26,13 +26,13 @@ struct JuryTests {
         let first = jury.take(good, from: world.ids[3], now: instant(4))
         let taken = try #require(first)
         #expect(taken.answer.votes.count == 1 && taken.isAsked && taken.actions.isEmpty)
-        // Another's signature at the same place, or a vote under this node's own name.
+        // The signature of another node at the same place, and a vote under this node's own name.
         let other = vote(ballot, by: 4, in: world).votes[0]
         let forged = BallotVotes(ballot: ballot, votes: [.init(place: other.place, signature: good.votes[0].signature)])
         #expect(isRefused(&jury, forged))
         let own = vote(ballot, by: 0, in: world)
         #expect(isRefused(&jury, own))
-        // No quorum had that height; the node stands otherwise; the judged one judges itself.
+        // A height without a quorum, a verdict against the standing, and a judge that judges itself.
         for wrong in [
             Ballot(verdict: .decommission, node: world.ids[9], height: 99),
             Ballot(verdict: .recommission, node: world.ids[9], height: world.state.height),
@@ -96,7 +96,7 @@ struct JuryTests {
         jury.follow(world.state, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
         tester.follow(Array(world.ids.dropFirst()))
-        /// Tests at each second, the node being dead from the fifteenth on; returns when it was accused.
+        /// Tests every second, with the node dead from second 15 on; returns the seconds in which it was accused.
         func accusations(_ seconds: Range<Int>) -> [Int] {
             seconds.filter { second in
                 let now = instant(Double(second))
@@ -116,7 +116,7 @@ struct JuryTests {
         jury.follow(world.state, now: instant(200))
         let accused = accusations(200..<220)
         #expect(!accused.isEmpty && accused[0] > 200)
-        // The same block again is none.
+        // The same block again does not count.
         jury.follow(world.state, now: instant(230))
         #expect(accusations(230..<240).isEmpty)
     }
@@ -130,7 +130,7 @@ struct JuryTests {
         jury.follow(world.state, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
         tester.follow(Array(world.ids.dropFirst()))
-        /// Tests the node at each second until `end`, the others being well; returns how often the verdict was handed in and spread.
+        /// Tests every second, with all other nodes well; returns how often the verdict was handed in and spread.
         func test(_ outcome: TestOutcome, _ seconds: Range<Int>) -> (submitted: Int, spread: Int) {
             var told = (submitted: 0, spread: 0)
             for second in seconds {
@@ -157,7 +157,7 @@ struct JuryTests {
         for number in 1...2 {
             _ = jury.take(vote(ballot, by: number, in: world), from: world.ids[number], now: instant(60))
         }
-        // As long as the registry refuses it, it is handed in again.
+        // As long as the registry refuses the verdict, it is handed in again.
         #expect(test(.failed, 60..<120).submitted > 3)
         _ = test(.passed(capacity: nil), 120..<140)
         #expect(test(.passed(capacity: nil), 140..<200) == (0, 0))
@@ -178,7 +178,7 @@ struct JuryTests {
         jury.follow(low, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
         tester.follow(Array(world.ids.dropFirst()))
-        /// Makes the tests that are due, which the node fails.
+        /// Makes the tests that are due; the node fails them, and all others pass.
         func test(_ now: Instant) {
             while let next = tester.next(now) {
                 tester.finished(
@@ -205,7 +205,7 @@ struct JuryTests {
         #expect(isFoundAgain)
     }
 
-    /// All ballots that node 0 can be asked for, the oldest first.
+    /// All ballots about other nodes for which node 0 can be asked, the oldest first.
     private func ballots(in world: World) -> [Ballot] {
         (2...world.state.height).flatMap { height in
             world.ids.dropFirst().map { Ballot(verdict: .decommission, node: $0, height: height) }
@@ -221,10 +221,10 @@ struct JuryTests {
             opened += 1
         }
         #expect(opened == Jury.ballotsPerSender && jury.counts.others == opened)
-        // A ballot of a later height is let in for one of an earlier.
+        // A ballot of a later height replaces one of an earlier height.
         for ballot in ballots(in: world) { _ = jury.asked(ballot, from: world.ids[2], now: instant(260)) }
         #expect(jury.counts.others == 2 * Jury.ballotsPerSender)
-        // Others' votes are shared out likewise.
+        // Votes of other nodes have the same share.
         for ballot in ballots(in: world).prefix(60) {
             _ = jury.take(BallotVotes(ballot: ballot, votes: []), from: world.ids[3], now: instant(260))
         }
@@ -273,7 +273,7 @@ struct JuryTests {
         var jury = world.juries[0]
         let ballots = ballots(in: world)
         for ballot in ballots { _ = jury.asked(ballot, from: world.ids[0], now: instant(260)) }
-        // Voted on, a ballot is this node's own; the oldest gives way in the end.
+        // A ballot that this node votes on becomes its own; at the limit the oldest gives way.
         for ballot in ballots where jury.asked(ballot, from: world.ids[1], now: instant(260)) {
             _ = jury.voted(ballot, signature: [UInt8](repeating: 0, count: 64), now: instant(260))
         }

@@ -9,20 +9,20 @@ private func setting(_ name: String) -> UInt64? {
     unsafe getenv(name).flatMap { unsafe UInt64(String(cString: $0)) }
 }
 
-/// How many seeds are tried from `WATCH_FIRST` on: `WATCH_SEEDS`, and then votes carry digests, and great networks are tried as well.
+/// The number of seeds from `WATCH_FIRST` on; if it is set, votes carry digests, and large networks are tried too.
 private let seeds = setting("WATCH_SEEDS")
 
 private let first = setting("WATCH_FIRST") ?? 0
 
-/// Of these sizes, or of `WATCH_NODES` alone.
+/// The sizes of the networks, or `WATCH_NODES` alone.
 private let sizes = setting("WATCH_NODES").map { [Int($0)] } ?? [3, 5, 10] + (seeds == nil ? [] : [50, 300])
 
-/// Networks of which a part is away for a time: nobody else is put out, and all that come back are active again.
+/// Networks with a part away for a time: no other node is put out, and all nodes that return are active again.
 ///
-/// The long form is optimised as a whole, and takes its own folder: `WATCH_SEEDS=200 WATCH_NODES=300 TUNIC_TESTS=WatchTests
+/// The long form is built with optimisation in its own folder: `WATCH_SEEDS=200 WATCH_NODES=300 TUNIC_TESTS=WatchTests
 /// swift test -c release -Xswiftc -enable-testing --scratch-path .build-watch --filter 's2(AThird|BeyondAThird)'`.
 struct OutageTests {
-    /// Runs the seeds of one size; without `WATCH_SEEDS` it is `usual` of them, with signatures.
+    /// Runs the seeds of one size; without `WATCH_SEEDS` there are `usual` of them, with signatures.
     private func run(_ count: Int, usual: UInt64, isBeyondAThird: Bool) throws {
         var told = Outages.Told()
         for seed in first..<first + (seeds ?? usual) {

@@ -4,24 +4,24 @@ import Wire
 @testable import Registry
 @testable import Watch
 
-/// A network of which a part is away for a time, by seed.
+/// A network with a part away for a time, by seed.
 ///
-/// A third is ⌊n / 3⌋ nodes. It is away one by one, or goes and comes back together, or is cut off together and runs on among itself,
-/// with the ledger or without: three seeds in a row are one of each. Beyond a third, the network is cut into two parts. One has
-/// more than ⌊n / 3⌋ nodes and half of them at most, or two of three.
+/// A third is ⌊n / 3⌋ nodes. They are away at different times, or leave and return together, or are cut off together
+/// and run on among themselves, with the ledger or without it. Three seeds in a row have one case each. Beyond a third,
+/// the network is cut into two parts; one has more than ⌊n / 3⌋ nodes and at most half of them, or two of three.
 ///
-/// Where votes carry digests in place of signatures (``World/hasDigests``) all is exercised but the signatures: tests, ballots,
-/// votes and their places, verdicts, floor, credit and return. In either form not exercised are messages in bytes, links, paths,
-/// the ledger's own blocks (a verdict is in the state 0.1 s after it was handed in) and others who lie.
+/// With digests in place of signatures (``World/hasDigests``) everything else is exercised: tests, ballots, votes and
+/// their places, verdicts, floor, credit and return. Neither form exercises encoded messages, links, paths, the
+/// ledger's own blocks (a verdict is in the state 0.1 s after it was handed in) or liars.
 final class Outages {
     enum Kind: String, CaseIterable {
-        /// The process ends, and is started later without its memory.
+        /// The process ends, and starts later without its memory.
         case stopped
-        /// The process stands still, and goes on with what it knew.
+        /// The process is frozen, and then goes on with its memory.
         case frozen
-        /// The process ends and is started at once.
+        /// The process ends and starts at once.
         case restarted
-        /// The node runs and hears nobody.
+        /// The node runs but hears no other node.
         case cutOff
     }
 
@@ -37,13 +37,13 @@ final class Outages {
         func covers(_ time: Double) -> Bool { time >= from && time < to }
     }
 
-    /// What the runs came to.
+    /// The totals of the runs.
     struct Told {
         var outages: [String: Int] = [:]
         var decommissioned = 0, recommissioned = 0, refused = 0, tests = 0
-        /// Absences of two epochs or more without a break, and how many of them put the node out.
+        /// The unbroken absences of two epochs or more, and the number of them in which the node was judged.
         var long = 0, longJudged = 0
-        /// How long after the end of its outage a node was put out at the latest, and was back at the latest, in epochs.
+        /// The latest verdict and the latest return after the end of a node's outage, in epochs.
         var latestOut = -Double.infinity, latestBack = -Double.infinity
     }
 
@@ -54,12 +54,12 @@ final class Outages {
     private let credit: Double
     private let start: Double
     private let world: World
-    /// Whether those that are cut off are the ones that the ledger is with.
+    /// Whether the ledger is with the nodes that are cut off.
     private var hasLedger = false
     private var random: SeededGenerator
-    /// The absences of each node, by time; more than one of a node that comes and goes.
+    /// The absences of each node, by time; a node that comes and goes has several.
     private var outages: [[Outage]]
-    /// When a node that was away has heard of the newest block.
+    /// The time at which a node that was away has learned of the newest block.
     private var caughtUp: [Double]
 
     init(_ count: Int, seed: UInt64, isBeyondAThird: Bool = false, hasDigests: Bool = false) throws {
@@ -83,7 +83,7 @@ final class Outages {
         connect()
     }
 
-    /// Seconds of an epoch: in great networks each node is tested by others as often as it is in the field, not more.
+    /// The length of an epoch in seconds; in large networks each node is tested as often as in a real one, not more.
     static func epoch(of count: Int) -> Double { count > 10 ? 600 : 30 }
 
     // MARK: Who is away
@@ -108,7 +108,7 @@ final class Outages {
     /// One absence, or up to three within the time that the credit covers.
     private func absences(of kind: Kind) -> [Outage] {
         let from = start + Double.random(in: 0..<epoch, using: &random)
-        // A process may stand still for a moment only.
+        // A process may also be frozen for only a moment.
         let least = kind == .frozen ? 1 : 0.02 * epoch
         let to = from + Double.random(in: least...(kind == .restarted ? 0.2 * epoch : credit - 1), using: &random)
         let pieces = Int.random(in: 1...3, using: &random)
@@ -118,13 +118,13 @@ final class Outages {
         return (0..<pieces).map { Outage(kind: kind, from: ends[2 * $0], to: ends[2 * $0 + 1]) }
     }
 
-    /// So many nodes, by chance, or for two of three seeds those that are the whole quorum right before they go or after they come.
+    /// `size` nodes: random ones or, in two of three cases, the quorum just before they leave or after they return.
     private func chosen(_ size: Int, around away: [Outage] = []) -> ArraySlice<Int> {
         let choice = Int.random(in: 0..<3, using: &random)
         guard choice > 0, let first = away.first, let last = away.last else {
             return (0..<count).shuffled(using: &random).prefix(size)
         }
-        // The block of height n + 1 comes at n times the time between two.
+        // The block of height n + 1 comes after n intervals between blocks.
         let height = UInt64((choice == 1 ? first.from : last.to) / world.blockSeconds) + (choice == 1 ? 1 : 3)
         let ranks = world.ids.map {
             NodeID(RegistryState.rank(of: $0, network: network, height: height, seed: World.hash(height)))
@@ -134,7 +134,7 @@ final class Outages {
 
     private func outage(of node: Int, at time: Double) -> Outage? { outages[node].first { $0.covers(time) } }
 
-    // MARK: What that means
+    // MARK: Effects of the outages
 
     private func connect() {
         for node in 0..<count {
@@ -153,7 +153,7 @@ final class Outages {
         let (isApart, hasLedger) = (kind == .third || kind == .parts, self.hasLedger)
         world.reaches = { a, b, time in
             let first = outages[a].isEmpty ? nil : outages[a].first { $0.covers(time) }
-            // Whoever is cut off runs on.
+            // A node that is cut off runs on.
             if a == b { return first.map { $0.kind == .cutOff } ?? true }
             let second = outages[b].isEmpty ? nil : outages[b].first { $0.covers(time) }
             return isApart ? (first == nil) == (second == nil) : first == nil && second == nil
@@ -162,7 +162,7 @@ final class Outages {
             guard hasLedger else { return !outages[node].contains { time >= $0.from && time < $0.to + late[node] } }
             return !outages[node].isEmpty || time < cut.from || time >= cut.to + late[node]
         }
-        // Links to a process that has no keys any more, or was given up by the others, end after a while.
+        // Links to a process that has lost its keys, or that others have given up, end after a while.
         world.hasDeadLinks = { node, time in
             outages[node].contains { time >= $0.to && time < $0.to + min(15, epoch / 8) }
         }
@@ -196,7 +196,7 @@ final class Outages {
                 continue
             }
             told.decommissioned += 1
-            // A verdict takes a while; nobody is judged who has been back for a quarter of an epoch.
+            // A verdict takes time, but a node that has been back for a quarter of an epoch is not judged.
             let outage = outages[verdict.node].last { $0.from < verdict.time }
             let late = outage.map { (verdict.time - $0.to) / epoch } ?? .infinity
             told.latestOut = max(told.latestOut, late)

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Watch
 
-/// Whole networks that judge one another, by seed.
+/// Whole networks whose nodes judge each other, by seed.
 struct SimulationTests {
     @Test(arguments: [1]) func aDeadNodeIsDecommissionedWithinItsCreditAndLaterPutOut(_ seed: UInt64) throws {
         let world = try World(13, seed: seed) { $0.creditAtStart = 300 }
@@ -28,7 +28,7 @@ struct SimulationTests {
         world.run(until: 340)
         #expect(world.standing(4) == .active)
         #expect(world.verdicts.map(\.verdict) == [.decommission, .recommission])
-        // It stays so.
+        // The node stays active.
         world.run(until: 450)
         #expect(world.verdicts.count == 2)
     }
@@ -37,12 +37,12 @@ struct SimulationTests {
         let world = try World(count, seed: 7)
         world.run(until: 300)
         #expect(world.verdicts.isEmpty && world.refused == 0)
-        // About one test a second of each node at this epoch, and one more for each pair at first.
+        // About one test a second for each node at this epoch, and at first one more for each pair.
         #expect(world.tests < count * 300 * 2 + count * count * 2)
     }
 
     @Test(arguments: [1, 2]) func sixFalseAccusersOfTenPutNobodyOut(_ seed: UInt64) throws {
-        // Eleven nodes, so that every quorum is the ten others: six of them lie all the time.
+        // With eleven nodes, every quorum is the ten others. Six of the eleven lie.
         let world = try World(11, seed: seed)
         world.liars = [0, 1, 2, 3, 4, 5]
         world.run(until: 120)
@@ -75,11 +75,11 @@ struct SimulationTests {
 
     @Test(arguments: [1, 2]) func aNodeThatReachesNobodyPutsNobodyOut(_ seed: UInt64) throws {
         let world = try World(13, seed: seed)
-        // Node 2 hears and is heard by messages of its own process only.
+        // Only messages of node 2's own process reach it.
         world.reaches = { a, b, time in a == b || !(a == 2 || b == 2) || time < 60 }
         world.run(until: 300)
         #expect(world.verdicts.allSatisfy { $0.node == 2 })
-        // Until it has seen enough to doubt itself it may vote, alone.
+        // Until it doubts itself it may vote, but alone.
         #expect(world.juries[2].cast <= 3 && world.juries[2].submitted == 0)
     }
 
@@ -88,17 +88,17 @@ struct SimulationTests {
             $0.creditAtStart = 300
             $0.creditGrace = 60
         }
-        // Away for two minutes of each three.
+        // The node is away for two minutes of every three.
         world.reaches = { a, b, time in !((a == 4 || b == 4) && time.truncatingRemainder(dividingBy: 180) >= 60) }
         world.run(until: 1_500)
         let own = world.verdicts.filter { $0.node == 4 }
         #expect(own.count == world.verdicts.count)
         #expect(world.standing(4) == nil, "\(own.map { "\($0.verdict) at \($0.time)" })")
-        // It is judged a few times, not at every turn of its flapping.
+        // The node is judged a few times, not every time it flaps.
         #expect(own.count <= 8)
     }
 
-    /// When a dead node of forty is decommissioned and put out, with and without one that asks for all that it can be asked for.
+    /// Compares the verdicts on a dead node of forty with and without a node that asks for every possible test.
     @Test func s09AFloodOfSuspicionsChangesNoVerdict() throws {
         func verdicts(flooded: Bool) throws -> (decommissioned: Double?, out: Bool, others: Int) {
             let world = try World(40, seed: 3) {
@@ -107,7 +107,8 @@ struct SimulationTests {
             }
             world.reaches = { a, b, time in !((a == 7 || b == 7) && time >= 60) }
             if flooded {
-                // The flooder knows who judges: each member is asked about all others, in both ways, before anyone else asks.
+                // The flooder knows the judges.
+                // It asks each about all others, for both verdicts, before any other node asks.
                 let places = Dictionary(uniqueKeysWithValues: world.ids.enumerated().map { ($1, $0) })
                 world.afterBlock = { world in
                     guard let quorum = world.state.quorums.last, world.time < 110 else { return }

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Watch
 
-/// Who counts as dead, by its place in tests and by what others do.
+/// The nodes that count as dead, by their place in tests and by the behaviour of others.
 extension TesterTests {
-    /// A tester that knows five nodes that serve, and another.
+    /// A tester that has seen six nodes serve.
     private func introduced(seed: UInt64 = 1) -> Tester {
         var tester = tester(6, seed: seed)
         for id in ids.prefix(6) { tester.hurry(id, for: id, now: instant(0)) }
@@ -16,7 +16,7 @@ extension TesterTests {
         return tester
     }
 
-    /// Tests one node for so many seconds, as the tester wants it.
+    /// Tests node 0 for `seconds` as the tester wants it; returns the time at which the node counted as dead.
     private func run(
         _ seconds: Double, from start: Double = 0, mayHide: Bool = true, tester: inout Tester,
         _ outcome: (TestPlace, Int) -> TestOutcome
@@ -51,10 +51,10 @@ extension TesterTests {
         let death = run(600, tester: &tester) { _, number in
             (number + offset).isMultiple(of: 4) ? .passed(capacity: nil) : .refused
         }
-        // Not before it has gone on for an epoch.
+        // The node is dead only after it has refused for an epoch.
         let at = try #require(death)
         #expect(at >= 60 && at < 500, "after \(at) s")
-        // And it is well again when it serves.
+        // It is well again when it serves.
         _ = run(120, from: 600, tester: &tester) { _, _ in .passed(capacity: nil) }
         #expect(tester.isWell(ids[0], now: instant(719)))
     }
@@ -78,14 +78,14 @@ extension TesterTests {
             var tester = introduced()
             let death = run(900, tester: &tester) { place, _ in place == .middle ? outcome : .passed(capacity: nil) }
             #expect(try #require(death) >= 60)
-            // As a suspended node it is tested as first hop alone.
+            // A suspended node is tested only as the first hop.
             _ = run(120, from: 900, mayHide: false, tester: &tester) { _, _ in .passed(capacity: nil) }
             #expect(tester.isWell(ids[0], now: instant(1_019)))
         }
     }
 
     @Test func s21OthersFaultsMakeNoMiddleDead() {
-        // Six of ten of what it leads to are hostile to it: more than half, and fewer than three quarters.
+        // Six in ten of the nodes behind it are hostile to it: more than half, and fewer than three quarters.
         for seed in UInt64(0)..<8 {
             var (tester, random) = (introduced(seed: seed), SeededGenerator(seed: seed))
             let death = run(3_600, tester: &tester) { place, _ in
@@ -96,7 +96,7 @@ extension TesterTests {
     }
 
     @Test func s21NeighboursThatRefuseBehindANodeDoNotSaveIt() throws {
-        // It hands builds on to friends alone, which are a third of what it leads to and refuse them.
+        // It passes builds on only to friends, which are a third of the nodes behind it and refuse them.
         var tester = introduced()
         let death = run(1_800, tester: &tester) { place, number in
             place != .middle ? .passed(capacity: nil) : number.isMultiple(of: 3) ? .passedOn : .unclear
@@ -106,7 +106,7 @@ extension TesterTests {
 
     @Test func s21BusyNodesBehindANodeMakeItNeitherDeadNorUnknown() {
         for seed in UInt64(0)..<8 {
-            // Most of what a healthy node leads to refuses, and some tests go wrong as well.
+            // Most of the nodes behind a healthy node refuse, and some tests fail as well.
             var (busy, random) = (introduced(seed: seed), SeededGenerator(seed: seed))
             let death = run(3_600, tester: &busy) { _, _ in
                 switch random.next() % 10 {
@@ -118,7 +118,7 @@ extension TesterTests {
             #expect(death == nil, "seed \(seed)")
             #expect(busy.isWell(ids[0], now: instant(3_600)), "seed \(seed)")
         }
-        // One that is out comes back although all behind it refuse.
+        // A node that was out is well again although all nodes behind it refuse.
         var out = introduced()
         _ = run(100, mayHide: false, tester: &out) { _, _ in .failed }
         #expect(out.isDead(ids[0], now: instant(100)))
@@ -126,7 +126,9 @@ extension TesterTests {
         #expect(out.isWell(ids[0], now: instant(300)))
     }
 
-    /// A first hop drops what leads on; half of its tests go over a node in doubt, and count for it as it serves alone.
+    /// A first hop drops all paths that go on.
+    ///
+    /// Half of its tests go over a node in doubt, and count for it because it serves alone.
     @Test("S2: to serve alone makes nothing good of what a node drops") func s2PassesAloneTakeNothingFromAScore() {
         var tester = tester(7)
         var number = 0
@@ -152,7 +154,7 @@ extension TesterTests {
 
     @Test("S2: where three others serve, tests over three are enough, and in a smaller network none are")
     func s2AsManyOthersAsServe() {
-        // Of four others one is away: what goes wrong over the three that serve counts.
+        // One of four others is away; failures over the three that serve count.
         for (count, isAway, isFound) in [(5, true, true), (4, false, false)] {
             var tester = tester(count)
             for second in 0..<2_400 {
@@ -178,7 +180,7 @@ extension TesterTests {
         #expect(tester.isDead(ids[0], now: instant(100)))
         tester.returned(ids[0], now: instant(100))
         #expect(!tester.isDead(ids[0], now: instant(100)))
-        // The test is made at once, whatever the wait was, and decides.
+        // The test is made at once, however long the wait was, and decides.
         #expect(tester.next(instant(100)) == ids[0])
         tester.finished(ids[0], .failed, at: .first(mayHide: false), now: instant(101))
         #expect(tester.isDead(ids[0], now: instant(101)))
@@ -190,12 +192,14 @@ extension TesterTests {
             }
         }
         #expect(tester.isWell(ids[0], now: instant(120)))
-        // One that nobody has tested yet has nothing to be forgiven.
+        // A node that was never tested has no record to clear.
         tester.returned(ids[1], now: instant(120))
         #expect(tester.records[ids[1]] == nil)
     }
 
-    /// What a node shows that is tested as a middle before exits drawn by weight: it fails where `fails` says so.
+    /// The time at which a tested middle counts as dead; it fails before exits of owners for which `fails` is true.
+    ///
+    /// The owners are drawn by weight.
     private func death(_ seed: UInt64, weights: [UInt64], fails: (Int) -> Bool) -> Double? {
         var (tester, coin) = (introduced(seed: seed), SeededGenerator(seed: seed))
         let others = tester.records.keys.filter { $0 != ids[0] }.sorted()
@@ -220,11 +224,11 @@ extension TesterTests {
     }
 
     @Test func s20ExitsOfFewOperatorsPutNoMiddleOut() throws {
-        // Three operators have 85 % of the exits' weight, four others the rest.
+        // Three operators have 85 % of the exits' weight, and four others have the rest.
         let weights: [UInt64] = [300, 300, 250, 40, 40, 40, 30]
         for seed in UInt64(0)..<8 {
             #expect(death(seed, weights: weights) { $0 < 3 } == nil, "seed \(seed)")
-            // A middle that drops what leads to most operators is dead all the same.
+            // A middle that drops paths to exits of most operators still counts as dead.
             #expect(try #require(death(seed, weights: weights) { $0 != 4 && $0 != 5 }) >= 60)
             #expect(try #require(death(seed, weights: [1_000, 1]) { _ in true }) >= 60)
         }

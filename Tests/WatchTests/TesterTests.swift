@@ -23,7 +23,7 @@ struct TesterTests {
             }
         }
         #expect(seen.count == 30)
-        // A test each second, and a second one for each node that was new.
+        // One test a second, and a second test for each new node.
         #expect(tester.begun > 300 && tester.begun < 1_300)
     }
 
@@ -49,7 +49,7 @@ struct TesterTests {
         tester.follow(nodes)
         let gone = Set(nodes.prefix(dead))
         var blind = 0
-        // Thirty epochs, so that it has seen most of them, and ten more.
+        // Thirty epochs, in which the tester has seen most nodes, and ten more.
         for step in 0..<4_800 {
             let now = instant(Double(step) * 5)
             let isOver = step >= 3_600
@@ -60,7 +60,7 @@ struct TesterTests {
             }
             if step >= 4_200, tester.isBlind(among: { _ in true }, now: now) { blind += 1 }
         }
-        // Chance has it otherwise at times; a verdict takes seven of ten.
+        // Chance may decide otherwise at times; a verdict takes seven of ten.
         if dead < 100 {
             #expect(blind < 60 && tester.dead(instant(24_000)).count > dead / 2)
         } else {
@@ -180,7 +180,7 @@ struct TesterTests {
         let begun = tester.next(instant(70))
         tester.follow([ids[7]])
         #expect(tester.records.isEmpty)
-        // A test that was under way says nothing any more.
+        // The result of a test that was under way no longer counts.
         if let begun { tester.finished(begun, .failed, at: .first(mayHide: false), now: instant(71)) }
         #expect(tester.records.isEmpty && tester.failed == 0)
     }
@@ -190,7 +190,7 @@ struct TesterTests {
         for (number, id) in ids.enumerated() { tester.hurry(id, for: ids[number / 10], now: instant(0)) }
         var begun = 0
         while tester.next(instant(1)) != nil { begun += 1 }
-        // Those asked for, and a random one: it has its place whatever is asked for.
+        // The requested tests, and a random one, which always has its place.
         #expect(begun == Tester.hurriedAtOnce + 1)
     }
 
@@ -222,7 +222,7 @@ struct TesterTests {
                 tester.finished(node, outcome, at: .first(mayHide: false), now: now)
             }
         }
-        // The one that was asked for, and a random one.
+        // The requested test, and a random one.
         #expect(begun <= 2)
     }
 }

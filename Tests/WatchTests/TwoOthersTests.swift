@@ -3,13 +3,13 @@ import Wire
 
 @testable import Watch
 
-/// Two nodes of a small network that fail the tests that go over them, and nodes that are really bad, by seed.
+/// Two nodes of a small network that fail the tests over them, and nodes that really fail, by seed.
 struct TwoOthersTests {
     private static let sizes = [6, 7, 8, 10, 20]
 
-    /// What one tester makes of a node that fails a test over the two others where `fails` says so, in so many days.
+    /// A tester's record of a node that fails a test over two others if `fails` says so, after at most `days` days.
     ///
-    /// The rest serve. A test in two hundred goes wrong by nobody's fault.
+    /// All other nodes serve. One test in two hundred fails through no node's fault.
     private func judged(_ count: Int, seed: UInt64, days: Int, fails: (Int, Int, inout SeededGenerator) -> Bool) -> (
         tester: Tester, death: Double?
     ) {
@@ -69,10 +69,10 @@ struct TwoOthersTests {
     func s20NoOtherWay() {
         let ids = (0..<6).map { NodeID(World.hash(UInt64($0))) }
         var pairs = TestPairs()
-        // All paths end at one of two.
+        // All paths end at one of two nodes.
         for number in 0..<40 { pairs.note(true, over: [ids[2 + number % 4], ids[number % 2]]) }
         #expect(!pairs.areTwoOthersSuspect)
-        // All paths hold one of two, and others could be.
+        // All paths have one of two nodes, although others would be possible.
         pairs.clear()
         for number in 0..<TestPairs.limit {
             #expect(pairs.areTwoOthersSuspect == (number > 1))

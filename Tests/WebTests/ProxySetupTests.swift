@@ -6,14 +6,14 @@ import Testing
     @Test(arguments: [
         (["127.0.0.1:1080"], "127.0.0.1:1080"), (["unix:/run/a", "[::1]:9"], "[::1]:9"),
         (["0.0.0.0:1080"], "127.0.0.1:1080"), (["[::]:1080"], "[::1]:1080"),
-        // The second has rules of its own.
+        // The second address has rules of its own.
         (["127.0.0.1:1", "127.0.0.1:2"], "127.0.0.1:1"),
     ])
     func theFirstTCPAddressIsTheProxy(_ listeners: [String], _ address: String) throws {
         let setup = try #require(ProxySetup(listeners: listeners, pac: "p"))
         #expect(setup.address == address)
         #expect(setup.pacFile.contains("return \"SOCKS5 \(address); PROXY \(address)\";"))
-        // Each app's line but Firefox', which has host and port apart.
+        // Each app's line has the address, except Firefox' line, which has host and port apart.
         for line in setup.lines where !line.app.hasPrefix("Firefox") { #expect(line.text.contains(address), "\(line)") }
         #expect(setup.lines.count == 6 && setup.pac == "p")
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Web
 
-/// L2: what a page of another site can make a browser send has no effect.
+/// L2: requests that a page of another site makes a browser send have no effect.
 @Suite struct WebGateTests {
     private let gate = WebGate(port: 7000, token: "secret")
 

@@ -1,20 +1,22 @@
-/// Why a check of a client did not get an answer.
+/// The reason why a check of a client failed.
 public struct CheckFault: Error, Equatable, Sendable {
-    /// What went wrong.
+    /// The kind of failure.
     public enum Kind: Sendable {
-        /// The address is none that can be checked.
+        /// The address cannot be checked.
         case usage
-        /// The proxy, the network or the server does not do it.
+        /// The proxy, the network or the server refused, failed or did not answer.
         case unavailable
-        /// The system refused the connection to the proxy, with this number of an error.
+        /// The system refused the connection to the proxy with this error number.
         case system(Int32)
         /// The client has closed the connection.
         case closed
     }
 
-    /// What went wrong.
+    /// The kind of failure.
     public let kind: Kind
-    /// What is wrong and where, without a full stop; never a password.
+    /// The failure and its place, without a full stop.
+    ///
+    /// Never contains a password.
     public let message: String
 
     init(_ kind: Kind, _ message: String) {

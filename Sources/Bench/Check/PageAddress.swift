@@ -8,7 +8,9 @@ struct PageAddress {
     let authority: String
     let path: String
 
-    /// Reads an address; a failure names what is wrong with it, and never a password.
+    /// Parses an address.
+    ///
+    /// The error names the part that is wrong, and never a password.
     init(_ url: String) throws(CheckFault) {
         let schemes = [("http://", false, UInt16(80)), ("https://", true, UInt16(443))]
         guard let scheme = schemes.first(where: { url.lowercased().hasPrefix($0.0) }) else {

@@ -1,9 +1,9 @@
 public import EventLoop
 internal import Wire
 
-/// Fetches a page through a client, and measures each part.
+/// Fetches a page through a client, and measures each step.
 ///
-/// Of an https address the first step of TLS is taken, to see that the server speaks it.
+/// For an https address it only begins TLS, to see that the server speaks it.
 public final class PageCheck {
     private let url: String
     private let place: PageAddress
@@ -15,12 +15,14 @@ public final class PageCheck {
         place = try PageAddress(url)
     }
 
-    /// Where the check comes in at a client that awaits apps at `addresses`, with `flags` for each of them.
+    /// The proxy address that the check uses, of a client that listens at `addresses` with `flags` for each.
     public func door(_ addresses: [String], flags: [[String]]) throws(CheckFault) -> ProxyDoor {
         try ProxyDoor(addresses, flags: flags, toAddress: IPAddress(place.host) != nil)
     }
 
-    /// Fetches the page as `user` with `password`; the connection stays open until ``close()``.
+    /// Fetches the page as `user` with `password`.
+    ///
+    /// The connection stays open until ``close()``.
     public func run(
         on loop: Loop, through door: ProxyDoor, user: String, password: String
     ) throws(CheckFault) -> PageReport {
@@ -48,7 +50,9 @@ public final class PageCheck {
     /// Closes the connection; a second call does nothing.
     public func close() { call?.close() }
 
-    /// Takes the first step of TLS; the time of the answer's first byte.
+    /// Sends a ClientHello.
+    ///
+    /// Returns the time of the answer's first byte.
     private func greet(over call: ProxyCall, _ report: inout PageReport) throws(CheckFault) -> UInt64? {
         try call.send(ClientHello.record(to: place.host))
         let answer = try call.receive(limit: 6, from: place.host)
@@ -61,7 +65,9 @@ public final class PageCheck {
         return answer.firstByte
     }
 
-    /// Fetches the page; the time of its first byte.
+    /// Fetches the page.
+    ///
+    /// Returns the time of its first byte.
     private func fetch(over call: ProxyCall, _ report: inout PageReport) throws(CheckFault) -> UInt64? {
         try call.send(
             Array(
@@ -80,7 +86,9 @@ public final class PageCheck {
         return answer.firstByte
     }
 
-    /// An address of 4 or 16 bytes as people write it; anything else as it came.
+    /// The text form of an address of 4 or 16 bytes.
+    ///
+    /// Other bytes are read as UTF-8.
     private static func text(_ address: [UInt8]) -> String {
         func number(_ part: ArraySlice<UInt8>) -> UInt64 { part.reduce(0) { $0 << 8 | UInt64($1) } }
         switch address.count {
@@ -96,7 +104,7 @@ public final class PageCheck {
 }
 
 extension String {
-    /// What stands behind the first `mark`, or nothing.
+    /// The text after the first `mark`; empty if there is no `mark`.
     fileprivate func components(after mark: String) -> Substring {
         var rest = self[...]
         while !rest.isEmpty {

@@ -1,7 +1,7 @@
 internal import Texts
 
 extension PageReport {
-    /// What `tunic check` prints: a table.
+    /// The table that `tunic check` prints.
     package var text: String {
         var table = Table()
         func time(_ value: Double) -> String { "\(numberText(value, decimals: 1)) ms" }

@@ -1,24 +1,28 @@
-/// What a check of a client found; times in milliseconds.
+/// The result of checking a client.
+///
+/// Times are in milliseconds.
 public struct PageReport: Encodable, Sendable {
-    /// What was asked for.
+    /// The address of the page.
     public var url: String
-    /// The address of a name, as the exit resolved it.
+    /// The address that the exit resolved the host name to; nil if the host is an address.
     public var address: String?
-    /// The exit that the page came by, where it is known.
+    /// The exit that the page was fetched through, if known.
     public var exit: String?
-    /// The status of HTTP.
+    /// The HTTP status; nil for https.
     public var status: Int?
-    /// The only address in the page, where it is nothing but that.
+    /// The address that the page names, if the page is at most three words and one of them is an address.
     public var exitAddress: String?
-    /// Whether the server has answered as TLS does; its certificate is not checked.
+    /// Whether the server answered the ClientHello; nil for http.
+    ///
+    /// Its certificate is not checked.
     public var tls: Bool?
-    /// How long the name took.
+    /// The time to resolve the name; nil if the host is an address.
     public var resolve: Double?
-    /// How long the connection took.
+    /// The time to connect through the proxy.
     public var connect: Double
-    /// How long the first byte took, from when the connection was there.
+    /// The time from the connection to the first byte.
     public var firstByte: Double?
-    /// How long all took.
+    /// The time for the whole check.
     public var total: Double
 
     enum CodingKeys: String, CodingKey {

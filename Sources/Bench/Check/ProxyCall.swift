@@ -1,8 +1,10 @@
 internal import EventLoop
 
-/// One connection through a SOCKS5 proxy of this machine, which runs the loop until each answer is there.
+/// One connection through a SOCKS5 proxy on this machine.
+///
+/// Its methods run the loop until their answer has arrived.
 final class ProxyCall: ByteStreamDelegate {
-    /// How long nothing may come while something is awaited, in seconds.
+    /// The longest wait for a next event, in seconds.
     private static let patience: UInt64 = 40
 
     private enum End { case closed, failed(UVError) }
@@ -14,7 +16,9 @@ final class ProxyCall: ByteStreamDelegate {
     private var received: [UInt8] = []
     private var end: End?
 
-    /// A call that is not begun; each one has a connection of its own.
+    /// A call that has not begun.
+    ///
+    /// Each call has its own connection.
     init(on loop: Loop, through door: ProxyDoor, as credentials: SocksOpening.Credentials) {
         self.loop = loop
         self.door = door
@@ -24,7 +28,9 @@ final class ProxyCall: ByteStreamDelegate {
     /// Closes the connection; a second call does nothing.
     func close() { stream?.close() }
 
-    /// Has the proxy do `command`; the address that it answers with, 4 or 16 bytes.
+    /// Sends `command` to the proxy.
+    ///
+    /// Returns the address in the reply: 4 or 16 bytes, or the bytes of a name.
     func open(_ command: SocksOpening.Command, _ target: Target) throws(CheckFault) -> [UInt8] {
         try connect()
         var opening = SocksOpening(command, to: target, credentials: credentials)
@@ -74,7 +80,7 @@ final class ProxyCall: ByteStreamDelegate {
         return CheckFault(.unavailable, message)
     }
 
-    /// The refusals of SOCKS5.
+    /// The reply codes of SOCKS5 (RFC 1928, section 6).
     private static let words: [Int: String] = [
         1: "general failure", 2: "not allowed by the exit's policy", 3: "network unreachable",
         4: "the name is not known or the host unreachable", 5: "connection refused",
@@ -89,8 +95,11 @@ final class ProxyCall: ByteStreamDelegate {
         }
     }
 
-    /// Everything until the end, or at least `limit` bytes, and the time of the first byte in nanoseconds; `host` is whose answer
-    /// it is.
+    /// Receives until the end of the stream or at least `limit` bytes.
+    ///
+    /// Also returns the time of the first byte in nanoseconds.
+    ///
+    /// `host` is named in errors.
     func receive(limit: Int, from host: String) throws(CheckFault) -> (bytes: [UInt8], firstByte: UInt64?) {
         var first = received.isEmpty ? nil : loop.refreshNow()
         while received.count < limit, end == nil {
@@ -104,7 +113,9 @@ final class ProxyCall: ByteStreamDelegate {
         return (received, first)
     }
 
-    /// Runs the loop until something happens on the connection; false when the patience is over.
+    /// Runs the loop until an event on the connection.
+    ///
+    /// Returns false if none happened within `patience`.
     private func wait() -> Bool {
         guard end == nil else { return true }
         var isInTime = true

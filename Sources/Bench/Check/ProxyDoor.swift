@@ -1,16 +1,19 @@
 public import EventLoop
 
-/// Where a check comes in.
+/// A client's address for apps, as a check uses it.
 public enum ProxyDoor: CustomStringConvertible {
     /// A TCP address.
     case tcp(SocketAddress)
     /// The path of a unix socket.
     case unix(String)
 
-    /// One of a client's addresses for apps: one that lets out to addresses if that is wanted, by preference one that gives each
-    /// user a path of its own.
+    /// Chooses one of a client's addresses for apps.
     ///
-    /// `addresses` are the client's, `flags` what goes for each of them.
+    /// If `toAddress`, it must accept addresses as targets.
+    ///
+    /// Among these, the first that isolates users from each other is preferred.
+    ///
+    /// `addresses` are the client's, and `flags` are the flags of each.
     init(_ addresses: [String], flags: [[String]], toAddress: Bool) throws(CheckFault) {
         let all = addresses.enumerated().compactMap { number, text in
             Self(text).map { (door: $0, flags: number < flags.count ? flags[number] : []) }
@@ -36,7 +39,7 @@ public enum ProxyDoor: CustomStringConvertible {
         }
     }
 
-    /// As the client names it.
+    /// The form in which the client names the address.
     public var description: String {
         switch self {
         case .tcp(let address): address.description

@@ -1,42 +1,48 @@
 public import EventLoop
 
-/// The source and sink behind the exit: does what each stream's first eight bytes ask for.
+/// The source and sink behind the exit.
+///
+/// The first eight bytes of each stream are a request, which it performs.
 public final class FarEnd {
-    /// How many streams it serves at once; more are closed at once.
+    /// The number of streams served at once.
+    ///
+    /// Further ones are reset.
     static let limit = 8_192
-    /// How often a reported upload is reported, in nanoseconds.
+    /// The shortest time between two reports of a reported upload, in nanoseconds.
     static let reportInterval: UInt64 = 100_000_000
 
     private let loop: Loop
     private var listener: StreamListener?
     private var streams: [ObjectIdentifier: ServedStream] = [:]
     private var expected: [UInt32: Tally] = [:]
-    /// Streams whose first bytes were no request.
+    /// The number of streams whose first bytes were not a request.
     public private(set) var badRequests = 0
 
-    /// Listens at `address`; port 0 is a free one.
+    /// Listens at `address`.
+    ///
+    /// For port 0 the system chooses the port.
     public init(on loop: Loop, at address: SocketAddress) throws(UVError) {
         self.loop = loop
         listener = try StreamListener.tcp(on: loop, address: address, backlog: 4_096) { [unowned self] in accept($0) }
     }
 
-    /// Where it listens.
+    /// The address it listens at; nil after ``close()``.
     public var address: SocketAddress? { listener?.localAddress }
 
-    /// The streams that are open.
+    /// The number of open streams.
     public var streamCount: Int { streams.count }
 
-    /// Has the upload with this number counted in the returned tally, until ``forget(_:)``.
+    /// Returns the tally in which the upload `number` will be counted, until ``forget(_:)``.
     func expect(_ number: UInt32) -> Tally {
         let tally = Tally()
         expected[number] = tally
         return tally
     }
 
-    /// Ends what ``expect(_:)`` began.
+    /// Undoes ``expect(_:)``.
     func forget(_ number: UInt32) { expected[number] = nil }
 
-    /// Closes everything.
+    /// Closes the listener and resets all streams.
     public func close() {
         listener?.close()
         listener = nil
@@ -51,7 +57,7 @@ public final class FarEnd {
         stream.start()
     }
 
-    /// The tally of an upload.
+    /// The tally from ``expect(_:)``, or a new one if nobody expects this upload.
     fileprivate func tally(of number: UInt32) -> Tally { expected[number] ?? Tally() }
 
     fileprivate func ended(_ stream: ServedStream) { streams[ObjectIdentifier(stream)] = nil }
@@ -59,7 +65,6 @@ public final class FarEnd {
     fileprivate func receivedNoRequest() { badRequests += 1 }
 }
 
-/// One stream of the far end.
 private final class ServedStream: ByteStreamDelegate {
     private let socket: ByteStream
     private unowned let farEnd: FarEnd
@@ -150,10 +155,10 @@ private final class ServedStream: ByteStreamDelegate {
             guard tally.fault == nil else { return }
             let isRight = check.take(bytes, into: tally)
             report(isRight: isRight)
-            // What still comes is read and dropped: closed now, the connection could lose the report.
+            // Bytes that still arrive are read and dropped. If the connection closed now, the report could be lost.
             if !isRight { socket.shutdown() }
         case .ping:
-            // Whoever does not read his own bytes back is no ping.
+            // A peer that does not read its echoes would make the queue grow without bound.
             guard socket.queuedBytes < 65_536 else { return end() }
             do throws(UVError) {
                 try socket.write(bytes)

@@ -1,20 +1,22 @@
-/// Why a stream or a measurement gives no figure.
+/// The reason why a stream or a measurement gives no figure.
 public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
-    /// What went wrong, in the words of the report.
+    /// The kind of a fault.
+    ///
+    /// The report prints its raw value.
     public enum Kind: String, Codable, Sendable, CaseIterable {
-        /// The proxy did not accept, or answered with a SOCKS error.
+        /// The proxy refused the connection, or answered with a SOCKS error.
         case refused
-        /// The stream ended before its time.
+        /// The stream ended too early.
         case closed
-        /// A stream did not open, or an answer or the next byte did not come, in time.
+        /// A stream did not open in time, or an answer or the next byte did not arrive in time.
         case stalled
-        /// A byte was lost, repeated, altered, or came from another stream.
+        /// A byte was lost, repeated or altered, or came from another stream.
         case corrupt
     }
 
-    /// What went wrong.
+    /// The kind of fault.
     public var kind: Kind
-    /// Where or how, without a full stop.
+    /// The place or the cause, without a full stop.
     public var detail: String
 
     /// A fault of this kind.
@@ -29,9 +31,9 @@ public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The faults of one measurement.
 public struct Faults: Error, Equatable, Sendable, CustomStringConvertible {
-    /// How many streams had a fault of each kind.
+    /// The number of streams with a fault of each kind.
     public private(set) var counts: [Fault.Kind: Int] = [:]
-    /// The detail of the first one.
+    /// The detail of the first fault.
     public private(set) var detail = ""
 
     /// No fault.
@@ -40,19 +42,19 @@ public struct Faults: Error, Equatable, Sendable, CustomStringConvertible {
     /// One fault.
     public init(_ fault: Fault) { add(fault) }
 
-    /// How many there are.
+    /// The number of faults.
     public var count: Int { counts.values.reduce(0, +) }
 
-    /// Whether there is none.
+    /// Whether there are no faults.
     public var isEmpty: Bool { counts.isEmpty }
 
-    /// Counts one more.
+    /// Counts one more fault.
     public mutating func add(_ fault: Fault) {
         if counts.isEmpty { detail = fault.detail }
         counts[fault.kind, default: 0] += 1
     }
 
-    /// How many of each kind, and the detail of the first one.
+    /// The number of faults of each kind, and the detail of the first.
     public var description: String {
         let kinds = Fault.Kind.allCases.compactMap { kind in counts[kind].map { "\($0) \(kind.rawValue)" } }
         return "\(kinds.joined(separator: ", ")) (\(detail))"

@@ -1,10 +1,10 @@
 public import EventLoop
 
-/// How to get to a far end.
+/// The way to a far end.
 public struct Route: Sendable {
-    /// The SOCKS5 proxy; nil connects straight.
+    /// The SOCKS5 proxy; nil connects directly.
     public var proxy: SocketAddress?
-    /// Where the far end is; nil where each measurement has one of its own on this machine.
+    /// The address of the far end; nil if each measurement has its own on this machine.
     public var target: Target?
 
     /// A route through `proxy` to `target`.
@@ -14,13 +14,15 @@ public struct Route: Sendable {
     }
 }
 
-/// Who is told what happens to a stream.
+/// Receives the events of a stream.
 protocol LoadStreamOwner: AnyObject {
     /// The far end has answered the request.
     func opened(_ stream: LoadStream)
-    /// The byte that was sent last came back.
+    /// The last byte that was sent came back.
     func echoed(_ stream: LoadStream)
-    /// It is over: its tally says why, and nothing when all went well.
+    /// The stream has ended.
+    ///
+    /// Its tally has the fault, or none if all went well.
     func ended(_ stream: LoadStream)
 }
 
@@ -29,15 +31,15 @@ extension LoadStreamOwner {
     func echoed(_ stream: LoadStream) {}
 }
 
-/// The near end of one stream: what an application would be.
+/// The near end of one stream, in the place of an application.
 final class LoadStream: ByteStreamDelegate {
     private enum Phase { case opening, open, ended }
 
     let number: UInt32
     let operation: Request.Operation
-    /// What has arrived, at the near end or, of an upload, at the far one.
+    /// Counts the bytes that arrived: at the near end, or at the far end for an upload.
     let tally: Tally
-    /// When it was begun.
+    /// The time at which the stream was begun, on the loop's clock.
     let began: UInt64
 
     private weak var owner: (any LoadStreamOwner)?
@@ -50,7 +52,9 @@ final class LoadStream: ByteStreamDelegate {
     private var reports: [UInt8] = []
     private var hasFetched = false
 
-    /// Begins to open it; the owner looks whether it has ended already, for it hears only of what comes later.
+    /// Begins to open the stream.
+    ///
+    /// The owner is not called for a stream that has already ended when this returns: it checks ``isEnded``.
     init(
         _ operation: Request.Operation, number: UInt32, on loop: Loop, along route: Route, to target: Target,
         userName: String?, tally: Tally, owner: any LoadStreamOwner
@@ -80,13 +84,15 @@ final class LoadStream: ByteStreamDelegate {
     var isOpening: Bool { phase == .opening }
     var isEnded: Bool { phase == .ended }
 
-    /// Sends one byte that is to come back.
+    /// Sends one byte, which the far end sends back.
     func ping() {
         let byte = Pattern.byte(at: place)
         send([byte])
     }
 
-    /// Ends it, with or without a fault; nobody is told when it had ended before.
+    /// Ends the stream, with or without a fault.
+    ///
+    /// Does nothing if it has ended before.
     func end(_ fault: Fault?) {
         guard phase != .ended else { return }
         phase = .ended

@@ -1,35 +1,36 @@
-/// The near end's part until a stream is open: SOCKS5, where there is a proxy, and then the request.
+/// The near end's steps until a stream is open: SOCKS5 if there is a proxy, then the request.
 public struct Opening {
-    /// What to do after an answer.
+    /// The next step after an answer.
     public enum Step: Equatable {
-        /// Wait for more.
+        /// Wait for more bytes.
         case wait
         /// Send these bytes.
         case send([UInt8])
         /// The stream is open.
         case open
-        /// The stream is to be closed.
+        /// The stream must be closed.
         case failed(Fault)
     }
 
     private let request: Request
-    /// What the proxy is told; nil on a direct connection, and when it has answered.
+    /// The SOCKS5 handshake; nil on a direct connection and after the proxy's reply.
     private var socks: SocksOpening?
     private var answer: [UInt8] = []
 
-    /// Opens a stream to `target` through a proxy, or on a direct connection where `target` is nil.
+    /// Opens a stream to `target` through a proxy, or on a direct connection if `target` is nil.
     ///
-    /// With a user name, which the proxy may keep streams apart by, RFC 1929 is offered, else no authentication.
+    /// With a user name, which the proxy may isolate streams by, it offers RFC 1929. Otherwise it offers no
+    /// authentication.
     public init(to target: Target?, userName: String?, request: Request) {
         self.request = request
         let credentials = userName.map { SocksOpening.Credentials(user: $0, password: "bench") }
         socks = target.map { SocksOpening(.connect, to: $0, credentials: credentials) }
     }
 
-    /// What to send first.
+    /// The first bytes to send.
     public var firstBytes: [UInt8] { socks?.firstBytes ?? request.bytes }
 
-    /// How many bytes of the next answer are missing.
+    /// The number of bytes that the next answer still lacks.
     public var missing: Int { socks?.missing ?? Request.size - answer.count }
 
     /// Takes bytes of the answer, at most ``missing``.
@@ -51,7 +52,6 @@ public struct Opening {
 }
 
 extension Fault {
-    /// What the proxy did not do.
     fileprivate init(_ refusal: SocksOpening.Refusal) {
         let detail =
             switch refusal {
@@ -63,7 +63,7 @@ extension Fault {
         self.init(.refused, detail)
     }
 
-    /// RFC 1928, section 6.
+    /// The meaning of a reply code (RFC 1928, section 6).
     private static func meaning(ofReply reply: UInt8) -> String {
         let meanings = [
             "general failure", "not allowed", "network unreachable", "host unreachable", "connection refused",

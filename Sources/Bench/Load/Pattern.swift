@@ -1,17 +1,17 @@
 internal import EventLoop
 internal import Glibc
 
-/// The bytes that streams carry: pseudo-random, with a period that is a prime just above 1 MiB.
+/// The bytes that streams carry: pseudo-random, with a prime period just above 1 MiB.
 ///
-/// Each stream starts at a place of its own, so that a byte which is lost, repeated, altered or taken from another stream makes the
-/// comparison of its chunk fail.
+/// Each stream starts at its own place. So a byte that is lost, repeated, altered or taken from another stream makes
+/// the comparison of its chunk fail.
 public enum Pattern {
-    /// After how many bytes it repeats.
+    /// The number of bytes after which the pattern repeats.
     public static let period = 1_048_583
     /// The most bytes that ``withChunk(at:count:_:)`` gives.
     public static let longestChunk = 256 << 10
 
-    /// One period, and then its beginning again, so that a chunk from any place is contiguous.
+    /// One period, followed by its beginning, so that a chunk from any place is contiguous.
     private static let bytes: [UInt8] = {
         var value: UInt64 = 0x9e37_79b9_7f4a_7c15
         var bytes = [UInt8](repeating: 0, count: period + longestChunk)
@@ -25,16 +25,16 @@ public enum Pattern {
         return bytes
     }()
 
-    /// Where the stream with this number starts.
+    /// The place at which the stream with this number starts.
     public static func firstPlace(ofStream number: UInt32) -> Int { Int(UInt64(number) * 104_729 % UInt64(period)) }
 
-    /// The place `count` bytes behind `place`.
+    /// The place `count` bytes after `place`.
     public static func place(_ place: Int, advancedBy count: Int) -> Int { (place + count) % period }
 
     /// The byte at `place`, which is below ``period``.
     public static func byte(at place: Int) -> UInt8 { bytes[place] }
 
-    /// Whether `received` is what stands at `place`.
+    /// Whether `received` equals the pattern from `place` on.
     public static func matches(_ received: borrowing RawSpan, at place: Int) -> Bool {
         var place = place
         var offset = 0
@@ -60,14 +60,14 @@ public enum Pattern {
     }
 }
 
-/// What the receiving end of a stream has found right, and what it found wrong.
+/// The bytes that the receiving end of a stream found right, and its first fault.
 public final class Tally {
     /// Bytes that arrived and were as expected.
     public internal(set) var bytes: UInt64 = 0
-    /// What went wrong first.
+    /// The first fault.
     public internal(set) var fault: Fault?
 
-    /// A tally of nothing.
+    /// A tally without bytes or a fault.
     public init() {}
 }
 
@@ -75,10 +75,12 @@ public final class Tally {
 public struct PatternCheck {
     private var place: Int
 
-    /// The beginning of the stream with this number.
+    /// The place at which the stream with this number starts.
     public init(stream number: UInt32) { place = Pattern.firstPlace(ofStream: number) }
 
-    /// Takes what arrived next, and counts it; false when it is not what was sent.
+    /// Checks the next bytes and counts them.
+    ///
+    /// Returns false if they differ from the pattern.
     public mutating func take(_ received: borrowing RawSpan, into tally: Tally) -> Bool {
         guard Pattern.matches(received, at: place) else {
             tally.fault = tally.fault ?? Fault(.corrupt, "bytes differ")

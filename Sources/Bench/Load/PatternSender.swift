@@ -1,24 +1,29 @@
 internal import EventLoop
 
-/// Sends the pattern into a stream as fast as it takes it, from the pattern's own memory.
+/// Sends the pattern into a stream as fast as the stream accepts it, from the pattern's own memory.
 final class PatternSender {
-    /// The bytes that are queued, and so copied, to hear when the kernel takes more.
+    /// The number of bytes that are copied into the stream's queue, so that the stream tells when the kernel accepts
+    /// more.
     private static let bait = 4096
-    /// After how many chunks in a row other streams have their turn.
+    /// The number of chunks after which other streams have their turn.
     private static let burst = 8
 
     private let stream: ByteStream
     private var place: Int
     private var timer: LoopTimer?
 
-    /// A sender from the beginning of the stream with this number; `resume` is to call ``pump()`` again.
+    /// Begins at the first place of stream `number`.
+    ///
+    /// `resume` must call ``pump()``.
     init(into stream: ByteStream, number: UInt32, resume: @escaping () -> Void) {
         self.stream = stream
         place = Pattern.firstPlace(ofStream: number)
         timer = LoopTimer(on: stream.loop, callback: resume)
     }
 
-    /// Sends what the kernel takes; to be called at the beginning, and whenever the stream has drained.
+    /// Sends as much as the kernel accepts.
+    ///
+    /// Must be called at the beginning and each time the stream has drained.
     func pump() throws(UVError) {
         guard stream.queuedBytes == 0 else { return }
         for _ in 0..<Self.burst {
@@ -33,7 +38,7 @@ final class PatternSender {
         timer?.schedule(at: stream.loop.now)
     }
 
-    /// Sends no more.
+    /// Stops sending.
     func stop() {
         timer?.close()
         timer = nil

@@ -1,37 +1,41 @@
-/// What the near end asks for at the beginning of a stream: eight bytes, which the far end answers with the same bytes inverted.
+/// The request at the beginning of a stream: eight bytes.
 ///
-/// Byte 0 is the operation, bytes 1 to 3 are the mark `bnc`, bytes 4 to 7 the stream's number, big-endian.
+/// The far end answers with the same bytes inverted.
+///
+/// Byte 0 is the operation, bytes 1 to 3 are the mark `bnc`, bytes 4 to 7 are the stream's number, big-endian.
 public struct Request: Hashable, Sendable {
-    /// What the far end does after its answer.
+    /// The far end's task after its answer.
     public enum Operation: UInt8, Sendable, CaseIterable {
         /// Sends the pattern without end.
         case download = 0x44
         /// Receives the pattern and checks it.
         case upload = 0x55
-        /// The same, and sends how many bytes arrived about ten times a second: eight bytes, big-endian, all ones when they differ.
+        /// Receives the pattern, checks it, and sends the number of bytes that arrived, about ten times a second.
+        ///
+        /// The number is eight bytes, big-endian; all ones if the bytes differ from the pattern.
         case reportedUpload = 0x52
-        /// Sends back what it receives.
+        /// Sends back every byte it receives.
         case ping = 0x50
-        /// Ends its direction.
+        /// Closes its sending half.
         case fetch = 0x43
     }
 
-    /// The bytes of a request, and of its answer.
+    /// The size of a request and of its answer in bytes.
     public static let size = 8
     private static let mark: [UInt8] = [0x62, 0x6e, 0x63]
 
-    /// What is asked for.
+    /// The operation that is requested.
     public var operation: Operation
-    /// Which stream this is; the pattern's place follows from it.
+    /// The stream's number, which decides its first place in the pattern.
     public var stream: UInt32
 
-    /// A request.
+    /// A request for `operation` on the stream with this number.
     public init(_ operation: Operation, stream: UInt32) {
         self.operation = operation
         self.stream = stream
     }
 
-    /// Reads a request; nil when these bytes are none.
+    /// Parses a request; nil if these bytes are not one.
     public init?(_ bytes: [UInt8]) {
         guard bytes.count == Self.size, let operation = Operation(rawValue: bytes[0]),
             Array(bytes[1..<4]) == Self.mark
@@ -39,14 +43,14 @@ public struct Request: Hashable, Sendable {
         self.init(operation, stream: bytes[4...].reduce(0) { $0 << 8 | UInt32($1) })
     }
 
-    /// The request as it is sent.
+    /// The request's encoding.
     public var bytes: [UInt8] { [operation.rawValue] + Self.mark + bigEndianBytes(of: stream) }
 
-    /// Its answer.
+    /// The far end's answer.
     public var answer: [UInt8] { bytes.map { ~$0 } }
 }
 
-/// The bytes of an integer, the highest first.
+/// The bytes of an integer, big-endian.
 func bigEndianBytes(of value: some FixedWidthInteger) -> [UInt8] {
     stride(from: value.bitWidth - 8, through: 0, by: -8).map { UInt8(truncatingIfNeeded: value >> $0) }
 }

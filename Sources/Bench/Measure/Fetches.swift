@@ -1,37 +1,36 @@
 internal import EventLoop
 
-/// What a measurement of new connections saw in its window.
+/// The result of a measurement of new connections.
 struct FetchResult {
-    /// How long it was, in seconds.
+    /// The length of the window in seconds.
     var seconds: Double
-    /// The whole time of each fetch: connect, handshake, eight bytes, the end of the stream.
+    /// The time of each fetch: connection, handshake, eight bytes, end of the stream.
     var latencies: Latencies
 }
 
-/// Connections that each fetch eight bytes, so many at a time.
+/// Connections that each fetch eight bytes, up to a number at a time.
 final class Fetches: LoadStreamOwner {
     struct Plan {
-        /// How many are under way at a time.
+        /// The number of fetches in flight.
         var inFlight: Int
-        /// Ends the window after so many fetches; nil: by time only.
+        /// Ends the window after this many fetches; nil: after `seconds`.
         var limit: Int?
-        /// Whether each has a SOCKS user name of its own.
+        /// Whether each fetch has its own SOCKS user name.
         var isolates: Bool
-        /// In seconds.
+        /// The time before the window in seconds.
         var warmUp: Double
         /// The window in seconds.
         var seconds: Double
-        /// In seconds.
+        /// The longest time of a fetch in seconds.
         var patience: Double
     }
 
-    /// A measurement with so many faults ends.
+    /// The number of faults at which a measurement ends.
     private static let faultLimit = 100
     private static let tick: UInt64 = 50_000_000
 
-    /// What has come of the fetches.
     private struct Outcome {
-        /// How many were begun.
+        /// The number of fetches that were begun.
         var begun = 0
         var latencies = Latencies()
         var faults = Faults()
@@ -51,7 +50,9 @@ final class Fetches: LoadStreamOwner {
     private var timer: LoopTimer?
     private var completion: ((Result<FetchResult, Faults>) -> Void)?
 
-    /// Fetches along `route` from `target`, whose numbers begin at `firstNumber`; `events` get how many have ended.
+    /// Fetches along `route` from `target`, with stream numbers from `firstNumber`.
+    ///
+    /// `events` get the number of ended fetches.
     init(
         on loop: Loop, _ plan: Plan, along route: Route, to target: Target, firstNumber: UInt32,
         events: WindowEvents<Int> = .init(), completion: @escaping (Result<FetchResult, Faults>) -> Void
@@ -68,7 +69,7 @@ final class Fetches: LoadStreamOwner {
         timer?.schedule(at: loop.now)
     }
 
-    /// Ends everything without a result.
+    /// Ends all fetches without a result.
     func cancel() {
         completion = nil
         finish()
@@ -88,7 +89,7 @@ final class Fetches: LoadStreamOwner {
         }
     }
 
-    /// Begins fetches until enough are under way.
+    /// Begins fetches until `inFlight` are in flight.
     private func fill() {
         while !isOver, streams.count < plan.inFlight, outcome.faults.count < Self.faultLimit {
             if let limit = plan.limit, outcome.begun >= limit { break }
@@ -117,7 +118,7 @@ final class Fetches: LoadStreamOwner {
             let seconds = Double(loop.now - windowAt) / 1e9
             events.progressed(seconds, outcome.latencies.count)
             let isComplete = plan.limit.map { outcome.begun >= $0 && streams.isEmpty } ?? (seconds >= plan.seconds)
-            // A window in which nothing ended is kept open until patience decides.
+            // A window in which no fetch has ended stays open until one ends or exceeds the patience.
             if isComplete && (outcome.latencies.count > 0 || !outcome.faults.isEmpty) { return finish() }
         }
         timer?.schedule(at: loop.now + Self.tick)

@@ -2,27 +2,27 @@ internal import EventLoop
 internal import Glibc
 internal import Synchronization
 
-/// What a measurement of round trips saw.
+/// The result of a measurement of round trips.
 struct PingResult: Sendable {
-    /// How long the window was, in seconds.
+    /// The length of the window in seconds.
     var seconds: Double
-    /// The round trips in it.
+    /// The times of the round trips in the window.
     var latencies: Latencies
 }
 
-/// What to measure round trips with.
+/// The parameters of a measurement of round trips.
 struct PingPlan: Sendable {
     var route: Route
     var number: UInt32
-    /// In seconds.
+    /// The time before the window in seconds.
     var warmUp: Double
     /// The window in seconds.
     var seconds: Double
-    /// In seconds.
+    /// The longest wait for an answer in seconds.
     var patience: Double
 }
 
-/// One byte there and back on an open stream, the next when the one before has come.
+/// Sends one byte there and back on an open stream, and the next when the one before has come back.
 private final class Pings: LoadStreamOwner {
     private let loop: Loop
     private let plan: PingPlan
@@ -99,7 +99,7 @@ private final class Pings: LoadStreamOwner {
     }
 }
 
-/// Round trips measured on a thread of its own, so that other streams' work at the near end does not count as the proxy's.
+/// Measures round trips on its own thread, so that other streams' work at the near end does not count as the proxy's.
 final class PingThread {
     private enum Message: Sendable {
         case windowBegan
@@ -108,7 +108,11 @@ final class PingThread {
 
     private var mailbox: Mailbox<Message>?
 
-    /// Starts at once; `windowBegan` and then `completion` are called on `loop`, the latter exactly once.
+    /// Starts at once.
+    ///
+    /// Calls `windowBegan` and then `completion` on `loop`, the latter exactly once.
+    ///
+    /// `windowBegan` is not called if the stream fails before the window. Neither is called after ``close()``.
     init(
         on loop: Loop, _ plan: PingPlan, windowBegan: @escaping () -> Void,
         completion: @escaping (Result<PingResult, Faults>) -> Void
@@ -131,7 +135,7 @@ final class PingThread {
         }
     }
 
-    /// Hears no more of the thread, which ends by itself.
+    /// Stops listening to the thread, which ends by itself.
     func close() {
         mailbox?.close()
         mailbox = nil
@@ -151,14 +155,14 @@ final class PingThread {
     }
 }
 
-/// What a new thread runs, and nothing else.
+/// The body of a new thread.
 private final class ThreadBody: Sendable {
     let run: @Sendable () -> Void
 
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
-/// Runs `body` on a new thread, which nobody waits for.
+/// Runs `body` on a new, detached thread.
 private func startThread(_ body: @escaping @Sendable () -> Void) throws(UVError) {
     let context = unsafe Unmanaged.passRetained(ThreadBody(body))
     var thread = pthread_t()

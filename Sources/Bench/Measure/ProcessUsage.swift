@@ -1,19 +1,19 @@
 internal import Glibc
 
-/// What `/proc` tells about processes: CPU time and resident memory.
+/// CPU time and resident memory of processes, from `/proc`.
 public enum ProcessUsage {
-    /// Whether the system tells anything of processes.
+    /// Whether the system has a `/proc`.
     static var isTold: Bool { !text("/proc/self/stat").isEmpty }
 
-    /// User and system time of a process in nanoseconds; 0 when it is gone.
+    /// The user and system time of a process in nanoseconds; 0 if the process is gone.
     ///
-    /// `schedstat` of its threads counts nanoseconds, but not the threads that have ended; `stat` counts those too, in ticks of
-    /// usually 10 ms. The larger one is nearer.
+    /// `schedstat` of its threads counts nanoseconds, but not for threads that have ended. `stat` counts those too, in
+    /// ticks of usually 10 ms. The larger value is nearer to the truth.
     public static func cpuNanoseconds(of pid: Int32) -> UInt64 {
         max(threadNanoseconds(of: pid), tickNanoseconds(of: pid))
     }
 
-    /// Resident bytes of a process; 0 when it is gone.
+    /// The resident bytes of a process; 0 if the process is gone.
     public static func residentBytes(of pid: Int32) -> UInt64 {
         let fields = text("/proc/\(pid)/statm").split(separator: " ")
         guard fields.count > 1, let pages = UInt64(fields[1]) else { return 0 }
@@ -30,10 +30,10 @@ public enum ProcessUsage {
         return nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime)
     }
 
-    /// How many processors this process may use.
+    /// The number of processors that are online.
     static var usableProcessors: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
-    /// The load average of the last minute; nil where the system does not tell.
+    /// The load average of the last minute; nil if the system does not tell it.
     static var loadAverage: Double? {
         var load = 0.0
         return unsafe getloadavg(&load, 1) == 1 ? short(load) : nil
@@ -62,7 +62,7 @@ public enum ProcessUsage {
         return total
     }
 
-    /// The first 4 kB of a file, empty when it cannot be read.
+    /// The first 4096 bytes of a file; empty if it cannot be read.
     static func text(_ path: String) -> String {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }

@@ -1,22 +1,24 @@
-/// A process of what is measured.
+/// A process of the subject.
 public struct SubjectProcess: Sendable {
     /// Its process id.
     public var pid: Int32
-    /// A relay's node, as it stands in paths; nil for the client, or any other proxy.
+    /// The id of a relay's node, as it appears in paths; nil for the client or any other proxy.
     public var node: String?
 
-    /// A process; a relay where `node` is given.
+    /// A process.
+    ///
+    /// With `node` it is a relay.
     public init(pid: Int32, node: String? = nil) {
         self.pid = pid
         self.node = node
     }
 }
 
-/// The path builds of a client so far.
+/// The path builds of a client since its start.
 public struct SubjectBuilds: Sendable {
-    /// Builds that succeeded, and builds that failed.
+    /// The builds that succeeded, and the builds that failed.
     public var built: UInt64, failed: UInt64
-    /// How long the last ones took in milliseconds, newest last.
+    /// The durations of the last builds in milliseconds, newest last.
     public var times: [Double]
 
     /// The figures of a client's status.
@@ -27,29 +29,29 @@ public struct SubjectBuilds: Sendable {
     }
 }
 
-/// What is measured, as far as more is known of it than its SOCKS5 port.
+/// The proxy that is measured, if more is known of it than its SOCKS5 port.
 public protocol Subject: AnyObject {
-    /// Its processes.
+    /// The subject's processes.
     var processes: [SubjectProcess] { get }
-    /// Gives the nodes of the path that carries traffic, guard first; nil where there is not exactly one.
+    /// Gives the nodes of the path that carries traffic, guard first; nil unless there is exactly one such path.
     func askPath(_ completion: @escaping ([String]?) -> Void)
-    /// Gives the client's builds so far; nil where it does not say.
+    /// Gives the client's builds so far; nil if the client does not tell.
     func askBuilds(_ completion: @escaping (SubjectBuilds?) -> Void)
 }
 
-/// What a process does for the traffic of a measurement.
+/// The part of a process in the traffic of a measurement.
 public enum SubjectRole: String, CaseIterable, Sendable {
     /// The SOCKS5 proxy itself.
     case client
     /// The first hop.
     case `guard`
-    /// The hops between.
+    /// The hops between the first and the last.
     case middle
-    /// The last hop, also where it is the only one.
+    /// The last hop, even if it is the only one.
     case exit
-    /// Relays beside the path: the standby path's, and those that do nothing.
+    /// Relays that are not on the path: those of the standby path, and idle ones.
     case others
-    /// All relays, where the path changed, or there were several.
+    /// All relays, if the path changed or there were several paths.
     case relays
 
     /// The role of a process while traffic goes over `path`.
@@ -97,7 +99,7 @@ struct UsageMeter {
         }
     }
 
-    /// Takes the path at the window's beginning and end, which is known only if it is the same.
+    /// Stores the path, if it was the same at the beginning and the end of the window.
     mutating func took(path first: [String]?, _ last: [String]?) { path = first == last ? first : nil }
 
     /// CPU seconds of the benchmark itself.

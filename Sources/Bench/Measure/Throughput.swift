@@ -1,6 +1,6 @@
 internal import EventLoop
 
-/// Which way a stream's bytes go.
+/// The direction of a stream's bytes.
 public enum Direction: String, Codable, Sendable, CaseIterable {
     /// From the far end to the application.
     case down
@@ -8,41 +8,43 @@ public enum Direction: String, Codable, Sendable, CaseIterable {
     case up
 }
 
-/// What a measurement of throughput saw in its window.
+/// The result of a measurement of throughput.
 struct ThroughputWindow {
-    /// How long it was, in seconds.
+    /// The length of the window in seconds.
     var seconds: Double
-    /// Bytes that arrived and were right, of all streams.
+    /// Bytes that arrived and matched the pattern, over all streams.
     var bytes: UInt64
-    /// The same of the stream that got fewest.
+    /// The bytes of the stream that carried the fewest.
     var least: UInt64
-    /// Each tick's end in seconds, and the bytes until then.
+    /// The end of each tick in seconds, and the bytes up to it.
     var ticks: [(seconds: Double, bytes: UInt64)]
 }
 
-/// What a measurement calls as its window passes; `Progress` is what it has come to.
+/// The callbacks of a measurement while its window passes.
+///
+/// `Progress` is the figure so far.
 struct WindowEvents<Progress> {
-    /// Called when the window begins and when it ends, at the very moments.
+    /// Called exactly when the window begins and when it ends.
     var began: () -> Void = {}
     var ended: () -> Void = {}
-    /// Called each tick of the window with the time since its beginning in seconds.
+    /// Called at each tick of the window, with the seconds since its beginning.
     var progressed: (Double, Progress) -> Void = { _, _ in }
 }
 
-/// Streams that carry the pattern as fast as they can.
+/// Streams that carry the pattern as fast as possible.
 ///
-/// They open, warm up, are measured in a window, and must each move at least one more byte behind it.
+/// They open, warm up, and are measured in a window. After it each must carry at least one more byte.
 final class Throughput: LoadStreamOwner {
     struct Plan {
         var direction: Direction
         var streams: Int
         /// Whether each stream has a SOCKS user name of its own.
         var isolates: Bool
-        /// In seconds.
+        /// The time before the window in seconds.
         var warmUp: Double
         /// The window in seconds; nil: until ``Throughput/endWindow()``.
         var seconds: Double?
-        /// In seconds.
+        /// The longest time to open, and the longest time without a byte, in seconds.
         var patience: Double
     }
 
@@ -63,7 +65,9 @@ final class Throughput: LoadStreamOwner {
     private var timer: LoopTimer?
     private var completion: ((Result<ThroughputWindow, Faults>) -> Void)?
 
-    /// Streams along `route` to `target`, whose numbers begin at `firstNumber`; `farEnd` counts uploads where it is ours.
+    /// Streams along `route` to `target`, with numbers from `firstNumber`.
+    ///
+    /// `farEnd` counts the uploads; if it is nil, the far end reports them.
     ///
     /// `events` get the bytes per second of each tick.
     init(
@@ -91,13 +95,13 @@ final class Throughput: LoadStreamOwner {
         timer?.schedule(at: loop.now)
     }
 
-    /// Ends a window that has no length of its own.
+    /// Ends a window that has no fixed length.
     func endWindow() {
         guard phase == .window else { return }
         closeWindow()
     }
 
-    /// Ends everything without a result.
+    /// Ends all streams without a result.
     func cancel() {
         completion = nil
         finish()
@@ -165,7 +169,7 @@ final class Throughput: LoadStreamOwner {
 
     private func closeWindow() {
         let now = loop.refreshNow()
-        // The last tick has nearly the others' length: a shorter one would be noise.
+        // A short last tick would be noise. One of less than half a tick is merged with the tick before.
         if let last = window.ticks.last, now - phaseBegan < nanoseconds(last.seconds) + Self.tick / 2 {
             window.ticks.removeLast()
         }
@@ -179,7 +183,9 @@ final class Throughput: LoadStreamOwner {
         timer?.schedule(at: now)
     }
 
-    /// Ends streams that do not open, and those that have moved nothing for too long.
+    /// Ends streams that did not open in time.
+    ///
+    /// After the opening, ends the measurement if a stream has stood still too long.
     private func checkPatience(_ now: UInt64) {
         let patience = nanoseconds(plan.patience)
         if phase == .opening {
@@ -216,5 +222,5 @@ final class Throughput: LoadStreamOwner {
     }
 }
 
-/// Seconds as nanoseconds.
+/// `seconds` in nanoseconds; 0 if negative.
 func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(max(0, seconds) * 1e9) }

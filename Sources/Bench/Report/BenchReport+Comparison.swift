@@ -1,13 +1,13 @@
 internal import Texts
 
 extension BenchReport {
-    /// One figure of a report by its name.
+    /// One figure of a report, with its name.
     private struct Figure {
         var name: String
         var value: Double
     }
 
-    /// The figures that two reports are compared by.
+    /// The figures by which two reports are compared.
     private var figures: [Figure] {
         var found: [Figure] = []
         func add(_ name: String, _ value: Double?) {
@@ -32,7 +32,9 @@ extension BenchReport {
         return found
     }
 
-    /// Each figure beside that of `old`, with its ratio; a figure that only one of them has is left out.
+    /// Each figure beside that of `old`, with the ratio.
+    ///
+    /// Figures that only one of the reports has are left out.
     public func comparison(with old: BenchReport) -> ReportTable {
         let before = Dictionary(old.figures.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
         let rows = figures.compactMap { one in
@@ -46,7 +48,9 @@ extension BenchReport {
         return ReportTable(title: "Beside the older run", head: ["", "then", "now", "ratio"], rows: rows)
     }
 
-    /// What makes a comparison with `old` unfair, a line for each; empty where both ran alike on a machine of the same kind.
+    /// The differences that make a comparison with `old` unfair, one line each.
+    ///
+    /// Empty if both reports were made alike on machines of the same kind.
     public func differences(from old: BenchReport) -> [String] {
         var lines: [String] = []
         func compare(_ name: String, _ then: String, _ now: String) {

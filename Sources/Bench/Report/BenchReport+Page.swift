@@ -1,7 +1,8 @@
 internal import Glibc
 
 extension BenchReport {
-    /// The report as a page of its own: tables, throughput over time and the latency distribution, without outside resources.
+    /// The report as an HTML page: tables, throughput over time and the latency distribution, without outside
+    /// resources.
     public var page: String {
         let charts = (Direction.allCases.compactMap(throughputChart) + [latencyChart].compactMap { $0 }).map(\.svg)
         let notes = faults.map { "<li>\(escaped($0))</li>" }
@@ -84,7 +85,9 @@ extension BenchReport {
             lines: lines)
     }
 
-    /// Percentiles by their distance from 100, times by their magnitude.
+    /// A chart of times by percentile.
+    ///
+    /// The x axis is the number of nines of the percentile, the y axis is logarithmic.
     private var latencyChart: Chart? {
         let lines = latency.compactMap { one -> Chart.Line? in
             guard let points = one.distribution, !points.isEmpty else { return nil }

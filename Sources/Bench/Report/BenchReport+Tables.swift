@@ -2,16 +2,18 @@ internal import Texts
 
 /// A table of a report.
 public struct ReportTable: Equatable, Sendable {
-    /// What it is about, with its units.
+    /// The subject of the table, with its units.
     public var title: String
-    /// The columns' names.
+    /// The names of the columns.
     public var head: [String]
-    /// The cells, row by row; a row that is shorter says in its last cell what went wrong.
+    /// The cells, row by row.
+    ///
+    /// A shorter row ends with the fault.
     public var rows: [[String]]
 }
 
 extension BenchReport {
-    /// What the figures depend on, in one line.
+    /// The conditions that the figures depend on, in one line.
     public var conditions: String {
         let hops = settings.hops.map { ", \($0) \($0 == 1 ? "hop" : "hops")" } ?? ""
         let repeats = settings.repeats ?? 1
@@ -32,7 +34,7 @@ extension BenchReport {
         return several + steady + "Rates and times change with everything else that the machine does."
     }
 
-    /// The tables of all measurements that were made.
+    /// The tables of all measurements of the run.
     public var tables: [ReportTable] {
         [throughputTable, latencyTable, connectionTable, buildTable, memoryTable].compactMap { $0 }
     }

@@ -1,5 +1,6 @@
 extension BenchReport {
-    /// What `tunic bench` prints: conditions, tables, advice, and a comparison with an older run, read from `file`.
+    /// The text that `tunic bench` prints: conditions, tables, advice, and a comparison with an older run, read from
+    /// `file`.
     package func text(older: BenchReport?, file: String) -> String {
         let parts = [conditions] + tables.map { $0.lines.joined(separator: "\n") } + [advice]
         let text = parts.joined(separator: "\n\n")
@@ -13,7 +14,7 @@ extension BenchReport {
         return "\(text)\n\n" + lines.joined(separator: "\n")
     }
 
-    /// The message about measurements without a figure; nil if all have one.
+    /// The message about measurements that have no figure; nil if all have one.
     package var faultText: String? {
         guard let first = faults.first else { return nil }
         return faults.count == 1 ? first : "\(faults.count) measurements have no figure, \(first) is the first"

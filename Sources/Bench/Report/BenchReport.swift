@@ -1,18 +1,18 @@
 internal import Texts
 
-/// Everything that a run of the benchmark found, as its JSON file has it.
+/// All results of a run of the benchmark, in the form of its JSON file.
 ///
-/// MB is 10^6 bytes, GiB is 2^30 bytes. A measurement in which anything went wrong has a `fault` and no figures.
+/// MB is 10^6 bytes, GiB is 2^30 bytes. A measurement with any fault has a `fault` and no figures.
 public struct BenchReport: Codable, Equatable, Sendable {
     /// The machine.
     public struct Host: Codable, Equatable, Sendable {
         /// The processor's name.
         public var cpu: String
-        /// How many processors there are.
+        /// The number of processors.
         public var cores: Int
         /// The kernel's release.
         public var kernel: String
-        /// The load average of the last minute before the run; nil where the system does not tell.
+        /// The load average of the last minute before the run; nil if the system does not tell it.
         public var load: Double?
 
         enum CodingKeys: String, CodingKey {
@@ -20,7 +20,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
             case load = "load_average"
         }
 
-        /// What is said of a machine that is busy before the run; nil for one at rest.
+        /// The warning about a machine that was busy before the run; nil for one at rest.
         public var warning: String? {
             guard let load, load > Double(cores) * Self.restingLoad else { return nil }
             return
@@ -28,21 +28,21 @@ public struct BenchReport: Codable, Equatable, Sendable {
                 + "times too long"
         }
 
-        /// The most load for each processor that is taken for a machine at rest.
+        /// The highest load per processor of a machine at rest.
         private static let restingLoad = 0.25
     }
 
-    /// What was asked for.
+    /// The settings of the run.
     public struct Settings: Codable, Equatable, Sendable {
-        /// What was measured, in words.
+        /// A description of the subject.
         public var subject: String
-        /// The hops of a path, where the benchmark chose them.
+        /// The hops of a path, if the benchmark chose them.
         public var hops: Int?
-        /// The window of each measurement in seconds, the load before it, and how long anything may stand still.
+        /// The window of each measurement, the load before it, and the longest time without progress, in seconds.
         public var seconds: Double, warmUp: Double, patience: Double
-        /// Whether each stream had a SOCKS user name of its own.
+        /// Whether each stream had its own SOCKS user name.
         public var isolated: Bool
-        /// How many windows each figure is the median of; nil: one.
+        /// The number of windows of which each figure is the median; nil: one.
         public var repeats: Int?
 
         enum CodingKeys: String, CodingKey {
@@ -50,7 +50,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
             case warmUp = "warm_up"
         }
 
-        /// What `subject` says, measured as `plan` says.
+        /// The settings of `plan`, for the subject that `subject` describes.
         public init(subject: String, hops: Int?, plan: Benchmark.Plan) {
             self.subject = subject
             self.hops = hops
@@ -60,7 +60,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// A moment of a throughput measurement.
+    /// A point of a throughput measurement.
     public struct Tick: Codable, Equatable, Sendable {
         /// Seconds since the window began.
         public var at: Double
@@ -73,25 +73,27 @@ public struct BenchReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// Streams that carry as much as they can.
+    /// The throughput of streams that carry as much as they can.
     public struct Throughput: Codable, Equatable, Sendable {
-        /// How many.
+        /// The number of streams.
         public var streams: Int
-        /// Which way.
+        /// The direction of the streams.
         public var direction: Direction
-        /// What went wrong.
+        /// The fault; nil if there was none.
         public var fault: String?
         /// The window in seconds.
         public var seconds: Double?
-        /// Bytes that arrived and were right.
+        /// Bytes that arrived and matched the pattern.
         public var bytes: UInt64?
-        /// MB per second of all streams together, and of the one that got least.
+        /// MB per second of all streams together, and of the slowest stream.
         public var rate: Double?, leastRate: Double?
         /// CPU seconds per GiB: of all processes of the subject, by role, and of the benchmark itself.
         public var cpu: Double?, cpuByRole: [String: Double]?, cpuOfBenchmark: Double?
-        /// Over time.
+        /// The throughput over time.
         public var ticks: [Tick]?
-        /// Each window, where there were several; the figures above are medians then.
+        /// The windows, if there were several.
+        ///
+        /// The figures above are then medians.
         public var windows: [Throughput]?
 
         enum CodingKeys: String, CodingKey {
@@ -107,9 +109,9 @@ public struct BenchReport: Codable, Equatable, Sendable {
 
     /// A point of a distribution.
     public struct Percentile: Codable, Equatable, Sendable {
-        /// Percent of all that took no longer.
+        /// The percentage of round trips that took no longer.
         public var percentile: Double
-        /// Microseconds.
+        /// The time in microseconds.
         public var time: Double
 
         enum CodingKeys: String, CodingKey {
@@ -118,25 +120,27 @@ public struct BenchReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// One byte there and back.
+    /// The latency of one byte there and back.
     public struct Latency: Codable, Equatable, Sendable {
-        /// How many bulk streams there were beside it, 0 when idle.
+        /// The number of bulk streams beside it; 0 when idle.
         public var besides: Int
-        /// What went wrong.
+        /// The fault; nil if there was none.
         public var fault: String?
         /// The window in seconds.
         public var seconds: Double?
-        /// How many round trips.
+        /// The number of round trips.
         public var count: Int?
-        /// Microseconds; nil where there were too few for that percentile.
+        /// Times in microseconds; nil if there were too few round trips for that percentile.
         public var p50: Double?, p99: Double?, p999: Double?, longest: Double?
-        /// CPU time of all processes of the subject for each, in microseconds; idle only.
+        /// CPU time of all processes of the subject per round trip, in microseconds; idle only.
         public var cpuEach: Double?
-        /// MB per second that the bulk streams carried meanwhile.
+        /// MB per second that the bulk streams carried in the window.
         public var besideRate: Double?
-        /// All of it.
+        /// The whole distribution.
         public var distribution: [Percentile]?
-        /// Each window, where there were several; the figures above are medians then, the longest is that of all.
+        /// The windows, if there were several.
+        ///
+        /// The figures above are then medians, except the longest time, which is that of all.
         public var windows: [Latency]?
 
         enum CodingKeys: String, CodingKey {
@@ -153,21 +157,23 @@ public struct BenchReport: Codable, Equatable, Sendable {
 
     /// New connections that fetch eight bytes each.
     public struct Connections: Codable, Equatable, Sendable {
-        /// How many were under way at a time.
+        /// The number of connections in flight.
         public var inFlight: Int
-        /// What went wrong.
+        /// The fault; nil if there was none.
         public var fault: String?
         /// The window in seconds.
         public var seconds: Double?
-        /// How many ended in it.
+        /// The number of connections that ended in the window.
         public var count: Int?
-        /// How many per second.
+        /// The number of connections per second.
         public var rate: Double?
-        /// Microseconds for the whole of one.
+        /// The time of a whole connection in microseconds.
         public var p50: Double?, p99: Double?, p999: Double?
-        /// CPU time of all processes of the subject for each, in microseconds.
+        /// CPU time of all processes of the subject per connection, in microseconds.
         public var cpuEach: Double?
-        /// Each window, where there were several; the figures above are medians then.
+        /// The windows, if there were several.
+        ///
+        /// The figures above are then medians.
         public var windows: [Connections]?
 
         enum CodingKeys: String, CodingKey {
@@ -183,13 +189,15 @@ public struct BenchReport: Codable, Equatable, Sendable {
 
     /// Paths that the client built for new isolation keys, one key after the other.
     public struct Builds: Codable, Equatable, Sendable {
-        /// What went wrong.
+        /// The fault; nil if there was none.
         public var fault: String?
-        /// How many were built, and how many builds failed.
+        /// The number of paths that were built, and of builds that failed.
         public var count: Int?, failed: Int?
-        /// Milliseconds, as the client counts them.
+        /// The time of a build in milliseconds, as the client measures it.
         public var p50: Double?, p90: Double?
-        /// Each round, where there were several; the times above are medians then.
+        /// The rounds, if there were several.
+        ///
+        /// The times above are then medians.
         public var windows: [Builds]?
 
         enum CodingKeys: String, CodingKey {
@@ -203,31 +211,31 @@ public struct BenchReport: Codable, Equatable, Sendable {
     public struct Memory: Codable, Equatable, Sendable {
         /// Before the first measurement.
         public var idle: [String: UInt64]
-        /// The most during any.
+        /// The largest value during all measurements.
         public var peak: [String: UInt64]
     }
 
     /// The version of the program.
     public var version: String
-    /// The commit that was built, as the version names it.
+    /// The commit of the build, from the version.
     public var commit: String?
-    /// When the run began, in UTC.
+    /// The start of the run, in UTC.
     public var date: String
     /// The machine.
     public var host: Host
-    /// What was asked for.
+    /// The settings.
     public var settings: Settings
-    /// Why nothing was measured: the first stream already failed.
+    /// The fault of the first stream, without which nothing else was measured.
     public var fault: String?
-    /// The measurements, those that were asked for.
+    /// Throughput; empty if it was not measured.
     public var throughput: [Throughput] = []
-    /// Round trips, idle and loaded.
+    /// Round trips, idle and under load.
     public var latency: [Latency] = []
     /// New connections.
     public var connections: Connections?
     /// Path builds.
     public var builds: Builds?
-    /// Memory, where the processes are known.
+    /// Memory, if the processes are known.
     public var memory: Memory?
 
     enum CodingKeys: String, CodingKey {
@@ -244,7 +252,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
         self.settings = settings
     }
 
-    /// What went wrong, a line for each measurement.
+    /// The faults, one line for each measurement.
     public var faults: [String] {
         var lines = fault.map { ["the first stream: \($0)"] } ?? []
         lines += throughput.compactMap { one in one.fault.map { "\(one.title): \($0)" } }
@@ -256,12 +264,12 @@ public struct BenchReport: Codable, Equatable, Sendable {
 }
 
 extension BenchReport.Throughput {
-    /// What it is called in tables and charts.
+    /// The name of the row in tables and charts.
     public var title: String { "\(streams) \(streams == 1 ? "stream" : "streams") \(direction.rawValue)" }
 }
 
 extension BenchReport.Latency {
-    /// What it is called in tables and charts.
+    /// The name of the row in tables and charts.
     public var title: String { besides == 0 ? "round trip, idle" : "round trip beside \(besides) streams down" }
 }
 

@@ -1,6 +1,6 @@
 internal import Texts
 
-/// A chart of lines as inline SVG, whose colours are the page's.
+/// A chart of lines as inline SVG, in the colours of the page.
 struct Chart {
     /// One line.
     struct Line {
@@ -8,7 +8,7 @@ struct Chart {
         var points: [(x: Double, y: Double)]
     }
 
-    /// A place on an axis with its text.
+    /// A place on an axis, with its text.
     struct Mark {
         var at: Double
         var text: String
@@ -69,7 +69,7 @@ struct Chart {
         "<text x=\"\(numberText(x, decimals: 1))\" y=\"\(numberText(y, decimals: 1))\" text-anchor=\"\(anchor)\">\(escaped(text))</text>"
     }
 
-    /// Round places from 0 to at least `highest`, about five.
+    /// About five round values from 0 to at least `highest`.
     static func marks(to highest: Double) -> [Mark] {
         guard highest > 0, highest.isFinite else { return [Mark(at: 0, text: "0"), Mark(at: 1, text: "1")] }
         var unit = 1.0
@@ -83,7 +83,7 @@ struct Chart {
     }
 }
 
-/// Text as it stands in HTML.
+/// `text` with the characters escaped that HTML reserves.
 func escaped(_ text: String) -> String {
     text.reduce(into: "") { result, character in
         switch character {

@@ -1,5 +1,5 @@
 extension ReportTable {
-    /// The table for a terminal: the title, the head, and the rows; names to the left, figures to the right.
+    /// The table for a terminal: title, head and rows, with names aligned to the left and figures to the right.
     public var lines: [String] {
         let whole = [head] + rows.filter { $0.count == head.count }
         let widths = head.indices.map { column in whole.map { $0[column].unicodeScalars.count }.max() ?? 0 }

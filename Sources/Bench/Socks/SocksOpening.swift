@@ -1,8 +1,8 @@
-/// The client's part of SOCKS5 (RFC 1928, RFC 1929) until the proxy's reply to one request.
+/// The client's steps of SOCKS5 (RFC 1928, RFC 1929) until the proxy's reply to one request.
 ///
-/// One message goes out only when the answer to the one before has come, as most applications do.
+/// Each message is sent only after the answer to the one before, as most applications do.
 struct SocksOpening {
-    /// What the proxy is asked for.
+    /// The request to the proxy.
     enum Command: UInt8 {
         /// A connection to the target.
         case connect = 1
@@ -10,33 +10,37 @@ struct SocksOpening {
         case resolve = 0xf0
     }
 
-    /// What the proxy may keep streams apart by.
+    /// The user and password by which the proxy may isolate streams.
     struct Credentials {
-        /// 1 to 255 bytes each; longer ones are cut.
+        /// 1 to 255 bytes each.
+        ///
+        /// Longer ones are cut.
         var user: String, password: String
     }
 
-    /// Why the proxy does not do it.
+    /// The reason why the proxy does not serve the request.
     enum Refusal: Error, Equatable {
-        /// It chose another method, or speaks no SOCKS5.
+        /// It chose another method, or does not speak SOCKS5.
         case method(UInt8)
-        /// It does not take the credentials.
+        /// It rejected the credentials.
         case password
-        /// It answered with a code above 0, or speaks no SOCKS5.
+        /// It replied with a code above 0, or does not speak SOCKS5.
         case reply(UInt8)
-        /// Its reply names a place of a kind that is not known.
+        /// Its reply has an address of an unknown type.
         case addressType(UInt8)
     }
 
-    /// What to do after an answer.
+    /// The next step after an answer.
     enum Step: Equatable {
-        /// Wait for more.
+        /// Wait for more bytes.
         case wait
         /// Send these bytes.
         case send([UInt8])
-        /// It is done; the address in the reply, 4 or 16 bytes, or a name's bytes.
+        /// The reply has come.
+        ///
+        /// Gives the address in it: 4 or 16 bytes, or the bytes of a name.
         case done([UInt8])
-        /// The connection is to be closed.
+        /// The connection must be closed.
         case refused(Refusal)
     }
 
@@ -49,18 +53,20 @@ struct SocksOpening {
     private var received: [UInt8] = []
     private var needed = 2
 
-    /// Asks for `command`; with credentials RFC 1929 is offered, else no authentication.
+    /// Requests `command`.
+    ///
+    /// With credentials it offers RFC 1929, otherwise no authentication.
     init(_ command: Command, to target: Target, credentials: Credentials?) {
         self.command = command
         self.target = target
         self.credentials = credentials
     }
 
-    /// What to send first.
+    /// The first bytes to send.
     var firstBytes: [UInt8] { [5, 1, method] }
     private var method: UInt8 { credentials == nil ? 0 : 2 }
 
-    /// How many bytes of the next answer are missing.
+    /// The number of bytes that the next answer still lacks.
     var missing: Int { needed - received.count }
 
     /// Takes bytes of the answer, at most ``missing``.

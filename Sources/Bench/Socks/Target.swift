@@ -7,13 +7,13 @@ public struct Target: Hashable, Sendable, CustomStringConvertible {
     /// The port.
     public var port: UInt16
 
-    /// A host, given by a name of at most 255 bytes or a numeric address, and a port.
+    /// A host, as a name of at most 255 bytes or a numeric address, and a port.
     public init(host: String, port: UInt16) {
         self.host = host
         self.port = port
     }
 
-    /// Reads `HOST:PORT`, an IPv6 address in brackets.
+    /// Parses `HOST:PORT`, with an IPv6 address in brackets.
     public init?(_ text: String) {
         if let address = SocketAddress(text) {
             self.init(host: address.host, port: address.port)
@@ -30,13 +30,13 @@ public struct Target: Hashable, Sendable, CustomStringConvertible {
         guard self.port != 0 else { return nil }
     }
 
-    /// Its numeric address, where it has one.
+    /// The numeric address; nil if the host is a name.
     public var address: SocketAddress? { SocketAddress(numericHost: host, port: port) }
 
     /// The form that ``init(_:)`` reads.
     public var description: String { address?.description ?? "\(host):\(port)" }
 
-    /// Type, address and port as SOCKS5 has them (RFC 1928, section 5).
+    /// Type, address and port in the form of SOCKS5 (RFC 1928, section 5).
     var socksBytes: [UInt8] {
         let place: [UInt8]
         if let address {

@@ -1,12 +1,12 @@
 internal import Wire
 
-/// Answers that were heard not long ago, of one isolation key.
+/// Recent answers for one isolation key.
 struct DNSCache {
-    /// The most answers; the one that ends first makes room.
+    /// The most answers; the one that expires first makes room.
     static let limit = 1_024
     /// The most bytes of records.
     static let sizeLimit = 1 << 20
-    /// For how long an answer is kept at least and at most, and one that says that there is nothing.
+    /// The least and the most seconds for which an answer is kept, and those for an answer that there is nothing.
     static let seconds: (least: UInt32, most: UInt32, nothing: UInt32) = (10, 300, 60)
 
     private struct Entry {
@@ -18,13 +18,11 @@ struct DNSCache {
     private var entries: [DNSQuestion: Entry] = [:]
     private var size = 0
 
-    /// How many answers there are.
     var count: Int { entries.count }
 
-    /// An empty cache.
     init() {}
 
-    /// What was heard, with what is left of its time.
+    /// The cached answer with its remaining time; nil if there is none.
     func answer(to question: DNSQuestion, now: Instant) -> RecordsReply.Outcome? {
         guard let entry = entries[question], entry.until > now else { return nil }
         guard case .found(let records) = entry.outcome else { return entry.outcome }
@@ -32,7 +30,7 @@ struct DNSCache {
         return .found(records.map { RecordsReply.Record(timeToLive: left, data: $0.data) })
     }
 
-    /// Keeps an answer, if it says anything about the name; returns it as it is to be told.
+    /// Keeps an answer if it says anything about the name; returns it as apps get it.
     mutating func keep(
         _ outcome: RecordsReply.Outcome, to question: DNSQuestion, now: Instant
     ) -> RecordsReply.Outcome {

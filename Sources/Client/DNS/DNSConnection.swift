@@ -2,13 +2,13 @@ internal import DNSProtocol
 internal import EventLoop
 internal import Wire
 
-/// An app's TCP connection to a DNS port (RFC 7766): messages behind their lengths, answered as their answers come.
+/// An app's TCP connection to a DNS port (RFC 7766): messages with a length prefix, answered as their answers arrive.
 final class DNSConnection: ByteStreamDelegate {
-    /// How long it may be silent.
+    /// How long the connection may be silent.
     static let idleLimit = TimeSpan.seconds(30)
-    /// The most questions that wait for their answers; more are not read.
+    /// The most questions that wait for their answers; beyond it the connection is not read.
     static let questionLimit = 64
-    /// The most bytes of answers that wait for the app; more are not made.
+    /// The most bytes of answers that wait for the app; beyond it no question is read.
     static let writeLimit = 256 << 10
 
     private let stream: ByteStream
@@ -19,7 +19,7 @@ final class DNSConnection: ByteStreamDelegate {
     private var isAnswering = false
     private var isOver = false
     private var timer: LoopTimer?
-    /// When something was last heard or said.
+    /// When something was last received or sent.
     private(set) var lastUsed: Instant
 
     /// Serves `stream`; the port keeps it until ``DNSPort/ended(_:)``.
@@ -49,7 +49,7 @@ final class DNSConnection: ByteStreamDelegate {
         isAnswering = true
         while !isOver, held.count >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
             let length = Int(held[0]) << 8 | Int(held[1])
-            // No query is as long, and what speaks another protocol begins with letters.
+            // No query is longer. The first letters of a text protocol read as a larger length.
             guard length <= DNSQuery.maximumSize else { return close() }
             guard held.count >= 2 + length else { break }
             let message = Array(held[2..<2 + length])

@@ -5,17 +5,17 @@ internal import Wire
 
 /// A port on the loopback that answers DNS, over UDP and TCP, through the exit's resolver.
 ///
-/// It asks nobody else: without an exit the answer is a failure.
+/// It asks no other server: without an exit the answer is a failure.
 final class DNSPort: DatagramReceiver {
     /// The most questions that wait for the exit.
     static let questionLimit = 512
     /// The most apps that wait for the answer to one question.
     static let askerLimit = 64
-    /// The most TCP connections; the one that was longest silent makes room.
+    /// The most TCP connections; the one that has been silent for longest makes room.
     static let connectionLimit = 64
 
     private let loop: Loop
-    /// Whose streams its questions share a path with.
+    /// The isolation key of its questions.
     let isolation: IsolationKey
     private let sessions: any SessionSource
     private let answers: AnswerRule
@@ -23,14 +23,14 @@ final class DNSPort: DatagramReceiver {
     private var listener: StreamListener?
     private var connections: [DNSConnection] = []
     private var cache = DNSCache()
-    /// How often answers were forgotten: what was asked before that is not kept.
+    /// How many times the cache was cleared; answers to questions from before that are not kept.
     private var timesForgotten = 0
     private var lookups: [DNSQuestion: (lookup: RecordsLookup, askers: [(RecordsLookup.Outcome) -> Void], begun: Int)] =
         [:]
-    /// Where it listens.
+    /// The address at which it listens.
     let address: Endpoint
 
-    /// Listens at all of `addresses`, or at none where one cannot be had.
+    /// Listens at all of `addresses`, or at none if one is not available.
     static func open(
         _ addresses: [Endpoint], on loop: Loop, sessions: any SessionSource, answers: AnswerRule
     ) throws(UVError) -> [DNSPort] {
@@ -46,7 +46,7 @@ final class DNSPort: DatagramReceiver {
         return ports
     }
 
-    /// Listens at `address`, the client's number `number`, over both.
+    /// Listens at `address`, the client's DNS address number `number`, over UDP and TCP.
     ///
     /// Port 0 picks one that is free for both.
     init(
@@ -81,7 +81,7 @@ final class DNSPort: DatagramReceiver {
         }
     }
 
-    /// Stands between a listener that is open and the port that is not made yet.
+    /// Passes connections on to the port, once that is made.
     private final class Accepted {
         weak var port: DNSPort?
         func take(_ stream: ByteStream) { if let port { port.accepted(stream) } else { stream.close() } }
@@ -99,7 +99,7 @@ final class DNSPort: DatagramReceiver {
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         for index in 0..<batch.count {
             let source = batch.source(of: index)
-            // Nothing to answer to; port 0 is nobody's.
+            // No answer can be sent to port 0.
             guard source.port != 0 else { continue }
             let packet = batch.packet(index)
             answer(packet.bytes, overUDP: true) { [weak self] answer in self?.socket?.send(answer.rawSpan, to: source) }
@@ -116,12 +116,12 @@ final class DNSPort: DatagramReceiver {
         connections.append(DNSConnection(stream, port: self))
     }
 
-    /// A connection is over.
+    /// Removes a connection that is over.
     func ended(_ connection: DNSConnection) { connections.removeAll { $0 === connection } }
 
     // MARK: Questions
 
-    /// Answers a message of an app with `send`, now or later, once at most.
+    /// Answers a message of an app with `send`, now or later, at most once.
     func answer(_ message: RawSpan, overUDP: Bool, send: @escaping ([UInt8]) -> Void) {
         switch DNSQuery.decode(from: message) {
         case .none: break
@@ -160,7 +160,7 @@ final class DNSPort: DatagramReceiver {
         for tell in askers { tell(told) }
     }
 
-    /// Forgets what exits have answered so far, and keeps nothing of what they still answer.
+    /// Clears the cache; answers that are still under way are not kept.
     func forget() {
         cache = DNSCache()
         timesForgotten += 1

@@ -1,24 +1,22 @@
 internal import DNSProtocol
 internal import Wire
 
-/// What the exit is asked: never an app's own message.
+/// A question to the exit, which never gets an app's own message.
 struct DNSQuestion: Hashable {
-    /// The name.
     var name: HostName
-    /// The type of records.
     var type: RecordType
 
-    /// An answer that no exit is needed for, or wanted: names that no name server has to hear of.
+    /// An answer without an exit, for names that must not be sent to a name server.
     enum Known {
-        /// The name is the machine's own.
+        /// A name of this machine, with its address if the type has one.
         case address(IPAddress?)
         /// There is no such name in the DNS.
         case noSuchName
-        /// It is a node's.
+        /// A name of a node.
         case node
     }
 
-    /// What is known of the name here.
+    /// The answer that needs no exit; nil if an exit must be asked.
     var known: Known? {
         switch LocalName(name) {
         case .localhost:

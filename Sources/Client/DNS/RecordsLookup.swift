@@ -6,7 +6,7 @@ internal import Wire
 
 /// A question to the exit for the records of a name, over a stream of its own.
 final class RecordsLookup: StreamRequestOwner {
-    /// What came of it.
+    /// The result of a look-up.
     enum Outcome {
         /// The exit has answered.
         case answered(RecordsReply.Outcome)
@@ -15,12 +15,12 @@ final class RecordsLookup: StreamRequestOwner {
     }
 
     private let question: DNSQuestion
-    /// Whether an app is told the address.
+    /// Whether an app may be told the address.
     private let mayTell: (IPAddress) -> Bool
     private let done: (Outcome) -> Void
     private var request: StreamRequest?
 
-    /// Asks `question`; `done` is called once.
+    /// A look-up for `question`; `done` is called once.
     ///
     /// Records with an address that `mayTell` refuses are left out.
     init(_ question: DNSQuestion, mayTell: @escaping (IPAddress) -> Bool, done: @escaping (Outcome) -> Void) {
@@ -59,7 +59,7 @@ final class RecordsLookup: StreamRequestOwner {
         }
     }
 
-    /// No app gets what the type does not allow, or an address that it is not told.
+    /// The records without addresses that an app must not be told; a failure if one is not valid for its type.
     private func checked(_ records: [RecordsReply.Record]) -> RecordsReply.Outcome {
         let isGood = records.allSatisfy { RecordData.isValid($0.data, of: question.type) }
         guard isGood else { return .failed(.generalFailure) }

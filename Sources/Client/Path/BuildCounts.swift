@@ -1,22 +1,22 @@
 internal import Wire
 
-/// How the builds of paths have gone.
+/// Statistics of path builds.
 struct BuildCounts {
-    /// How many times are kept.
+    /// How many build times are kept.
     private static let limit = 100
 
     /// Paths that were built.
     private(set) var built: UInt64 = 0
-    /// Builds that failed, with those that could not begin.
+    /// Builds that failed, including those that could not begin.
     private(set) var failed: UInt64 = 0
     /// How long the last builds took, the newest last.
     private(set) var times: [TimeSpan] = []
-    /// Why the last build failed, as long as none has succeeded since.
+    /// Why the last build failed; nil if one has succeeded since.
     private(set) var lastFailure: PathFailure?
     /// When a path was built last.
     private(set) var lastBuilt = Instant(nanoseconds: 0)
 
-    /// A path was built in `time`.
+    /// Notes that a path was built in `time`.
     mutating func succeeded(in time: TimeSpan, at now: Instant) {
         built += 1
         lastFailure = nil
@@ -25,7 +25,7 @@ struct BuildCounts {
         times.append(time)
     }
 
-    /// A build has failed.
+    /// Notes that a build has failed.
     mutating func failed(_ failure: PathFailure) {
         failed += 1
         lastFailure = failure

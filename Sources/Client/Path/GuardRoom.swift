@@ -1,9 +1,10 @@
 internal import Directory
 internal import Wire
 
-/// What each guard still takes of this client: builds by their rate, and paths by their number (protocol.md, section 10.6).
+/// The room that each guard has left for this client: builds by rate, and paths by number (protocol.md, section 10.6).
 ///
-/// The less urgent a build, the more it leaves for others. A build that a guard has no room for waits; the guard is not blamed.
+/// The less urgent a build is, the more room it leaves for others. A build without room at a guard waits; the guard is
+/// not blamed.
 struct GuardRoom {
     /// How much depends on a build, the least first.
     enum Urgency: Int {
@@ -30,12 +31,12 @@ struct GuardRoom {
 
     init(_ limits: NetworkLimits) { self.limits = limits }
 
-    /// How many paths go by `node`.
+    /// How many paths go over `node`.
     func paths(of node: NodeID) -> Int { guards[node]?.paths ?? 0 }
 
     /// How many paths one guard may have for builds of this urgency.
     ///
-    /// A path that has ended here may stand there a moment longer, so not all of what the guard takes is used.
+    /// A path that has ended here may stand at the guard a moment longer, so the guard's limit is not used up.
     func most(_ urgency: Urgency) -> Int {
         let all = limits.pathsPerClientLink
         return switch urgency {
@@ -46,7 +47,7 @@ struct GuardRoom {
         }
     }
 
-    /// Whether `node` takes one more path.
+    /// Whether `node` may get one more path.
     func hasPlace(_ node: NodeID, for urgency: Urgency) -> Bool { paths(of: node) < most(urgency) }
 
     /// Whether a build may go to `node` now.
@@ -62,7 +63,7 @@ struct GuardRoom {
         return guards[node]?.builds.admits(reserve: reserve, now) ?? true
     }
 
-    /// A build begins by way of `node`.
+    /// Notes that a build over `node` begins.
     mutating func began(_ node: NodeID, _ now: Instant) {
         if guards[node] == nil, guards.count >= Self.limit { guards = guards.filter { $0.value.paths > 0 } }
         let new = Guard(
@@ -71,12 +72,12 @@ struct GuardRoom {
         guards[node]?.paths += 1
     }
 
-    /// A path by way of `node`, built or not, is over.
+    /// Notes that a path over `node`, built or not, is over.
     mutating func ended(_ node: NodeID) { guards[node]?.paths -= 1 }
 
-    /// `node` has refused a build as too many.
+    /// Notes that `node` has refused a build as one too many.
     mutating func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
-    /// A path was built by way of `node`.
+    /// Notes that a path over `node` was built.
     mutating func succeeded(_ node: NodeID) { guards[node]?.builds.accepted() }
 }

@@ -1,8 +1,10 @@
 internal import Wire
 
-/// Keeps requests to a node within the rate that it takes (protocol.md, section 10.6), so that it need not refuse any.
+/// Keeps requests to a node within the rate that it accepts (protocol.md, section 10.6), so that it need not refuse
+/// any.
 ///
-/// Requests that were sent apart may arrive together: the burst is the node's less what the rate allows in half a second.
+/// Requests that were sent apart may arrive together. So the burst is the node's less the rate of half a second, or
+/// less a quarter if that is smaller.
 struct Pace {
     /// The first pause after a refusal, and the longest; each one in a row doubles it.
     static let pause = (first: TimeSpan.milliseconds(250), longest: TimeSpan.seconds(8))
@@ -11,12 +13,12 @@ struct Pace {
     private let burst: Double
     private var tokens: Double
     private var last: Instant
-    /// No request is sent before this, since the node has refused one.
+    /// No request is sent before this: the node has refused one.
     private(set) var pausedUntil = Instant(nanoseconds: 0)
-    /// How many pauses there were since the node took a request.
+    /// How many pauses there were since the node last accepted a request.
     private(set) var refusals = 0
 
-    /// A node that takes `perSecond` requests a second, and `burst` at once.
+    /// A pace for a node that accepts `perSecond` requests a second, and `burst` at once.
     init(perSecond: Int, burst: Int, now: Instant) {
         self.perSecond = Double(perSecond)
         self.burst = max(1, Double(burst) - min(Double(burst) / 4, Double(perSecond) / 2))
@@ -24,19 +26,19 @@ struct Pace {
         last = now
     }
 
-    /// Whether a request may be sent, and a part `reserve` of the burst is left for those that are more urgent.
+    /// Whether a request may be sent that leaves the part `reserve` of the burst for more urgent ones.
     mutating func admits(reserve: Double = 0, _ now: Instant) -> Bool {
         tokens = min(burst, tokens + (now - last).inSeconds * perSecond)
         last = now
         return now >= pausedUntil && tokens >= max(1, min(burst, 1 + burst * reserve))
     }
 
-    /// Counts a request, which `admits` has let pass.
+    /// Counts a request that `admits` has allowed.
     mutating func take() { tokens -= 1 }
 
     /// The node has refused a request: it gets none for a while, longer each time.
     ///
-    /// Refusals of one moment count as one.
+    /// Refusals during a pause do not count.
     mutating func refused(_ now: Instant) {
         guard now >= pausedUntil else { return }
         pausedUntil = now + min(Self.pause.first * Int64(1 << min(refusals, 8)), Self.pause.longest)
@@ -44,6 +46,6 @@ struct Pace {
         tokens = 0
     }
 
-    /// The node has taken a request.
+    /// The node has accepted a request.
     mutating func accepted() { refusals = 0 }
 }

@@ -7,7 +7,7 @@ internal import Wire
 
 /// One path of the client, from the choice of its hops to its end.
 final class Path {
-    /// Where in its life it is.
+    /// The state of a path.
     enum State {
         /// The guard's link or the answer is awaited.
         case building
@@ -17,18 +17,18 @@ final class Path {
         case dead
     }
 
-    /// How it came to its end.
+    /// How a path ended.
     enum End {
-        /// We ended it.
+        /// This client ended it.
         case ours
-        /// The link to the guard went.
+        /// The link to the guard is gone.
         case linkLost
-        /// The guard said so, or nothing was answered: any hop may have done it, and the exit too.
+        /// The guard said so, or answers stopped: any hop may be the cause, the exit included.
         case byOthers
-        /// The exit said so, where no other hop can: it closed the leg or the session.
+        /// The exit closed the leg or the session, which no other hop can do.
         case byExit
 
-        /// Whether a hop has ended it.
+        /// Whether a hop ended the path.
         var isLoss: Bool {
             switch self {
             case .ours, .linkLost: false
@@ -41,21 +41,21 @@ final class Path {
     let hops: [NodeID]
     /// Its place in the pool, which is part of its path id.
     let index: UInt32
-    /// The id under which the guard sends to us.
+    /// The path id in packets from the guard.
     let pathID: UInt64
     /// When its build began.
     let began: Instant
-    /// The same, and later when it was built.
+    /// When its build began; once it is ready, when it became so.
     var since: Instant
     var state = State.building
-    /// What the guard and the hops behind it have built, as long as it is ready, and its number among the guard's ready paths.
+    /// The built path while it is ready, and its number for ``DirectoryClient/pathEnded(_:through:_:)``.
     var built: BuiltPath?
     var number: UInt64 = 0
     /// The link to the guard, once it stands.
     var link: LinkID?
-    /// The spare paths among which it is, while no session has it.
+    /// The spare paths that hold it while no session does.
     weak var spares: SparePaths?
-    /// Which leg of which session it is.
+    /// The session that uses it, and its leg there.
     weak var session: (any PathUser)?
     var leg = LegID(0)
     var bytesIn: UInt64 = 0

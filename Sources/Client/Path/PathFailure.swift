@@ -6,18 +6,18 @@ internal import Wire
 enum PathFailure: Error {
     /// No hops could be chosen.
     case noChoice(PathRefusal)
-    /// A hop's descriptor has gone.
+    /// A hop no longer has a descriptor.
     case noDescriptor(NodeID)
-    /// No record can be made for a hop: its onion key is none, or its suite is one that this client lacks.
+    /// No record can be made for a hop: its onion key is invalid, or this client lacks its suite.
     case unbuildable(NodeID)
     /// The guard cannot be reached.
     case guardUnreachable(NodeID)
-    /// The hop at this place refused, or something before it changed its answer.
+    /// The hop at this index refused; without a status it reset the build, or its answer was broken.
     case refused(hop: Int, BuildStatus?)
     /// No answer came.
     case timedOut
 
-    /// Whether it says that the exit of a path of `hops` hops cannot be reached or does not know us.
+    /// Whether the failure names the exit of a path of `hops` hops as its cause.
     func isFault(of exit: NodeID, hops: Int) -> Bool {
         switch self {
         case .refused(let hop, let status):
@@ -32,7 +32,7 @@ enum PathFailure: Error {
         }
     }
 
-    /// Why no records can be made for `hops`.
+    /// The failure to make records for `hops`.
     init(_ error: PathBuildError, hops: [NodeID]) {
         switch error {
         case .hopCount: self = .noChoice(.tooFewNodes)
@@ -40,7 +40,9 @@ enum PathFailure: Error {
         }
     }
 
-    /// Whether the exit itself ended the build, or its neighbour says so; an exit that drains says as much and is believed.
+    /// Whether the exit itself ended the build, or its neighbour says so.
+    ///
+    /// An exit that says that it is draining is believed, so that is not a refusal.
     func isRefusal(of exit: NodeID, hops: Int) -> Bool {
         guard case .refused(_, let status) = self, status != .draining else { return false }
         return hops > 1 && isFault(of: exit, hops: hops)
@@ -49,6 +51,6 @@ enum PathFailure: Error {
     /// Whether the exit or its neighbour says so in a record that no hop before them can make.
     var isSaid: Bool { if case .refused(_, .some) = self { true } else { false } }
 
-    /// Whether nothing was heard.
+    /// Whether no answer came.
     var isTimeout: Bool { if case .timedOut = self { true } else { false } }
 }

@@ -11,15 +11,15 @@ internal import Wire
 final class PathPool: PacketHandler {
     /// How long a guard's link may take to come up.
     static let linkLimit = TimeSpan.seconds(3)
-    /// How long a build may take behind that.
+    /// How long a build may take after that.
     static let buildLimit = TimeSpan.seconds(10)
-    /// How long a guard's link may be awaited before builds go through others beside it: a handshake takes two round trips.
+    /// After this wait for a guard's link, builds also go over other guards: a handshake takes two round trips.
     static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 1_024
-    /// How many builds begin in one turn of this length: each costs a millisecond, in which nothing else is done.
+    /// How many builds may begin in one turn of this length: each occupies the loop for a millisecond.
     static let turn = (length: TimeSpan.milliseconds(10), builds: 8)
-    /// How many places they are drawn from: many more, so that a path's place does not tell how many paths there are.
+    /// How many places there are: many more than paths, so that a path's place does not reveal their number.
     static let places = 4_096
 
     private let maker: PathMaker
@@ -27,26 +27,26 @@ final class PathPool: PacketHandler {
     private let ticker: Ticker
     /// How many hops a path has.
     let hops: Int
-    /// What nodes take of a client.
+    /// The limits that nodes set for a client.
     let limits: NetworkLimits
     private let packetSize: Int
     private let useLimit: TimeSpan
-    /// By place.
+    /// The paths by place.
     private var paths = [Path?](repeating: nil, count: PathPool.places)
     /// All paths that are building or ready.
     private(set) var all: [Path] = []
-    /// Since when builds are counted for the turn, and how many there were.
+    /// When the present turn began, and how many builds have begun in it.
     private var turnBuilds = (since: Instant(nanoseconds: 0), count: 0)
-    /// What the guards still take.
+    /// The room that the guards have left.
     private(set) var room: GuardRoom
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
-    /// How the builds have gone.
+    /// Statistics of the builds.
     private(set) var counts = BuildCounts()
     /// Which exits end paths too soon, and over which guards paths end too soon.
     var trust = ExitTrust()
     private var pauses = GuardPauses()
 
-    /// Paths of `hopCount` hops over `links`, each used for `useLimit`; `ticker` runs when the first of them is ready.
+    /// Paths of `hopCount` hops over `links`, each used for `useLimit`; `ticker` runs when the first becomes ready.
     init(
         links: Links, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
         ticker: Ticker
@@ -61,32 +61,31 @@ final class PathPool: PacketHandler {
         room = GuardRoom(network.limits)
     }
 
-    /// The client's links.
     var links: Links { maker.links }
-    /// How long the payload of a packet is.
+    /// The length of a packet's payload in bytes.
     var payloadSize: Int { packetSize - Packet.payloadOffset }
     var now: Instant { links.now }
 
-    /// Whether a path is to be replaced: well before its hops forget it.
+    /// Whether a path must be replaced, well before its hops forget it.
     func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
 
-    /// Whether a path is ready or carries a session.
+    /// Whether a path is ready, in use or not.
     var hasReadyPath: Bool { all.contains { $0.state == .ready } }
 
-    /// Guards whose links are awaited for longer than usual.
+    /// The guards whose links take longer than usual.
     var slowGuards: [NodeID] {
         all.filter { $0.state == .building && $0.link == nil && now - $0.since > Self.slowLink }.map(\.entry)
     }
 
-    /// Whether there is no path, and all builds wait for their guards' links.
+    /// Whether no path is ready, and all builds wait for their guards' links.
     var awaitsLinks: Bool { !all.isEmpty && all.allSatisfy { $0.state == .building && $0.link == nil } }
 
-    /// Whether no guard answers, so that the own line may be at fault.
+    /// Whether no guard answers, so that this machine's line may be at fault.
     var isLineSilent: Bool { maker.links.isLineSilent }
 
     // MARK: Packets
 
-    /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.
+    /// Handles a batch of packets: removes the layers in place, and passes the payloads to the paths' users.
     func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         for index in 0..<packets.count {
@@ -111,7 +110,9 @@ final class PathPool: PacketHandler {
         }
     }
 
-    /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
+    /// Sends a packet to the terminal; `fill` gets its number and payload, and returns whether to send it.
+    ///
+    /// False if nothing was sent.
     func send(on path: Path, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
         guard path.built?.send(over: links, now: now, fill: fill) == true else { return false }
         path.bytesOut += UInt64(packetSize)
@@ -122,8 +123,9 @@ final class PathPool: PacketHandler {
 
     /// Builds a path, and returns its hops; `completion` gets the result later, never inside this call.
     ///
-    /// Nil where no guard takes a build of this urgency now: then nothing has happened, and it is for the caller to try again later.
-    /// Throws where no hops can be chosen, or one has no descriptor. Where `only` names guards, it goes over one of these.
+    /// Nil if no guard takes a build of this urgency now: nothing has happened, and the caller must try again later.
+    /// Throws if no hops can be chosen, or one has no descriptor. If `only` names guards, the path goes over one of
+    /// them.
     func build(
         to terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil, for urgency: GuardRoom.Urgency,
         completion: @escaping (Result<Path, PathFailure>) -> Void
@@ -153,21 +155,21 @@ final class PathPool: PacketHandler {
         return hops
     }
 
-    /// The guard in use over which no path is built now, since paths over it end too soon.
+    /// The guard in use that is passed over, since paths over it end too soon.
     var passedOver: NodeID? {
         hops > 1 ? pauses.passedOver(of: directory.guards.primaries.map(\.node), at: now) : nil
     }
 
-    /// What a new path avoids beside `others`: guards that are slow to answer, and the one that is passed over.
+    /// The nodes that a new path avoids beside `others`: slow guards, and the guard that is passed over.
     private func directed(_ others: [NodeID]) -> [NodeID] {
         Self.avoided(
             others, guards: directory.guards.primaries.map(\.node), slow: slowGuards, passedOver: passedOver)
     }
 
-    /// What a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.
+    /// The nodes that a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.
     ///
-    /// It may share its guard with the others rather than go over one that is not in use: that would let an exit, which
-    /// ends legs or leaves builds unanswered, choose by how many guards its client is seen.
+    /// It may share its guard with the others rather than go over a guard that is not in use. Otherwise an exit that
+    /// ends legs or leaves builds unanswered could decide how many guards see its client.
     static func avoided(_ others: [NodeID], guards: [NodeID], slow: [NodeID], passedOver: NodeID?) -> [NodeID] {
         let middles = others.filter { !guards.contains($0) }
         if slow.isEmpty, let passedOver { return middles + [passedOver] }
@@ -175,9 +177,9 @@ final class PathPool: PacketHandler {
         return (isNoneLeft ? middles : others) + slow
     }
 
-    /// Chooses hops by way of a guard that takes a build now; nil when none of those in use does.
+    /// Chooses hops over a guard that takes a build now; nil if none of those in use does.
     ///
-    /// Other guards do not come into use because these are full.
+    /// No other guard comes into use because these are full.
     private func choose(
         _ terminal: Terminal, _ avoiding: [NodeID], _ only: [NodeID]?, _ urgency: GuardRoom.Urgency
     ) throws(PathRefusal) -> [NodeID]? {
@@ -186,7 +188,7 @@ final class PathPool: PacketHandler {
         if now - turnBuilds.since >= Self.turn.length { turnBuilds = (now, 0) }
         guard urgency == .lost || turnBuilds.count < Self.turn.builds else { return nil }
         let guards = only ?? directory.guards.primaries.map(\.node)
-        // Before the choice, which costs more. While fewer than all are known, a choice may draw one.
+        // Checked first, since the choice costs more. While fewer guards than usual are known, a choice may draw one.
         if hops > 1, only != nil || guards.count == Guards.primaryCount,
             guards.allSatisfy({ !room.admits($0, for: urgency, now) })
         {
@@ -262,10 +264,10 @@ final class PathPool: PacketHandler {
             path.exit, behind: path.beforeExit, over: isExits ? nil : suspect(of: path), since: path.began, at: now)
     }
 
-    /// The guard that may have ended `path`; nil when it cannot be that.
+    /// The guard that may have ended `path`; nil if it cannot have.
     ///
-    /// Whether guard or exit did it shows over another guard. Where none is in use, it shows by other paths over this one: when two
-    /// to other exits have stood for a minute, it is the exit.
+    /// Paths over another guard show whether the guard or the exit did it. If no other is in use, other paths over this
+    /// guard show it. The exit did it if two of them, to other exits, have stood for a minute.
     func suspect(of path: Path) -> NodeID? {
         guard hops > 1, !directory.hasOtherGuard(than: path.entry) else { return hops > 1 ? path.entry : nil }
         let standing = all.count {
@@ -276,25 +278,25 @@ final class PathPool: PacketHandler {
 
     // MARK: Room
 
-    /// Whether a path must end before an identity that waits gets one: of all paths, or of those of each guard in use.
+    /// Whether a path must end before a waiting identity gets one: the pool is full, or each guard in use is.
     var isFull: Bool {
         let guards = directory.guards.primaries
         return all.count >= Self.limit
             || !guards.isEmpty && guards.allSatisfy { !room.hasPlace($0.node, for: .identity) }
     }
 
-    /// Whether few places are left.
+    /// Whether few places are left, in the pool or at a guard in use.
     var isTight: Bool {
         all.count > Self.limit / 4 * 3
             || directory.guards.primaries.contains { room.paths(of: $0.node) > room.most(.spare) }
     }
 
-    /// How long to wait after so many failed builds in a row: from 100 ms to 3 s.
+    /// The pause after `failures` failed builds in a row: from 100 ms to 3 s.
     static func pause(after failures: Int) -> TimeSpan { .milliseconds(min(3_000, 50 << Int64(min(failures, 6)))) }
 
     // MARK: Ending
 
-    /// Ends a path and tells its guard; `end` says at whose wish.
+    /// Ends a path and tells its guard; `end` says who ended it.
     func end(_ path: Path, _ end: Path.End = .ours) {
         forget(path, end, tellsGuard: true)
     }
@@ -326,7 +328,7 @@ final class PathPool: PacketHandler {
         }
     }
 
-    /// The guard says that a path is over.
+    /// Handles a guard's DESTROY of a path.
     func destroy(_ pathID: UInt64, from link: LinkID) {
         let place = Int(PathID.index(of: pathID) & ~PathID.clientBit)
         guard place < paths.count, let path = paths[place], path.pathID == pathID, path.link == link,
@@ -335,10 +337,10 @@ final class PathPool: PacketHandler {
         forget(path, .byOthers)
     }
 
-    /// A link is gone, and its paths with it.
+    /// Ends the paths of a link that is gone.
     func linkEnded(_ link: LinkID) {
         let ended = all.filter { $0.link == link && $0.state == .ready }
-        // Before the sessions build anew: waiting for this guard would cost them seconds.
+        // Done before the sessions build again: waiting for this guard would cost them seconds.
         if let path = ended.first { directory.guardLost(path.entry) }
         // The young paths of a link end together, and count as one.
         for (place, path) in ended.filter({ now - $0.since < ExitTrust.youth }).enumerated() where hops > 1 {
@@ -347,7 +349,7 @@ final class PathPool: PacketHandler {
         for path in ended { forget(path, .linkLost) }
     }
 
-    /// Wipes keys whose time is over; to be called several times a second.
+    /// Wipes expired keys; to be called several times a second.
     func sweep() {
         let now = now
         for path in all { path.built?.layers.forgetPreviousKeys(now) }
@@ -359,9 +361,9 @@ final class PathPool: PacketHandler {
 
 // MARK: Control messages
 
-/// What a client does with control messages and when links go: it serves nobody.
+/// Control messages and lost links at a client, which serves no other node.
 extension PathPool: ControlHandler {
-    /// The control messages that a client takes.
+    /// The control messages that a client accepts.
     static let messages = [PathMessage.destroy.kind]
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {

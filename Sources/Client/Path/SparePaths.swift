@@ -2,21 +2,23 @@ internal import Directory
 internal import EventLoop
 internal import Wire
 
-/// Who waits for ready paths, by isolation key.
+/// The owner of isolation keys that wait for ready paths.
 protocol PathTaker: AnyObject {
-    /// Whether the key still waits for one.
+    /// Whether the key still waits for a path.
     func wantsPath(_ key: IsolationKey) -> Bool
-    /// Gets the path that the key waited for; nil when the key was found not to want it any more.
+    /// Takes the path that the key waited for; nil if the key no longer waits.
     func take(_ path: Path?, for key: IsolationKey)
-    /// Ends a path that a key can do without; false when there is none.
+    /// Ends a path that a key can do without; false if there is none.
     func giveWay() -> Bool
 }
 
 /// The ready paths that no session uses, and the isolation keys that wait for one.
 ///
-/// It alone says when a build for either is tried again: at each of ``fill()``'s calls, behind a pause when one has failed.
+/// Only this class decides when to build again: in each call of ``fill()``, and after a pause if a build has failed.
 final class SparePaths {
-    /// How many paths may be in building for identities that wait and to become spare.
+    /// The most builds at once for keys with needs.
+    ///
+    /// Also the most other builds and ready paths together.
     static let buildsAtOnce = 32
 
     private struct Waiting {
@@ -28,7 +30,7 @@ final class SparePaths {
         var isWanted: Bool { taker?.wantsPath(key) ?? false }
     }
 
-    /// How many paths are being built to any exit, and to exits that have what a key needs.
+    /// The numbers of builds to any exit, and to exits with the features that a key needs.
     private struct Builds {
         var plain = 0
         var apart = 0
@@ -36,22 +38,22 @@ final class SparePaths {
 
     private let pool: PathPool
     private let exitWatch: ExitWatch
-    /// How many are kept ready.
+    /// How many paths are kept ready.
     private var wanted: Int
     private var ready: [Path] = []
-    /// The keys that wait, each once, in the order in which they came.
+    /// The keys that wait, each once, in order of arrival.
     private var waiting: [Waiting] = []
     private var building = Builds()
-    /// How many builds have failed, one after the other.
+    /// How many builds have failed in a row.
     private var failures = 0
-    /// Ready ones that others ended young, one after the other, and when the last one was.
+    /// How many ready paths in a row were ended young by others, and when the last one was.
     private var losses = (count: 0, at: Instant(nanoseconds: 0))
     /// No build begins before this.
     private var nextBuild = Instant(nanoseconds: 0)
-    /// Goes on with builds for keys that wait.
+    /// Continues the builds for keys that wait.
     private var timer: LoopTimer?
 
-    /// Keeps `wanted` paths ready, whose exits are not known to be down by `exitWatch` while there are others.
+    /// Keeps `wanted` paths ready; exits that `exitWatch` knows to be down are used only if there are no others.
     init(pool: PathPool, exitWatch: ExitWatch, wanted: Int, loop: Loop) {
         self.pool = pool
         self.exitWatch = exitWatch
@@ -63,9 +65,9 @@ final class SparePaths {
 
     // MARK: Taking
 
-    /// A ready path to an exit with `needs`, other than `avoiding` where that can be had.
+    /// A ready path to an exit with `needs`, and not to `avoiding` if possible.
     ///
-    /// Nil where there is none now: then `taker` gets one as soon as it is built, never inside this call.
+    /// Nil if there is none now: `taker` gets one when it is built, never inside this call.
     func take(for key: IsolationKey, avoiding: NodeID?, needs: Descriptor.ExitSummary, by taker: any PathTaker) -> Path?
     {
         let fitting = ready.indices.filter { directory.fits(ready[$0].exit, needs) }
@@ -80,8 +82,8 @@ final class SparePaths {
     private func add(_ path: Path) {
         let fitting = waiting.indices.filter { directory.fits(path.exit, waiting[$0].needs) }
         let willing = fitting.filter { waiting[$0].avoiding != path.exit }
-        // Who needs something of the exit comes first. With enough spares to an exit that all who wait would avoid, there is
-        // none to be had but that.
+        // Keys with needs come first. If there are enough ready paths, all to exits that the waiting keys avoid, no
+        // other exit can be had.
         let index =
             willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
             ?? (ready.count >= wanted ? fitting.first : nil)
@@ -93,7 +95,7 @@ final class SparePaths {
         ready.append(path)
     }
 
-    /// Keys for which no app waits any more leave the line.
+    /// Removes the keys that no app waits for any more.
     private func forgetUnwanted() {
         guard waiting.contains(where: { !$0.isWanted }) else { return }
         let unwanted = waiting.filter { !$0.isWanted }
@@ -101,15 +103,15 @@ final class SparePaths {
         for entry in unwanted { entry.taker?.take(nil, for: entry.key) }
     }
 
-    /// Whether keys wait for a path, or the guards have few places left: then others do with less.
+    /// Whether keys wait for a path or few places are left, so that other identities should manage with fewer paths.
     var isTight: Bool { !waiting.isEmpty || pool.isTight }
 
-    /// Whether paths are built for keys that wait.
+    /// Whether paths are being built, one after the other, for keys that wait.
     var isAdvancing: Bool { !waiting.isEmpty && pool.now - pool.counts.lastBuilt < PathPool.buildLimit }
 
     // MARK: Building
 
-    /// Starts the builds that are missing.
+    /// Begins the missing builds.
     func fill() {
         forgetUnwanted()
         let apart = waiting.filter { !$0.needs.isEmpty }
@@ -126,22 +128,22 @@ final class SparePaths {
         }
     }
 
-    /// How much depends on the next build.
+    /// The urgency of the next build.
     private func urgency(forIdentity: Bool) -> GuardRoom.Urgency {
         let isBuilding = building.plain + building.apart > 0
         return Self.urgency(hasPath: pool.hasReadyPath, isBuilding: isBuilding, forIdentity: forIdentity)
     }
 
-    /// How much depends on a build: if there is no path, and none on its way, as much as for streams that have lost theirs.
+    /// The urgency of a build: the same as for lost legs if there is no path, and no build under way.
     ///
-    /// A guard that is started anew may refuse the first build. What a spare path leaves for others then takes half a minute
-    /// to come back, and nobody else has a path to wait for.
+    /// A guard that has restarted may refuse the first build. The reserve that a spare path leaves then takes half a
+    /// minute to come back. Until then nobody would have a path to wait for.
     static func urgency(hasPath: Bool, isBuilding: Bool, forIdentity: Bool) -> GuardRoom.Urgency {
         if !hasPath, !isBuilding { return .lost }
         return forIdentity ? .identity : .spare
     }
 
-    /// Counts a build among those that are under way in `count`; false where no guard takes it now.
+    /// Begins a build and counts it in `count`; false if no guard takes it now.
     private func build(
         to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
     ) -> Bool {
@@ -177,7 +179,7 @@ final class SparePaths {
         }
     }
 
-    /// Ends a path that is less needed than that of a key that waits, where all guards in use are full; false when none was ended.
+    /// If there is no room, ends a path that is less urgent than that of a waiting key; false if none was ended.
     private func makeRoom() -> Bool {
         guard pool.isFull else { return false }
         guard let path = ready.last else { return waiting.first?.taker?.giveWay() ?? false }
@@ -187,7 +189,7 @@ final class SparePaths {
 
     // MARK: Ending
 
-    /// Has so many ready paths from now on.
+    /// Keeps `count` ready paths from now on.
     func keep(_ count: Int) {
         wanted = count
         while ready.count > count, let path = ready.last { pool.end(path) }
@@ -197,26 +199,26 @@ final class SparePaths {
     /// Ends the ready paths for which `isUnwanted` holds, and builds others.
     func renew(where isUnwanted: (Path) -> Bool) {
         end(where: isUnwanted)
-        // What is being built was chosen before.
+        // Earlier builds followed the old choice, so a pause after them does not apply.
         nextBuild = pool.now
         fill()
     }
 
-    /// Ends the ready paths for which `isUnwanted` holds; others are built when the time has come.
+    /// Ends the ready paths for which `isUnwanted` holds; others are built when they are due.
     func end(where isUnwanted: (Path) -> Bool) {
         for path in ready where isUnwanted(path) { pool.end(path) }
     }
 
-    /// Replaces those that are old; to be called several times a second.
+    /// Replaces old ready paths; to be called several times a second.
     func sweep() {
         let now = pool.now
         end { pool.isOld($0, now) }
         fill()
     }
 
-    /// A ready path is over.
+    /// Removes a ready path that is over.
     ///
-    /// A hop that ends spare paths does not decide how many are built: the next follows later each time.
+    /// A hop that ends spare paths must not decide how many are built: the next one follows later each time.
     func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
         if end.isLoss, isYoung {
             let now = pool.now
@@ -226,7 +228,7 @@ final class SparePaths {
         ready.removeAll { $0 === path }
     }
 
-    /// Builds no more, and forgets who waits.
+    /// Ends building, and forgets the keys that wait.
     func close() {
         waiting = []
         wanted = 0

@@ -2,9 +2,9 @@ internal import Directory
 internal import Requests
 public import Wire
 
-/// What a node says of itself by an onion request.
+/// The state that a node reports in answer to an onion request.
 public struct NodeStateAnswer: Sendable, Equatable {
-    /// The height of the snapshot that it trusts.
+    /// The height of the snapshot that the node trusts.
     public var height: UInt64
     /// How full its store is, in sixteenths of the quota.
     public var fill: Int
@@ -16,7 +16,7 @@ public struct NodeStateAnswer: Sendable, Equatable {
 
 /// Why a node's state is not known.
 public enum NodeStateFailure: Error, Equatable, Sendable {
-    /// The snapshot that is trusted here has no such node.
+    /// The trusted snapshot does not have the node.
     case unknownNode
     /// The node is suspended.
     case notStaked
@@ -24,17 +24,18 @@ public enum NodeStateFailure: Error, Equatable, Sendable {
     case noDescriptor
     /// There is no path to a proxy.
     case noPath
-    /// No answer came in time; proxies said this last, which is a hint only.
+    /// No answer came in time; `hint` is the last status that a proxy reported, without proof.
     case noAnswer(hint: String?)
     /// Too many requests are under way.
     case tooMany
-    /// The node has answered with another status than done, or with what is none.
+    /// The node answered with another status than done, or with an answer that cannot be read.
     case refused(String)
 }
 
 extension Client {
-    /// Asks `node` for its state by an onion request; `done` is called once, at the latest 10 s later, and perhaps inside
-    /// this call.
+    /// Asks `node` for its state by an onion request.
+    ///
+    /// `done` is called once, at the latest 10 s later, and perhaps inside this call.
     public func requestState(
         of node: NodeID, done: @escaping (Result<NodeStateAnswer, NodeStateFailure>) -> Void
     ) {

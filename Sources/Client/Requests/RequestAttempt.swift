@@ -10,10 +10,11 @@ final class RequestAttempt: StreamUser {
     private let request: [UInt8]
     private var sent = 0
     private var answer: [UInt8] = []
-    /// Told once, with all that came, or nil; nil when it was told, or nobody is to be told.
+    /// Called once, with all received bytes or with nil; nil after that, and when the attempt was cancelled.
     private var done: (([UInt8]?) -> Void)?
 
-    /// Sends `request` on a new stream of `session`; `done` gets all that comes back, later, and nil where the stream breaks.
+    /// Sends `request` on a new stream of `session`; `done` later gets all that comes back, or nil if the stream
+    /// breaks.
     init(_ request: [UInt8], on session: Session, done: @escaping ([UInt8]?) -> Void) throws(StreamError) {
         self.session = session
         self.request = request
@@ -56,13 +57,13 @@ final class RequestAttempt: StreamUser {
 
     func streamWritable() { write() }
     func streamReset(code: UInt64) { fail() }
-    /// The transport has reset our half, and the proxy may answer all the same.
+    /// The transport has reset our half, but the proxy may still answer.
     func streamStopped(code: UInt64) { sent = request.count }
     func streamClosed() { end(nil) }
-    /// The client of requests hears of the session's end.
+    /// `RequestClient` is told of the session's end separately.
     func sessionEnded() { done = nil }
 
-    /// Gives it up; nobody is told.
+    /// Cancels the attempt without calling `done`.
     func cancel() {
         guard done != nil else { return }
         done = nil

@@ -8,18 +8,18 @@ internal import Wire
 
 /// The onion requests of a client (protocol.md, section 13.6).
 ///
-/// `RequestClient` decides whom to ask, over which proxy and when again; this builds the paths and brings the bytes. A path
-/// here is never one of an app's session.
+/// `RequestClient` decides which target to ask, over which proxy, and when to try again. This class builds the paths
+/// and carries the bytes. A path here is never one of an app's session.
 final class RequestCalls {
     typealias Number = RequestClient.Number
 
-    /// After how long a build makes others go over another guard: it takes a second while no hop is dead.
+    /// A build that takes longer makes others go over another guard; without a dead hop it takes a second.
     private static let slowBuild = TimeSpan.seconds(1)
 
     private enum Opening {
-        /// No guard takes a build now: it is tried again at the next tick.
+        /// No guard takes a build now; the next tick tries again.
         case wanted(NodeID)
-        /// Over this guard, since then; nil until the hops are chosen.
+        /// A build over this guard since then; the guard is nil until the hops are chosen.
         case building(NodeID?, since: Instant)
         case ready(RequestSession)
     }
@@ -31,7 +31,7 @@ final class RequestCalls {
     private var attempts: [Number: RequestAttempt] = [:]
     private var waiting: [Number: (RequestClient.Outcome) -> Void] = [:]
     private var timer: LoopTimer?
-    /// The actions that are still to be done, in their order.
+    /// The actions that are still to be performed, in order.
     private var actions: [RequestClient.Action] = []
     private var isActing = false
 
@@ -66,7 +66,7 @@ final class RequestCalls {
                 }
             })
     }
-    /// How the requests have gone.
+    /// Statistics of the requests.
     private(set) var counts = RequestCounts()
 
     // MARK: Calls
@@ -81,14 +81,14 @@ final class RequestCalls {
         perform(actions)
     }
 
-    /// Builds what waits for a guard; to be called several times a second.
+    /// Builds the paths that wait for a guard; to be called several times a second.
     func tick() {
         for number in sessions.keys.sorted() {
             if case .wanted(let proxy)? = sessions[number] { build(number, to: proxy) }
         }
     }
 
-    /// Ends all; no request is begun any more.
+    /// Ends all requests and sessions; later requests fail.
     func close() {
         timer?.close()
         timer = nil
@@ -105,7 +105,7 @@ final class RequestCalls {
 
     // MARK: Actions
 
-    /// Does `new` actions; what comes of one of them is done after those that were there before it.
+    /// Performs `new` actions; the actions that follow from one are performed after all earlier ones.
     private func perform(_ new: [RequestClient.Action]) {
         actions.append(contentsOf: new)
         guard !isActing else { return }
@@ -145,7 +145,7 @@ final class RequestCalls {
                 self?.received(attempt, answer)
             }
         } catch {
-            // The proxy takes no more streams of this session.
+            // The proxy accepts no more streams of this session.
             received(attempt, nil)
         }
     }
@@ -157,7 +157,7 @@ final class RequestCalls {
 
     // MARK: Sessions
 
-    /// Builds the path of a session, over a guard in use; its hops leave out the target of its requests.
+    /// Builds the path of a session over a guard in use; the target of its requests is not a hop.
     private func build(_ number: Number, to proxy: NodeID) {
         guard let target = client.target(ofSession: number) else { return sessions[number] = nil }
         guard directory.reach(for: target, hops: pool.hops)?(proxy) == true else { return ended(number) }
@@ -193,14 +193,14 @@ final class RequestCalls {
         perform(client.sessionReady(number, now: now, time: time))
     }
 
-    /// A session could not be had, or is over.
+    /// Handles the end of a session, or the failure to begin one.
     private func ended(_ number: Number) {
         sessions[number] = nil
         perform(client.sessionEnded(number, now: now, time: time))
     }
 }
 
-/// How a client's requests have gone.
+/// Statistics of a client's requests.
 struct RequestCounts {
     var begun: UInt64 = 0
     private(set) var answered: UInt64 = 0

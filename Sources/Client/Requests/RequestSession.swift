@@ -9,12 +9,12 @@ internal import Wire
 
 /// A session for the onion requests of one purpose to one target, over one path to their proxy.
 ///
-/// It has no second leg: when its path ends, it ends, and another proxy is drawn.
+/// It has no second leg. When its path ends, the session ends, and another proxy is drawn.
 final class RequestSession: SessionOwner, PathUser {
     private static let leg = LegID(0)
     /// The smallest limits: a proxy sends answers on the streams of requests, and nothing else.
     ///
-    /// So it brings a session to hold 1 MiB of unread bytes and the state of its own streams.
+    /// So a proxy can make a session hold 1 MiB of unread bytes, and the state of the session's own streams.
     private static let configuration: Configuration = {
         var limits = Configuration()
         limits.maxStreamWindow = 0
@@ -28,11 +28,11 @@ final class RequestSession: SessionOwner, PathUser {
     let session: Session
     private let path: Path
     private let pool: PathPool
-    /// Told once, when it has ended and not by ``end()``.
+    /// Called once, when the session ends otherwise than by ``end()``.
     private let lost: () -> Void
     private(set) var isOver = false
 
-    /// A session over `path`, which is ready; `lost` is called if it ends by itself.
+    /// A session over `path`, which is ready; `lost` is called if the session ends by itself.
     init(turn: SessionTurn, pool: PathPool, path: Path, now: Instant, lost: @escaping () -> Void) {
         self.pool = pool
         self.path = path
@@ -83,7 +83,7 @@ final class RequestSession: SessionOwner, PathUser {
 
     func event(_ event: Event, in session: Session) {
         switch event {
-        // A proxy opens no streams.
+        // A proxy must not open streams.
         case .legClosed, .streamOpened: over(.byExit)
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
             .legValidated, .legSuspect, .legActivated, .pathChallenge, .pathResponse, .closed:
@@ -93,7 +93,7 @@ final class RequestSession: SessionOwner, PathUser {
 
     func closed(_ session: Session) { over(.byExit) }
 
-    /// Ends it and its path.
+    /// Ends the session and its path.
     func end() {
         guard !isOver else { return }
         isOver = true
@@ -101,7 +101,7 @@ final class RequestSession: SessionOwner, PathUser {
         pool.end(path)
     }
 
-    /// It has ended; `end` says how its path ends, nil where that has ended already.
+    /// Ends the session by itself; `end` says how its path ends, nil if the path has ended already.
     private func over(_ end: Path.End?) {
         guard !isOver else { return }
         isOver = true

@@ -5,32 +5,31 @@ internal import SocksProtocol
 internal import Transport
 internal import Wire
 
-/// The client's end of an app's UDP association (RFC 1928, section 7): a port on the loopback, and one app that may use it.
+/// The client's end of an app's UDP association (RFC 1928, section 7): a port at the address that the app connected to.
 ///
-/// Who sends the first readable datagram from the app's address keeps the port to itself; nobody else is heard or answered.
+/// The first sender of a readable datagram from the app's address owns the port. Datagrams of other senders are
+/// dropped, and no other sender is answered.
 final class AppAssociation: DatagramReceiver {
-    /// How long it lives without a datagram in either direction, unless the client is told otherwise.
-    static let idleLimit = TimeSpan.seconds(300)
-    /// How many there may be.
+    /// The most associations of a client.
     static let limit = 1_024
 
     private weak var session: Session?
     private let flow: StreamID
-    /// The address of the app's TCP connection, with the port that it has said it would send from, or 0.
+    /// The address of the app's TCP connection, with the port that the app announced for its datagrams, or 0.
     private let expected: SocketAddress
     private let dropped: (DatagramDrops.Reason) -> Void
     private let idleLimit: TimeSpan
     private let admits: (Destination.Host) -> Bool
     private let ended: () -> Void
     private var socket: DatagramSocket?
-    /// Where the app sends from.
+    /// The address and port that the app sends from; nil before its first datagram.
     private var app: SocketAddress?
     private var lastUsed: Instant
     private var timer: LoopTimer?
 
-    /// An association for an app at `expected`; `ended` is called once, when it has been idle for `idleLimit`.
+    /// An association for an app at `expected`; `ended` is called once, after `idleLimit` without a datagram.
     ///
-    /// Datagrams to hosts that `admits` does not let pass are dropped; `dropped` is told of each datagram that is.
+    /// Datagrams to hosts that `admits` refuses are dropped; `dropped` is called for each dropped datagram of the app.
     init(
         session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan,
         admits: @escaping (Destination.Host) -> Bool, dropped: @escaping (DatagramDrops.Reason) -> Void,
@@ -46,7 +45,7 @@ final class AppAssociation: DatagramReceiver {
         lastUsed = Instant(nanoseconds: session.turn.loop.now)
     }
 
-    /// Opens the port at `address`; nil where there is none to be had, else where the app is to send to.
+    /// Opens a port at `address`, and returns where the app must send to; nil if no port can be opened.
     func open(at address: SocketAddress) -> Endpoint? {
         guard let loop = session?.turn.loop, loop.hasDescriptorsToSpare,
             let socket = try? DatagramSocket(
@@ -63,7 +62,7 @@ final class AppAssociation: DatagramReceiver {
         if end.nanoseconds > loop.now { timer?.schedule(at: end.nanoseconds) } else { ended() }
     }
 
-    /// From the app to the session.
+    /// Passes datagrams of the app to the session.
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         guard let session, !session.connection.isClosed else { return }
         for index in 0..<batch.count {
@@ -93,10 +92,10 @@ final class AppAssociation: DatagramReceiver {
         session.touch()
     }
 
-    /// Where the app at `remote` is expected to send from, by the address and port of its request.
+    /// The address and port that the app at `remote` is expected to send from, by the `hint` in its request.
     ///
-    /// A port counts where it comes with no address or with the app's own. Many apps name their destination instead, which says
-    /// nothing of their own port: 0 then, any port.
+    /// The port of the hint counts if its address is zero or the app's own. Many apps name their destination there
+    /// instead, which says nothing about their port. The result then has port 0: any port.
     static func expected(_ hint: Destination, from remote: SocketAddress) -> SocketAddress {
         guard case .address(let address) = hint.host else { return remote.with(port: 0) }
         let isOwn = address == Endpoint(remote).address
@@ -110,7 +109,7 @@ final class AppAssociation: DatagramReceiver {
             && (expected.port == 0 || source.port == expected.port)
     }
 
-    /// From the session to the app; before the app has sent anything there is nobody to take it.
+    /// Passes a datagram of the session to the app; drops it if the app has not sent anything yet.
     func deliver(_ datagram: [UInt8]) {
         guard let socket, let app, let session,
             let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan)

@@ -7,21 +7,21 @@ internal import Wire
 
 /// One app's connection to a proxy port, over SOCKS or HTTP: handshake, request, reply, then bytes both ways over a session.
 ///
-/// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
+/// It fails closed: every failure ends in an error reply or a closed connection, never in a direct connection.
 final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner {
     /// How long an app may take to read a refusal.
     private static let closeLimit = TimeSpan.seconds(5)
 
     private enum State {
-        /// The app has not yet said what it wants.
+        /// The app has not yet sent its request.
         case handshake
-        /// An exit is being asked for it.
+        /// An exit is being asked.
         case requested(SocksRequest, StreamRequest)
         /// Bytes go both ways.
         case connected(StreamPump)
-        /// Datagrams go both ways, for as long as the connection stands.
+        /// Datagrams go both ways, for as long as the TCP connection stands.
         case associated(AppAssociation, StreamID)
-        /// The last answer goes out; what the app still sends is not read.
+        /// The last answer is being sent; further bytes of the app are not read.
         case closing
         case over
     }
@@ -33,15 +33,16 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     /// The session of an association.
     private weak var session: Session?
     private var handshake = SocksHandshake()
-    /// Where the body of a request for a URL ends.
+    /// Finds the end of the body of a request for a URL.
     private var body: HTTPBody?
-    /// Ends a handshake, and a connection that is closing.
+    /// Ends an unfinished handshake, and a connection that is closing.
     private var deadline: LoopTimer?
-    /// Whether it counts as one of the associations.
+    /// Whether the connection counts as an association.
     private var hasAssociation = false
     private var hasEnded = false
 
-    /// Serves `socket`, which came to the address number `listener` of `ports`; they keep it until it is over.
+    /// Serves `socket`, accepted at the address number `listener` of `ports`, which keep the connection until it is
+    /// over.
     init(socket: ByteStream, listener: Int, ports: ProxyPorts) {
         self.socket = socket
         self.listener = listener
@@ -53,10 +54,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     var isOver: Bool { if case .over = state { true } else { false } }
 
-    /// Whether the app has not yet said what it wants.
+    /// Whether the app has not yet sent its request.
     var isUnfinished: Bool { if case .handshake = state { true } else { false } }
 
-    /// What an exit is being asked for.
+    /// The request to an exit; nil unless one is being asked.
     var request: StreamRequest? { if case .requested(_, let request) = state { request } else { nil } }
 
     private func setDeadline(_ span: TimeSpan?) {
@@ -70,7 +71,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     // MARK: App
 
-    /// An app that sends more ahead than is kept waits in the kernel: with no room its socket is not read until the stream stands.
+    /// The room for early bytes.
+    ///
+    /// Bytes beyond it wait in the kernel: without room the socket is not read until the stream is open.
     func streamReadLimit(_ stream: ByteStream) -> Int {
         switch state {
         case .handshake, .requested: handshake.room
@@ -81,7 +84,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func stream(_ stream: ByteStream, received bytes: RawSpan) {
         switch state {
         case .handshake, .requested: break
-        // Only the end of an association's connection has a meaning.
+        // On the connection of an association, only the end has a meaning.
         case .connected, .associated, .closing, .over: return
         }
         switch handshake.receive(bytes) {
@@ -96,7 +99,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         }
     }
 
-    /// Answers what needs no exit, and has an exit asked for the rest.
+    /// Answers a request that needs no exit, and asks an exit for any other.
     private func requested(_ found: SocksRequest) {
         guard let ports else { return close() }
         let kind: OpenRequest.Kind
@@ -115,7 +118,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         case (.resolve, .address): return reply(SocksReply.encoded(found: found.destination.host, via: found.via))
         case (.bind, _): return reply(found.answer(.commandNotSupported))
         case (.udpAssociate, _):
-            // Any local process reaches a loopback port, not the unix socket that this app came by.
+            // Any local process can send to a loopback port, but not to the unix socket that this app connected to.
             guard socket.kind == .tcp else { return reply(found.answer(.commandNotSupported)) }
             kind = .udp
         }
@@ -158,7 +161,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func stream(_ stream: ByteStream, failed error: UVError) { close() }
 
     func streamFinishedWriting(_ stream: ByteStream) {
-        // Nothing can follow a refusal: what the app still sends is not read.
+        // Nothing follows a refusal: further bytes of the app are not read.
         close()
     }
 
@@ -170,7 +173,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         guard case .requested(let found, let request) = state else { return nil }
         socket.stopReading()
         let sent = handshake.takeEarlyData()
-        // Behind anything but a connection there is nobody to send to.
+        // Only a connection has a destination for early bytes.
         guard request.kind == .tcp else { return [] }
         guard let head = found.forward?.head else { return sent }
         guard let count = takeBody(sent.rawSpan) else {
@@ -180,7 +183,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         return head + sent.prefix(count)
     }
 
-    /// How many of the next bytes of the app belong to its request; nil where they are no body.
+    /// How many of the app's next bytes belong to the body of its request; nil if they are not a valid body.
     private func takeBody(_ bytes: RawSpan) -> Int? {
         do throws(SocksError) { return try body?.take(bytes) } catch { return nil }
     }
@@ -198,10 +201,11 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     }
 
     private func connect(_ found: SocksRequest, _ stream: StreamID, _ session: Session, _ unsent: [UInt8]) {
-        let pump = StreamPump(session: session, id: stream, socket: socket) { [weak self] in self?.over() }
+        let admit = found.forward.map { _ in { [weak self] (bytes: RawSpan) -> Int? in self?.takeBody(bytes) } }
+        let pump = StreamPump(session: session, id: stream, socket: socket, admit: admit) { [weak self] in self?.over()
+        }
         answer(found.established)
         guard !isOver else { return session.abandon(stream, code: SessionError.cancelled) }
-        if found.forward != nil { pump.admit = { [weak self] in self?.takeBody($0) } }
         state = .connected(pump)
         pump.start(early: unsent, hasEnded: hasEnded)
     }
@@ -234,7 +238,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         case .connected(let pump): pump.toSocket()
         case .associated(_, let stream):
             guard let session else { return close() }
-            // Behind the status nothing comes but the end, with which the exit says that its side is over.
+            // After the status the exit sends only the end of its half, when its side is over.
             session.connection.withReadable(stream) { $0.byteCount }
             if session.connection.readState(stream) != .open { close() }
         case .handshake, .requested, .closing, .over: break
@@ -253,7 +257,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     // MARK: UDP
 
-    /// The exit has its sockets: opens the app's port and tells it.
+    /// Opens the app's port and tells the app, now that the exit has its sockets.
     private func associate(_ found: SocksRequest, _ stream: StreamID, _ session: Session) {
         var bound: Endpoint?
         if let ports, let local = socket.localAddress, let remote = socket.remoteAddress {
@@ -275,7 +279,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         }
         answer(SocksReply.succeeded.encoded(bound: bound))
         socket.startReading()
-        // What came behind the answer has no event of its own.
+        // Bytes that arrived with the answer cause no further event.
         streamReadable()
     }
 
@@ -285,13 +289,13 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     // MARK: Ends
 
-    /// Answers with `bytes` and closes behind them.
+    /// Sends `bytes` and then closes.
     private func reply(_ bytes: [UInt8]) {
         answer(bytes)
         closeSoon()
     }
 
-    /// Closes when what was written is with the kernel; an app that does not take it is cut off after some seconds.
+    /// Closes when the kernel has all written bytes; an app that does not read them is cut off after some seconds.
     private func closeSoon() {
         switch state {
         case .closing, .over: return
@@ -310,7 +314,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         over()
     }
 
-    /// Lets go of all but the socket, which is closed.
+    /// Releases everything but the socket, which is closed.
     private func over() {
         let last = state
         state = .over
@@ -327,16 +331,18 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         ports?.apps.remove(self)
     }
 
-    /// Ends a connection whose app is gone without a word; to be called once a minute.
+    /// Ends the connection if its app has gone unnoticed; to be called once a minute.
     func look(_ now: Instant) { if case .connected(let pump) = state { pump.look(now) } }
 
-    /// Since when nothing has moved, where nothing tells whether the app is still there: its half has ended, or its bytes wait.
+    /// Since when nothing has moved, if the app may be gone unnoticed; else nil.
+    ///
+    /// It may be when its half has ended, or its bytes wait.
     var deafSince: Instant? {
         guard case .connected(let pump) = state, pump.isDeaf else { return nil }
         return pump.movedAt
     }
 
-    /// Ends the connection whatever it is doing.
+    /// Ends the connection in any state.
     func end() {
         if case .connected(let pump) = state { pump.fail() } else { close() }
     }

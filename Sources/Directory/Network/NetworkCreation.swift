@@ -45,7 +45,8 @@ public struct NetworkCreation {
     /// The network file, whose other values may still be changed.
     public var file: NetworkFile
 
-    /// Makes a random network id, a key for each plan (at least one, 10,000 at most), and the first snapshot at height 1.
+    /// Makes a random network id, a key and a placement for each plan (at least one, 10,000 at most), and the first snapshot at
+    /// height 1.
     ///
     /// With fewer than three operators the file does not require different ones along a path. The snapshot has no maximum age, for
     /// without a ledger or authorities nobody makes another; who adds these gives it one.
@@ -55,7 +56,8 @@ public struct NetworkCreation {
         nodes = plans.map { Node(key: SigningKey(), plan: $0) }
         let entries = nodes.map { node in
             Snapshot.Entry(
-                node: node.id, operatorID: Self.operatorID(of: node, network: network), weight: node.plan.weight)
+                node: node.id, operatorID: Self.operatorID(of: node, network: network), weight: node.plan.weight,
+                placement: SecureRandom.u64())
         }
         guard let snapshot = Snapshot(network: network, height: 1, time: now, entries: entries) else {
             preconditionFailure("fresh keys differ")

@@ -35,14 +35,14 @@ extension NetworkFile {
         let (next, overflow) = newest.height.addingReportingOverflow(1)
         guard !overflow, height ?? next > newest.height else { throw .heightNotAbove(newest.height) }
         let entries = newest.entries.map { entry in
-            gone.contains(entry.node) && entry.isStaked
-                ? Snapshot.Entry(
-                    node: entry.node, operatorID: entry.operatorID, state: .suspended, weight: entry.weight) : entry
+            var entry = entry
+            if gone.contains(entry.node), entry.isStaked { entry.state = .suspended }
+            return entry
         }
         guard
             let snapshot = Snapshot(
                 network: id, height: height ?? next, time: UnixTime(seconds: max(now.seconds, newest.time.seconds)),
-                entries: entries), snapshot.stakedCount > 0
+                preface: newest.preface, entries: entries), snapshot.stakedCount > 0
         else { throw .noNodes }
         var file = self
         file.bootstrap = bootstrap.filter { snapshot.isStaked($0.node) }

@@ -37,7 +37,7 @@ struct FollowedUpdate {
         }
         guard
             let newest = Snapshot(
-                network: base.network, height: last.height, time: last.time, previous: before,
+                network: base.network, height: last.height, time: last.time, previous: before, preface: update.preface,
                 entries: try Self.entries(update.entries, from: base.entries)),
             newest.header == last
         else { throw .broken }

@@ -62,10 +62,10 @@ public struct SnapshotChain: Sendable {
         /// Its digest.
         public let digest: Bytes32
 
-        /// Reads what ``encoded()`` wrote; nil where that is damaged.
+        /// Reads what ``encoded()`` wrote; nil if that is damaged or of another version.
         public init?(kept: [UInt8]) {
-            guard let (signed, snapshot) = try? SnapshotSigning.signed(kept: kept) else { return nil }
-            self.init(snapshot: snapshot, digest: signed.digest)
+            guard let found = try? SnapshotSigning.signed(kept: kept), let snapshot = found.snapshot else { return nil }
+            self.init(snapshot: snapshot, digest: found.signed.digest)
         }
 
         init(snapshot: Snapshot, digest: Bytes32) {

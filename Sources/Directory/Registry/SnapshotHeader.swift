@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-// What a snapshot's signers sign: a header that names its staked nodes, its entries and the snapshot before, so that who
+// What a snapshot's signers sign: a header that names its staked nodes, its contents and the snapshot before, so that who
 // knows headers alone can follow what was signed (protocol.md, section 10.2).
 
 extension Snapshot {
@@ -12,13 +12,14 @@ extension Snapshot {
 
     /// What is signed of the snapshot; costs a pass over all of it.
     public var header: SnapshotUpdate.Header {
-        var writer = ByteWriter(capacity: 32 + entries.count * Entry.size)
-        writer.prefix(.snapshotEntries)
+        var writer = ByteWriter(capacity: 128 + preface.extensionBytes.count + entries.count * Entry.size)
+        writer.prefix(.snapshotContents)
+        preface.encode(to: &writer)
         writer.u16(UInt16(entries.count))
         for entry in entries { entry.encode(to: &writer) }
         return SnapshotUpdate.Header(
             height: height, time: time, voters: Self.digest(ofVoters: voters),
-            entries: Blake2b.digest(writer.bytes.rawSpan))
+            contents: Blake2b.digest(writer.bytes.rawSpan))
     }
 
     /// The digest of a list of staked nodes, which stand by ascending node id.
@@ -51,7 +52,7 @@ extension SnapshotUpdate.Header {
         writer.u64(time.seconds)
         writer.bytes32(previous)
         writer.bytes32(voters)
-        writer.bytes32(entries)
+        writer.bytes32(contents)
         return Blake2b.digest(writer.bytes.rawSpan)
     }
 }

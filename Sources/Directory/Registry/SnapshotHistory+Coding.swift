@@ -2,7 +2,7 @@ public import Wire
 
 /// A history as a node keeps it on its own disk.
 extension SnapshotHistory {
-    private static let magic: [UInt8] = Array("tunichs1".utf8)
+    private static let magic: [UInt8] = Array("tunichs2".utf8)
 
     /// The encoding: the snapshots that are kept whole, the steps, the signatures.
     public func encoded() -> [UInt8] {
@@ -15,7 +15,7 @@ extension SnapshotHistory {
             writer.u64(step.header.height)
             writer.u64(step.header.time.seconds)
             writer.bytes32(step.header.voters)
-            writer.bytes32(step.header.entries)
+            writer.bytes32(step.header.contents)
             writer.u8(step.change == nil ? 0 : 1)
             guard let change = step.change else { continue }
             for list in [change.left, change.joined] {
@@ -52,7 +52,7 @@ extension SnapshotHistory {
         for _ in 0..<count {
             let header = SnapshotUpdate.Header(
                 height: try reader.u64(), time: UnixTime(seconds: try reader.u64()), voters: try reader.bytes32(),
-                entries: try reader.bytes32())
+                contents: try reader.bytes32())
             var change: (left: [NodeID], joined: [NodeID])?
             if try reader.u8() == 1 {
                 change = (try Self.nodes(&reader), try Self.nodes(&reader))

@@ -218,7 +218,7 @@ public struct SnapshotHistory: Sendable {
         return SnapshotUpdate(
             base: height, headers: steps[(start + 1)...].map(\.header), turns: turns,
             votes: votes(chosen, numbers, behind: start),
-            entries: entries(from: height))
+            preface: newest.preface, entries: entries(from: height))
     }
 
     /// The place of the snapshot to begin at: -1 for the first; nil when its voters are not known.
@@ -294,7 +294,7 @@ public struct SnapshotHistory: Sendable {
                 added.append(new[j])
                 j += 1
             } else {
-                if old[i].operatorID != new[j].operatorID {
+                if old[i].operatorID != new[j].operatorID || old[i].placement != new[j].placement {
                     removed.append(UInt16(i))
                     added.append(new[j])
                 } else if old[i] != new[j] {

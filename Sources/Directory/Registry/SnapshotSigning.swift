@@ -83,10 +83,13 @@ public struct SnapshotSigning: Sendable {
     public static let keptName = "signed snapshot"
 
     /// What was signed last, of ``encode(_:)``'s bytes; throws where they are damaged.
-    public static func signed(kept: [UInt8]) throws(WireError) -> (signed: Signed, snapshot: Snapshot) {
+    ///
+    /// The snapshot is nil if it is of another version of the format: the promise not to sign again at its height stays.
+    public static func signed(kept: [UInt8]) throws(WireError) -> (signed: Signed, snapshot: Snapshot?) {
         var reader = ByteReader(kept.rawSpan)
         let signed = Signed(height: try reader.u64(), digest: try reader.bytes32())
         let rest = try reader.array(reader.remaining)
+        if let version = rest.first, version != Snapshot.version { return (signed, nil) }
         let snapshot = try SignedSnapshot(decoding: rest.rawSpan).snapshot
         guard snapshot.height == signed.height, snapshot.digest == signed.digest else { throw .outOfRange }
         return (signed, snapshot)

@@ -95,7 +95,8 @@ public struct StaticRegistry: Sendable {
             throw .older(height: snapshot.height, held: held.height)
         }
         if snapshot.height == held.height {
-            guard snapshot.entries == held.entries, snapshot.time == held.time else {
+            guard snapshot.entries == held.entries, snapshot.preface == held.preface, snapshot.time == held.time
+            else {
                 throw .conflicting(height: held.height)
             }
             return nil
@@ -121,7 +122,8 @@ public struct StaticRegistry: Sendable {
         let next = file.height << 32 | count
         guard next > height,
             let snapshot = Snapshot(
-                network: network, height: next, time: UnixTime(seconds: start), entries: file.entries)
+                network: network, height: next, time: UnixTime(seconds: start), preface: file.preface,
+                entries: file.entries)
         else { return nil }
         return SignedSnapshot(snapshot)
     }

@@ -31,6 +31,7 @@ public import Wire
     /// not used leaves a gap, which the peer's window allows.
     @inlinable @inline(__always)
     public func takeCounters(_ count: Int) -> UInt64? {
+        assert(count > 0, "a run has a packet at least, or a counter would repeat")
         // Of a sole sender no other thread writes the word: a load and a store, which no lock joins. One branch tells it from all
         // others, and whether the line is over; those others touch their line's word by the addition alone.
         let first = unsafe ownCounter.pointee.load(ordering: .relaxed)

@@ -1,3 +1,4 @@
+internal import DequeModule
 public import Wire
 
 /// Links whose initiator has not yet shown that it has the keys, oldest first, in bounded number (protocol.md, section
@@ -16,8 +17,7 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
 
     private let limit: Int
     private let lifetime: TimeSpan
-    private var queue: [Entry] = []
-    private var head = 0
+    private var queue = Deque<Entry>()
     private var waiting: [Link: Source] = [:]
     private var shares: Shares<Source>
 
@@ -30,6 +30,9 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
 
     /// How many there are.
     public var count: Int { waiting.count }
+
+    /// How many entries the queue has, with those of links that are no longer half-open.
+    var remembered: Int { queue.count }
 
     /// Adds a link of `source`; returns the link to close in its place, if any.
     public mutating func insert(_ link: Link, of source: Source, now: Instant) -> Link? {
@@ -55,23 +58,22 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
     /// Removes and returns the next expired link; call it until it returns nil.
     public mutating func popExpired(now: Instant) -> Link? {
         dropStale()
-        guard head < queue.count, now >= queue[head].endsAt else { return nil }
+        guard let first = queue.first, now >= first.endsAt else { return nil }
         return popOldest()
     }
 
     /// When `popExpired` will return a link.
-    public var nextDeadline: Instant? { head < queue.count ? queue[head].endsAt : nil }
+    public var nextDeadline: Instant? { queue.first?.endsAt }
 
     private mutating func popOldest() -> Link? {
         dropStale()
-        guard head < queue.count else { return nil }
-        let link = queue[head].link
+        guard let link = queue.first?.link else { return nil }
         remove(link)
         return link
     }
 
     private mutating func popOldest(of source: Source) -> Link? {
-        guard let link = queue[head...].first(where: { waiting[$0.link] == source })?.link else { return nil }
+        guard let link = queue.first(where: { waiting[$0.link] == source })?.link else { return nil }
         remove(link)
         return link
     }
@@ -81,17 +83,10 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
         shares.release(source)
     }
 
-    /// Passes entries that are no longer waiting, and frees their memory from time to time.
+    /// Drops entries that are no longer waiting.
     private mutating func dropStale() {
-        while head < queue.count, waiting[queue[head].link] == nil { head += 1 }
-        if head > limit || head == queue.count {
-            queue.removeFirst(head)
-            head = 0
-        }
+        while let first = queue.first, waiting[first.link] == nil { queue.removeFirst() }
         // Confirmed links after a waiting one stay in the queue until that one ends; this bounds them too.
-        if queue.count > 4 * limit {
-            queue.removeAll { waiting[$0.link] == nil }
-            head = 0
-        }
+        if queue.count > 4 * limit { queue.removeAll { waiting[$0.link] == nil } }
     }
 }

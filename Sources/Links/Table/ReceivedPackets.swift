@@ -63,13 +63,17 @@ internal import EventLoop
     @inline(__always)
     @_lifetime(&self)
     mutating func checkedPacket(_ number: Int) -> MutableRawSpan {
+        assert(number >= 0 && number < used, "check was not called for it")
         let span = unsafe MutableRawSpan(_unsafeStart: arrivals[number].bytes, byteCount: packetSize)
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
     /// Where packet `number` lies, which was checked.
     @inline(__always)
-    func checkedBytes(_ number: Int) -> UnsafeMutableRawPointer { unsafe arrivals[number].bytes }
+    func checkedBytes(_ number: Int) -> UnsafeMutableRawPointer {
+        assert(number >= 0 && number < used, "check was not called for it")
+        return unsafe arrivals[number].bytes
+    }
 
     /// The bytes of packet `number`, to open in place; they must not be changed any more once it has been forwarded.
     @inlinable @inline(__always)

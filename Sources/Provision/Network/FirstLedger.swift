@@ -61,7 +61,8 @@ struct FirstLedger {
                 key: holder.key)
         }
         let proof = authorities[0].key.prove(chain.turn.rawSpan)
-        let block = chain.draft(registrations, time: time, maker: 0, proof: proof)
+        let block = chain.draft(
+            registrations, time: time, maker: 0, proof: proof, random: Bytes32(copying: SecureRandom.bytes(32).rawSpan))
         let message = rules.seal(height: block.height, slot: 0, hash: block.hash)
         let final = FinalBlock(
             block, slot: 0,

@@ -92,20 +92,21 @@ package struct DraftSigning: ~Copyable {
             ("out", known.entries.filter { $0.isStaked && !draft.isStaked($0.node) }),
             ("in", draft.entries.filter { $0.isStaked && !known.isStaked($0.node) }),
             (
-                "with another operator or weight",
+                "with another operator, weight or placement",
                 draft.entries.filter { entry in
-                    guard entry.isStaked, let before = known.entry(of: entry.node), before.isStaked else {
-                        return false
-                    }
+                    guard let before = known.entry(of: entry.node) else { return false }
                     return before.operatorID != entry.operatorID || before.weight != entry.weight
+                        || before.placement != entry.placement
                 }
             ),
         ]
-        let lines = kinds.filter { !$0.1.isEmpty }.map { kind, entries in
-            let named = entries.prefix(Self.namedNodes).map(\.node.description).joined(separator: " ")
-            let more = entries.count > Self.namedNodes ? " and \(entries.count - Self.namedNodes) more" : ""
-            return "\(entries.count) \(kind): \(named)\(more)"
-        }
+        let preface = draft.preface == known.preface ? [] : ["the names or the extension in front of the nodes"]
+        let lines =
+            kinds.filter { !$0.1.isEmpty }.map { kind, entries in
+                let named = entries.prefix(Self.namedNodes).map(\.node.description).joined(separator: " ")
+                let more = entries.count > Self.namedNodes ? " and \(entries.count - Self.namedNodes) more" : ""
+                return "\(entries.count) \(kind): \(named)\(more)"
+            } + preface
         return ["nodes, against the snapshot at height \(known.height) that this node trusts:"]
             + (lines.isEmpty ? ["the same"] : lines).map { "  \($0)" }
     }

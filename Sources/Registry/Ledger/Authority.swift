@@ -1,5 +1,5 @@
 public import OnionCrypto
-internal import Wire
+public import Wire
 
 /// One authority's part in making blocks: a state machine over a chain that its owner keeps (docs/registry.md, "Making
 /// blocks").
@@ -42,6 +42,8 @@ public struct Authority {
 
     let rules: LedgerRules
     private let key: Key
+    /// Draws 32 bytes for a new block.
+    private let draw: () -> Bytes32
     /// This authority's place in the network file.
     public let index: Int
     /// Its votes for the height after the chain's.
@@ -55,12 +57,18 @@ public struct Authority {
     private var begun: UInt64 = 0
 
     /// The authority of `key`, with its last stored vote; nil if the network has no authority with this key.
-    public init?(_ rules: LedgerRules, key: consuming SigningKey, kept: AuthorityVote?) {
+    ///
+    /// `draw` makes the random bytes of a new block: by the system's secure generator, unless a test needs them to repeat.
+    public init?(
+        _ rules: LedgerRules, key: consuming SigningKey, kept: AuthorityVote?,
+        draw: @escaping () -> Bytes32 = { Bytes32(copying: SecureRandom.bytes(32).rawSpan) }
+    ) {
         let publicKey = key.publicKey
         guard let index = rules.authorities.firstIndex(where: { $0.key == publicKey }) else { return nil }
         self.rules = rules
         self.index = index
         self.key = Key(key)
+        self.draw = draw
         vote = kept ?? AuthorityVote(height: 1)
     }
 
@@ -123,7 +131,8 @@ public struct Authority {
                 (block, vote.certificate) = (best.block, best.certificate)
             } else {
                 let proof = key.key.prove(chain.turn.rawSpan)
-                block = chain.draft(pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof)
+                block = chain.draft(
+                    pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof, random: draw())
             }
             vote.promised = round.slot
             vote.acceptedSlot = round.slot

@@ -9,7 +9,7 @@ public struct Block: Hashable, Sendable {
     public static let operationBytes = 200_000
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 2 + operationBytes
-    static let headSize = 1 + 32 + 8 + 8 + 32 + 1 + SigningKey.proofSize + 32 + 32
+    static let headSize = 1 + 32 + 8 + 8 + 32 + 32 + 1 + SigningKey.proofSize + 32 + 32
 
     /// The network's id.
     public let network: Bytes32
@@ -19,6 +19,8 @@ public struct Block: Hashable, Sendable {
     public let time: UInt64
     /// The hash of the previous block; for the first block, the genesis hash.
     public let previous: Bytes32
+    /// Drawn by the maker, so that nobody else knows the content hash before.
+    public let random: Bytes32
     /// The place of the authority that made the block.
     public let maker: UInt8
     /// The maker's proof, 80 bytes, of the random value from which the seed is derived.
@@ -37,20 +39,21 @@ public struct Block: Hashable, Sendable {
 
     /// The block of these operations; `state` returns the digest of the state after them for the block's content hash.
     init(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
-        operations: [RegistryOperation], stateDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, random: Bytes32, maker: UInt8,
+        proof: [UInt8], operations: [RegistryOperation], stateDigest: Bytes32
     ) {
         let digest = Self.digest(of: operations)
         self.init(
-            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
-            operations: operations, operationsDigest: digest, stateDigest: stateDigest)
+            network: network, height: height, time: time, previous: previous, random: random, maker: maker,
+            proof: proof, operations: operations, operationsDigest: digest, stateDigest: stateDigest)
     }
 
     private init(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
-        operations: [RegistryOperation], operationsDigest: Bytes32, stateDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, random: Bytes32, maker: UInt8,
+        proof: [UInt8], operations: [RegistryOperation], operationsDigest: Bytes32, stateDigest: Bytes32
     ) {
         precondition(proof.count == SigningKey.proofSize, "a proof is 80 bytes long")
+        self.random = random
         self.maker = maker
         self.proof = proof
         self.network = network
@@ -61,26 +64,26 @@ public struct Block: Hashable, Sendable {
         self.operationsDigest = operationsDigest
         self.stateDigest = stateDigest
         let content = Self.content(
-            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
-            operationsDigest: operationsDigest)
+            network: network, height: height, time: time, previous: previous, random: random, maker: maker,
+            proof: proof, operationsDigest: operationsDigest)
         contentHash = Self.hash(.ledgerContent, content)
         hash = Self.hash(.ledgerBlock, content + stateDigest.array)
     }
 
     /// The content hash of a block whose state is not known yet.
     static func contentHash(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
-        operations: [RegistryOperation]
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, random: Bytes32, maker: UInt8,
+        proof: [UInt8], operations: [RegistryOperation]
     ) -> Bytes32 {
         let content = content(
-            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
-            operationsDigest: digest(of: operations))
+            network: network, height: height, time: time, previous: previous, random: random, maker: maker,
+            proof: proof, operationsDigest: digest(of: operations))
         return hash(.ledgerContent, content)
     }
 
     private static func content(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
-        operationsDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, random: Bytes32, maker: UInt8,
+        proof: [UInt8], operationsDigest: Bytes32
     ) -> [UInt8] {
         var writer = ByteWriter(capacity: headSize)
         writer.u8(version)
@@ -88,6 +91,7 @@ public struct Block: Hashable, Sendable {
         writer.u64(height)
         writer.u64(time)
         writer.bytes32(previous)
+        writer.bytes32(random)
         writer.u8(maker)
         writer.raw(proof)
         writer.bytes32(operationsDigest)
@@ -116,8 +120,8 @@ public struct Block: Hashable, Sendable {
     /// The encoding.
     public func encoded() -> [UInt8] {
         Self.content(
-            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
-            operationsDigest: operationsDigest)
+            network: network, height: height, time: time, previous: previous, random: random, maker: maker,
+            proof: proof, operationsDigest: operationsDigest)
             + stateDigest.array + Self.encode(operations)
     }
 
@@ -136,6 +140,7 @@ public struct Block: Hashable, Sendable {
         let height = try reader.u64()
         let time = try reader.u64()
         let previous = try reader.bytes32()
+        let random = try reader.bytes32()
         let maker = try reader.u8()
         let proof = try reader.array(SigningKey.proofSize)
         let digest = try reader.bytes32()
@@ -151,8 +156,8 @@ public struct Block: Hashable, Sendable {
             operations.append(try RegistryOperation(decoding: bytes.rawSpan))
         }
         let block = Block(
-            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
-            operations: operations, stateDigest: stateDigest)
+            network: network, height: height, time: time, previous: previous, random: random, maker: maker,
+            proof: proof, operations: operations, stateDigest: stateDigest)
         guard block.operationsDigest == digest else { throw .outOfRange }
         return block
     }

@@ -93,9 +93,10 @@ public struct LedgerChain: Sendable {
     /// Makes the next block.
     ///
     /// It contains those of `operations` that the rules allow, and the distributions that are due. Its time is `time`
-    /// in seconds since 1970, or the previous block's if that is later. `proof` is the maker's for ``turn``.
+    /// in seconds since 1970, or the previous block's if that is later. `proof` is the maker's for ``turn``, and `random` was
+    /// drawn by the maker for this block.
     public mutating func draft(
-        _ operations: [RegistryOperation], time: UInt64, maker: UInt8, proof: [UInt8]
+        _ operations: [RegistryOperation], time: UInt64, maker: UInt8, proof: [UInt8], random: Bytes32
     ) -> Block {
         guard let seed = rules.seed(of: proof, maker: maker, height: height + 1, after: state.seed) else {
             preconditionFailure("the proof is not the maker's")
@@ -104,8 +105,8 @@ public struct LedgerChain: Sendable {
         var included = allowed(operations, time: time)
         while true {
             let content = Block.contentHash(
-                network: rules.network, height: height + 1, time: time, previous: head, maker: maker, proof: proof,
-                operations: included)
+                network: rules.network, height: height + 1, time: time, previous: head, random: random, maker: maker,
+                proof: proof, operations: included)
             var next = state
             var refused: Int?
             do throws(RegistryRefusal) {
@@ -123,8 +124,8 @@ public struct LedgerChain: Sendable {
                 continue
             }
             let block = Block(
-                network: rules.network, height: height + 1, time: time, previous: head, maker: maker, proof: proof,
-                operations: included, stateDigest: next.digest)
+                network: rules.network, height: height + 1, time: time, previous: head, random: random, maker: maker,
+                proof: proof, operations: included, stateDigest: next.digest)
             checked = (block.hash, next)
             return block
         }

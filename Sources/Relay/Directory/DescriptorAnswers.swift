@@ -5,12 +5,14 @@ internal import Links
 internal import OnionCrypto
 internal import Wire
 
-/// Answers other nodes' and clients' questions for descriptors, on other threads.
+/// Answers questions of nodes and clients for descriptors.
+///
+/// The answers are encoded on other threads.
 final class DescriptorAnswers {
-    /// The longest answer.
+    /// The longest answer, in bytes.
     static let byteLimit = 15 << 20
 
-    /// A question for changes.
+    /// A question for the changes of descriptors.
     private struct ChangesQuestion: Sendable {
         let since: UnixTime
         let marks: Set<UInt64>
@@ -19,11 +21,11 @@ final class DescriptorAnswers {
 
     private let links: Links
     private let nodes: KnownNodes
-    /// The answers to GET_DESCRIPTORS, and the questions that wait for them to be encoded: one of each link at the most.
+    /// The encoded descriptors, and the questions that wait for them to be encoded: at most one from each link.
     private var encoded: EncodedDescriptors?
     private var asking: [(since: UnixTime, responder: ControlResponder)] = []
     private var isEncoding = false
-    /// Questions for changes that wait for their turn, oldest first, and whom they count for.
+    /// The questions for changes that wait for their turn, oldest first, and the sources that they count for.
     private var comparing: [(question: ChangesQuestion, source: LinkSource)] = []
     private var comparingShares = Shares<LinkSource>(capacity: 256, most: 16, freely: 128)
     private var isComparing = false
@@ -37,7 +39,9 @@ final class DescriptorAnswers {
     /// Answers GET_DESCRIPTOR.
     func descriptor(of node: NodeID) -> [UInt8] { nodes.descriptor(of: node)?.bytes ?? [] }
 
-    /// Answers GET_DESCRIPTORS; what has changed since the last question is encoded once.
+    /// Answers GET_DESCRIPTORS.
+    ///
+    /// Questions that wait at the same time share one encoding.
     func answer(since time: UnixTime, _ responder: ControlResponder) {
         if let encoded, encoded.isCurrent(for: nodes.descriptors, at: links.time) {
             return answer(responder, since: time, from: encoded)
@@ -66,7 +70,7 @@ final class DescriptorAnswers {
         }
     }
 
-    /// Answers GET_DESCRIPTOR_CHANGES, one question at a time: the other threads have more to do.
+    /// Answers GET_DESCRIPTOR_CHANGES, one question at a time, to leave the other threads free for other work.
     func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
         guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan),
             let source = links.source(of: responder.link)

@@ -4,22 +4,22 @@ internal import Links
 internal import Store
 internal import Wire
 
-/// Writes descriptors that are news to the store, some at a time, and what could not be written again.
+/// Writes new descriptors to the store, some at a time, and repeats writes that failed.
 final class DescriptorKeeper {
     private static let checkpointPause = TimeSpan.seconds(600)
 
     private let links: Links
     private let nodes: KnownNodes
     private let store: Store?
-    /// Why the last write to the store failed; nil when it did not.
+    /// The error of the last write to the store; nil if it succeeded.
     private(set) var error: StoreError?
     private var savedGeneration: UInt64
     private var nextSave = Instant(nanoseconds: 0)
-    /// Moves the store's log into its database, away from the loop.
+    /// Moves the store's log into its database, on another thread.
     private let checkpoint: StoreCheckpoint?
     private var nextCheckpoint: Instant
 
-    /// Keeps the descriptors of `nodes` in `store`, which has those that there are now.
+    /// Keeps the descriptors of `nodes` in `store`, which must already hold the present ones.
     init(links: Links, nodes: KnownNodes, store: Store?) throws {
         self.links = links
         self.nodes = nodes
@@ -29,10 +29,14 @@ final class DescriptorKeeper {
         savedGeneration = nodes.descriptors.generation
     }
 
-    /// Writes what is due; to be called every second.
+    /// Writes descriptors that are due.
+    ///
+    /// To be called every second.
     func tick() { if links.now >= nextSave { save(limit: 64) } }
 
-    /// Writes all that has changed, at the end.
+    /// Writes all changes.
+    ///
+    /// To be called at the end.
     func saveAll() { save(limit: .max) }
 
     private func save(limit: Int) {

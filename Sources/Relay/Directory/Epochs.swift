@@ -7,16 +7,17 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// How this node comes from one snapshot to the next: it signs what its registry says, exchanges signatures with its
-/// neighbours, and leads those that ask to the newest one.
+/// Takes this node from one snapshot to the next, and helps others to the newest one.
 ///
-/// Signatures are checked, and what is asked for is put together, on other threads.
+/// It signs the snapshot of its registry, exchanges signatures with its neighbours, and answers questions for updates.
 ///
-/// It has more members than most types: it wires parts. What decides is in the values that it holds.
+/// Other threads check signatures and put answers together.
+///
+/// It has more members than most types, since it wires parts. The decisions are in the values that it holds.
 final class Epochs: SignatureCollector {
     typealias Subject = Snapshot
 
-    /// How long a question may take.
+    /// The longest wait for an answer.
     static let answerLimit = TimeSpan.seconds(60)
 
     private let links: Links
@@ -30,7 +31,7 @@ final class Epochs: SignatureCollector {
     private var signing: SnapshotSigning
     private lazy var exchange = SignatureExchange<Snapshot>(
         links: links, neighbours: neighbours, log: log, bring: .signatures, ask: .getSignatures, for: self)
-    /// Who hear of each newer snapshot, in this order.
+    /// The objects that learn of each newer snapshot, in this order.
     private let followers: [any SnapshotFollower]
     private var isFollowing = false
     private var nextPull = Instant(nanoseconds: 0)
@@ -40,10 +41,10 @@ final class Epochs: SignatureCollector {
     private var isSaving = false
     private var isSaveDue = false
     private var toldProblem: String?
-    /// Why nothing was signed, in one sentence.
+    /// The reason why nothing was signed, in one sentence.
     private var signError: String?
 
-    /// Goes on from the snapshots of `signing`, which were kept in `store`.
+    /// Continues from the snapshots of `signing`, which were kept in `store`.
     init(
         _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
         identity: LinkIdentity, registry: any RegistrySource, followers: [any SnapshotFollower], store: Store?,
@@ -61,7 +62,7 @@ final class Epochs: SignatureCollector {
         node = NodeID(identity.nodeID)
     }
 
-    /// The snapshots of `network` as they are kept in `store`, the newest trusted one among them.
+    /// The snapshots of `network` that `store` holds, among them the newest trusted one.
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
@@ -74,34 +75,35 @@ final class Epochs: SignatureCollector {
             return try SnapshotSigning(
                 chain, history: history, kept: try store?.value(SnapshotSigning.keptName), at: time)
         } catch is WireError {
-            // Not to know what was signed would be to sign another snapshot of that height.
+            // Without a record of its last signature, this node might sign a second snapshot of that height.
             throw StoreError.damaged(path: store?.path(of: Store.fileName) ?? Store.fileName)
         }
     }
 
     private static let fileName = "snapshots.history"
 
-    /// When a neighbour said last that it has no newer snapshot.
+    /// The time at which a neighbour last said that it has no newer snapshot.
     private(set) var isCurrentAt: Instant?
 
     private var now: Instant { links.now }
     /// The trusted snapshot.
     var snapshot: Snapshot { signing.snapshot }
-    /// Its digest.
+    /// The digest of the trusted snapshot.
     var digest: Bytes32 { signing.chain.digest }
-    /// The rule by which it is trusted.
+    /// The chain by which the snapshot is trusted.
     var chain: SnapshotChain { signing.chain }
-    /// What is wrong with the registry, in one sentence.
+    /// The problem with the registry, in one sentence; nil if there is none.
     var problem: String? { registry.problem ?? signError ?? staleness }
-    /// How many of how many have signed what is to be the next snapshot.
+    /// The number of signatures that the next snapshot has, and the number of its voters; nil if there is no next
+    /// snapshot.
     var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
 
-    /// A tenth of an epoch, within a second and a minute.
+    /// A tenth of an epoch, at least a second and at most a minute.
     private var pause: TimeSpan { .seconds(Int64(min(60, max(1, network.epochSeconds / 10)))) }
 
     // MARK: Once a second
 
-    /// Follows the registry, signs what is due, and asks for what is missing.
+    /// Follows the registry, signs snapshots that are due, and asks for missing signatures and snapshots.
     func tick() {
         let time = links.time
         tellProblem()
@@ -126,7 +128,7 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Signs what is due, once it is on the disk that it is.
+    /// Signs the snapshot that is due, after the record of the signature is on disk.
     private func sign() {
         do {
             let item = try signing.sign(as: node) { due in
@@ -143,7 +145,7 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// What to do about a snapshot that leads nowhere any more, in one sentence.
+    /// The problem and the remedy if no update can lead on from the newest snapshot any more; otherwise nil.
     private var staleness: String? {
         let chain = signing.chain
         guard chain.isStale(at: links.time, maximumAge: chain.longestTrust) else { return nil }
@@ -160,7 +162,7 @@ final class Epochs: SignatureCollector {
         return new
     }
 
-    /// A newer snapshot is trusted.
+    /// To be called when a newer snapshot has become the trusted one.
     private func changed() {
         answers.forget()
         exchange.forgive()
@@ -179,20 +181,21 @@ final class Epochs: SignatureCollector {
     /// Asks a neighbour for a newer snapshot at the next tick.
     func askSoon() { nextQuestion = now }
 
-    /// Asks a neighbour for signatures that are missing: soon while the next snapshot waits for them, seldom afterwards.
+    /// Asks a neighbour for missing signatures: every few seconds while a next snapshot waits for them, otherwise after
+    /// ``pause``.
     private func pull() {
         nextPull = now + (signing.next == nil ? pause : .seconds(Int64(min(3, max(1, network.epochSeconds / 10)))))
         if let collection = signing.next ?? signing.last { exchange.pull(collection) }
     }
 
-    /// Asks a neighbour what leads from our snapshot to a newer one.
+    /// Asks a neighbour for an update from our snapshot to a newer one.
     private func askForSnapshot(_ peer: LinkID) {
         nextQuestion = now + pause
         guard !isFollowing else { return }
         let asked = SnapshotPlace(chain)
         links.request(on: peer, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.answerLimit) {
             [weak self] result in
-            // What leads on from an older snapshot than the present one is no news, and no fault of the other.
+            // If ours is newer by now, the update is of no use, which is not the neighbour's fault.
             guard let self, case .success(let body) = result, digest == asked.digest else { return }
             guard body.isEmpty else { return follow(body) }
             isCurrentAt = now
@@ -200,8 +203,9 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Asks a neighbour whose newest snapshot does not follow ours for what leads there from the one before ours, or from the network
-    /// file's: ours may have led nowhere.
+    /// Asks a neighbour that does not have our snapshot for an update from an earlier one.
+    ///
+    /// Others may not have adopted ours. The update begins at the snapshot before it, or at the network file's.
     private func compare(with peer: LinkID) {
         let (height, digest) = (snapshot.height, digest)
         var writer = ByteWriter(capacity: 8)
@@ -215,7 +219,7 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Asks a neighbour for what leads to its newest snapshot from the first of `bases` that it knows.
+    /// Asks a neighbour for an update to its newest snapshot from the first of `bases` that it knows.
     private func lead(_ bases: ArraySlice<SnapshotPlace.Base>, _ peer: LinkID) {
         guard let base = bases.first else { return }
         let rest = bases.dropFirst()
@@ -228,7 +232,9 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Follows an update, on another thread.
+    /// Follows an update.
+    ///
+    /// Another thread checks it.
     private func follow(_ body: [UInt8]) {
         guard !isFollowing, let pursuit = SnapshotPursuit(body, for: signing, at: links.time) else { return }
         isFollowing = true
@@ -255,7 +261,7 @@ final class Epochs: SignatureCollector {
     func takeSignatures(_ body: [UInt8], from node: NodeID) {
         guard let unknown = exchange.take(body, from: node) else { return }
         if unknown.height > snapshot.height, now + pause > nextQuestion, nextQuestion > now + .seconds(1) {
-            // It may know of a snapshot that we have missed.
+            // The neighbour may know a snapshot that this node has missed.
             nextQuestion = now + .seconds(1)
         }
     }
@@ -263,7 +269,7 @@ final class Epochs: SignatureCollector {
     /// Answers GET_SIGNATURES.
     func answerSignatures(_ body: [UInt8], _ responder: ControlResponder) { exchange.answer(body, responder) }
 
-    /// The answer to GET_SNAPSHOT_ID, which names the certified `list` of descriptors too; nil for a body that is none.
+    /// The answer to GET_SNAPSHOT_ID, which also names the certified `list` of descriptors; nil for a malformed body.
     func snapshotID(for body: [UInt8], list: (round: UInt64, digest: Bytes32)?) -> [UInt8]? {
         var reader = ByteReader(body.rawSpan)
         guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
@@ -272,8 +278,10 @@ final class Epochs: SignatureCollector {
         ).encoded()
     }
 
-    /// Answers GET_SNAPSHOT, from another thread where the answer must be put together: one question at a time, with a share of the
-    /// places for each asker.
+    /// Answers GET_SNAPSHOT.
+    ///
+    /// An answer that is not kept is put together on another thread, one at a time, with a share of the places for each
+    /// asker.
     func answerSnapshot(_ body: [UInt8], _ responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
         guard let height = try? reader.u64(), let digest = try? reader.bytes32(), reader.remaining == 0,
@@ -286,7 +294,7 @@ final class Epochs: SignatureCollector {
         answerNext()
     }
 
-    /// Whether an older snapshot stands in the history, so that an update leads on from it.
+    /// Whether an older snapshot is in the history, so that an update leads on from it.
     private func leadsOn(_ height: UInt64, _ digest: Bytes32) -> Bool {
         height < snapshot.height && signing.history.digest(at: height) == digest
     }
@@ -333,7 +341,7 @@ final class Epochs: SignatureCollector {
         saveHistory()
     }
 
-    /// Writes the history, on another thread; one writing at a time.
+    /// Writes the history on another thread, one write at a time.
     private func saveHistory() {
         guard let path = store?.path(of: Self.fileName) else { return }
         guard !isSaving else {
@@ -358,6 +366,6 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Ends the timer.
+    /// Closes the exchange's timer.
     func close() { exchange.close() }
 }

@@ -6,15 +6,16 @@ internal import OnionCrypto
 internal import Transport
 internal import Wire
 
-/// How descriptors spread: each node publishes its own, passes on what is new to it, and asks others for what it missed.
+/// Spreads descriptors: each node publishes its own, passes on new ones, and asks others for those that it missed.
 final class Gossip: SnapshotFollower {
-    /// How many neighbours a node seeks for itself at its start, and passes news on to.
+    /// The most neighbours that news is passed on to, and the most links in the making while this node announces
+    /// itself.
     static let fanout = 8
-    /// How often a random neighbour is asked for what was missed.
+    /// The interval at which a random neighbour is asked for missed descriptors.
     static let refresh = TimeSpan.seconds(600)
-    /// How long a question or a handshake may take.
+    /// The longest wait for an answer.
     static let answerLimit = TimeSpan.seconds(10)
-    /// Up to how many bytes a list is read at once.
+    /// The longest list that is decoded on the loop's thread, in bytes.
     private static let shortBody = 16_384
 
     private let links: Links
@@ -22,14 +23,14 @@ final class Gossip: SnapshotFollower {
     private let node: NodeID
     private let neighbours: Neighbours
     private let nodes: KnownNodes
-    /// Descriptors whose signatures are to be checked.
+    /// Descriptors whose signatures wait to be checked.
     ///
-    /// Liars' lists are not read any more until the next snapshot.
+    /// Lists of liars are not read until the next snapshot.
     private var inbox = DescriptorInbox()
     private var isChecking = false
-    /// The neighbours whose long lists are read.
+    /// The neighbours whose long lists are being decoded.
     private var reading = Shares<NodeID>(capacity: 8, most: 2)
-    /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
+    /// Bootstrap nodes that have not received our present descriptor yet.
     private var untold: Set<NodeID> = []
     private var nextRefresh = Instant(nanoseconds: 0)
     private var isFirstAnswerDue = true
@@ -43,24 +44,26 @@ final class Gossip: SnapshotFollower {
         nodes = neighbours.nodes
     }
 
-    /// Goes on with the nodes of a newer snapshot.
+    /// Continues with the nodes of a newer snapshot.
     func follow(_ snapshot: Snapshot, digest: Bytes32) {
         inbox.forgive()
-        // Descriptors of nodes that are new in it may have come before it, and were refused then.
+        // Descriptors of its new nodes may have arrived before it and been refused.
         nextRefresh = min(nextRefresh, now + .seconds(2))
     }
 
-    /// Asks a neighbour at the next tick for what was missed.
+    /// Asks a neighbour for missed descriptors at the next tick.
     func refreshSoon() { nextRefresh = min(nextRefresh, now) }
 
     private var now: Instant { links.now }
 
-    /// Whether a neighbour has answered since the start, or there is none to ask.
+    /// Whether a neighbour has answered since the start, or the network file names no other bootstrap node.
     var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
 
     // MARK: Our own
 
-    /// Takes our new descriptor and tells the neighbours; those of the bootstrap list hear of it as soon as they can be reached.
+    /// Stores our new descriptor and sends it to the neighbours.
+    ///
+    /// Some of the bootstrap nodes get it as soon as they can be reached.
     func publish(_ own: SignedDescriptor) {
         _ = try? nodes.descriptors.insert(own, at: links.time)
         let others = network.bootstrap.map(\.node).filter { $0 != node && nodes.isListed($0) }
@@ -72,20 +75,22 @@ final class Gossip: SnapshotFollower {
 
     // MARK: Neighbours
 
-    /// A link to a node stands.
+    /// To be called when a link to a node is up.
     func linkUp(_ link: LinkID, _ peer: NodeID) {
         tell(peer, link)
         if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
     }
 
-    /// Hands our descriptor to a neighbour that has not heard of it.
+    /// Sends our descriptor to a neighbour that has not received it.
     private func tell(_ peer: NodeID, _ link: LinkID) {
         guard let own else { return }
         untold.remove(peer)
         links.send(on: link, DirectoryMessage.publish, body: SignedDescriptor.encodeList([own]))
     }
 
-    /// Makes links to nodes that are to hear of us, and refreshes; to be called every second.
+    /// Links to nodes that have not received our descriptor, and asks for missed ones.
+    ///
+    /// To be called every second.
     func tick() {
         for peer in untold where neighbours.mayContact(peer) {
             let isKnown = neighbours.contact(peer) { [weak self] link in
@@ -120,9 +125,9 @@ final class Gossip: SnapshotFollower {
 
     // MARK: Messages
 
-    /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on those that are news.
+    /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on the new ones.
     ///
-    /// Long lists are read there too: one of 2,000 descriptors takes longer to look through than a packet may wait.
+    /// Long lists are decoded there too. Reading one of 2,000 descriptors takes longer than a packet may wait.
     func take(_ body: [UInt8], from link: LinkID) {
         guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return }
         let (held, time, own) = (nodes.descriptors, links.time, node)
@@ -168,7 +173,7 @@ final class Gossip: SnapshotFollower {
 
     private func send(_ list: [SignedDescriptor], except sender: NodeID?) {
         let others = neighbours.up.filter { $0.key != sender }
-        // What is longer than one message may be is left to the others' questions.
+        // A list that is too long for one message is not sent. The others ask for it.
         let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= DirectoryMessage.publish.longestBody
         let body = isShort ? SignedDescriptor.encodeList(list) : []
         for (peer, other) in SecureRandom.shuffled(others).prefix(Self.fanout) {

@@ -4,38 +4,40 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// Hears of each snapshot that becomes the trusted one.
+/// Learns of each snapshot that becomes the trusted one.
 protocol SnapshotFollower: AnyObject {
-    /// Goes on under a newer trusted snapshot with this digest.
+    /// Continues with a newer trusted snapshot, which has this digest.
     func follow(_ snapshot: Snapshot, digest: Bytes32)
 }
 
-/// The nodes of the snapshot that is trusted now, for whoever decides who may link as a node.
+/// The nodes of the trusted snapshot, which decide which peers may link as nodes.
 final class StakedNodes: SnapshotFollower {
     private(set) var snapshot: Snapshot
 
     /// The nodes of `snapshot`, until there is a newer one.
     init(_ snapshot: Snapshot) { self.snapshot = snapshot }
 
-    /// Whether `node` is staked, or suspended: it must be tested to come back.
+    /// Whether `node` is staked or suspended.
+    ///
+    /// A suspended node must be tested to come back.
     func contains(_ node: NodeID) -> Bool { snapshot.isListed(node) }
 
     func follow(_ snapshot: Snapshot, digest: Bytes32) { self.snapshot = snapshot }
 }
 
-/// The nodes that the trusted snapshot lists, their descriptors, and where they can be reached.
+/// The nodes of the trusted snapshot, with their descriptors and addresses.
 final class KnownNodes: SnapshotFollower {
     private let links: Links
     private let network: NetworkFile
     private(set) var snapshot: Snapshot
     var descriptors: DescriptorStore
-    /// Where the nodes are whose descriptors are held, and those of the bootstrap list.
+    /// The endpoints of the nodes with a descriptor, and of the bootstrap nodes that the snapshot lists.
     private(set) var endpoints: Set<Endpoint> = []
-    /// Their addresses.
+    /// The addresses of these endpoints.
     private(set) var addresses: Set<IPAddress> = []
     private var endpointsGeneration: UInt64?
 
-    /// The nodes of `snapshot`, with the descriptors that `store` has kept.
+    /// The nodes of `snapshot`, with the descriptors that `store` holds.
     init(links: Links, network: NetworkFile, snapshot: Snapshot, store: Store?) throws {
         self.links = links
         self.network = network
@@ -44,7 +46,9 @@ final class KnownNodes: SnapshotFollower {
         noteEndpoints()
     }
 
-    /// Keeps the set of endpoints that descriptors name as they are now; to be called every second.
+    /// Updates the set of endpoints if descriptors have changed.
+    ///
+    /// To be called every second.
     func noteEndpoints() {
         guard endpointsGeneration != descriptors.generation else { return }
         endpointsGeneration = descriptors.generation
@@ -58,20 +62,20 @@ final class KnownNodes: SnapshotFollower {
         descriptors.follow(snapshot)
     }
 
-    /// Whether the snapshot has the node, staked or suspended.
+    /// Whether the snapshot has the node, as staked or suspended.
     func isListed(_ node: NodeID) -> Bool { snapshot.isListed(node) }
 
-    /// The descriptor of a node that holds now.
+    /// The valid descriptor of a node; nil if there is none.
     func descriptor(of node: NodeID) -> SignedDescriptor? { descriptors.descriptor(of: node, at: links.time) }
 
-    /// Where a node can be reached; nil for one that is not listed, or of which neither descriptor nor address is known.
+    /// The addresses of a node; nil if the node is not listed, or neither its descriptor nor an address of it is known.
     func addresses(of node: NodeID) -> [Endpoint]? {
         guard isListed(node) else { return nil }
         if let descriptor = descriptor(of: node) { return descriptor.descriptor.addresses }
         return network.bootstrap.first { $0.node == node }?.addresses
     }
 
-    /// All nodes of which an address may be known.
+    /// All nodes of which an address may be known, this one included.
     var reachable: [NodeID] {
         Array(descriptors.all.lazy.map(\.descriptor.node)) + network.bootstrap.map(\.node)
     }

@@ -2,17 +2,17 @@ internal import Directory
 internal import OnionCrypto
 internal import Wire
 
-/// The checks of lists of descriptors, which other threads than the loop's make.
+/// Checks of lists of descriptors, which run on other threads than the loop's.
 enum ListCheck {
-    /// What the look at a proposed list came to.
+    /// The result of judging a proposed list.
     enum Outcome: Sendable {
         case good([Bytes32: SignedDescriptor])
         case refused(ListRefusal)
-        /// The places of those that are not here, and those that were fetched and are good.
+        /// The places in the list of missing descriptors, and the fetched descriptors that are good.
         case lacks([Int], [Bytes32: SignedDescriptor])
     }
 
-    /// Looks at a proposed list, with the descriptors that were fetched for it and those that were known before.
+    /// Judges a proposed list, with the descriptors that were fetched for it and those that were known before.
     static func judged(
         _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
         by store: DescriptorStore, _ schedule: ListSchedule, network: Bytes32, at time: UnixTime
@@ -31,7 +31,9 @@ enum ListCheck {
         }
     }
 
-    /// The descriptors of a list that are here; the signatures of those that were fetched are verified.
+    /// The available descriptors of a list.
+    ///
+    /// The signatures of the fetched ones are verified.
     static func resolved(
         _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
         by store: DescriptorStore, network: Bytes32
@@ -51,7 +53,7 @@ enum ListCheck {
         return found
     }
 
-    /// Checks a certified list; nil for one that is refused.
+    /// Checks a certified list; nil if it is refused.
     static func checked(
         _ body: [UInt8], _ known: [Bytes32: SignedDescriptor], by store: DescriptorStore, trusted: Snapshot,
         digest: Bytes32, network: Bytes32

@@ -7,20 +7,22 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// How this node agrees with the others on the descriptors that all clients use (protocol.md, section 10.9).
+/// Agrees with the other nodes on the descriptors that all clients use (protocol.md, section 10.9).
 ///
-/// It proposes when it is drawn, signs what it finds good, and serves the certified list. Lists are checked on other threads, and
-/// their signatures have messages and a queue of their own, so that snapshots never wait for them.
+/// It proposes a list when this node is drawn, signs good lists, and serves the certified one. Lists are checked on
+/// other threads. Their signatures have their own messages and queue, so that snapshots never wait for them.
 ///
-/// It has more members than most types: it wires parts. What decides is in `ListSigning`, `ListCheck` and `ListFetches`.
+/// It has more members than most types, since it wires parts. The decisions are in `ListSigning`, `ListCheck` and
+/// `ListFetches`.
 final class Lists: SnapshotFollower, SignatureCollector {
     typealias Subject = DescriptorList
 
-    /// How long a question may take.
+    /// The longest wait for an answer.
     static let answerLimit = TimeSpan.seconds(30)
-    /// The longest answer to GET_LISTED.
+    /// The longest answer to GET_LISTED, in bytes.
     static let answerBytes = 15 << 20
-    /// After how many milliseconds the fetch of a list, and of descriptors, gives its place to another neighbour's.
+    /// How long the fetch of a list, and of descriptors, keeps its place if another neighbour needs one, in
+    /// milliseconds.
     static let patience = (proposals: UInt64(5_000), descriptors: UInt64(15_000))
 
     private let links: Links
@@ -37,10 +39,10 @@ final class Lists: SnapshotFollower, SignatureCollector {
         links: links, neighbours: neighbours, log: log, bring: .listSignatures, ask: .getListSignatures, for: self)
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
-    /// The neighbours from whom proposals are fetched, and those from whom descriptors are.
+    /// The neighbours from which proposals are being fetched, and those from which descriptors are.
     private var proposalFetches = ListFetches(patience: Lists.patience.proposals)
     private var descriptorFetches = ListFetches(patience: Lists.patience.descriptors)
-    /// The candidate that is looked at on another thread.
+    /// The candidates that are being judged on other threads.
     private var judging: Set<Bytes32> = []
     private var isChecking = false
     private var refreshedCycle: UInt64 = 0
@@ -49,10 +51,12 @@ final class Lists: SnapshotFollower, SignatureCollector {
     /// Questions for descriptors of lists that wait for their turn.
     private var listing = SharedQueue<(question: ListedQuestion, responder: ControlResponder)>(capacity: 256, most: 16)
     private var isListing = false
-    /// The answer to GET_LIST, made once for each list and snapshot.
+    /// The answer to GET_LIST, encoded once for each list and snapshot.
     private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
 
-    /// The lists under the trusted `snapshot`; what this node has signed is kept in `store`.
+    /// The lists under the trusted `snapshot`.
+    ///
+    /// `store` holds the record of this node's signatures.
     init(
         links: Links, neighbours: Neighbours, network: NetworkFile, identity: LinkIdentity, gossip: Gossip,
         snapshot: Snapshot, digest: Bytes32, store: Store?, log: Logger
@@ -80,17 +84,17 @@ final class Lists: SnapshotFollower, SignatureCollector {
         do throws(WireError) {
             return try ListSigning.Signed(decoding: bytes.rawSpan)
         } catch {
-            // Not to know what was signed would be to sign a second list of that round.
+            // Without a record of its last signature, this node might sign a second list of that round.
             throw StoreError.damaged(path: store.path(of: Store.fileName))
         }
     }
 
     private var now: Instant { links.now }
     private var milliseconds: UInt64 { links.loop.now / 1_000_000 }
-    /// The round of the certified list, and its digest; nil while there is none.
+    /// The round and the digest of the certified list; nil if there is none.
     var certified: (round: UInt64, digest: Bytes32)? { signing.certified.map { ($0.list.round, $0.digest) } }
 
-    /// Goes on under a newer trusted snapshot.
+    /// Continues under a newer trusted snapshot.
     func follow(_ snapshot: Snapshot, digest: Bytes32) {
         self.snapshot = snapshot
         snapshotDigest = digest
@@ -99,7 +103,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
 
     // MARK: Once a second
 
-    /// Proposes and signs what is due, and asks for what is missing.
+    /// Proposes or signs a list if one is due, and asks for missing signatures, lists and descriptors.
     func tick() {
         let time = links.time
         let before = signing.cycle
@@ -124,12 +128,15 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Proposes what is known, unless that is less than half of the nodes: a node that has just begun knows itself alone.
+    /// Proposes the known descriptors, unless those of more than half of the staked nodes are missing.
+    ///
+    /// A node that has just started knows only its own.
     private func propose(at time: UnixTime) {
         let staked = nodes.snapshot.entries.filter(\.isStaked)
         let known = staked.count { nodes.descriptors.descriptor(of: $0.node, at: time) != nil }
         guard known * 2 >= staked.count else { return }
-        // A copy signs first: what is not on disk does not leave.
+        // A copy of `signing` signs. It is used only once the record is on disk, so no unrecorded signature leaves this
+        // node.
         var after = signing
         let digest = after.propose(nodes.descriptors, as: node, at: time) {
             identity.signingKey.sign($0.rawSpan)
@@ -149,7 +156,9 @@ final class Lists: SnapshotFollower, SignatureCollector {
         exchange.spread(add([item], for: digest), of: digest)
     }
 
-    /// Writes what is signed; false where that fails, and nothing may leave.
+    /// Writes the record of a signature.
+    ///
+    /// Returns false if that fails; then the signature must not leave this node.
     private func keep(_ signed: ListSigning.Signed?) -> Bool {
         guard let store, let signed else { return true }
         do throws(StoreError) {
@@ -166,7 +175,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
     func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isNews) = signing.add(items, for: digest)
         if isNews { changed() }
-        // Who hears of a list asks for it, and takes a neighbour that has none to give for a liar.
+        // A neighbour that hears of a list asks for it, and counts this node as a liar if it has none to give.
         return signing.proposal(digest) == nil ? [] : new
     }
 
@@ -180,7 +189,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
 
     // MARK: Proposals
 
-    /// Takes signatures that a neighbour brings, and asks it for the list that they are for.
+    /// Takes signatures from a neighbour, and asks it for their list if that is unknown here.
     func takeSignatures(_ body: [UInt8], from peer: NodeID) {
         guard let unknown = exchange.take(body, from: peer),
             signing.wants(unknown.digest, round: unknown.height, from: peer), let link = neighbours.up[peer],
@@ -203,9 +212,10 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Judges a candidate on another thread; its descriptors that are not here are asked of `peer`, or of any neighbour.
+    /// Judges a candidate on another thread, and asks `peer` or any neighbour for its missing descriptors.
     ///
-    /// What a neighbour brings is kept until the rest is here. A neighbour that brings nothing of use is not asked again.
+    /// Descriptors that a neighbour brings are kept until the rest has come. A neighbour that brings no useful one is
+    /// not asked again.
     private func judge(_ digest: Bytes32, asking peer: NodeID? = nil, with fetched: [SignedDescriptor] = []) {
         guard let list = signing.unjudged(digest), !judging.contains(digest) else { return }
         judging.insert(digest)
@@ -229,9 +239,9 @@ final class Lists: SnapshotFollower, SignatureCollector {
             case .lacks(let places, let fresh):
                 signing.collect(fresh, for: digest)
                 guard fetched.isEmpty else {
-                    // What another has brought meanwhile is no fault.
+                    // Descriptors that another neighbour brought first are not a fault.
                     if let peer, !fetched.contains(where: { list.place(of: $0.digest) != nil }) { signing.shun(peer) }
-                    // The rest is asked of another one.
+                    // Another neighbour is asked for the rest.
                     if !fresh.isEmpty { nextPull = min(nextPull, now) }
                     return
                 }
@@ -240,7 +250,9 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Asks `peer`, or any neighbour, for descriptors of a list; `then` gets what came, if anything.
+    /// Asks `peer`, or any neighbour, for descriptors of a list.
+    ///
+    /// `then` is called only if some come.
     private func fetch(
         _ places: [Int], of digest: Bytes32, from peer: NodeID?, then: @escaping (NodeID, [SignedDescriptor]) -> Void
     ) {
@@ -295,7 +307,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
         } completion: { [weak self] found in
             guard let self else { return }
             isChecking = false
-            // Under another snapshot other signatures count; it is asked for again.
+            // Under another snapshot, other signatures count. The list is asked for again.
             guard let found, digest == snapshotDigest else { return }
             if signing.take(checked: found.signed, digest: found.digest, descriptors: found.descriptors) {
                 changed()
@@ -304,7 +316,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Asks for descriptors of the certified list that are not here: clients ask for them.
+    /// Asks for missing descriptors of the certified list, since clients will ask for them.
     private func fetchLacking(_ peer: NodeID? = nil) {
         guard let certified = signing.certified else { return }
         let (digest, list, held, id) = (certified.digest, certified.list, nodes.descriptors, network.id)
@@ -327,26 +339,26 @@ final class Lists: SnapshotFollower, SignatureCollector {
     /// Answers GET_LIST_SIGNATURES.
     func answerSignatures(_ body: [UInt8], _ responder: ControlResponder) { exchange.answer(body, responder) }
 
-    /// The answer to GET_PROPOSAL; nil for a body that is none.
+    /// The answer to GET_PROPOSAL; nil for a malformed body.
     func proposal(for body: [UInt8]) -> [UInt8]? {
         Bytes32(body).map { signing.proposal($0) ?? [] }
     }
 
-    /// The answer to GET_LIST; nil for a body that is none.
+    /// The answer to GET_LIST; nil for a malformed body.
     func list(for body: [UInt8]) -> [UInt8]? {
         var reader = ByteReader(body.rawSpan)
         guard let round = try? reader.u64(), reader.remaining == 0 else { return nil }
         guard let certified = signing.certified, certified.list.round > round else { return [] }
         if let answer, answer.list == certified.digest, answer.snapshot == snapshotDigest { return answer.bytes }
         let signed = certified.signed(for: snapshot.voters)
-        // Under a newer snapshot the signatures of a list may be too few: readers would refuse it.
+        // Under a newer snapshot a list may have too few signatures. Readers would refuse it.
         guard signed.signatures.count >= SnapshotChain.quorum(of: snapshot) else { return [] }
         let bytes = signed.encoded()
         answer = (certified.digest, snapshotDigest, bytes)
         return bytes
     }
 
-    /// Answers GET_LISTED, from another thread and one after the other, with a share of the places for each asker.
+    /// Answers GET_LISTED on another thread, one question at a time, with a share of the places for each asker.
     func answerListed(_ body: [UInt8], _ responder: ControlResponder) {
         guard let question = try? ListedQuestion(decoding: body.rawSpan), let source = links.source(of: responder.link)
         else { return links.refuse(responder) }
@@ -371,6 +383,6 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Ends the timer.
+    /// Closes the exchange's timer.
     func close() { exchange.close() }
 }

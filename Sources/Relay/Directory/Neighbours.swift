@@ -4,46 +4,52 @@ internal import Links
 internal import OnionCrypto
 internal import Wire
 
-/// The other nodes to which links are up, and the making of links to more of them.
+/// The other nodes to which links are up.
+///
+/// Makes links to more of them.
 final class Neighbours {
     private let links: Links
     private let node: NodeID
-    /// Which nodes there are, and where.
+    /// The known nodes and their addresses.
     let nodes: KnownNodes
     /// The links that are up, by node.
     private(set) var up: [NodeID: LinkID] = [:]
     private var contacting: Set<NodeID> = []
     private var retries: [NodeID: (at: Instant, failures: Int)] = [:]
 
-    /// The neighbours of `node` among `nodes`; none yet.
+    /// The neighbours of `node` among `nodes`; none at first.
     init(links: Links, node: NodeID, nodes: KnownNodes) {
         self.links = links
         self.node = node
         self.nodes = nodes
     }
 
-    /// A link to a node stands.
+    /// To be called when a link to a node is up.
     func linkUp(_ link: LinkID, _ peer: NodeID) {
         up[peer] = link
         retries[peer] = nil
     }
 
-    /// A link is gone; another to the same node may stand by.
+    /// To be called when a link has ended.
+    ///
+    /// Another link to the same node may stand by, and takes its place.
     func linkDown(_ link: LinkID, _ peer: NodeID) {
         if up[peer] == link { up[peer] = links.existingLink(to: peer) }
     }
 
-    /// To how many nodes links are being made.
+    /// The number of nodes to which links are being made.
     var contactCount: Int { contacting.count }
 
-    /// Whether a link to a node may be begun: none is being made, and the last failure is long enough ago.
+    /// Whether a link to a node may be begun: none is being made, and the pause after the last failure is over.
     func mayContact(_ peer: NodeID) -> Bool {
         !contacting.contains(peer) && (retries[peer]?.at ?? links.now) <= links.now
     }
 
-    /// Makes a link to a node; `then` gets it if it comes up.
+    /// Makes a link to a node.
     ///
-    /// False when no address is known.
+    /// `then` is called if the link comes up.
+    ///
+    /// Returns false if no address of the node is known.
     @discardableResult
     func contact(_ peer: NodeID, then: @escaping (LinkID) -> Void = { _ in }) -> Bool {
         guard let addresses = nodes.addresses(of: peer) else { return false }
@@ -61,13 +67,13 @@ final class Neighbours {
         return true
     }
 
-    /// Makes a link to one more node, any whose address is known.
+    /// Makes a link to one more node, chosen at random among those whose address is known.
     func seek() {
         guard contacting.count < 2 else { return }
         let others = nodes.reachable.filter { $0 != node && up[$0] == nil && mayContact($0) }
         if let peer = SecureRandom.element(of: others) { contact(peer) }
     }
 
-    /// Tries nodes again at once that could not be reached before.
+    /// Ends the pauses after failures, so that all nodes may be tried at once.
     func forgetFailures() { retries.removeAll() }
 }

@@ -3,11 +3,14 @@ public import EventLoop
 internal import Store
 public import Wire
 
-/// A registry that the network's authorities sign as a file, read anew when the file changes (docs/registry.md).
+/// A registry file that the network's authorities sign.
 ///
-/// A file that cannot be read, is older than the one before, or is not signed as it must be is refused; the last good one goes on.
+/// It is read again at intervals (docs/registry.md).
+///
+/// A file is refused if it cannot be read, is older than the one before, or lacks signatures. The last good one then
+/// stays in force.
 public final class RegistryFile: RegistrySource {
-    /// How often the file is looked at.
+    /// The interval at which the file is read.
     public static let interval = TimeSpan.seconds(5)
 
     private let path: String
@@ -16,7 +19,9 @@ public final class RegistryFile: RegistrySource {
     private var registry: StaticRegistry
     private var timer: LoopTimer?
 
-    /// The registry of `network` in the file at `path`, which is read now, and now and then on another thread; `time` is the wall clock.
+    /// The registry of `network` in the file at `path`, which is read now, and later on another thread.
+    ///
+    /// `time` is the wall clock.
     public init(_ network: NetworkFile, path: String, loop: Loop, time: @escaping () -> UnixTime) {
         self.path = path
         self.loop = loop
@@ -30,7 +35,7 @@ public final class RegistryFile: RegistrySource {
         var after = before
         do throws(StoreError) {
             let bytes = try StateFile.readPublic(path)
-            // What is wrong with it stands in `problem`.
+            // `problem` describes the fault.
             _ = try? after.read(bytes, at: now)
         } catch {
             after.report("\(error)")
@@ -51,15 +56,15 @@ public final class RegistryFile: RegistrySource {
         }
     }
 
-    /// The snapshot of the epoch at `now`.
+    /// The snapshot of the epoch at `now`, if its height is above `height`.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         registry.snapshot(above: height, at: now)
     }
 
-    /// What is wrong with the file.
+    /// The fault of the file, in one sentence; nil if it is good.
     public var problem: String? { registry.problem }
 
-    /// Reads no more.
+    /// Stops reading the file.
     public func close() {
         timer?.close()
         timer = nil

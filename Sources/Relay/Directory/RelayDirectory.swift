@@ -7,7 +7,9 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// What a relay knows of the network and tells others of it: snapshots, descriptors, and lists of them.
+/// A relay's knowledge of the network: snapshots, descriptors, and lists of them.
+///
+/// Serves it to others.
 final class RelayDirectory {
     let neighbours: Neighbours
     let gossip: Gossip
@@ -17,10 +19,10 @@ final class RelayDirectory {
     let lists: Lists
     private let registryFile: RegistryFile?
 
-    /// Goes on from the snapshots of `signing`.
+    /// Continues from the snapshots of `signing`.
     ///
-    /// Stakes are learnt from `registry`; without one from the registry in `file`, from `ledger`, or from the network file.
-    /// `staked`, `watching` and `recent` follow the trusted snapshot.
+    /// The stakes come from `registry`. Without one they come from the registry in `file`, from `ledger`, or from the
+    /// network file, in this order. `staked`, `watching` and `recent` follow the trusted snapshot.
     init(
         _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
         identity: LinkIdentity, registry: (any RegistrySource)?, file: String?, ledger: (any RegistrySource)?,
@@ -43,10 +45,12 @@ final class RelayDirectory {
             followers: [staked, nodes, gossip, lists, watching, recent], store: store, log: log)
     }
 
-    /// Which nodes there are.
+    /// The known nodes.
     var nodes: KnownNodes { neighbours.nodes }
 
-    /// Asks, tells and signs what is due; to be called every second.
+    /// Does the periodic work of the parts: questions, announcements, signatures and writes.
+    ///
+    /// To be called every second.
     func tick() {
         gossip.tick()
         keeper.tick()
@@ -55,7 +59,7 @@ final class RelayDirectory {
         lists.tick()
     }
 
-    /// Writes what is not kept yet, and ends.
+    /// Writes descriptors that are not kept yet, and closes the parts.
     func close() {
         keeper.saveAll()
         epochs.close()

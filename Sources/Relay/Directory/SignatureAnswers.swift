@@ -4,12 +4,12 @@ internal import Wire
 
 /// The answers to questions for signatures, made so that a flood of questions costs little.
 ///
-/// All signatures of a digest are encoded once a second at the most, and every client gets those. A node gets what it lacks, as far as
-/// ``rate`` allows; beyond that it gets all too.
+/// All signatures of a digest are encoded at most once a second, and every client gets those. A node gets the
+/// signatures that it lacks, up to ``rate``. Beyond that it gets all of them too.
 struct SignatureAnswers {
-    /// How many answers a second are made for one asker alone, over all nodes.
+    /// The number of answers per second that are made for a single node, over all nodes.
     static let rate = 64
-    /// How old all signatures that are handed out may be.
+    /// The longest time for which encoded signatures are handed out after more have come.
     static let age = TimeSpan.seconds(1)
 
     private struct Whole {
@@ -18,15 +18,15 @@ struct SignatureAnswers {
         let bytes: [UInt8]
     }
 
-    /// All signatures of the digests that were asked for last.
+    /// All signatures of the digests that were last asked for.
     private var whole: [Bytes32: Whole] = [:]
     private var parts: SharedRate<LinkSource>
 
     init(now: Instant) { parts = SharedRate(perSecond: Self.rate, burst: Self.rate * 2, now: now) }
 
-    /// The signatures of `collection` for `source`, which has those of `bitmap`.
+    /// The signatures of `collection` for `source`, which already has those of `bitmap`.
     ///
-    /// `isCollected` says of which digests answers are kept.
+    /// `isCollected` tells for which digests answers are kept.
     mutating func answer<Subject>(
         _ collection: Signatures<Subject>, without bitmap: [UInt8], to source: LinkSource, byteLimit: Int, now: Instant,
         isCollected: (Bytes32) -> Bool

@@ -5,24 +5,27 @@ internal import Logging
 internal import OnionCrypto
 internal import Wire
 
-/// Collects the signatures that an exchange brings.
+/// Collects the signatures that an exchange receives.
 protocol SignatureCollector<Subject>: AnyObject {
-    /// What is signed.
+    /// The kind of thing that is signed.
     associatedtype Subject
-    /// The signatures that are collected for a digest; nil where none are.
+    /// The signatures that are collected for a digest; nil if none are.
     func collection(_ digest: Bytes32) -> Signatures<Subject>?
-    /// Adds checked signatures, and returns the new ones.
+    /// Adds verified signatures.
+    ///
+    /// Returns the new ones.
     func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem]
 }
 
-/// How signatures of one kind of thing go from neighbour to neighbour (protocol.md, section 10.3): news in bundles, and questions
-/// with a bitmap of those that are held.
+/// Exchanges signatures of one kind of subject with neighbours (protocol.md, section 10.3).
 ///
-/// Signatures are checked on another thread, those of each kind in a queue of their own.
+/// New signatures are sent in bundles. Questions carry a bitmap of the signatures that are held.
+///
+/// Another thread checks the signatures. Each kind has its own queue.
 final class SignatureExchange<Subject: Sendable> {
-    /// How many neighbours hear of news at once.
+    /// The number of neighbours that new signatures are sent to.
     static var fanout: Int { 4 }
-    /// How long a question may take.
+    /// The longest wait for an answer.
     static var answerLimit: TimeSpan { .seconds(60) }
 
     private let links: Links
@@ -33,13 +36,13 @@ final class SignatureExchange<Subject: Sendable> {
     private var inbox = SignatureInbox()
     private var answers: SignatureAnswers
     private var isChecking = false
-    /// News for the neighbours, and when they go.
+    /// New signatures for the neighbours, their digest, and the timer that sends them.
     private var news: [SignatureItem] = []
     private var newsOf: Bytes32?
     private var newsTimer: LoopTimer?
     private unowned let collector: any SignatureCollector<Subject>
 
-    /// An exchange by the messages `bring` and `ask` for its owner, the `collector`.
+    /// An exchange with the messages `bring` and `ask`, owned by the `collector`.
     init(
         links: Links, neighbours: Neighbours, log: Logger, bring: DirectoryMessage, ask: DirectoryMessage,
         for collector: any SignatureCollector<Subject>
@@ -54,10 +57,10 @@ final class SignatureExchange<Subject: Sendable> {
         newsTimer = LoopTimer(on: links.loop) { [weak self] in self?.tellNews() }
     }
 
-    /// Listens again to neighbours that brought wrong signatures.
+    /// Accepts signatures again from neighbours that brought wrong ones.
     func forgive() { inbox.forgive() }
 
-    /// Tells neighbours of new signatures, soon and in bundles.
+    /// Sends new signatures to some neighbours after a short delay, in bundles.
     func spread(_ new: [SignatureItem], of digest: Bytes32) {
         guard !new.isEmpty else { return }
         if newsOf != digest {
@@ -85,7 +88,7 @@ final class SignatureExchange<Subject: Sendable> {
         news.removeAll()
     }
 
-    /// A number and a digest, as they stand before signatures and in questions.
+    /// The encoding of a height and a digest, which precede signatures and begin questions.
     static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
         var writer = ByteWriter(capacity: 40)
         writer.u64(height)
@@ -107,7 +110,9 @@ final class SignatureExchange<Subject: Sendable> {
         }
     }
 
-    /// Takes signatures that a neighbour brings; returns what they are for where nothing is collected for it.
+    /// Takes signatures from a neighbour.
+    ///
+    /// Returns their subject if nothing is collected for it.
     func take(_ body: [UInt8], from node: NodeID) -> (height: UInt64, digest: Bytes32)? {
         var reader = ByteReader(body.rawSpan)
         guard !inbox.liars.contains(node), let height = try? reader.u64(), let digest = try? reader.bytes32(),
@@ -118,7 +123,7 @@ final class SignatureExchange<Subject: Sendable> {
         return nil
     }
 
-    /// Answers a question for signatures; refuses a body that is none.
+    /// Answers a question for signatures, or refuses a malformed one.
     func answer(_ body: [UInt8], _ responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
         guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
@@ -131,7 +136,7 @@ final class SignatureExchange<Subject: Sendable> {
         links.answer(responder, bytes)
     }
 
-    /// Checks signatures on another thread, each once, and adds the good ones.
+    /// Checks signatures on another thread, each only once, and adds the good ones.
     private func check(_ items: [SignatureItem], from node: NodeID, for digest: Bytes32) {
         guard let collection = collector.collection(digest) else { return }
         inbox.put(items, from: node, for: collection)
@@ -156,7 +161,7 @@ final class SignatureExchange<Subject: Sendable> {
         }
     }
 
-    /// Ends the timer.
+    /// Closes the timer.
     func close() {
         newsTimer?.close()
         newsTimer = nil

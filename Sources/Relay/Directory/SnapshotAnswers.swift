@@ -2,36 +2,41 @@ internal import Links
 internal import OnionCrypto
 internal import Wire
 
-/// Questions of others for what leads to the newest snapshot, and the answers that are kept for the next to ask.
+/// Questions for the update to the newest snapshot, and the answers that are kept for further askers.
 struct SnapshotAnswers {
-    /// A question.
     struct Question {
-        /// The height that the asker has, and the digest of the snapshot there.
+        /// The height of the asker's snapshot, and its digest.
         let height: UInt64
         let digest: Bytes32
         let responder: ControlResponder
     }
 
-    /// What the kept answers may hold; the newest one is kept, however long.
+    /// The most bytes of kept answers.
+    ///
+    /// The newest answer is kept however long it is.
     static let keptBytes = 8 << 20
 
     private var waiting = SharedQueue<Question>(capacity: 256, most: 16)
-    /// The kept answers, the one that was asked for last at the end.
+    /// The kept answers.
+    ///
+    /// The one that was last asked for is at the end.
     private var kept: [(height: UInt64, bytes: [UInt8])] = []
 
-    /// How many questions wait.
+    /// The number of questions that wait.
     var waitingCount: Int { waiting.count }
 
-    /// Takes a question; returns one that is to be refused.
+    /// Adds a question.
+    ///
+    /// Returns one that must be refused, if any.
     mutating func add(_ question: Question, from asker: Asker) -> Question? { waiting.add(question, from: asker) }
 
-    /// The next question whose asker still waits.
+    /// The next question whose asker still waits for the answer.
     mutating func next(isAnswering: (ControlResponder) -> Bool) -> Question? {
         while let next = waiting.take()?.request { if isAnswering(next.responder) { return next } }
         return nil
     }
 
-    /// The kept answer for `height`.
+    /// The kept answer for `height`; nil if there is none.
     mutating func answer(at height: UInt64) -> [UInt8]? {
         guard let place = kept.firstIndex(where: { $0.height == height }) else { return nil }
         let found = kept.remove(at: place)
@@ -39,7 +44,9 @@ struct SnapshotAnswers {
         return found.bytes
     }
 
-    /// Keeps an answer; those that nobody has asked for longest give way.
+    /// Keeps an answer.
+    ///
+    /// Those that were not asked for longest are dropped to make room.
     mutating func keep(_ bytes: [UInt8], at height: UInt64) {
         kept.removeAll { $0.height == height }
         kept.append((height, bytes))
@@ -47,6 +54,8 @@ struct SnapshotAnswers {
         while total > Self.keptBytes, kept.count > 1 { total -= kept.removeFirst().bytes.count }
     }
 
-    /// Forgets all answers: there is a newer snapshot.
+    /// Drops all answers.
+    ///
+    /// To be called when there is a newer snapshot.
     mutating func forget() { kept = [] }
 }

@@ -1,32 +1,37 @@
 internal import Wire
 
-/// When a node that reaches no other one links without its identity, so that it learns whether it is still listed.
+/// Decides when a node without links to other nodes links without its identity, to learn whether it is still listed.
 ///
-/// Nodes do not answer the handshakes of a node that is not in their registry. One that was deregistered while it stood still
-/// could not tell this from being offline, nor fetch what says so. A link without an identity is answered.
+/// Nodes do not answer the handshakes of a node that is not in their registry. A node that was deregistered while it
+/// was stopped could not tell this from being offline. Nor could it fetch the snapshot that tells it. A link without an
+/// identity is answered.
 struct Solitude {
-    /// How long no link may be up before it counts: links come and go with the other ends' restarts.
+    /// The time without a link before it counts, since links end and return when other nodes restart.
     var limit = TimeSpan.seconds(15)
-    /// For how long at most links are begun without the identity then.
+    /// The longest time for which links are then begun without the identity.
     static let hiding = TimeSpan.seconds(30)
 
-    /// Since when no link with another node is up.
+    /// The time since which no link with another node is up.
     private var since: Instant?
-    /// Since when the identity is hidden, and when it was shown again last.
+    /// The time since which the identity is hidden, and the time at which it was last shown again.
     private var hiddenSince: Instant?
     private var shownSince: Instant?
 
-    /// Whether links are to be begun without the identity.
+    /// Whether links must be begun without the identity.
     var isHiding: Bool { hiddenSince != nil }
 
-    /// For how long no link with another node has been up; nil below the limit.
+    /// How long no link with another node has been up; nil below the limit.
     func lasts(_ now: Instant) -> TimeSpan? {
         guard let since, now - since >= limit else { return nil }
         return now - since
     }
 
-    /// Notes whether links with other nodes are up, whether this is a node that others may have ceased to answer, and when one
-    /// said last that there is no newer snapshot; to be called every second.
+    /// Notes the state of the links.
+    ///
+    /// To be called every second.
+    ///
+    /// `mayBeRefused` says whether others may have ceased to answer this node. `isCurrentAt` is the time at which a
+    /// node last said that there is no newer snapshot.
     mutating func note(isLinked: Bool, mayBeRefused: Bool, isCurrentAt: Instant?, now: Instant) {
         since = isLinked ? nil : since ?? now
         if let hiddenSince {

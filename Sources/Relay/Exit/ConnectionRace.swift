@@ -1,16 +1,22 @@
 internal import EventLoop
 internal import Wire
 
-/// Connects to one of several addresses: each next one is tried when the one before has failed, or has been silent for a while,
-/// and the first connection wins (RFC 8305, section 5).
+/// Connects to one of several addresses (RFC 8305, section 5).
+///
+/// The next address is tried when the attempt before it has failed or has been silent for a while. The first connection
+/// wins.
 final class ConnectionRace: ByteStreamDelegate {
-    /// How long an attempt stays alone.
+    /// The time after which a silent attempt is joined by the next one.
     static let headStart = TimeSpan.milliseconds(500)
-    /// How many addresses are tried; those to which there is no route do not count.
+    /// The most addresses that are tried.
+    ///
+    /// Those without a route do not count.
     static let limit = 4
 
     private let loop: Loop
-    /// Addresses not tried yet, the next one last.
+    /// Addresses that have not been tried.
+    ///
+    /// The next one is last.
     private var candidates: [SocketAddress]
     private let completion: (Result<ByteStream, UVError>) -> Void
     private var attempts = 0
@@ -18,10 +24,10 @@ final class ConnectionRace: ByteStreamDelegate {
     private var timer: LoopTimer?
     private var isOver = false
 
-    /// A race to `addresses`, at least one, of which those of the two families take turns.
+    /// A race to `addresses`, at least one, alternating between the two families.
     ///
-    /// `completion` is called once unless the race is cancelled before, with the error of the last attempt that failed: inside of
-    /// ``start()`` where there is a route to none.
+    /// `completion` is called once, unless the race is cancelled before. It gets the connection or the error of the
+    /// attempt that failed last. If there is no route to any address, it is called inside ``start()``.
     init(
         on loop: Loop, to addresses: [SocketAddress],
         completion: @escaping (Result<ByteStream, UVError>) -> Void
@@ -32,7 +38,7 @@ final class ConnectionRace: ByteStreamDelegate {
         candidates = Self.interleaved(addresses).reversed()
     }
 
-    /// The addresses in turns of one of each family, that of the first one first.
+    /// The addresses, alternating between the families, beginning with that of the first one.
     static func interleaved(_ addresses: [SocketAddress]) -> [SocketAddress] {
         let first = addresses.filter { $0.isIPv4 == addresses[0].isIPv4 }
         let second = addresses.filter { $0.isIPv4 != addresses[0].isIPv4 }
@@ -41,13 +47,15 @@ final class ConnectionRace: ByteStreamDelegate {
         }
     }
 
-    /// Begins.
+    /// Tries the first address.
     func start() {
         timer = LoopTimer(on: loop) { [weak self] in self?.tryNext(after: nil) }
         tryNext(after: nil)
     }
 
-    /// Gives all attempts up; `completion` is not called.
+    /// Ends all attempts.
+    ///
+    /// `completion` is not called.
     func cancel() {
         isOver = true
         timer?.close()
@@ -57,7 +65,9 @@ final class ConnectionRace: ByteStreamDelegate {
         candidates = []
     }
 
-    /// Tries the next address to which there is a route; without one the race ends when no attempt is left.
+    /// Tries the next address that has a route.
+    ///
+    /// If there is none, the race ends once no attempt is left.
     private func tryNext(after failure: UVError?) {
         var failure = failure
         while attempts < Self.limit, let address = candidates.popLast() {

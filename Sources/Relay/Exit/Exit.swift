@@ -1,38 +1,42 @@
 internal import EventLoop
 internal import Wire
 
-/// The exit: what serves the streams to the outside, and what all of them share.
+/// The exit: the services for streams to the outside, and the parts that all of them share.
 final class Exit {
-    /// How long resolving and connecting may take together.
+    /// The longest time for resolving and connecting together.
     static let openLimit = TimeSpan.seconds(20)
-    /// How many UDP associations there may be.
+    /// The most UDP associations.
     static let associationLimit = 8_192
 
     let loop: Loop
     let resolver: ExitResolver
-    /// What streams and datagrams may go to.
+    /// The destinations that streams and datagrams may go to.
     var policy: ExitPolicy
     /// The places of UDP associations.
     let associations = StreamPlaces(limit: Exit.associationLimit)
-    /// The places of streams and associations that have sockets, as many as the process may have descriptors.
+    /// The places of streams and associations that have sockets.
     ///
-    /// Streams that connect, and associations, may have a few sockets for the one that is counted.
+    /// The process's free descriptors bound them.
+    ///
+    /// A connecting stream or an association may use a few sockets for one place.
     let sockets: StreamPlaces
-    /// Datagrams of all associations that went no further.
+    /// The dropped datagrams of all associations, by reason.
     var datagramDrops = DatagramDrops()
 
-    /// An exit by the `configuration` of its relay, which opens nothing at its `own` addresses.
+    /// An exit with the `configuration` of its relay.
+    ///
+    /// It connects to none of its `own` addresses.
     init(on loop: Loop, own: Set<IPAddress>, _ configuration: RelayConfiguration) throws(UVError) {
         self.loop = loop
         policy = ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules)
         var setup = Resolver.Configuration()
         setup.servers = configuration.exitResolvers
         resolver = ExitResolver(try Resolver(on: loop, configuration: setup))
-        // More than a process can have descriptors: those are what is bounded.
+        // A number above any descriptor limit: the free descriptors are the bound.
         sockets = StreamPlaces(limit: 1 << 30) { loop.hasDescriptorsToSpare }
     }
 
-    /// What it serves.
+    /// The services by kind of request.
     var services: [OpenRequest.Kind: any StreamService] {
         let lookups = ExitLookup.Service(exit: self)
         return [
@@ -41,12 +45,12 @@ final class Exit {
         ]
     }
 
-    /// Forgets all look-ups.
+    /// Cancels all look-ups and closes the resolver.
     func close() { resolver.close() }
 }
 
 extension OpenReply.Status {
-    /// What a client hears of a look-up that failed.
+    /// The status that a client gets for a failed look-up.
     init(_ error: ResolverError) {
         self =
             switch error {
@@ -56,7 +60,7 @@ extension OpenReply.Status {
             }
     }
 
-    /// What a client hears of a connection that failed.
+    /// The status that a client gets for a failed connection.
     init(_ failure: UVError) {
         self =
             switch failure.kind {

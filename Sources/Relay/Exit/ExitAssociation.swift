@@ -3,9 +3,10 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// A client's UDP association at the exit: sockets of its own, the hosts that it speaks to, and the names that stand for them.
+/// A client's UDP association at the exit, with its own sockets, the hosts that it speaks to, and their names.
 ///
-/// What cannot be sent is dropped and counted, as UDP has it. Only hosts that were sent something are heard.
+/// Datagrams that cannot be sent are dropped and counted, as is usual for UDP. Only hosts that were sent a datagram are
+/// heard.
 final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
     /// Opens UDP associations.
     struct Service: StreamService {
@@ -18,19 +19,21 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         }
     }
 
-    /// How long it lives without a datagram in either direction.
+    /// The longest time without a datagram in either direction.
     static let idleLimit = TimeSpan.seconds(300)
-    /// The most names that are remembered; the one that was longest not used makes room.
+    /// The most names that are remembered.
+    ///
+    /// The least recently used one makes room.
     static let nameLimit = 64
-    /// The most datagrams, and their bytes, that wait for names.
+    /// The most datagrams that wait for names, and the most bytes of these.
     static let waitingLimit = (count: 64, bytes: 256 << 10)
-    /// How long a name that was not found is not asked for again.
+    /// The time after which a name that was not found may be looked up again.
     static let failureLimit = TimeSpan.seconds(5)
-    /// What all hosts together may be sent, in bytes.
+    /// The rate at which all hosts together may be sent bytes.
     private static let rate = TokenBucket.Rate(perSecond: 32_768 << 10, burst: 8_192 << 10)
 
     private struct Name {
-        /// Nil while they are being looked up; none where the name has none.
+        /// Nil during the look-up; empty if the name was not found or has no addresses.
         var addresses: [IPAddress]?
         var lastUsed: Instant
         var failed: Instant?
@@ -47,7 +50,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
     private var waiting: [(name: HostName, port: UInt16, datagram: [UInt8], offset: Int)] = []
     private var waitingBytes = 0
     private var lastUsed: Instant
-    /// From when on a datagram is told to be activity again.
+    /// The time from which on a datagram is noted as activity again.
     private var nextActivity = Instant(nanoseconds: 0)
     private var timer: LoopTimer?
     private var isOver = false
@@ -61,7 +64,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         lastUsed = now
     }
 
-    /// Takes a place, and opens the socket for IPv4.
+    /// Takes a place and opens the IPv4 socket.
     private func open() {
         guard exit.associations.enter(self, for: stream.share), exit.sockets.enter(self, for: stream.share) else {
             return refuse()
@@ -90,7 +93,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         exit.sockets.noteActivity(of: self)
     }
 
-    /// Bytes that wait for names, and what the hosts' entries take.
+    /// The bytes that wait for names, and the memory of the hosts' entries.
     var heldBytes: Int { waitingBytes + peers.heldBytes }
 
     // MARK: To the outside
@@ -131,9 +134,8 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         _ now: Instant
     ) {
         let count = datagram.count - offset
-        guard exit.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
-            return exit.datagramDrops.add(.udpNotAllowed)
-        }
+        guard exit.policy.allows(address, port: port, .udp) else { return exit.datagramDrops.add(.udpNotAllowed) }
+        guard let socket = socket(for: address) else { return exit.datagramDrops.add(.udpSocket) }
         guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return exit.datagramDrops.add(.udpRate) }
         if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
             return exit.datagramDrops.add(reason)
@@ -142,7 +144,9 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         socket.send(datagram.rawSpan.extracting(droppingFirst: offset), to: target)
     }
 
-    /// The socket of the address' family; that of IPv6 is opened when it is first needed.
+    /// The socket of the address's family.
+    ///
+    /// The IPv6 socket is opened when it is first needed.
     private func socket(for address: IPAddress) -> DatagramSocket? {
         if address.v4 != nil { return v4 }
         if v6 == nil { v6 = socket(at: .anyIPv6(port: 0)) }
@@ -218,14 +222,14 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         close()
     }
 
-    /// Ends it, of either side: the stream is done, and with it the sockets.
+    /// Ends the association and its stream: it was idle, had to give way, or the client closed the stream.
     private func leave() {
         guard !isOver else { return }
         stream.end()
         close()
     }
 
-    /// Ends it, whose place another source needs.
+    /// Ends the association, because another source needs its place.
     func giveWay() { leave() }
 
     private func abandon() {
@@ -254,7 +258,9 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
 
     // MARK: Events
 
-    /// Nothing comes on the stream but its end, which is the association's.
+    /// Only the end of the stream matters, which ends the association.
+    ///
+    /// Bytes on it are dropped.
     func streamReadable() {
         guard let session = stream.session else { return }
         session.connection.withReadable(stream.id) { $0.byteCount }

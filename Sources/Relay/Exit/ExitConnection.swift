@@ -2,9 +2,9 @@ internal import EventLoop
 internal import Sessions
 internal import Wire
 
-/// A stream to a TCP destination: name, connection, then bytes both ways.
+/// A stream to a TCP destination: look-up, connection, then bytes in both directions.
 ///
-/// The destination is held only until the connection stands, and appears in no log.
+/// The destination is kept only until the connection is up, and appears in no log.
 final class ExitConnection: StreamUser, PlaceHolder {
     /// Opens TCP connections.
     struct Service: StreamService {
@@ -53,13 +53,15 @@ final class ExitConnection: StreamUser, PlaceHolder {
                 case .failure(let error): refuse(.init(error))
                 }
             }
-            // Without one its session has no look-up left.
+            // The session has no look-up left.
             guard let query else { return refuse(.generalFailure) }
             state = .resolving(query)
         }
     }
 
-    /// Tries the addresses that the policy allows: it is asked about what is really connected to, behind every name.
+    /// Connects to the addresses that the policy allows.
+    ///
+    /// The policy judges the address that is connected to, whatever the name.
     private func connect(to addresses: [SocketAddress]) {
         let allowed = addresses.filter {
             exit.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
@@ -83,11 +85,13 @@ final class ExitConnection: StreamUser, PlaceHolder {
         deadline?.close()
         deadline = nil
         stream.accept()
-        // The session lets go of a stream that is done both ways, while the socket may have bytes yet to write.
-        let pump = StreamPump(session: session, id: stream.id, socket: socket) { self.finish() }
-        pump.onActivity = { [weak self] in
-            if let self { exit.sockets.noteActivity(of: self) }
-        }
+        // The closure keeps this object alive. The session releases a stream that has ended both ways while the socket
+        // may still have bytes to write.
+        let pump = StreamPump(
+            session: session, id: stream.id, socket: socket,
+            onActivity: { [weak self] in
+                if let self { exit.sockets.noteActivity(of: self) }
+            }, ended: { self.finish() })
         state = .open(pump)
         pump.start()
     }
@@ -99,13 +103,15 @@ final class ExitConnection: StreamUser, PlaceHolder {
         finish()
     }
 
-    /// The client gave the stream up before there was a connection.
+    /// Ends a stream that the client gave up before the connection was up.
     private func abandon() {
         stream.abandon()
         finish()
     }
 
-    /// Ends the connection, whose socket another source needs: the client is told, and so is the destination.
+    /// Ends the connection, because another source needs its socket.
+    ///
+    /// The client and the destination are told.
     func giveWay() {
         if let pump { pump.fail() } else { refuse(.generalFailure) }
     }

@@ -3,7 +3,9 @@ internal import EventLoop
 internal import Sessions
 internal import Wire
 
-/// A stream that asks for a look-up: the answer ends it.
+/// A stream that asks for a look-up.
+///
+/// The answer ends it.
 ///
 /// The name appears in no log.
 final class ExitLookup: StreamUser {
@@ -18,7 +20,9 @@ final class ExitLookup: StreamUser {
         }
     }
 
-    /// The times to live that clients hear of: what they keep tells nobody when it was asked for.
+    /// The times to live that clients get, in seconds: one for records that live less than `long`, one for all others.
+    ///
+    /// The real ones would show when another client asked (protocol.md, section 7.1).
     private static let timesToLive: (short: UInt32, long: UInt32) = (60, 300)
 
     private let exit: Exit
@@ -42,7 +46,7 @@ final class ExitLookup: StreamUser {
         }
     }
 
-    /// Waits for an answer of the resolver, or refuses when the session has no query left.
+    /// Stores the query whose answer is awaited, or refuses if the session has no query left.
     private func wait(for query: ExitResolver.Query?) {
         guard let query else { return refuse(.generalFailure) }
         self.query = query
@@ -60,7 +64,8 @@ final class ExitLookup: StreamUser {
             })
     }
 
-    /// Tells the first address that the policy allows: names of the exit's own network stay there.
+    /// Answers with the first address that the policy allows, so that addresses of the exit's own network are not
+    /// revealed.
     private func tell(_ addresses: [SocketAddress]) {
         let found = addresses.lazy.map { IPAddress(high: $0.high, low: $0.low) }.first { self.exit.policy.answers($0) }
         guard let found else { return refuse(.notAllowed) }
@@ -103,7 +108,9 @@ final class ExitLookup: StreamUser {
             })
     }
 
-    /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
+    /// Answers with the records, except those with addresses that the policy does not allow.
+    ///
+    /// So addresses of the exit's own network are not revealed.
     private func tell(_ records: [RecordsReply.Record], _ type: RecordType) {
         let allowed = records.filter { record in
             RecordData.addresses(record.data, of: type).allSatisfy(exit.policy.answers)

@@ -2,14 +2,16 @@ internal import EventLoop
 internal import Link
 internal import Wire
 
-/// Looks names up for all sessions of an exit: each source has a share of the queries that may be under way, and in it each session.
+/// Looks up names for all sessions of an exit.
+///
+/// Each source has a share of the pending queries, and within it each session.
 final class ExitResolver {
-    /// How many queries may be under way for all sessions.
+    /// The most pending queries of all sessions.
     static let queryLimit = 4_096
-    /// How many queries may be under way for one session.
+    /// The most pending queries of one session.
     static let sessionLimit = 1_024
 
-    /// A query under way, to cancel it by.
+    /// A pending query, for ``cancel(_:)``.
     struct Query: Hashable { fileprivate let number: UInt64 }
 
     private struct Running {
@@ -22,35 +24,38 @@ final class ExitResolver {
     private var running: [UInt64: Running] = [:]
     private var nextNumber: UInt64 = 0
 
-    /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that gave their places to others.
+    /// Queries go to `resolver`, which may have more of them pending than `queryLimit`: those that lost their places to
+    /// others.
     init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
         self.resolver = resolver
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
     }
 
-    /// Whether no name server has answered of late.
+    /// Whether no name server has answered recently.
     var isUnanswered: Bool { resolver.isUnanswered }
 
-    /// How many queries are under way, those that were given up among them.
+    /// The number of pending queries, cancelled ones included.
     var count: Int { places.count }
 
-    /// Looks `name` up as `Resolver.resolve` does, for a stream that counts for `share`; nil when that has none left.
+    /// Looks up `name` as `Resolver.resolve` does, for a stream that counts for `share`.
     ///
-    /// The callback gets `tooManyQueries` when another share is given the place.
+    /// Returns nil if that share has no query left.
+    ///
+    /// The callback gets `tooManyQueries` if the place goes to another share.
     func resolve(
         _ name: HostName, port: UInt16, for share: StreamShare, callback: @escaping (Resolver.Answer) -> Void
     ) -> Query? {
         begin(share, callback) { resolver.resolve(name.text, port: port, family: .ipv4First, callback: $0) }
     }
 
-    /// Looks the name of `address` up, likewise.
+    /// Looks up the name of `address`, in the same way.
     func name(
         of address: SocketAddress, for share: StreamShare, callback: @escaping (Resolver.NameAnswer) -> Void
     ) -> Query? {
         begin(share, callback) { resolver.name(of: address, callback: $0) }
     }
 
-    /// Asks for records, likewise.
+    /// Asks for the records of `name`, in the same way.
     func records(
         of name: HostName, type: UInt16, for share: StreamShare, callback: @escaping (Resolver.MessageAnswer) -> Void
     ) -> Query? {
@@ -78,13 +83,15 @@ final class ExitResolver {
         return Query(number: number)
     }
 
-    /// Forgets a query: its callback is not called.
+    /// Cancels a query.
     ///
-    /// Its place stays taken until the resolver is done with it. Otherwise one session could have any number under way, by
-    /// giving each up at once.
+    /// Its callback is not called.
+    ///
+    /// Its place stays taken until the resolver is done with it. Otherwise a session could have any number of queries
+    /// pending, by cancelling each at once.
     func cancel(_ query: Query) { running[query.number] = nil }
 
-    /// Forgets all queries and closes the sockets.
+    /// Cancels all queries and closes the resolver's sockets.
     func close() {
         running = [:]
         resolver.close()

@@ -1,32 +1,38 @@
 internal import Wire
 
-/// The hosts that a UDP association has spoken to: who may answer, under what name, and how much they may be sent.
+/// The hosts that a UDP association has spoken to: which may answer, under which name, and how much they may be sent.
 ///
-/// Filtering is by address, as RFC 4787 (section 5) calls it: whoever was sent something may answer, from any port.
+/// Filtering is address-dependent (RFC 4787, section 5): a host that was sent a datagram may answer from any port.
 struct FlowPeers {
-    /// The most hosts; those that were longest left alone make room, an eighth at once.
+    /// The most hosts.
+    ///
+    /// An eighth of them, those that were not sent anything for longest, make room at once.
     static let limit = 1_024
-    /// New hosts a second, and at once: a DHT asks some dozens a second, a scanner as many as it can.
+    /// The rate and the burst of new hosts.
+    ///
+    /// A DHT contacts some dozens per second, a scanner as many as it can.
     static let newHosts = (perSecond: 100, burst: 512)
-    /// What a host costs in memory, about.
+    /// The approximate memory of one host, in bytes.
     static let hostBytes = 256
-    /// The most ports of one host whose names are told apart; the oldest makes room.
+    /// The most ports of one host with their own names.
+    ///
+    /// The oldest makes room.
     private static let portLimit = 16
-    /// What a datagram costs beside its bytes.
+    /// The bytes that a datagram counts in addition to its payload.
     static let datagramOverhead = 64
-    /// How many bytes may be sent to a host that has not answered yet, so that nobody is flooded who does not want to listen.
+    /// The rate to a host that has not answered yet, so that a host that does not want the datagrams is not flooded.
     private static let unanswered = TokenBucket.Rate(perSecond: 256 << 10, burst: 512 << 10)
-    /// How many bytes may be sent to a host that has answered.
+    /// The rate to a host that has answered.
     private static let answered = TokenBucket.Rate(perSecond: 16_384 << 10, burst: 4_096 << 10)
 
     private struct Peer {
-        /// The host as it was named for each port, the newest last.
+        /// The names that the app used for the host, by port, the newest last.
         var names: [(port: UInt16, host: Destination.Host)]
         var hasAnswered = false
         var lastSent: Instant
         var budget: TokenBucket
 
-        /// What the names take in memory, about.
+        /// The approximate memory of the names, in bytes.
         var nameBytes: Int {
             names.reduce(0) { sum, name in
                 if case .name(let text) = name.host { sum + 80 + text.text.utf8.count } else { sum + 48 }
@@ -54,17 +60,19 @@ struct FlowPeers {
     private var newPeers: TokenBucket
     private var nameBytes = 0
 
-    /// No hosts yet.
+    /// No hosts.
     init(now: Instant) {
         newPeers = TokenBucket(perSecond: Self.newHosts.perSecond, burst: Self.newHosts.burst, now: now)
     }
 
-    /// How many hosts there are.
+    /// The number of hosts.
     var count: Int { peers.count }
-    /// What all hosts take in memory, about.
+    /// The approximate memory of all hosts, in bytes.
     var heldBytes: Int { peers.count * Self.hostBytes + nameBytes }
 
-    /// Notes that `count` bytes are to go to `port` at `address`, which the app calls `host`; or says why they may not.
+    /// Counts `count` bytes to `port` at `address`, which the app calls `host`.
+    ///
+    /// Returns the reason if they must be dropped.
     mutating func send(
         _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, now: Instant
     ) -> DatagramDrops.Reason? {
@@ -87,7 +95,7 @@ struct FlowPeers {
         }
     }
 
-    /// What a datagram from `port` at `address` comes from, in the app's words; `nil` for hosts that nothing was sent to.
+    /// The source of a datagram from `port` at `address`, under the app's name; nil if nothing was sent to this host.
     mutating func received(from address: IPAddress, port: UInt16) -> Destination? {
         guard let name = peers[address]?.answer(from: port) else { return nil }
         return Destination(host: name, port: port)

@@ -1,43 +1,47 @@
 internal import Links
 internal import Wire
 
-/// Questions of others for blocks: which are being answered, and which wait.
+/// The questions of others for blocks: those that are being answered, and those that wait.
 ///
-/// An answer counts until the other end has all of it: at most one on a link, a few for an asker and `limit` in all. So what
-/// answers hold in memory is bounded before they are made, by `limit` of the longest.
+/// An answer counts until the peer has all of it. There is at most one on a link, a few for an asker, and `limit` in
+/// all. So the memory of answers is bounded before they are made, by `limit` of the longest.
 struct BlockQuestions {
-    /// A question.
     struct Question {
         let asker: Asker
-        /// The blocks above it are asked for.
+        /// The height above which blocks are asked for.
         let height: UInt64
         let responder: ControlResponder
     }
 
-    /// The most answers at once.
+    /// The most answers at a time.
     static let limit = 8
-    /// The most answers at once to one asker.
+    /// The most answers to one asker at a time.
     static let limitPerAsker = 2
     /// The most questions that wait.
     static let waitingLimit = 256
     /// The most questions of one asker that wait.
     static let waitingLimitPerAsker = 8
-    /// How long the other end may take to read an answer; its question has no longer either.
+    /// The longest time for an answer until the peer has read it.
+    ///
+    /// The peer's question has the same limit.
     static let patience = TimeSpan.seconds(5)
 
     private var waiting = SharedQueue<Question>(capacity: waitingLimit, most: waitingLimitPerAsker)
     private(set) var answering: [(question: Question, deadline: Instant)] = []
 
-    /// How many questions wait.
+    /// The number of questions that wait.
     var waitingCount: Int { waiting.count }
 
-    /// Takes a question, of which one may wait on each link; returns one that is to be refused.
+    /// Adds a question.
+    ///
+    /// Returns one that must be refused, if any. On each link one question may wait.
     mutating func add(_ question: Question) -> Question? {
         guard !waiting.contains(where: { $0.responder.link == question.responder.link }) else { return question }
         return waiting.add(question, from: question.asker)
     }
 
-    /// The next question to be answered, which counts from now on; nil while there is none or no room.
+    /// Takes the next question, which counts as being answered from then on; nil if there is none, or no room for an
+    /// answer.
     mutating func next(now: Instant) -> Question? {
         guard answering.count < Self.limit else { return nil }
         let answering = answering
@@ -50,7 +54,9 @@ struct BlockQuestions {
         return question
     }
 
-    /// Forgets answers that are read; returns those that were not in time, to be abandoned.
+    /// Removes answers that were read.
+    ///
+    /// Returns those that were not read in time, which must be abandoned.
     mutating func sweep(now: Instant, isAnswering: (ControlResponder) -> Bool) -> [ControlResponder] {
         answering.removeAll { !isAnswering($0.question.responder) }
         let late = answering.filter { $0.deadline <= now }.map(\.question.responder)
@@ -58,7 +64,7 @@ struct BlockQuestions {
         return late
     }
 
-    /// A link is gone, and what it asked for.
+    /// Removes the questions and answers of a link that has ended.
     mutating func linkDown(_ link: LinkID) {
         while waiting.take(where: { $1.responder.link == link }) != nil {}
         answering.removeAll { $0.question.responder.link == link }

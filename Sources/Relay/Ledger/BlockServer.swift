@@ -4,15 +4,15 @@ internal import Registry
 internal import Store
 internal import Wire
 
-/// Answers questions for blocks from the ledger's file, beside the ledger's worker and never in its way.
+/// Answers questions for blocks from the ledger's file, without the ledger's worker and without delaying it.
 ///
-/// Nodes and strangers have as much room each, so that strangers keep no node from the chain.
+/// Nodes and strangers have as much room each, so that strangers cannot keep nodes from the chain.
 final class BlockServer {
     /// The longest answer, in bytes of blocks and in blocks.
     static let answerLimit = (bytes: LedgerMessage.blocksSize, blocks: 500)
 
     private let links: Links
-    /// Used by one job at a time, which `isReading` says is under way; nil where nothing is kept.
+    /// Used by one job at a time, which ``isReading`` marks; nil if the node keeps no ledger file.
     private let reader: LedgerReader?
     private var isReading = false
     private var nodes = BlockQuestions()
@@ -26,7 +26,7 @@ final class BlockServer {
 
     private var now: Instant { links.now }
 
-    /// Takes the question of `asker` for the blocks above a height.
+    /// Takes a question of `asker` for the blocks above a height.
     func received(_ height: UInt64, from asker: Asker, _ responder: ControlResponder) {
         let question = BlockQuestions.Question(asker: asker, height: height, responder: responder)
         let refused =
@@ -38,10 +38,12 @@ final class BlockServer {
         serve()
     }
 
-    /// Goes on with what waits; to be called several times a second.
+    /// Answers questions that wait.
+    ///
+    /// To be called several times a second.
     func tick() { serve() }
 
-    /// A link is gone.
+    /// To be called when a link has ended.
     func linkDown(_ link: LinkID) {
         nodes.linkDown(link)
         strangers.linkDown(link)
@@ -64,7 +66,7 @@ final class BlockServer {
         isReading = true
         let height = question.height
         links.loop.work({ () -> [UInt8]? in
-            // A file that cannot be read is the worker's to report: it writes there.
+            // The worker reports a file that cannot be read, since it writes there.
             let blocks = try? reader.blocks(
                 above: height, limit: Self.answerLimit.blocks, byteLimit: Self.answerLimit.bytes)
             return blocks.map { FinalBlock.encodeList($0) }

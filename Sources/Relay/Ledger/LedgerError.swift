@@ -1,17 +1,17 @@
 internal import Store
 
-/// Why a node cannot follow the ledger of its network.
+/// The reason why a node cannot follow the ledger of its network.
 public enum LedgerError: Error, Equatable, CustomStringConvertible {
-    /// The network file's state before the first block is none, or does not fit its authorities.
+    /// The network file's state before the first block is malformed, or does not fit the network and its authorities.
     case wrongGenesis
-    /// The network file's first blocks are refused.
+    /// The network file's first blocks are invalid.
     case wrongStart(String)
-    /// What the ledger's file holds is not what was written there.
+    /// The content of the ledger's file is not as it was written.
     case damaged(String)
-    /// The key is none of the authorities'.
+    /// The key does not belong to an authority.
     case notAuthority
 
-    /// What is wrong and what to do.
+    /// The fault and its remedy.
     public var description: String {
         switch self {
         case .wrongGenesis:

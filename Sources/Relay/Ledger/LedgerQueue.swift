@@ -2,23 +2,25 @@ internal import Link
 internal import Links
 internal import Wire
 
-/// What waits for the ledger's worker, and in which order it goes there.
+/// The events that wait for the ledger's worker, in the order in which they go there.
 ///
-/// What this node itself and the authorities have to say comes first. Operations that others hand in follow a few at a time,
-/// at a bounded rate and with a share for each node and each address, so that nobody's flood delays a block.
+/// This node's own events and the authorities' messages come first. Operations of others follow, a few at a time, at a
+/// bounded rate and with a share for each node and each address. So a flood of operations does not delay a block.
 struct LedgerQueue {
     typealias Event = LedgerWorker.Event
 
     /// The most events of one kind in one batch.
     static let batchEvents = 32
-    /// The most bytes of messages of one kind in one batch, but one message always goes.
+    /// The most bytes of messages of one kind in one batch.
+    ///
+    /// A single message may be longer.
     static let batchBytes = 1 << 20
     /// The most operations of others in one batch.
     static let batchOperations = 4
-    /// The most events of this node's own that wait.
+    /// The most events of this node that wait.
     static let ownLimit = 4_096
 
-    /// Operations that one kind of askers hands in.
+    /// The operations that one kind of asker hands in.
     private struct Operations {
         var queue: SharedQueue<Event>
         var bucket: TokenBucket
@@ -46,31 +48,41 @@ struct LedgerQueue {
         strangers = Operations(places: 128, most: 8, rate: 32, now: now)
     }
 
-    /// How many events wait.
+    /// The number of events that wait.
     var count: Int {
         (isTickDue ? 1 : 0) + announcements.count + own.count + authorities.count + nodes.queue.count
             + strangers.queue.count
     }
 
-    /// Time passes; once is enough for a batch.
+    /// Adds the passing of time.
+    ///
+    /// One tick per batch is enough.
     mutating func tick() { isTickDue = true }
 
-    /// A neighbour's chain has this height; the newest word of each counts.
+    /// Adds the height of a neighbour's chain.
+    ///
+    /// Only the newest of each neighbour counts.
     mutating func announced(_ height: UInt64, by node: NodeID) { announcements[node] = height }
 
-    /// Something of this node's own: an answer to a question, or an operation; false when too much waits.
+    /// Adds an event of this node: an answer to its question, or an operation.
+    ///
+    /// Returns false if too many wait.
     mutating func post(_ event: Event) -> Bool {
-        // Answers are as many as this node's questions, and each ends one.
+        // Answers need no limit: there is at most one for each question of this node.
         let isAnswer = if case .answered = event { true } else { false }
         guard isAnswer || own.count < Self.ownLimit else { return false }
         own.append(event)
         return true
     }
 
-    /// A message of an authority about the next block; returns one that finds no place.
+    /// Adds a message of an authority about the next block.
+    ///
+    /// Returns one that finds no place, if any.
     mutating func ask(_ event: Event, byAuthority node: NodeID) -> Event? { authorities.add(event, from: .node(node)) }
 
-    /// An operation that another node or a stranger hands in; returns one that finds no place.
+    /// Adds an operation that another node or a stranger hands in.
+    ///
+    /// Returns one that finds no place, if any.
     mutating func submit(_ event: Event, by asker: Asker) -> Event? {
         switch asker {
         case .node: nodes.queue.add(event, from: asker)
@@ -78,7 +90,7 @@ struct LedgerQueue {
         }
     }
 
-    /// The next batch in the order in which it is to be handled; empty where nothing waits, or only what has no turn yet.
+    /// The next batch, in the order of its handling; empty if nothing waits, or only operations that exceed their rate.
     mutating func next(now: Instant) -> [Event] {
         var batch: [Event] = isTickDue ? [.tick] : []
         isTickDue = false
@@ -107,7 +119,7 @@ struct LedgerQueue {
 }
 
 extension LedgerWorker.Event {
-    /// Bytes of the message that the event brings.
+    /// The bytes of the message that the event carries.
     var size: Int {
         switch self {
         case .asked(_, let body, _, _): body.count
@@ -116,7 +128,7 @@ extension LedgerWorker.Event {
         }
     }
 
-    /// Who waits for an answer to the event.
+    /// The responder of the message that the event carries; nil if it carries no request.
     var responder: ControlResponder? {
         if case .asked(_, _, _, let responder) = self { responder } else { nil }
     }

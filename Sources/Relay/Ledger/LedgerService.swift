@@ -7,24 +7,26 @@ public import Registry
 internal import Store
 internal import Wire
 
-/// Hears of the registry as it is after each new block, or after the last of several.
+/// Learns the state of the registry after each new block, or after the last of several.
 protocol LedgerFollower: AnyObject {
-    /// Goes on with a newer state.
+    /// Continues with a newer state.
     func follow(_ state: RegistryState)
 }
 
-/// The ledger of a running node: messages, time and operations go to a `LedgerWorker` beside the loop, one batch at a time.
+/// The ledger of a running node.
 ///
-/// The loop does nothing that grows with the registry: what it gets is the state as a value.
+/// Messages, time and operations go to a `LedgerWorker` on another thread, one batch at a time.
 ///
-/// It has more members than most types: it wires parts, and answers for them. What decides is in `LedgerWorker` and
-/// `LedgerQueue`.
+/// The loop does no work that grows with the registry. It gets the state as a value.
+///
+/// It has more members than most types, since it wires parts and answers for them. The decisions are in `LedgerWorker`
+/// and `LedgerQueue`.
 public final class LedgerService {
-    /// How often time passes for the ledger, for an authority and for others.
+    /// The interval between ticks of the ledger, for an authority and for other nodes.
     private static let tick = (authority: TimeSpan.milliseconds(100), other: TimeSpan.milliseconds(500))
-    /// How many neighbours hear of a new block.
+    /// The number of neighbours that a new block is announced to.
     private static let fanout = 8
-    /// How long a question may take.
+    /// The longest wait for an answer.
     private static let answerLimit = TimeSpan.seconds(5)
 
     private let links: Links
@@ -40,11 +42,13 @@ public final class LedgerService {
     /// The registry after the last block.
     public private(set) var state: RegistryState
     private var followers: [any LedgerFollower] = []
-    /// Why the ledger stands here, in one sentence; nil once it can be written again.
+    /// The reason why the ledger does not continue, in one sentence; nil while it can be written.
     public private(set) var failure: String?
-    /// How many operations wait here for a block, where this node is an authority.
+    /// The number of operations that wait here for a block, if this node is an authority.
     public private(set) var waitingCount = 0
-    /// How many requests among authorities were refused, here or by others, since clocks differ; 0 where this node is no authority.
+    /// The number of requests among authorities that were refused, here or by others, because clocks differ.
+    ///
+    /// It is 0 if this node is not an authority.
     public private(set) var clockRefusals: UInt64 = 0
 
     private var queue: LedgerQueue
@@ -55,9 +59,11 @@ public final class LedgerService {
     private var submissions: [UInt64: (SubmitResult) -> Void] = [:]
     private var nextSubmission: UInt64 = 1
 
-    /// The ledger of `network`, which has one, for the node `node`; `key` is an authority's.
+    /// The ledger of `network`, which has one, for the node `node`.
     ///
-    /// Reads what is kept in `store`'s folder and checks it.
+    /// `key` is the key of an authority.
+    ///
+    /// Reads and checks the ledger in `store`'s folder.
     init(
         links: Links, neighbours: Neighbours, network: NetworkFile, node: NodeID, key: consuming SigningKey?,
         store: Store?, log: Logger
@@ -95,14 +101,18 @@ public final class LedgerService {
         }
     }
 
-    /// Begins to follow the ledger, and tells `followers`.
+    /// Begins to follow the ledger.
+    ///
+    /// `followers` learn of each newer state.
     func begin(telling followers: [any LedgerFollower]) {
         self.followers = followers
         timer = LoopTimer(on: links.loop) { [weak self] in self?.ticked() }
         ticked()
     }
 
-    /// Ends; a second call does nothing.
+    /// Ends the ledger: pending submissions get `timedOut`.
+    ///
+    /// A second call does nothing.
     func close() {
         isClosing = true
         timer?.close()
@@ -122,7 +132,11 @@ public final class LedgerService {
 
     // MARK: Operations
 
-    /// Hands in an operation; `done` is called once, on the loop, when it is in a block, refused, or too late.
+    /// Submits an operation.
+    ///
+    /// `done` is called once, on the loop, when it is in a block, refused, or too late.
+    ///
+    /// If the operation cannot be taken, `done` is called inside this call.
     public func submit(_ operation: RegistryOperation, _ done: @escaping (SubmitResult) -> Void) {
         let id = nextSubmission
         nextSubmission += 1
@@ -132,10 +146,12 @@ public final class LedgerService {
 
     // MARK: Links
 
-    /// A link is gone, and what it asked for.
+    /// To be called when a link has ended.
     func linkDown(_ link: LinkID) { blocks.linkDown(link) }
 
-    /// Takes a control message about the ledger; whoever sends it may be a client where it says so.
+    /// Takes a control message about the ledger.
+    ///
+    /// `peer` is nil for a client, which may only ask for blocks and submit operations.
     func received(_ message: LedgerMessage, _ body: [UInt8], from peer: NodeID?, _ responder: ControlResponder) {
         switch message {
         case .announce:
@@ -160,7 +176,7 @@ public final class LedgerService {
             if let responder = refused?.responder { links.refuse(responder) }
             work()
         case .prepare, .propose, .commit, .final:
-            // Only authorities, and only from the node that the network file names.
+            // Only authorities take these, and only from the nodes that the network file names for authorities.
             guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }) else {
                 return links.refuse(responder)
             }
@@ -170,7 +186,7 @@ public final class LedgerService {
         }
     }
 
-    /// Whom a request on a link counts for; nil when the link is gone.
+    /// The party that a request on a link counts for; nil if the link has ended.
     private func asker(_ peer: NodeID?, _ responder: ControlResponder) -> Asker? {
         if let peer { return .node(peer) }
         return links.endpoint(of: responder.link).map { .address(AddressShare($0.address)) }
@@ -188,7 +204,7 @@ public final class LedgerService {
     private func work() {
         guard !isWorking, !isClosing else { return }
         let batch = queue.next(now: links.now)
-        // Operations that wait for their turn go on with the next tick.
+        // Operations that exceed their rate follow at a later tick.
         guard !batch.isEmpty else { return }
         isWorking = true
         let (worker, time) = (worker, links.loop.wallClock / 1_000_000)
@@ -273,7 +289,9 @@ public final class LedgerService {
         }
     }
 
-    /// A random neighbour, or where there is none a node of the bootstrap list; one of `avoided` only where there is no other.
+    /// A random neighbour, or a node of the bootstrap list if there is none.
+    ///
+    /// Nodes in `avoided` are chosen only if there are no others.
     private func anyone(but avoided: Set<NodeID>) -> NodeID? {
         func draw(_ nodes: some Sequence<NodeID>) -> NodeID? {
             let all = Array(nodes)

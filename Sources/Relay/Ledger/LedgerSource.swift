@@ -2,11 +2,11 @@ public import Directory
 internal import Synchronization
 public import Wire
 
-/// The registry as the ledger has it: the snapshot of the newest epoch, without signatures.
+/// The ledger as a registry source: the snapshot of the newest epoch, without signatures.
 public final class LedgerSource: RegistrySource {
     private let state = Mutex<(snapshots: [Snapshot], problem: String?)>(([], nil))
 
-    /// The snapshot of the newest epoch, when it is above `height`.
+    /// The snapshot of the newest epoch, if its height is above `height`.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         state.withLock { $0.snapshots.last }.flatMap { $0.height > height ? SignedSnapshot($0) : nil }
     }
@@ -14,7 +14,7 @@ public final class LedgerSource: RegistrySource {
     /// The snapshots of the last epochs, oldest first.
     public var epochSnapshots: [Snapshot] { state.withLock { $0.snapshots } }
 
-    /// What is wrong with the ledger, in one sentence.
+    /// The problem with the ledger, in one sentence; nil if there is none.
     public var problem: String? { state.withLock { $0.problem } }
 
     func set(_ snapshots: [Snapshot], problem: String?) {

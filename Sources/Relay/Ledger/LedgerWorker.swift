@@ -5,7 +5,9 @@ internal import Registry
 internal import Store
 internal import Wire
 
-/// What a ledger needs of its file; every write is on disk when the call returns.
+/// The operations that a ledger needs of its file.
+///
+/// Every write is on disk when its call returns.
 protocol LedgerDisk: AnyObject {
     func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])?
     func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]]
@@ -16,11 +18,14 @@ protocol LedgerDisk: AnyObject {
 
 extension LedgerStore: LedgerDisk {}
 
-/// The node's ledger and its file, away from the loop: events go in, what the loop has to do comes out.
+/// The node's ledger and its file, off the loop.
 ///
-/// `@unchecked Sendable`: one job at a time works with it, as `LedgerService` begins the next only when the last has completed.
+/// It takes events and returns effects for the loop.
+///
+/// `@unchecked Sendable`: one job at a time uses it. `LedgerService` begins the next job only when the last has
+/// completed.
 final class LedgerWorker: @unchecked Sendable {
-    /// What happened.
+    /// An event for the ledger.
     enum Event: Sendable {
         case tick
         case announced(UInt64, NodeID)
@@ -29,36 +34,44 @@ final class LedgerWorker: @unchecked Sendable {
         case submit(RegistryOperation, UInt64)
     }
 
-    /// What the loop has to do.
+    /// A task for the loop.
     enum Effect: Sendable {
         case ask(LedgerNode.Target, LedgerMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
         case warn(String)
-        /// Nothing is taken or signed until it can be written again.
+        /// The file could not be written.
+        ///
+        /// Nothing is accepted or signed until it can be written again.
         case fail(String)
-        /// It can be written again: the state on disk, and the snapshots of the last epochs, oldest first.
+        /// The file can be written again.
+        ///
+        /// Gives the state on disk, and the snapshots of the last epochs, oldest first.
         case recovered(RegistryState, [Snapshot])
-        /// How many requests among authorities were refused since clocks differ.
+        /// The number of requests among authorities that were refused because clocks differ.
         case clockRefusals(UInt64)
-        /// The chain has grown: the state after its last block, and the snapshots of the last epochs, oldest first.
+        /// The chain has grown or its problem has changed.
+        ///
+        /// Gives the state after the last block, and the snapshots of the last epochs, oldest first.
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
 
-    /// How long nothing is tried after a write that failed, the first time and at most, in milliseconds.
+    /// The pause after a write that failed, the first time and at most, in milliseconds.
     static let pause = (first: UInt64(1_000), longest: UInt64(60_000))
 
     private var node: LedgerNode
     private let store: (any LedgerDisk)?
     private let rules: LedgerRules
     private let epochSeconds: UInt64
-    /// Since something could not be written: when it is tried again, and how long the pause was.
+    /// The time of the next attempt after a write that failed, and the length of the pause before it.
     private var failure: (next: UInt64, pause: UInt64)?
-    /// The pause before the last recovery, and until when another failure goes on from it.
+    /// The pause before the last recovery, and the time until which a new failure continues from it.
     private var last: (pause: UInt64, until: UInt64) = (0, 0)
 
-    /// The ledger of `node`, as it was kept in `store`; an authority's if `key` is one's.
+    /// The ledger of `node`, as `store` holds it.
+    ///
+    /// It is an authority's if there is a `key`.
     init(
         rules: LedgerRules, first: [FinalBlock], epochSeconds: UInt64, node: NodeID, key: consuming SigningKey?,
         store: (any LedgerDisk)?, now: UInt64
@@ -84,7 +97,7 @@ final class LedgerWorker: @unchecked Sendable {
         self.node = LedgerNode(node: node, chain: chain, epochs: epochs, authority: authority)
     }
 
-    /// The chain, its epochs and an authority's vote as they are on disk, checked.
+    /// The chain, its epochs and an authority's vote from the disk, checked.
     private static func read(
         _ store: (any LedgerDisk)?, _ rules: LedgerRules, _ epochSeconds: UInt64
     ) throws -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
@@ -105,7 +118,8 @@ final class LedgerWorker: @unchecked Sendable {
         while let blocks = try store?.blocks(above: chain.height, limit: 100, byteLimit: .max), !blocks.isEmpty {
             do {
                 for bytes in blocks {
-                    // Its time was looked at when it came. A clock that is slow now damages no file.
+                    // The block's time was checked when it arrived. A clock that is slow now must not make the file
+                    // count as damaged.
                     try chain.append(FinalBlock(decoding: bytes.rawSpan), now: RegistryState.timeLimit)
                     epochs.follow(chain.state)
                 }
@@ -129,14 +143,16 @@ final class LedgerWorker: @unchecked Sendable {
     /// The snapshots at the beginnings of the last epochs, oldest first.
     var snapshots: [Snapshot] { node.epochs.snapshots }
 
-    /// Takes events in their order; `now` is in milliseconds since 1970.
+    /// Handles events in their order.
     ///
-    /// When something cannot be written, what would follow from it does not happen, and nothing is taken or answered. After a
-    /// pause that doubles the ledger goes on from what is on disk, as a new process would.
+    /// `now` is in milliseconds since 1970.
+    ///
+    /// If something cannot be written, its consequences do not happen, and all requests are refused. After a pause,
+    /// which doubles each time, the ledger continues from the state on disk, as a new process would.
     func handle(_ events: [Event], now: UInt64) -> [Effect] {
         var effects: [Effect] = []
         if let failure {
-            // Also where the clock was set back.
+            // The second condition holds if the clock was set back.
             if now >= failure.next || failure.next - now > Self.pause.longest {
                 goOn(after: failure.pause, &effects, now: now)
             }
@@ -162,7 +178,7 @@ final class LedgerWorker: @unchecked Sendable {
         return effects
     }
 
-    /// What becomes of an event while nothing can be written.
+    /// The effect of an event while nothing can be written: a request is refused.
     private static func refusal(of event: Event) -> Effect? {
         switch event {
         case .asked(_, _, _, let responder): .answer(responder, nil)
@@ -171,11 +187,11 @@ final class LedgerWorker: @unchecked Sendable {
         }
     }
 
-    /// Reads what is on disk and goes on from there, if it can be written again.
+    /// Reads the state on disk and continues from it, if the file can be written again.
     private func goOn(after pause: UInt64, _ effects: inout [Effect], now: UInt64) {
         do {
             let (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
-            // The vote that is there already: it shows that the disk takes something.
+            // Writing the present vote again changes nothing, and shows whether the disk accepts a write.
             try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
             node.restart(chain: chain, epochs: epochs, vote: vote)
             failure = nil
@@ -216,12 +232,12 @@ final class LedgerWorker: @unchecked Sendable {
             guard let final = try? FinalBlock(decoding: span), let other else { return nil }
             try perform(node.received(final, from: other, now: now), &effects)
             return []
-        // The loop answers these itself.
+        // The loop handles these itself.
         case .getBlocks, .announce: return nil
         }
     }
 
-    /// The answer to what an authority asks about the next block; nil refuses it.
+    /// The answer to a request of an authority about the next block; nil refuses it.
     private func answer(
         _ request: AuthorityRequest?, _ other: NodeID?, _ effects: inout [Effect], now: UInt64
     ) throws -> [UInt8]? {
@@ -232,7 +248,9 @@ final class LedgerWorker: @unchecked Sendable {
         return answer.encoded()
     }
 
-    /// Does what concerns the disk, in order, and leaves the rest to the loop; what follows a failed write does not happen.
+    /// Performs the writes in order, and leaves the other actions to the loop.
+    ///
+    /// The actions after a failed write do not happen.
     private func perform(_ actions: [LedgerNode.Action], _ effects: inout [Effect]) throws {
         for action in actions {
             switch action {

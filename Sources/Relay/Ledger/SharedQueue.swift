@@ -1,14 +1,14 @@
 internal import Link
 internal import Wire
 
-/// Whom a request counts for: a node for itself, anybody else for the address.
+/// The party that a request counts for: a node by its key, any other sender by its address.
 enum Asker: Hashable, Sendable {
     /// A node that has proved its key.
     case node(NodeID)
     /// A client, or a node that is not staked.
     case address(AddressShare)
 
-    /// Whom messages on a link of `source` count for.
+    /// The party that messages on a link of `source` count for.
     init(_ source: LinkSource) {
         switch source {
         case .client(let address): self = .address(address)
@@ -17,18 +17,24 @@ enum Asker: Hashable, Sendable {
     }
 }
 
-/// Requests of others that wait, the oldest first, with a share of the places for each asker.
+/// Requests of others that wait, oldest first.
+///
+/// Each asker has a share of the places.
 struct SharedQueue<Request> {
     private var entries: [(asker: Asker, request: Request)] = []
     private var shares: Shares<Asker>
 
-    /// A queue of `capacity` places, of which one asker holds `most` at the most.
+    /// A queue of `capacity` places.
+    ///
+    /// One asker holds at most `most` of them.
     init(capacity: Int, most: Int) { shares = Shares(capacity: capacity, most: most) }
 
-    /// How many requests wait.
+    /// The number of requests that wait.
     var count: Int { entries.count }
 
-    /// Adds a request; returns one that finds no place: this one, or the newest of the asker that held the most.
+    /// Adds a request.
+    ///
+    /// Returns one that finds no place: this one, or the newest of the asker with the most.
     mutating func add(_ request: Request, from asker: Asker) -> Request? {
         var dropped: Request?
         while true {
@@ -57,7 +63,7 @@ struct SharedQueue<Request> {
         return entry
     }
 
-    /// Whether `condition` holds for a request that waits.
+    /// Whether `condition` holds for a request in the queue.
     func contains(where condition: (Request) -> Bool) -> Bool { entries.contains { condition($0.request) } }
 
     /// The oldest request.

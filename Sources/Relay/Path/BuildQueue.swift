@@ -1,28 +1,31 @@
+internal import DequeModule
 internal import Wire
 
-/// Requests that cost much and are worked on a few in each turn of the loop, so that packets do not wait behind them.
+/// Costly requests, of which the loop serves a few in each turn, so that packets do not wait behind them.
 ///
-/// Sources take turns, each with its oldest. When all places are taken, the source with the most gives its newest up.
+/// Sources take turns, each with its oldest request. If all places are taken, the source with the most gives up its
+/// newest.
 struct BuildQueue<Source: Hashable & Sendable, Request> {
     private var shares: Shares<Source>
     private var waiting: [Source: [Request]] = [:]
-    /// The sources that have requests, in the order of their turns; those before `head` have had theirs.
-    private var turns: [Source] = []
-    private var head = 0
+    /// The sources that have requests, in the order of their turns.
+    private var turns = Deque<Source>()
 
     /// A queue of `capacity` places.
     init(capacity: Int) { shares = Shares(capacity: capacity, most: capacity) }
 
-    /// How many requests wait.
+    /// The number of requests that wait.
     var count: Int { shares.count }
 
-    /// Adds a request; returns the one that finds no place, if any: this one, or another source's.
+    /// Adds a request.
+    ///
+    /// Returns the one that finds no place, if any: this one, or another source's.
     mutating func add(_ request: Request, of source: Source) -> Request? {
         var dropped: Request?
         switch shares.admission(for: source) {
         case .granted: break
         case .makeRoom(let largest):
-            // It keeps one at least, and so its turn.
+            // The source keeps at least one request, and so its turn.
             dropped = waiting[largest]?.popLast()
             shares.release(largest)
         case .shareUsed, .full: return request
@@ -33,15 +36,9 @@ struct BuildQueue<Source: Hashable & Sendable, Request> {
         return dropped
     }
 
-    /// Takes the request whose turn it is.
+    /// Takes the request whose turn it is; nil if none waits.
     mutating func next() -> (source: Source, request: Request)? {
-        guard head < turns.count else { return nil }
-        let source = turns[head]
-        head += 1
-        if head > 64, head * 2 > turns.count {
-            turns.removeFirst(head)
-            head = 0
-        }
+        guard let source = turns.popFirst() else { return nil }
         guard let request = waiting[source]?.removeFirst() else {
             preconditionFailure("a source that has a turn has a request")
         }

@@ -3,13 +3,16 @@ internal import Link
 internal import Links
 internal import Wire
 
-/// How many builds a node takes: of each link, of all clients' links of an address, and of all together with a part for each source.
+/// The rates at which a node accepts builds: of each link, of all client links of an address, and of all links
+/// together.
+///
+/// Each source has a part of the rate of all links.
 struct BuildRates {
     private let limits: NetworkLimits
     private var all: SharedRate<LinkSource>
     private var links: [LinkID: TokenBucket] = [:]
     private var addresses: SourceRates
-    /// What a link to the next hop takes, with a part for each source that asks for it.
+    /// The rate of builds over a link to the next hop, with a part for each source.
     private var onward: [LinkID: SharedRate<LinkSource>] = [:]
 
     /// Full rates by `limits`, for as many links as `configuration` allows.
@@ -22,7 +25,7 @@ struct BuildRates {
         all = SharedRate(perSecond: limits.buildsPerSecond, burst: limits.buildsPerSecond, now: now)
     }
 
-    /// Takes a build that came over `link` off the rates; false when one of them is used up.
+    /// Takes a build that came over `link` off the rates; false if one of them is used up.
     mutating func admit(_ link: LinkID, of source: LinkSource, isNode: Bool, now: Instant) -> Bool {
         let rate =
             isNode
@@ -32,14 +35,14 @@ struct BuildRates {
             && all.take(source, now)
     }
 
-    /// Takes a build that goes on over `next` off its rate; false when the part of `source` is used up.
+    /// Takes a build that continues over `next` off its rate; false if the part of `source` is used up.
     mutating func admitOnward(over next: LinkID, of source: LinkSource, now: Instant) -> Bool {
         let rate = SharedRate<LinkSource>(
             perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
         return onward[next, default: rate].take(source, now)
     }
 
-    /// Forgets a link that is gone.
+    /// Forgets a link that has ended.
     mutating func linkEnded(_ link: LinkID) {
         links[link] = nil
         onward[link] = nil

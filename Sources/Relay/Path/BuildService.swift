@@ -6,11 +6,13 @@ internal import Onion
 internal import OnionCrypto
 internal import Wire
 
-/// Answers builds: it opens this node's record, and enters the path or asks the next hop for the rest.
+/// Answers builds.
+///
+/// It opens this node's record, then enters the path or asks the next hop for the rest.
 final class BuildService {
-    /// How many builds are opened in one turn of the loop: about two milliseconds' work.
+    /// The number of builds that are opened in one turn of the loop, about two milliseconds of work.
     static let buildsInTurn = 8
-    /// How many builds may wait for their turn: what comes at once where all sources have saved up their rates.
+    /// The most builds that wait for their turn: those of one moment in which all sources use their saved rates.
     static let waitingLimit = 1_024
 
     private let links: Links
@@ -18,22 +20,26 @@ final class BuildService {
     private let nodes: KnownNodes
     private var responder: BuildResponder
     private var rates: BuildRates
-    /// Builds that the rates have let in, until their turn.
+    /// Builds that the rates have admitted and whose turn has not come.
     private var waiting = BuildQueue<LinkSource, WaitingBuild>(capacity: BuildService.waitingLimit)
     private var timer: LoopTimer?
-    /// How many paths were built here, whether they end here or lead on.
+    /// The number of paths that were built here, whether they end here or lead on.
     private(set) var builds: UInt64 = 0
-    /// Refused builds by reason.
+    /// The number of refused builds, by reason.
     private(set) var refusals: [String: UInt64] = [:]
-    /// Whether new paths are taken; others are refused as by a node that drains.
+    /// Whether new paths are accepted.
+    ///
+    /// If not, builds are refused with the status of a node that drains.
     var takesPaths = true
 
-    /// Builds for `node`, whose onion keys are `keys`; they become paths of `paths`.
+    /// Builds for `node`, whose onion keys are `keys`.
+    ///
+    /// The paths become paths of `paths`.
     init(links: Links, paths: PathService, nodes: KnownNodes, network: NetworkFile, node: NodeID, keys: OnionKeys) {
         self.links = links
         self.paths = paths
         self.nodes = nodes
-        // Room for what the rate lets in while a generation lasts.
+        // Room for the builds that the rate admits during one generation.
         let seconds = Int(BuildReplayCache.generation.nanoseconds / 1_000_000_000)
         let records = max(BuildReplayCache.defaultLimit, network.limits.buildsPerSecond * (seconds + 1))
         responder = BuildResponder(
@@ -49,7 +55,9 @@ final class BuildService {
     /// The public half of the onion key, for the descriptor.
     var onionKey: [UInt8] { keys.publicKey }
 
-    /// Replaces the onion key when its time has come; true if the descriptor must be made anew.
+    /// Replaces the onion key if it is due.
+    ///
+    /// Returns true if a new descriptor must be made.
     func advanceKeys() -> Bool { (try? responder.keys.advance(now)) ?? false }
 
     // MARK: Requests
@@ -67,7 +75,9 @@ final class BuildService {
         if timer?.deadline == nil { timer?.schedule(at: links.loop.now) }
     }
 
-    /// Opens builds whose turn has come, and lets packets pass before the others.
+    /// Opens some builds whose turn has come.
+    ///
+    /// The others wait until packets have passed.
     private func openWaiting() {
         for _ in 0..<Self.buildsInTurn {
             guard let (source, build) = waiting.next() else { return }
@@ -78,7 +88,7 @@ final class BuildService {
 
     private func open(_ build: WaitingBuild, of source: LinkSource) {
         let (message, link, isNode, answer) = (build.message, build.link, build.isNode, build.answer)
-        // Nobody is there to be answered where the link has gone.
+        // If the link has ended, nobody waits for the answer.
         guard links.source(of: link) != nil else { return }
         switch responder.open(message.records.rawSpan, from: source.number, time: links.time, now: now) {
         case .unreadable(let fault): reset(answer, fault.name)
@@ -107,7 +117,7 @@ final class BuildService {
         }
     }
 
-    /// Sends the rest of a build to the next hop, and its answer back.
+    /// Sends the rest of a build to the next hop, and the hop's answer back.
     private func extend(_ build: PendingBuild, over next: LinkID?) {
         guard let next else { return refuse(build, .nextHopUnreachable) }
         guard links.peer(of: build.previous) != nil, let source = links.source(of: build.previous) else { return }
@@ -123,7 +133,7 @@ final class BuildService {
         }
     }
 
-    /// The next hop has answered, or not in time.
+    /// Handles the answer of the next hop, or its absence.
     private func extended(
         _ build: PendingBuild, _ path: PathHandle, over next: LinkID, _ result: Result<[UInt8], ControlFailure>
     ) {
@@ -138,7 +148,7 @@ final class BuildService {
             let records = reply.wrap(built.records.rawSpan)
         else {
             paths.discard(path)
-            // The path may have ended here while the next hop built it: that one does not know.
+            // The path may have ended here while the next hop built it. The next hop does not know that.
             if built.pathID != 0 { links.destroy(built.pathID, on: next) }
             return refuse(build, .nextHopFailed)
         }

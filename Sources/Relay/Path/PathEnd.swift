@@ -5,29 +5,37 @@ internal import Wire
 
 /// Takes the paths that are built to this node.
 protocol PathListener: AnyObject {
-    /// Takes a path that stands, with the secrets that both its ends have; returns where its packets go.
+    /// Takes a path that was built, with the secrets that only its two ends have.
+    ///
+    /// Returns the receiver of its packets.
     func pathBuilt(_ path: TerminalPath, secrets: consuming SessionSecrets) -> any PathEnd
 }
 
 /// The end of one path at its last hop.
 protocol PathEnd: AnyObject {
-    /// Takes the open payload of a packet with the packet number `number`.
+    /// Takes the payload of a packet, without its layer.
     ///
-    /// It is called on the packet path, where no path may be ended but by ``TerminalPath/endSoon()``.
+    /// `number` is the packet number.
+    ///
+    /// Called on the packet path, where a path may only be ended by ``TerminalPath/endSoon()``.
     func received(_ payload: RawSpan, number: UInt64, now: Instant)
-    /// The path is gone: nothing can be sent on it any more.
+    /// The path has ended.
+    ///
+    /// Nothing can be sent on it any more.
     func ended()
-    /// Whether the path has to stay while this node drains.
+    /// Whether the path must stay while this node drains.
     var isNeeded: Bool { get }
 }
 
-/// A path that ends at this node, for the ``PathEnd`` to send on and to end.
+/// A path that ends at this node.
 ///
-/// It is used on the loop's thread, for as long as the relay is not closed.
+/// A ``PathEnd`` uses it to send, and to end the path.
+///
+/// It may be used on the loop's thread, until the relay is closed.
 struct TerminalPath {
     private let handle: PathHandle
     private let link: UInt32
-    /// Whom the path's link counted for when the path was built.
+    /// The source that the path's link counted for when the path was built.
     let source: LinkSource
     private unowned let paths: PathService
 
@@ -39,22 +47,28 @@ struct TerminalPath {
         self.source = source
     }
 
-    /// Sends a packet: `fill` gets its number and payload and says whether there is something to send.
+    /// Sends a packet.
     ///
-    /// False when nothing was sent: `fill` said so, the link takes nothing now, or the path is gone.
+    /// `fill` gets its number and payload, and returns whether there is something to send.
+    ///
+    /// Returns false if nothing was sent: `fill` returned false, the link accepts nothing now, or the path has ended.
     func send(now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
         paths.sendFromTerminal(handle, link: link, now: now, fill: fill)
     }
 
-    /// Leaves out a packet number.
+    /// Skips a packet number.
     func skipNumber() { paths.skipNumber(handle) }
 
-    /// Ends the path and tells its neighbour; not on the packet path.
+    /// Ends the path and tells its neighbour.
+    ///
+    /// Must not be called on the packet path.
     func end() { paths.end(handle) }
 
-    /// Ends the path with the next sweep, unless it is to stay by then; false when too many paths wait for that.
+    /// Ends the path at the next sweep, unless ``keep()`` is called before.
+    ///
+    /// Returns false if too many paths wait for that.
     func endSoon() -> Bool { paths.endSoon(handle) }
 
-    /// Has a path stay that was to end soon.
+    /// Revokes ``endSoon()``.
     func keep() { paths.keep(handle) }
 }

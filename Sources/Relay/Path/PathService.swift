@@ -6,29 +6,33 @@ internal import Onion
 internal import OnionCrypto
 internal import Wire
 
-/// The paths that this node carries: it forwards their packets, and ends them.
+/// The paths that this node carries.
+///
+/// It forwards their packets, and ends them.
 final class PathService: PacketHandler {
-    /// How long a link to the next hop may take to come up.
+    /// The longest time for a link to the next hop to come up.
     static let linkLimit = TimeSpan.seconds(3)
-    /// How long the next hop may take to answer a build.
+    /// The longest wait for the next hop's answer to a build.
     static let answerLimit = TimeSpan.seconds(8)
-    /// How many paths may wait for the next sweep to end them.
+    /// The most paths that wait for the next sweep to end them.
     static let endingLimit = 1_024
 
     private let links: Links
     private let limits: NetworkLimits
     private let listener: any PathListener
     private var forwarding: ForwardingTable
-    /// Where the packets of the paths go that end here.
+    /// The receivers of packets of the paths that end here.
     private var ends: [PathHandle: any PathEnd] = [:]
-    /// Paths that the next sweep ends: their ends have no use for them.
+    /// Paths that the next sweep ends because their ends do not need them.
     private var ending: Set<PathHandle> = []
-    /// Drops by reason.
+    /// The number of drops, by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
-    /// What has passed over each path, at the last look while it drains.
+    /// The traffic of each path, as counted at the last ``endQuiet()``.
     private var marks: [PathHandle: UInt64] = [:]
 
-    /// No paths yet; `listener` takes those that are built to here.
+    /// No paths yet.
+    ///
+    /// `listener` takes those that are built to this node.
     init(links: Links, network: NetworkFile, listener: any PathListener) {
         self.links = links
         self.listener = listener
@@ -37,11 +41,11 @@ final class PathService: PacketHandler {
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
     }
 
-    /// How many paths there are.
+    /// The number of paths.
     var pathCount: Int { forwarding.count }
-    /// How many paths end here.
+    /// The number of paths that end here.
     var endCount: Int { ends.count }
-    /// How many paths the next sweep ends because their ends have no use for them.
+    /// The number of paths that the next sweep ends because their ends do not need them.
     var endingCount: Int { ending.count }
 
     private var now: Instant { links.now }
@@ -50,7 +54,7 @@ final class PathService: PacketHandler {
 
     /// Takes one batch of packets of relayed paths.
     ///
-    /// Each loses or gains this node's layer in place and leaves from where it lies.
+    /// Each packet loses or gains this node's layer in place, and is sent from the memory where it is.
     func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         var next = 0
@@ -61,12 +65,14 @@ final class PathService: PacketHandler {
         }
     }
 
-    /// Packets of a batch that follow each other, and go on by the same link.
+    /// Consecutive packets of a batch that leave on the same link.
     private struct Onward {
         var link: UInt32 = 0
         var numbers = 0..<0
 
-        /// Adds packet `number`; when it does not belong to the others, these are sent on first.
+        /// Adds packet `number`.
+        ///
+        /// If it does not follow the others on the same link, they are sent first.
         @inline(__always)
         mutating func add(_ number: Int, on link: UInt32, _ packets: inout ReceivedPackets, _ table: inout LinkTable) {
             if number == numbers.upperBound, link == self.link {
@@ -78,22 +84,25 @@ final class PathService: PacketHandler {
             }
         }
 
-        /// Sends them on.
+        /// Sends the packets on their link.
         func send(_ packets: inout ReceivedPackets, _ table: inout LinkTable) {
             if !numbers.isEmpty { table.forward(&packets, numbers, on: LinkID(rawValue: link)) }
         }
     }
 
-    /// A packet whose path ends here, with its payload open.
+    /// A packet whose path ends here, with its layer removed.
     private struct Delivery {
         let index: Int
         let path: PathHandle
         let number: UInt64
     }
 
-    /// Sends packets on, from `next` to the first whose path ends here; nil behind the last.
+    /// Forwards packets from `next` to the first one whose path ends here.
     ///
-    /// It has the tables to itself meanwhile: an access for each packet would cost more than what else is done with it.
+    /// Returns nil after the last packet.
+    ///
+    /// It has exclusive access to the tables. One access for each packet would cost more than all other work on the
+    /// packet.
     private static func pass(
         _ packets: inout ReceivedPackets, _ table: inout LinkTable, _ forwarding: inout ForwardingTable,
         _ drops: inout [UInt64], from next: inout Int, now: Instant
@@ -128,7 +137,9 @@ final class PathService: PacketHandler {
         return nil
     }
 
-    /// Makes a packet at a terminal: `fill` gets its number and payload and says whether there is something to send.
+    /// Makes a packet at a terminal.
+    ///
+    /// `fill` gets its number and payload, and returns whether there is something to send.
     func sendFromTerminal(
         _ path: PathHandle, link: UInt32, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool
     ) -> Bool {
@@ -144,20 +155,22 @@ final class PathService: PacketHandler {
         }
     }
 
-    /// Leaves out a packet number at a terminal.
+    /// Skips a packet number at a terminal.
     func skipNumber(_ path: PathHandle) { forwarding.skipNumberAtTerminal(path) }
 
     // MARK: Making
 
-    /// Enters a path that was asked for over `link`, and that leads on over `next`, or ends here; nil when there is no place for it.
+    /// Enters a path that was requested over `link` and leads on over `next`, or ends here if `next` is nil.
     ///
-    /// In a full table a path of the source with the most gives way.
+    /// Returns nil if there is no place for it.
+    ///
+    /// In a full table, a path of the source with the most paths is ended to make room.
     func insert(
         _ keys: consuming HopKeys, from link: LinkID, pathID: UInt64, next: LinkID?, isNode: Bool
     ) -> PathHandle? {
         let now = now
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
-        // A link that has all it may have makes no other path give way.
+        // A link that has reached its limit does not make another path give way.
         guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
         let number = source.number
         let previous = PathNeighbour(link: link.rawValue, pathID: pathID)
@@ -174,29 +187,31 @@ final class PathService: PacketHandler {
         return path
     }
 
-    /// Begins a path that ends here, which `source` asked for over `link`.
+    /// Begins a path that ends here, which `source` requested over `link`.
     func begin(_ path: PathHandle, from link: LinkID, of source: LinkSource, secrets: consuming SessionSecrets) {
         let terminal = TerminalPath(path, of: self, link: link.rawValue, source: source)
         ends[path] = listener.pathBuilt(terminal, secrets: secrets)
     }
 
-    /// Under which id the neighbour towards the client sends; nil for a path that is gone.
+    /// The path id under which the neighbour towards the client sends; nil if the path has ended.
     func forwardID(of path: PathHandle) -> UInt64? { forwarding.forwardID(of: path) }
 
-    /// Under which id the next hop is to send; nil for a path that is gone.
+    /// The path id under which the next hop must send; nil if the path has ended.
     func backwardID(of path: PathHandle) -> UInt64? { forwarding.backwardID(of: path) }
 
-    /// Joins a path to the next hop's part of it; false for a path that is gone.
+    /// Connects a path to the next hop's part of it.
+    ///
+    /// Returns false if the path has ended.
     func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool { forwarding.connect(path, nextPathID: nextPathID) }
 
-    /// A path that never stood leaves the table.
+    /// Removes a path that was never complete.
     func discard(_ path: PathHandle) {
         if let removed = forwarding.remove(path) { release(removed) }
     }
 
     // MARK: Ending
 
-    /// A neighbour says that a path is over: it goes here, and the other neighbour is told.
+    /// Removes a path that a neighbour has ended, and tells the other neighbour.
     func destroy(_ pathID: UInt64, from link: LinkID) {
         guard let path = forwarding.handle(link: link.rawValue, pathID: pathID), let removed = forwarding.remove(path)
         else {
@@ -213,7 +228,7 @@ final class PathService: PacketHandler {
         tell(removed, except: nil)
     }
 
-    /// Ends all paths of a link that is gone.
+    /// Ends all paths of a link that has ended.
     func linkEnded(_ link: LinkID) {
         for removed in forwarding.removeAll(link: link.rawValue) {
             release(removed)
@@ -221,17 +236,21 @@ final class PathService: PacketHandler {
         }
     }
 
-    /// Has the next sweep end a path that ends here; false when too many wait for it.
+    /// Marks a path that ends here for the next sweep to end it.
+    ///
+    /// Returns false if too many are marked.
     func endSoon(_ path: PathHandle) -> Bool {
         guard ending.count < Self.endingLimit else { return false }
         ending.insert(path)
         return true
     }
 
-    /// Has a path stay that the next sweep was to end.
+    /// Unmarks a path that the next sweep would end.
     func keep(_ path: PathHandle) { ending.remove(path) }
 
-    /// Ends paths whose time is over, or whose ends have no use for them; to be called every second.
+    /// Ends paths that have expired, or that their ends do not need.
+    ///
+    /// To be called every second.
     func sweep() {
         let unwanted = ending
         ending.removeAll(keepingCapacity: true)
@@ -245,9 +264,9 @@ final class PathService: PacketHandler {
         }
     }
 
-    /// Ends the paths over which nothing has passed since the call before, but for those that are needed here.
+    /// Ends the paths that carried nothing since the call before, except those that are needed here.
     ///
-    /// Their clients build others elsewhere, and what is open in a session goes on over those.
+    /// Their clients build other paths over other nodes, and open streams continue over those.
     func endQuiet() {
         for path in forwarding.quietPaths(since: &marks) where ends[path]?.isNeeded != true { end(path) }
     }
@@ -257,7 +276,7 @@ final class PathService: PacketHandler {
         for path in forwarding.paths { end(path) }
     }
 
-    /// The links are no longer used by the path, and its end hears of it.
+    /// Releases the path's links and tells its end.
     private func release(_ removed: RemovedPath) {
         ending.remove(removed.path)
         ends.removeValue(forKey: removed.path)?.ended()
@@ -274,7 +293,7 @@ final class PathService: PacketHandler {
 }
 
 extension LinkSource {
-    /// The source as the table of paths numbers them, by a hash whose key differs in every process.
+    /// The source's number in the table of paths: a hash with a key of this process.
     var number: UInt64 {
         var hasher = Hasher()
         hasher.combine(self)

@@ -5,13 +5,12 @@ internal import Wire
 
 /// The body of BUILD or BUILT: a path id and records.
 struct BuildBody {
-    /// The body of these.
     static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
 
     let pathID: UInt64
     let records: [UInt8]
 
-    /// Reads a body whose records have `recordsSize` bytes; nil if it is anything else.
+    /// Parses a body whose records have `recordsSize` bytes; nil if it is malformed.
     init?(_ body: [UInt8], recordsSize: Int) {
         guard body.count == 8 + recordsSize else { return nil }
         pathID = unsafe body.rawSpan.unsafeLoadUnaligned(as: UInt64.self).littleEndian
@@ -29,7 +28,7 @@ struct WaitingBuild {
 
 /// A build that waits for its next hop.
 ///
-/// The keys and the reply are used once.
+/// The keys and the reply can each be taken once.
 final class PendingBuild {
     let records: [UInt8]
     let previous: LinkID

@@ -6,10 +6,12 @@ internal import OnionCrypto
 internal import Requests
 internal import Wire
 
-/// Onion requests at a node (protocol.md, section 13): it passes those of its sessions on, and answers those of other nodes.
+/// Onion requests at a node (protocol.md, section 13).
 ///
-/// `RequestProxy` and `RequestTarget` decide; this brings them what happens and does what they say. Neither target nor
-/// session is in any log.
+/// It passes on those of its sessions, and answers those of other nodes.
+///
+/// `RequestProxy` and `RequestTarget` decide. This type brings them the events and performs their actions. No log
+/// contains a target or a session.
 final class RequestService {
     private let links: Links
     private let nodes: KnownNodes
@@ -19,24 +21,26 @@ final class RequestService {
     private var proxy: RequestProxy
     private var target: RequestTarget
     private var arrivals = RequestArrivals()
-    /// The streams that bring a request, or wait for an answer, by number.
+    /// The streams that are bringing a request or waiting for an answer, by number.
     private var streams: [UInt64: RequestStream] = [:]
     private var lastNumber: UInt64 = 0
     /// The FORWARD messages that wait for an answer, by number.
     private var messages: [UInt64: ControlResponder] = [:]
     private var lastMessage: UInt64 = 0
     private var timer: LoopTimer?
-    /// What is to be done, in this order.
+    /// The actions that wait to be performed, in this order.
     private var steps: [Step] = []
     private var isPerforming = false
 
     private enum Step {
-        /// The source is whom handshakes count for.
+        /// The source is the one that handshakes count for.
         case proxy(RequestProxy.Action, LinkSource?)
         case target(RequestTarget.Action)
     }
 
-    /// Requests at `node`, whose onion keys are `keys`; `recent` says who may be a target.
+    /// Requests at `node`, whose onion keys are `keys`.
+    ///
+    /// `recent` has the nodes that may be targets.
     init(links: Links, nodes: KnownNodes, recent: RecentNodes, network: Bytes32, node: NodeID, keys: OnionKeys) {
         self.links = links
         self.nodes = nodes
@@ -52,7 +56,7 @@ final class RequestService {
 
     private var now: Instant { links.now }
 
-    /// What has become of requests.
+    /// The counters of onion requests.
     var status: RelayRequestStatus {
         let (asked, received) = (proxy.counters, target.counters)
         return RelayRequestStatus(
@@ -63,7 +67,7 @@ final class RequestService {
             pendingHere: target.pending)
     }
 
-    /// Goes by other onion keys, which `descriptor` tells others of.
+    /// Replaces the onion keys, and `descriptor`, which announces them.
     func renew(keys: OnionKeys, descriptor: [UInt8]) {
         target.keys = keys
         target.descriptor = descriptor
@@ -71,15 +75,17 @@ final class RequestService {
 
     // MARK: Sessions
 
-    /// A number for a stream, which no other has.
+    /// A new number for a stream.
     func newNumber() -> UInt64 {
         lastNumber += 1
         return lastNumber
     }
 
-    /// A stream holds so many bytes of a request that has not come whole; false where it is to be given up.
+    /// Notes that a stream holds `bytes` bytes of an incomplete request.
     ///
-    /// Others may be given up for it.
+    /// Returns false if the stream must be abandoned.
+    ///
+    /// Other streams may be abandoned to make room for it.
     func isArriving(_ bytes: Int, on stream: RequestStream) -> Bool {
         let number = stream.number
         streams[number] = stream
@@ -88,7 +94,7 @@ final class RequestService {
         return !losers.contains(number)
     }
 
-    /// A stream has brought a whole request; nil is one that cannot be read.
+    /// Takes a complete request of a stream; nil is an unreadable one.
     func ask(_ request: RequestOpen?, by stream: RequestStream) {
         let number = stream.number
         arrivals.end(number)
@@ -102,13 +108,13 @@ final class RequestService {
                 now: now), for: stream.source)
     }
 
-    /// The stream is over.
+    /// Removes a stream that has ended.
     func forget(_ number: UInt64) {
         arrivals.end(number)
         streams[number] = nil
     }
 
-    /// A session is over.
+    /// To be called when a session has ended.
     func sessionEnded(_ session: UInt64, over link: LinkSource) {
         proxy.sessionEnded(session, over: link)
         setTimer()
@@ -120,7 +126,7 @@ final class RequestService {
 
     // MARK: Messages and links
 
-    /// Takes a control message of `peer`.
+    /// Takes a control message from `peer`.
     func received(_ message: RequestMessage, _ body: [UInt8], from peer: NodeID, _ responder: ControlResponder) {
         switch message {
         case .forward:
@@ -133,10 +139,12 @@ final class RequestService {
         }
     }
 
-    /// A link to a node stands.
+    /// To be called when a link to a node is up.
     func linkUp(_ peer: NodeID) { perform(proxy.linkUp(peer, now: now), for: nil) }
 
-    /// A link is gone; another to the same node may stand by.
+    /// To be called when a link has ended.
+    ///
+    /// Another link to the same node may stand by.
     func linkDown(_ link: LinkID, _ peer: NodeID) {
         messages = messages.filter { $0.value.link != link }
         guard links.existingLink(to: peer) == nil else { return }
@@ -169,7 +177,7 @@ final class RequestService {
         links.request(on: link, RequestMessage.forward, body: body, timeout: RequestLimits.answerTime) {
             [weak self] result in
             guard let self else { return }
-            // Where the last link is gone, so are all requests to the peer.
+            // Without any link to the peer, all requests to it have failed.
             let isGone = result == .failure(.linkDown) && links.existingLink(to: peer) == nil
             perform(
                 isGone ? proxy.linkEnded(peer) : proxy.forwarded(ticket, result, now: now), for: nil)
@@ -178,21 +186,23 @@ final class RequestService {
 
     // MARK: Actions
 
-    /// Does what the proxy says; `source` is whom handshakes count for.
+    /// Performs actions of the proxy.
+    ///
+    /// Handshakes count for `source`.
     private func perform(_ actions: [RequestProxy.Action], for source: LinkSource?) {
         steps += actions.map { .proxy($0, source) }
         performSteps()
     }
 
-    /// Does what the target says.
+    /// Performs actions of the target.
     private func perform(_ actions: [RequestTarget.Action]) {
         steps += actions.map { .target($0) }
         performSteps()
     }
 
-    /// Does one step after the other.
+    /// Performs the steps one after the other.
     ///
-    /// What comes of one waits for its turn, so that no chain of them fills the stack.
+    /// Steps that follow from a step are queued, so that no chain of them fills the stack.
     private func performSteps() {
         guard !isPerforming else { return }
         isPerforming = true
@@ -251,7 +261,9 @@ final class RequestService {
         }
     }
 
-    /// What a method answers here: no node stores anything yet.
+    /// The answer to a method of this node.
+    ///
+    /// No node stores anything yet.
     private func result(of method: RequestMethod, _ arguments: [UInt8]) -> RequestAnswer {
         switch method {
         case .status:
@@ -274,7 +286,7 @@ final class RequestService {
         if let next { timer.schedule(at: next.nanoseconds) } else { timer.cancel() }
     }
 
-    /// Waits for nothing any more.
+    /// Stops waiting: all streams and messages are dropped.
     func close() {
         timer?.close()
         timer = nil
@@ -283,7 +295,7 @@ final class RequestService {
     }
 }
 
-/// Who waits for an answer of the proxy, in one number.
+/// The asker that waits for an answer of the proxy, encoded as one number.
 private enum RequestAsker {
     /// A stream of a session.
     case stream(UInt64)

@@ -5,26 +5,28 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// A stream of a session that brings one onion request; the answer ends it (protocol.md, section 13.1).
+/// A stream of a session that brings one onion request.
+///
+/// The answer ends it (protocol.md, section 13.1).
 final class RequestStream: StreamUser {
-    /// How long the stream may take in all.
+    /// The longest time for the whole stream.
     static let limit = TimeSpan.seconds(30)
 
     private enum State {
-        /// The request comes in.
+        /// The request is being received.
         case reading([UInt8])
-        /// The service has it.
+        /// The service has the request.
         case waiting
-        /// The session has not taken all of the answer yet.
+        /// The session has not yet taken all of the answer.
         case answering([UInt8], sent: Int)
         case over
     }
 
     /// The service's number for the stream.
     let number: UInt64
-    /// Its session, by the host's number for it.
+    /// The host's number for the stream's session.
     let session: UInt64
-    /// Whom the session counts for.
+    /// The source that the session counts for.
     var source: LinkSource { stream.share.source }
     private let stream: HostedStream
     private weak var service: RequestService?
@@ -33,7 +35,9 @@ final class RequestStream: StreamUser {
     private var isOwn = false
     private var deadline: LoopTimer?
 
-    /// The stream `stream` of the session with this number, whose request `service` answers.
+    /// The stream `stream` of the session with this number.
+    ///
+    /// `service` answers its request.
     init(_ stream: HostedStream, session: UInt64, on loop: Loop, for service: RequestService) {
         self.stream = stream
         self.session = session
@@ -55,7 +59,7 @@ final class RequestStream: StreamUser {
 
     func streamReadable() {
         guard case .reading(var bytes) = state, let session = stream.session else { return }
-        // One owner at a time, so that the bytes grow where they are.
+        // The local variable is the only owner of the array, so that it grows in place.
         state = .reading([])
         var isTooLong = false
         var count = 1
@@ -89,7 +93,9 @@ final class RequestStream: StreamUser {
 
     // MARK: The answer
 
-    /// Sends the answer, and takes no more.
+    /// Sends the answer.
+    ///
+    /// The stream ends when the session has taken all of it.
     func answer(_ answer: OuterAnswer) {
         guard case .waiting = state else { return }
         state = .answering(answer.encoded(for: isOwn ? .ownStream : .stream), sent: 0)
@@ -107,7 +113,7 @@ final class RequestStream: StreamUser {
 
     // MARK: Ends
 
-    /// Gives the stream up: nobody waits for an answer.
+    /// Abandons the stream: nobody waits for an answer.
     func abandon() {
         stream.abandon()
         finish()

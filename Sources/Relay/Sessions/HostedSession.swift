@@ -5,32 +5,34 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// A session that a client has begun with this node: its legs, and how many streams it has.
+/// A session that a client has begun with this node, with its legs and the number of its streams.
 final class HostedSession: SessionOwner {
-    /// After how long a session that holds memory and moves nothing of it counts as stalled.
+    /// The time after which a session counts as stalled if it has bytes to move and moves none.
     static let stalledAfter = TimeSpan.seconds(5)
 
     let id: [UInt8]
-    /// The host's number for it, which no other session has.
+    /// The host's number for the session, which no other session has.
     let number: UInt64
     let secret: Secret
     let session: Session
-    /// Whom it counts for: the source of its first path.
+    /// The source that the session counts for: that of its first path.
     let source: LinkSource
     private unowned let host: SessionHost
     private(set) var legs: [LegID: SessionLeg] = [:]
-    /// Since when it has no leg.
+    /// The time since which the session has had no leg; nil while it has one, and before its first.
     private(set) var leglessSince: Instant?
-    /// How many streams of the peer something is held for.
+    /// The number of the peer's streams for which something is held.
     private(set) var streams = 0
     private var newStreams: TokenBucket
-    /// How much of its streams had moved when last looked at, and since when it is that.
+    /// The bytes that its streams had moved at the last look, and since when the number is the same.
     private var moved: UInt64 = 0
     private var movedAt: Instant
-    /// Whether it stands in the line of the rate gate.
+    /// Whether it stands in line at the rate gate.
     private var isHeldBack = false
 
-    /// A session of `host` without legs; `newStreams` is the rate of its streams.
+    /// A session of `host` without legs.
+    ///
+    /// `newStreams` limits the rate of new streams.
     init(
         id: [UInt8], number: UInt64, secret: consuming Secret, session: Session, source: LinkSource,
         newStreams: TokenBucket,
@@ -47,20 +49,24 @@ final class HostedSession: SessionOwner {
         session.owner = self
     }
 
-    /// Whom its streams count for.
+    /// The share that its streams count for.
     var share: StreamShare { StreamShare(source: source, session: ObjectIdentifier(session)) }
 
-    /// What it holds in memory; notes whether anything has moved.
+    /// The session as a holder of memory.
+    ///
+    /// Also notes whether it has moved anything.
     func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
         let count = session.connection.movedBytes
-        // Who has nothing to move, or datagrams alone, does not stall.
+        // A session does not stall if it has nothing to move, or only datagrams.
         if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
         return MemoryHolder(source: source, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
     }
 
     // MARK: Legs
 
-    /// Takes a path as leg `id`; false when it has a leg of this number, or as many as it may.
+    /// Adds a path as leg `id`.
+    ///
+    /// Returns false if the session has this leg already, or as many legs as it may have.
     func add(_ leg: SessionLeg, as id: LegID, now: Instant) -> Bool {
         guard session.connection.addLeg(id, payloadSize: host.payloadSize, now: now) else { return false }
         legs[id] = leg
@@ -68,7 +74,9 @@ final class HostedSession: SessionOwner {
         return true
     }
 
-    /// Lets go of a leg whose path is gone; it goes on over its other legs, at once on one of them.
+    /// Removes a leg whose path has ended.
+    ///
+    /// The session continues over its other legs at once.
     func remove(_ id: LegID) {
         guard legs.removeValue(forKey: id) != nil else { return }
         let now = session.turn.now
@@ -97,7 +105,7 @@ final class HostedSession: SessionOwner {
         return true
     }
 
-    /// The rate lets sessions send again.
+    /// Continues to send, when the rate gate allows it again.
     func goOn() {
         isHeldBack = false
         session.touch()
@@ -116,7 +124,7 @@ final class HostedSession: SessionOwner {
     }
 
     private func opened(_ id: StreamID) {
-        // Charged before anything is made for it.
+        // The rate is charged before anything is made for the stream.
         guard streams < host.limits.streamsPerSession, newStreams.take(now: session.turn.now) else {
             return HostedStream.end(id, in: session, with: OpenReply(status: .tooManyStreams).encoded())
         }
@@ -125,7 +133,7 @@ final class HostedSession: SessionOwner {
         session.attach(HostedStream(id, of: self, services: host.services), to: id)
     }
 
-    /// A stream of the peer is over, and nothing is held for it.
+    /// To be called when nothing is held for a stream of the peer any more.
     func streamEnded() {
         streams -= 1
         if streams == 0 { host.setBusy(self, false) }
@@ -135,7 +143,7 @@ final class HostedSession: SessionOwner {
 
     func closed(_ session: Session) { host.end(self) }
 
-    /// Ends the streams, and the paths of the legs.
+    /// Ends the streams and the paths of the legs.
     func end() {
         session.end()
         let ending = legs

@@ -5,18 +5,20 @@ internal import Wire
 
 /// A stream that a peer has opened in a session of this node.
 ///
-/// It reads the request and hands the stream to the service of that kind. To the service it is the way to answer.
+/// It reads the open request and hands the stream to the service for its kind. The service answers through this object.
 final class HostedStream: StreamUser {
     /// The stream in its session.
     let id: StreamID
-    /// Whom what is opened for it counts for.
+    /// The share that everything opened for the stream counts for.
     let share: StreamShare
     private weak var owner: HostedSession?
     private let services: StreamServices
     private var hasRequest = false
     private(set) var isOver = false
 
-    /// The stream `id` of `session`, for one of `services`.
+    /// The stream `id` of `session`.
+    ///
+    /// One of `services` will serve it.
     init(_ id: StreamID, of session: HostedSession, services: StreamServices) {
         self.id = id
         share = session.share
@@ -24,12 +26,12 @@ final class HostedStream: StreamUser {
         self.services = services
     }
 
-    /// The session; nil once the stream is over.
+    /// The session; nil once the stream has ended.
     var session: Session? { isOver ? nil : owner?.session }
 
     // MARK: Request
 
-    /// Reads the request as soon as all of it is there.
+    /// Reads the open request once it is complete.
     func streamReadable() {
         guard !hasRequest, let session else { return }
         var request: OpenRequest?
@@ -60,11 +62,13 @@ final class HostedStream: StreamUser {
 
     private func open(_ request: OpenRequest) {
         guard let service = services.exit[request.kind] else { return refuse(.notAllowed) }
-        // It may have been answered already.
+        // The service may have answered the stream already.
         if let user = service.open(request, on: self), let session { session.attach(user, to: id) }
     }
 
-    /// An onion request has no head of its own: its service reads all of the stream.
+    /// An onion request has no open request before it.
+    ///
+    /// Its service reads the whole stream.
     private func openRequest(in session: Session) {
         guard let owner else { return }
         let user = RequestStream(self, session: owner.number, on: session.turn.loop, for: services.requests)
@@ -74,24 +78,26 @@ final class HostedStream: StreamUser {
 
     // MARK: Answers
 
-    /// Says that the stream is open: what the user writes follows.
+    /// Tells the peer that the stream is open.
+    ///
+    /// Then the service may write to it.
     func accept() {
         guard let session else { return }
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
         session.touch()
     }
 
-    /// Tells the peer why the stream is not served, and takes no more.
+    /// Tells the peer why the stream is not served, and ends it.
     func refuse(_ status: OpenReply.Status) { end(with: OpenReply(status: status).encoded()) }
 
-    /// Sends the last of what the peer gets here, and takes no more.
+    /// Sends the last bytes to the peer, and ends the stream.
     func end(with answer: [UInt8] = []) {
         guard let session else { return }
         Self.end(id, in: session, with: answer)
         finish()
     }
 
-    /// Ends a stream of `session` behind `answer`.
+    /// Ends a stream of `session` after `answer`.
     static func end(_ id: StreamID, in session: Session, with answer: [UInt8]) {
         if !answer.isEmpty { _ = session.connection.write(id, answer.rawSpan) }
         session.connection.finish(id)
@@ -99,20 +105,20 @@ final class HostedStream: StreamUser {
         session.touch()
     }
 
-    /// Gives the stream up, which its peer or its session has ended.
+    /// Ends a stream that its peer or its session has ended.
     func abandon() {
         session?.abandon(id, code: SessionError.cancelled)
         finish()
     }
 
-    /// Nothing is held for the stream any more: it counts no longer for its session.
+    /// To be called when nothing is held for the stream any more, so that it no longer counts for its session.
     func finish() {
         guard !isOver else { return }
         isOver = true
         owner?.streamEnded()
     }
 
-    // MARK: Events before there is a service
+    // MARK: Events before a service is attached
 
     func streamWritable() {}
     func streamReset(code: UInt64) { abandon() }

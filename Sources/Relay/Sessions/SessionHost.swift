@@ -7,40 +7,46 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// The sessions that end at this node (protocol.md, section 7): which path is a leg of which, how many there are, and what they hold.
+/// The sessions that end at this node (protocol.md, section 7): the legs of each, their number, and their memory.
 ///
-/// The streams that peers open in them go to the services.
+/// The services serve the streams that peers open in them.
 final class SessionHost: PathListener {
-    /// How long a session without legs is kept.
+    /// The time for which a session without legs is kept.
     static let legless = TimeSpan.seconds(60)
-    /// How many sessions there may be.
+    /// The most sessions.
     static let sessionLimit = 20_000
 
-    /// What a leg's first packet came to.
+    /// The result of a leg's first packet.
     enum Admission {
         case session(HostedSession)
-        /// The session is not here, or there is no place for a new one.
+        /// The session does not exist, or there is no place for a new one.
         case noSession
-        /// It proves nothing.
+        /// The first packet has a wrong MAC, or begins a session that exists already.
         case wrong
     }
 
-    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the source that holds most first.
+    /// The most memory of all sessions in bytes.
+    ///
+    /// Beyond it sessions are ended, first of the source that holds most.
     var memoryLimit = 1 << 30
     let services: StreamServices
-    /// Says when the relay's rate lets sessions send.
+    /// Decides when the relay's rate allows sessions to send.
     let rateGate: RateGate
     let limits: NetworkLimits
     let payloadSize: Int
     private let turn: SessionTurn
     private var sessions: [[UInt8]: HostedSession] = [:]
     private var lastNumber: UInt64 = 0
-    /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
+    /// The places of sessions.
     ///
-    /// A session with streams is busy.
+    /// Each node, and each client's address, from which first paths came has a share.
+    ///
+    /// A session with streams is marked as busy.
     private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
 
-    /// No sessions yet; their streams are those of `services`, and they keep to `rateGate`.
+    /// No sessions yet.
+    ///
+    /// `services` serve their streams, and `rateGate` limits their sending.
     init(
         on loop: Loop, network: NetworkFile, services: StreamServices, rateGate: RateGate,
         sessionLimit: Int = SessionHost.sessionLimit
@@ -55,11 +61,11 @@ final class SessionHost: PathListener {
         loop.addAtTurnEnd { [turn] in turn.run() }
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     var sessionCount: Int { sessions.count }
-    /// How many streams of peers something is held for.
+    /// The number of the peers' streams for which something is held.
     var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
-    /// What all sessions together hold in memory, in bytes.
+    /// The memory of all sessions in bytes.
     var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
     /// The legs of all sessions.
     var legs: [SessionLeg] { sessions.values.flatMap(\.legs.values) }
@@ -72,7 +78,7 @@ final class SessionHost: PathListener {
 
     /// Finds or makes the session that a leg's first packet names.
     ///
-    /// It is called on the packet path.
+    /// Called on the packet path.
     func find(_ hello: LegHello, for leg: SessionLeg, now: Instant) -> Admission {
         switch hello.kind {
         case .newSession:
@@ -98,19 +104,23 @@ final class SessionHost: PathListener {
         }
     }
 
-    /// Takes a place for a session; false when there is none.
+    /// Takes a place for a session.
+    ///
+    /// Returns false if there is none.
     private func makeRoom(for session: [UInt8], of leg: SessionLeg) -> Bool {
         switch places.insert(session, for: leg.path.source) {
         case .inserted: return true
         case .replaced(let other):
-            // Paths are not to be ended on the packet path.
+            // Paths must not be ended on the packet path.
             sessions[other]?.session.endSoon()
             return true
         case .refused: return false
         }
     }
 
-    /// Notes whether the session has streams, which are a reason to keep it.
+    /// Notes whether the session has streams.
+    ///
+    /// A session with streams is kept rather than an idle one.
     func setBusy(_ session: HostedSession, _ isBusy: Bool) { places.setBusy(session.id, isBusy) }
 
     // MARK: Ends
@@ -123,7 +133,9 @@ final class SessionHost: PathListener {
         services.requests.sessionEnded(session.number, over: session.source)
     }
 
-    /// Ends sessions whose last leg went long ago, and some where all together hold too much; to be called every second.
+    /// Ends sessions that have been without legs too long, and some if all together hold too much memory.
+    ///
+    /// To be called every second.
     func sweep(now: Instant) {
         for session in sessions.values {
             if let since = session.leglessSince, now - since >= Self.legless { end(session) }
@@ -138,7 +150,7 @@ final class SessionHost: PathListener {
         for session in sessions.values { end(session) }
     }
 
-    /// Ends all sessions, and lets go of the rate.
+    /// Ends all sessions and the limit of the rate.
     func close() {
         rateGate.close()
         endSessions()

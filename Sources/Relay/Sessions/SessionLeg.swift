@@ -3,17 +3,19 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// The end of a path that is a leg of one of this node's sessions, once its first packet has said of which.
+/// The end of a path that ends here.
+///
+/// It becomes a leg of the session that its first packet names.
 final class SessionLeg: PathEnd {
     let path: TerminalPath
     let secrets: SessionSecrets
     private unowned let host: SessionHost
-    /// The session, and which of its legs this is.
+    /// The session, and the number of this leg in it; nil before the first packet and after the end.
     private(set) var place: (session: HostedSession, id: LegID)?
-    /// Whether there is no session for it: then its path ends soon.
+    /// Whether there was no session for it, so that its path will end soon.
     private var isRefused = false
 
-    /// A path that was built to `host`.
+    /// The end of a path that was built to `host`.
     init(_ path: TerminalPath, secrets: consuming SessionSecrets, at host: SessionHost) {
         self.path = path
         self.secrets = secrets
@@ -27,14 +29,16 @@ final class SessionLeg: PathEnd {
         place.session.session.touch()
     }
 
-    /// Joins the session that a first packet names; frames before that are refused.
+    /// Joins the session that the hello at the start of `payload` names.
+    ///
+    /// Packets without a hello are dropped until then.
     private func join(_ payload: RawSpan, _ now: Instant) -> (HostedSession, LegID)? {
         guard let hello = (try? LegHello.first(of: payload)) ?? nil else { return nil }
         let session: HostedSession
         switch host.find(hello, for: self, now: now) {
         case .session(let found): session = found
         case .noSession:
-            // Its client learns so that it must begin again. Until then this is tried with each packet.
+            // The end of the path tells the client to begin again. Until then, each packet is another attempt.
             if !isRefused { isRefused = path.endSoon() }
             return nil
         case .wrong: return nil
@@ -52,8 +56,8 @@ final class SessionLeg: PathEnd {
         place.session.remove(place.id)
     }
 
-    /// Whether it carries the streams of a session: it is the leg in use, and no other could be built in its place while this
-    /// node drains.
+    /// Whether it carries streams: it is the active leg of its session, and this node takes no new path in its place
+    /// while it drains.
     var isNeeded: Bool {
         guard let place, place.session.streams > 0 else { return false }
         return place.session.session.connection.activeLeg == place.id

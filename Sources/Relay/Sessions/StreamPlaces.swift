@@ -1,38 +1,44 @@
 internal import Link
 internal import Wire
 
-/// Whom a stream counts for in what all streams share: the source of its session's first path, and in it the session.
+/// The share that a stream counts for in tables of all streams: the source of its session's first path, and within it
+/// the session.
 struct StreamShare: Hashable, Sendable {
     let source: LinkSource
     let session: ObjectIdentifier
 }
 
-/// What takes a place that it may have to give up.
+/// The holder of a place that it may have to give up.
 protocol PlaceHolder: AnyObject {
-    /// The place is another's: what it was for ends.
+    /// Ends the holder's work, since its place went to another.
     func giveWay()
 }
 
-/// Places that streams of all sessions share: each source has a share of them, and in it each session.
+/// Places that the streams of all sessions share.
 ///
-/// With no place left, the source with the most gives one up to a source that has at least two fewer, or none: of its session with
-/// the most, the place that was idle for longest.
+/// Each source has a share of them, and within it each session.
+///
+/// If no place is left, the source with the most gives one up. It does so for a source that has at least two fewer, or
+/// none. Its session with the most gives up the place that was idle for longest.
 final class StreamPlaces {
-    /// Whether what the places stand for can be had once more, however many places there are.
+    /// Whether another place can be used, however many are free: for example, whether the process has a descriptor to
+    /// spare.
     var hasRoom: () -> Bool
     private var places: SharedTable<LinkSource, ObjectIdentifier, ObjectIdentifier>
     private var holders: [ObjectIdentifier: any PlaceHolder] = [:]
 
-    /// So many places; `hasRoom` says whether what they stand for can be had.
+    /// A table of `limit` places, of which one is only given if `hasRoom` returns true.
     init(limit: Int, hasRoom: @escaping () -> Bool = { true }) {
         places = SharedTable(capacity: limit, most: limit)
         self.hasRoom = hasRoom
     }
 
-    /// How many are taken.
+    /// The number of taken places.
     var count: Int { places.count }
 
-    /// Takes a place for `holder`, for which another may give way; false when there is none.
+    /// Takes a place for `holder`, for which another holder may give way.
+    ///
+    /// Returns false if there is none.
     func enter(_ holder: any PlaceHolder, for share: StreamShare) -> Bool {
         let insertion = places.insert(
             ObjectIdentifier(holder), for: share.session, in: share.source, isFull: !hasRoom())
@@ -42,10 +48,14 @@ final class StreamPlaces {
         return true
     }
 
-    /// Notes that the holder is in use; nothing happens when it has no place.
+    /// Notes that the holder is in use.
+    ///
+    /// Has no effect if it has no place.
     func noteActivity(of holder: any PlaceHolder) { places.setBusy(ObjectIdentifier(holder), false) }
 
-    /// Gives the place back; nothing happens when it has none.
+    /// Gives the place back.
+    ///
+    /// Has no effect if the holder has none.
     func leave(_ holder: any PlaceHolder) {
         places.remove(ObjectIdentifier(holder))
         holders[ObjectIdentifier(holder)] = nil

@@ -3,16 +3,18 @@ internal import Wire
 
 /// Serves the streams of one kind that peers open in this node's sessions.
 protocol StreamService {
-    /// Begins to serve `stream`, whose opener asks for `request`.
+    /// Begins to serve `stream`, whose opener requests `request`.
     ///
-    /// Returns the stream's user from now on; nil where the stream is refused already.
+    /// Returns the stream's user from now on, or nil if the stream was refused already.
     func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)?
 }
 
-/// Which service has the streams of a kind; streams of another kind are refused.
+/// The service of each kind of stream.
+///
+/// Streams of other kinds are refused.
 struct StreamServices {
-    /// The kinds of an exit: none where the node is none.
+    /// The services of an exit by kind; empty if the node is not an exit.
     let exit: [OpenRequest.Kind: any StreamService]
-    /// Onion requests, which every node takes.
+    /// Serves onion requests, which every node accepts.
     let requests: RequestService
 }

@@ -7,9 +7,11 @@ internal import Registry
 internal import Watch
 internal import Wire
 
-/// This node's part in the ledger's quorums: it votes, exchanges votes with the other members, and submits what came of it.
+/// This node's part in the ledger's quorums.
 ///
-/// ``Jury`` decides; this carries it out over links and through the ledger.
+/// It votes, exchanges votes with the other members, and submits the results.
+///
+/// ``Jury`` decides. This type acts over links and through the ledger.
 final class JuryDuty {
     private let links: Links
     private let network: Bytes32
@@ -22,14 +24,15 @@ final class JuryDuty {
     private var jury: Jury
     /// The newest state of the ledger; nil where there is no ledger.
     private(set) var state: RegistryState?
-    /// When each node's measurements were reported, and when they are reported again.
+    /// The time at which each node's measurements were last reported, and the time of the next report.
     private var reported: [NodeID: Instant] = [:]
     private var nextReport: Instant
-    /// When the ledger is asked again to take this node back.
+    /// The time from which the ledger may be asked again to make this node active.
     private var nextReturn: Instant
 
-    /// What is decided goes to `ledger`, which makes a block each `blockSeconds`, by a node that tests others at intervals of
-    /// `timing`.
+    /// Results go to `ledger`, which makes a block every `blockSeconds`.
+    ///
+    /// The node tests others at the intervals of `timing`.
     init(
         links: Links, network: Bytes32, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?, log: Logger,
         timing: Tester.Timing, blockSeconds: UInt64
@@ -50,29 +53,31 @@ final class JuryDuty {
     }
 
     private var now: Instant { links.now }
-    /// How many votes this node has cast, and how many verdicts it has submitted.
+    /// The number of votes that this node has cast, and of verdicts that it has submitted.
     var counts: (votes: UInt64, verdicts: UInt64) { (jury.cast, jury.submitted) }
-    /// What the ledger knows of this node.
+    /// This node in the ledger; nil if it is not registered.
     var own: RegisteredNode? { state?.nodes[node] }
 
-    /// Goes on with a newer state of the ledger.
+    /// Continues with a newer state of the ledger.
     func follow(_ state: RegistryState) {
         self.state = state
         jury.follow(state, now: now)
     }
 
-    /// Forgets the reports on nodes that are not watched any more.
+    /// Forgets the reports about nodes that are not watched any more.
     func keep(_ isWatched: (NodeID) -> Bool) { reported = reported.filter { isWatched($0.key) } }
 
-    /// Draws conclusions from what `tester` has found.
+    /// Acts on the results of `tester`.
     func consider(_ tester: Tester) { perform(jury.consider(tester, now: now)) }
 
-    /// Another node asks this one to look at a node; false where it has no say.
+    /// Takes another node's question to look at a node.
+    ///
+    /// Returns false if this node has no vote on it.
     func isAsked(_ ballot: Ballot, by peer: NodeID) -> Bool { jury.asked(ballot, from: peer, now: now) }
 
-    /// Takes votes of another member of a quorum.
+    /// Takes votes from another member of a quorum.
     ///
-    /// Returns those that are held here, and whether this node is asked to look at the node; nil is to be refused.
+    /// Returns the votes that are held here, and whether this node is asked to look at the node; nil refuses them.
     func take(_ votes: BallotVotes, from peer: NodeID) -> (answer: BallotVotes, isAsked: Bool)? {
         guard let taken = jury.take(votes, from: peer, now: now) else { return nil }
         perform(taken.actions)
@@ -126,7 +131,7 @@ final class JuryDuty {
         }
     }
 
-    /// Comes back by itself where fewer nodes are active than can judge whether this one serves.
+    /// Asks the ledger to make this node active again, if fewer nodes are active than are needed to judge it.
     func askBack() {
         guard now >= nextReturn, let state, let own, own.standing == .decommissioned, !own.isInMaintenance,
             state.fullNodes.active < Int(state.parameters.leastActive), state.height > own.changedHeight
@@ -136,7 +141,7 @@ final class JuryDuty {
             RegistryOperation(maintaining: identity.signingKey, seconds: 0, height: state.height, network: network))
     }
 
-    /// Reports what `tester` has measured, where this node is in the newest quorum.
+    /// Reports the measurements of `tester`, if this node is in the newest quorum.
     func report(_ tester: Tester) {
         guard now >= nextReport, let found = jury.measurements(of: tester, reported: reported) else { return }
         nextReport = now + max(interval, .seconds(1))

@@ -2,27 +2,28 @@ internal import Directory
 internal import Links
 internal import Wire
 
-/// Answers nodes that ask whether they can be reached, by new links to them.
+/// Answers nodes that ask whether they can be reached, by making new links to them.
 final class LinkBacks {
-    /// How many are answered at once, and how long one node is not answered again.
+    /// The most nodes that are answered within `pause`, and the time in which one node is answered only once.
     private static let limit = 64
     private static let pause = TimeSpan.seconds(10)
 
     private let links: Links
     private let nodes: KnownNodes
     private let client: TestClient
-    /// When each node asked last.
+    /// The time of the last question of each node within `pause`.
     private var asked: [NodeID: Instant] = [:]
 
-    /// Answers by links of `client`.
+    /// Makes the links from `client`.
     init(links: Links, nodes: KnownNodes, client: TestClient) {
         self.links = links
         self.nodes = nodes
         self.client = client
     }
 
-    /// Answers with a byte for each address of the node's descriptor: 0 where it cannot be reached, 1 where it can, 2 where that is not
-    /// known; nil refuses.
+    /// Answers with one byte for each address of the node's descriptor: 0 not reached, 1 reached, 2 unknown.
+    ///
+    /// Nil refuses.
     func answer(_ peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
         let now = links.now
         asked = asked.filter { now - $0.value < Self.pause }
@@ -38,7 +39,7 @@ final class LinkBacks {
     ) {
         guard results.count < addresses.count else { return answer(results) }
         let address = addresses[results.count]
-        // 2: this node has no route there, or is testing the other one.
+        // 2: this node has no route to the address, or is testing the other node.
         guard client.reaches([address]) else { return reach(peer, addresses, results + [2], answer) }
         client.reach(peer, at: address) { [weak self] isReached in
             self?.reach(peer, addresses, results + [isReached.map { $0 ? 1 : 0 } ?? 2], answer)

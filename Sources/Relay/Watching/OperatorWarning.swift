@@ -1,52 +1,56 @@
 internal import Wire
 
-/// What a node's operator must know of how others find it, in one sentence.
+/// The warning for a node's operator about how others find the node, in one sentence.
 struct OperatorWarning {
-    /// What the network makes of this node.
+    /// The node's standing in the network.
     enum Standing {
-        /// Others do not test it.
+        /// Other nodes do not test it.
         case unstaked
-        /// It serves, as far as the network knows.
+        /// It serves as far as the network knows.
         case staked
-        /// Others found that it did not serve.
+        /// Other nodes found that it did not serve.
         case decommissioned
-        /// It rests because its operator has asked for it, which is no reason to warn.
+        /// It is in maintenance because its operator asked for it, so there is no warning.
         case inMaintenance
     }
 
-    /// How many intervals without a client are a reason to warn: that none comes by chance is less likely than one in a million.
+    /// The number of intervals without a client after which to warn.
+    ///
+    /// The chance of such a silence is below one in a million.
     private static let quietIntervals: Int64 = 40
-    /// How long the suspicion of others is remembered.
+    /// The time for which a suspicion of others is remembered.
     private static let suspicionTime = TimeSpan.seconds(600)
     private static let decommissioned =
         "This node is decommissioned: others found that it did not serve. It is used again when it passes their tests; see "
         + "that its UDP port can be reached, and run 'tunic relay --check'."
 
-    /// When a client, or a test of another node, has come last.
+    /// The time of the last link from a client, or from a test of another node.
     private var lastClient: Instant
-    /// When others have suspected this node last, and how often.
+    /// The time of the last suspicion of others, and how many there were.
     private var suspected: (at: Instant, count: Int)?
-    /// The kind of the warning that was told last.
+    /// The kind of the last warning in the log.
     private var told: String?
 
-    /// A client counts as having come at `now`.
+    /// Begins at `now`, as if a client had just come.
     init(at now: Instant) { lastClient = now }
 
-    /// A client has made a link, as every test does.
+    /// Notes that a client has made a link.
+    ///
+    /// A test of this node does the same.
     mutating func clientCame(at now: Instant) { lastClient = now }
 
-    /// How long no client has come.
+    /// The time since a client last came.
     func silence(at now: Instant) -> TimeSpan { now - lastClient }
 
-    /// Another node has begun a ballot against this one.
+    /// Notes that another node has begun a ballot against this one.
     mutating func suspect(at now: Instant) {
         let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
         suspected = (now, count + 1)
     }
 
-    /// The sentence; nil where there is nothing to warn of.
+    /// The warning; nil if there is none.
     ///
-    /// `others` is how many nodes this one tests, at an `interval`.
+    /// `others` is the number of nodes that this one tests, and `interval` is the time between tests.
     func text(_ standing: Standing, others: Int, interval: TimeSpan, at now: Instant) -> String? {
         switch standing {
         case .inMaintenance: return nil
@@ -60,16 +64,16 @@ struct OperatorWarning {
         return Self.unreached(for: silence(at: now), others: others, interval: interval)
     }
 
-    /// What is said where no client and no test has come for so long, by a node that has tested so many others.
+    /// The warning if no client and no test has come for `silence`, on a node that tests `others` other nodes.
     ///
-    /// Fewer others are too few to test it.
+    /// Fewer than three other nodes are too few for a conclusion.
     private static func unreached(for silence: TimeSpan, others: Int, interval: TimeSpan) -> String? {
         guard others >= 3, silence > interval * quietIntervals else { return nil }
         return "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
             + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
     }
 
-    /// Whether the log is to be told of `warning`: it is of another kind than the last one.
+    /// Whether `warning` belongs in the log: its kind differs from the last one's.
     mutating func isNews(_ warning: String?) -> Bool {
         let kind = warning.map { String($0.prefix(24)) }
         guard kind != told else { return false }

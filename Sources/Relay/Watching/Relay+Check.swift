@@ -3,7 +3,9 @@ internal import Links
 internal import Wire
 
 extension Relay {
-    /// What an operator wants to know, and whether more is to come: the first call begins to ask others.
+    /// The checks that an operator asks for, and whether they are complete.
+    ///
+    /// The first call begins to ask other nodes.
     public func check() -> (items: [CheckItem], isDone: Bool) {
         selfCheck.advance()
         var items = [

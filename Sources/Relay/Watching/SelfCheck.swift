@@ -5,28 +5,28 @@ internal import OnionCrypto
 internal import Watch
 internal import Wire
 
-/// One thing that an operator wants to know of his node.
+/// One check of an operator's node.
 public struct CheckItem: Sendable, Hashable {
-    /// What was found.
+    /// The result of a check.
     public enum Verdict: String, Sendable {
-        /// As it must be.
+        /// The node is as it must be.
         case good
-        /// It keeps the node from serving.
+        /// This keeps the node from serving.
         case bad
-        /// Not known: others could not tell.
+        /// Other nodes could not tell.
         case unknown
-        /// Under way.
+        /// The check is under way.
         case pending
     }
 
-    /// What was looked at, in a word.
+    /// The subject of the check, in a word.
     public var name: String
-    /// What was found.
+    /// The result.
     public var verdict: Verdict
-    /// The same in words, and what to do.
+    /// The result in words, and the remedy.
     public var text: String
 
-    /// What was found of `name`.
+    /// The result of checking `name`.
     public init(_ name: String, _ verdict: Verdict, _ text: String) {
         self.name = name
         self.verdict = verdict
@@ -34,14 +34,14 @@ public struct CheckItem: Sendable, Hashable {
     }
 }
 
-/// Asks other nodes whether they reach this one and have taken its descriptor.
+/// Asks other nodes whether they reach this node, and whether they have its descriptor.
 final class SelfCheck {
-    /// How many others are asked.
+    /// The number of nodes that are asked.
     private static let asked = 3
-    /// How long others have to hear of this node before they are asked, and how long the whole may take.
+    /// The time in which others can learn of this node before they are asked, and the longest time for the whole check.
     private static let settling = TimeSpan.seconds(2)
     private static let limit = TimeSpan.seconds(15)
-    /// For how long what was found stays.
+    /// The time for which results are kept.
     private static let freshness = TimeSpan.seconds(30)
 
     private let links: Links
@@ -50,9 +50,9 @@ final class SelfCheck {
     private var began: Instant?
     private var questions = 0
     private var answers = 0
-    /// What each of those who answered says of each address: 0 not reached, 1 reached, 2 no route.
+    /// The answers of the nodes, each with one byte per address: 0 not reached, 1 reached, 2 unknown.
     private var reached: [[UInt8]] = []
-    /// Who holds the present descriptor, and who another or none.
+    /// The numbers of nodes that hold the present descriptor, and that hold another one or none.
     private var accepted = 0, missing = 0
 
     /// A check of `node` by its neighbours.
@@ -64,7 +64,7 @@ final class SelfCheck {
 
     private var now: Instant { links.now }
 
-    /// Begins, unless what was found is fresh, and asks as soon as there is someone to ask.
+    /// Begins a check unless the last results are fresh, and asks other nodes as soon as there are any.
     func advance() {
         if let began, isDone, now - began > Self.freshness { self.began = nil }
         if began == nil {
@@ -92,13 +92,13 @@ final class SelfCheck {
         }
     }
 
-    /// Whether nothing more will be found.
+    /// Whether no more results will come.
     var isDone: Bool {
         guard let began else { return false }
         return questions > 0 && answers == questions || now - began > Self.limit
     }
 
-    /// What was found for these addresses, in the order of the descriptor.
+    /// The results for these addresses, which must be in the order of the descriptor.
     func items(_ addresses: [Endpoint]) -> [CheckItem] {
         var items: [CheckItem] = []
         for (place, address) in addresses.enumerated() {

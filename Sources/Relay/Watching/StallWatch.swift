@@ -1,8 +1,10 @@
 internal import Wire
 
-/// Notices that this process has stood still: then it cannot tell others' silence from its own.
+/// Notices that this process has stood still.
+///
+/// It then cannot tell other nodes' silence from its own.
 struct StallWatch {
-    /// A process that did nothing for so long has stood still.
+    /// The time without a tick after which the process has stood still.
     private static let limit = TimeSpan.seconds(5)
 
     private var lastTick: Instant
@@ -11,13 +13,15 @@ struct StallWatch {
     /// Begins to watch at `now`.
     init(at now: Instant) { lastTick = now }
 
-    /// The process runs; to be called once a second or more often.
+    /// Notes that the process runs.
+    ///
+    /// To be called once a second or more often.
     mutating func tick(at now: Instant) {
         if isStalled(at: now) { lastStall = now }
         lastTick = now
     }
 
-    /// Whether a test that began at `began` and ends at `now` tells nothing, because the process stood still meanwhile.
+    /// Whether the process stood still during a test from `began` to `now`, so that the test tells nothing.
     func voids(testSince began: Instant, at now: Instant) -> Bool {
         isStalled(at: now) || lastStall.map { $0 >= began } ?? false
     }

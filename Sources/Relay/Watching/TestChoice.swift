@@ -5,23 +5,23 @@ internal import OnionCrypto
 internal import Watch
 internal import Wire
 
-/// Chooses the paths of tests as a client would choose its own.
+/// Chooses the paths of tests as a client would choose its paths.
 final class TestChoice {
     private let links: Links
     private let network: NetworkFile
     private let node: NodeID
     private let nodes: KnownNodes
     private let client: TestClient
-    /// For how long a choice holds although descriptors have changed.
+    /// The time for which a choice is used although descriptors have changed.
     private let interval: TimeSpan
-    /// What a client would know of the nodes by tests as these.
+    /// The knowledge that a client would have of the nodes from tests like these.
     var health = NodeHealth()
-    /// The operators of the exits that tests can end at.
+    /// The operators of the exits at which tests can end.
     private(set) var exitOperators: Set<Bytes32> = []
     private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
     private var random = SecureRandom()
 
-    /// The choice of `node`, which is in none of its tests' paths.
+    /// The choice of `node`, which is not in the paths of its own tests.
     init(
         links: Links, network: NetworkFile, node: NodeID, nodes: KnownNodes, client: TestClient, interval: TimeSpan
     ) {
@@ -33,7 +33,9 @@ final class TestChoice {
         self.interval = interval
     }
 
-    /// A path with `tested` in it: in its middle where `hides` says so, otherwise at its beginning; nil where there is none.
+    /// A path that contains `tested`: as a middle if `hides` returns true, else as the first hop; nil if there is none.
+    ///
+    /// If `hides` returns nil, chance decides between both.
     func path(
         testing tested: NodeID, at addresses: [Endpoint], hides: () -> Bool?
     ) -> (place: TestPlace, nodes: [NodeID])? {
@@ -51,9 +53,9 @@ final class TestChoice {
         return path.map { (place, $0) }
     }
 
-    /// A path with `tested` first.
+    /// A path with `tested` as its first hop.
     ///
-    /// Where there is none to an exit it ends at any node, for the first hop sees no more than the next.
+    /// Without a path to an exit it ends at any node, since the first hop sees only the next one.
     private func plain(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
         for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
             let path = selector.selectTest(
@@ -64,7 +66,10 @@ final class TestChoice {
         return nil
     }
 
-    /// How a client would choose now; made anew at most once for each random test.
+    /// The choice of a client now.
+    ///
+    /// It is made again when the snapshot changes, at most once per ``interval`` when descriptors change, and after an
+    /// hour.
     private func current() -> (PathSelector, Terminal) {
         let generation = nodes.descriptors.generation
         let now = links.now
@@ -86,7 +91,7 @@ final class TestChoice {
         return (value, exit)
     }
 
-    /// A node as a hop of a test; nil where its descriptor is not known.
+    /// A node as a hop of a test; nil if its descriptor is not known.
     func hop(_ node: NodeID) -> TestHop? {
         guard let descriptor = nodes.descriptor(of: node)?.descriptor else { return nil }
         return TestHop(target: HopTarget(descriptor), addresses: descriptor.addresses)

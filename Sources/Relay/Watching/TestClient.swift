@@ -8,9 +8,9 @@ internal import Paths
 internal import Watch
 internal import Wire
 
-/// The client that a node is when it tests others: links without an identity, from ports of their own.
+/// The client that a node uses to test others, with links without an identity from its own ports.
 final class TestClient: PacketHandler, ControlHandler {
-    /// Among so many path indices a client draws.
+    /// The number of path indices among which a client draws.
     private static let indices: UInt32 = 512
 
     private let links: Links
@@ -26,7 +26,8 @@ final class TestClient: PacketHandler, ControlHandler {
         setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)
-        // The node's own clock: a client's would be that of the nodes tested last, whose operators nobody tells apart here.
+        // The node's own clock. A client's clock would follow the nodes tested last, whose operators are not told apart
+        // here.
         maker = PathMaker(links: links, network: network.id, clock: { [links] in links.ownTime })
         links.client = self
         links.control = self
@@ -35,7 +36,7 @@ final class TestClient: PacketHandler, ControlHandler {
     /// Whether this machine has a route to one of the addresses.
     func reaches(_ addresses: [Endpoint]) -> Bool { addresses.contains { links.reaches($0) } }
 
-    /// In which families it has one to the Internet or to one of the addresses.
+    /// The families in which this machine has a route to the Internet or to one of the addresses; both if it has none.
     func families(_ addresses: [Endpoint]) -> (hasIPv4: Bool, hasIPv6: Bool) {
         let reached = { (isIPv4: Bool) in
             let known = [Endpoint(isIPv4 ? .globalIPv4 : .globalIPv6)] + addresses
@@ -45,13 +46,13 @@ final class TestClient: PacketHandler, ControlHandler {
         return (four || !six, six || !four)
     }
 
-    /// Tests the hop at `place` of a path over `hops`, by a link that is made for it.
+    /// Tests the hop at `place` of a path over `hops`, by a new link unless another test uses the present one.
     func test(
         _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
         let pathID = maker.pathID(at: SecureRandom.u32() % Self.indices)
         let first = NodeID(hops[0].target.node)
-        // A link that is there from an earlier test says nothing of whether a new one could be made.
+        // A link from an earlier test does not show whether a new one could be made.
         if let link = links.existingLink(to: first), !tests.values.contains(where: { $0.link == link }) {
             links.close(link)
         }
@@ -66,7 +67,9 @@ final class TestClient: PacketHandler, ControlHandler {
         test.start()
     }
 
-    /// Makes a new link to `node` at `address` alone, and says whether it stood in time; nil where a test needs the link that is there.
+    /// Makes a new link to `node` at `address` alone, and tells whether it came up in time.
+    ///
+    /// The result is nil if a test needs the present link.
     func reach(_ node: NodeID, at address: Endpoint, completion: @escaping (Bool?) -> Void) {
         guard !isTested(node) else { return completion(nil) }
         if let link = links.existingLink(to: node) { links.close(link) }
@@ -76,7 +79,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    /// Whether a test by a link to `node` is under way.
+    /// Whether a test whose first hop is `node` is under way.
     private func isTested(_ node: NodeID) -> Bool { tests.values.contains { $0.first == node } }
 
     /// Ends all tests and links.

@@ -5,25 +5,30 @@ internal import Paths
 internal import Watch
 internal import Wire
 
-/// A hop of a test, with what is to be known of it.
+/// A hop of a test, with its keys and addresses.
 struct TestHop {
     let target: HopTarget
     let addresses: [Endpoint]
 }
 
-/// One test: a link to the first hop, a path over all, a packet to its end and back, and perhaps a burst.
+/// One test: a link to the first hop, a path over all hops, a packet to its end and back, and sometimes a burst.
 ///
-/// What it sends is what a client sends: the same handshake, the same build, the same packets.
+/// It sends what a client sends: the same handshake, the same build, the same packets.
 final class TestPath {
-    /// How long a link may take.
+    /// The longest time for a link to come up.
     static let linkLimit = TimeSpan.seconds(3)
-    /// A node answers a build within the times that it gives the next one: who is silent longer is at fault itself.
+    /// The longest wait for the answer to a build.
+    ///
+    /// A node answers within the times that it gives its next hop, so a node that is silent for longer is itself at
+    /// fault.
     static let buildLimit = PathService.linkLimit + PathService.answerLimit + .seconds(1)
-    /// How long the answer to a packet may take.
+    /// The longest wait for the answer to a packet.
     static let echoLimit = TimeSpan.seconds(3)
-    /// When a packet that has no answer yet is followed by another, doubled each time: one may be lost, at a busy node more.
+    /// The time after which an unanswered packet is followed by another; it doubles each time.
+    ///
+    /// One packet may be lost, and more at a busy node.
     private static let firstRepeat = TimeSpan.milliseconds(100)
-    /// How long acknowledgements of a burst are waited for.
+    /// The longest wait for the acknowledgements of a burst.
     private static let burstLimit = TimeSpan.seconds(3)
 
     private enum State {
@@ -34,7 +39,7 @@ final class TestPath {
     private var links: Links { maker.links }
     private let packetSize: Int
     private let hops: [TestHop]
-    /// Which of the hops is tested.
+    /// The index of the tested hop.
     private let place: Int
     private let wantsCapacity: Bool
     let pathID: UInt64
@@ -42,18 +47,20 @@ final class TestPath {
     private var completion: ((TestOutcome, TimeSpan) -> Void)?
     private var state = State.linking
     private(set) var link: LinkID?
-    /// The node to which its link leads.
+    /// The first hop, to which the test's link leads.
     var first: NodeID { NodeID(hops[0].target.node) }
     private var path: BuiltPath?
     private var timer: LoopTimer?
-    /// When each packet that asks for an answer was sent, the first by the leg's number 0.
+    /// The times at which packets that ask for an answer were sent, by their packet numbers from 0.
     private var echoes: [Instant] = []
     private var burst: Burst?
     private var roundTrip = TimeSpan.zero
     private var duration = TimeSpan.zero
     private var hasArrived = false
 
-    /// A test of the hop at `place`; `completion` gets what came of it and how long the answer took.
+    /// A test of the hop at `place`.
+    ///
+    /// `completion` gets the outcome and the time until the answer.
     init(
         maker: PathMaker, packetSize: Int, hops: [TestHop], place: Int, wantsCapacity: Bool, pathID: UInt64,
         completion: @escaping (TestOutcome, TimeSpan) -> Void
@@ -68,7 +75,7 @@ final class TestPath {
         began = maker.links.now
     }
 
-    /// Begins with the link.
+    /// Begins to make the link and the path.
     func start() {
         timer = LoopTimer(on: links.loop) { [weak self] in self?.timeIsUp() }
         maker.build(
@@ -90,26 +97,26 @@ final class TestPath {
         case .noLink: end(place == 0 ? .failed : .unclear)
         case .unanswered: end(place == 0 ? .failed : .unclear)
         case .unbuildable: end(.unclear)
-        // A node resets the builds beyond its rate.
+        // A node resets builds that exceed its rate.
         case .reset: end(place == 0 ? .refused : .unclear)
         case .refused(let hop, let status):
             if hop > place { return end(.passedOn) }
             guard hop == place else { return end(.unclear) }
             switch status {
             case .draining: end(.failed)
-            // What it says of the next may be true.
+            // Its word about the next hop may be true.
             case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: end(.unclear)
-            // A busy node is no dead one.
+            // A busy node is not a dead one.
             case .ready, .overloaded, .suiteUnavailable, .timeInvalid: end(.refused)
             }
-        // The hop before can change the next one's record so that its own still verifies.
+        // The hop before can alter the next hop's record so that its own still verifies.
         case .broken(let hop): end(hop == 0 && place == 0 ? .failed : .unclear)
         }
     }
 
     // MARK: Packets
 
-    /// Sends a packet that asks for an answer, and sets when the next follows or the wait is over.
+    /// Sends a packet that asks for an answer, and sets the timer for the next one or for the end of the wait.
     private func sendEcho() {
         let now = links.now
         guard send() else { return end(.unclear) }
@@ -132,7 +139,9 @@ final class TestPath {
         }
     }
 
-    /// Sends one packet to the terminal, a hello, a ping, and padding; false when it could not be sent.
+    /// Sends one packet to the terminal, with a hello, a ping and padding.
+    ///
+    /// Returns false if it could not be sent.
     private func send() -> Bool {
         let size = packetSize - Packet.payloadOffset
         return path?.send(over: links, now: links.now) { _, payload in
@@ -145,18 +154,22 @@ final class TestPath {
         } ?? false
     }
 
-    /// A packet came back; false when its layers do not verify.
+    /// Takes a packet that came back.
+    ///
+    /// Returns false if its layers do not verify.
     func received(_ packet: inout MutableRawSpan) -> Bool {
         guard state != .over, case .packet = path?.layers.open(&packet, now: links.now) else { return false }
         var reader = FrameReader(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
-        // What cannot be read is not there: the packet counts as one without an acknowledgement.
+        // Reading stops at the first unreadable frame, so an acknowledgement after it does not count.
         while let frame = try? reader.next() {
             if case .ack(let ack) = frame { acknowledged(ack) }
         }
         return true
     }
 
-    /// Numbers count from the path's first packet, which asked for an answer as those behind it did.
+    /// Handles an acknowledgement.
+    ///
+    /// Packet numbers begin with the path's first packet; every packet asks for an answer.
     private func acknowledged(_ ack: borrowing AckFrame) {
         let now = links.now
         switch state {
@@ -175,7 +188,9 @@ final class TestPath {
         }
     }
 
-    /// What was waited for is here: the rest waits until the batch of packets is done.
+    /// Notes that the awaited answer has come.
+    ///
+    /// It is handled after the batch of packets.
     private func arrived() {
         hasArrived = true
         timer?.schedule(at: 0)
@@ -189,7 +204,7 @@ final class TestPath {
         sendGroup()
     }
 
-    /// Sends what is due of the burst, and sets when the next is or the wait is over.
+    /// Sends the packets of the burst that are due, and sets the timer for the next ones or for the end of the wait.
     private func sendGroup() {
         while let due = burst?.nextGroup {
             guard due <= links.now else { return timer?.schedule(at: due.nanoseconds) ?? () }
@@ -208,12 +223,14 @@ final class TestPath {
 
     // MARK: The end
 
-    /// The link or the path is gone.
+    /// To be called when the link or the path has ended.
     func lost() {
         if state == .echo || state == .burst { silent() }
     }
 
-    /// The path stood and carries nothing: each of its hops may be at fault, and the only one is.
+    /// Ends the test of a path that was built and carries nothing.
+    ///
+    /// Each of its hops may be at fault, so the test is only certain if there is a single hop.
     private func silent() { end(hops.count == 1 ? .failed : .unclear) }
 
     /// Ends the test without a result.

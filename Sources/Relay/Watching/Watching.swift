@@ -9,7 +9,9 @@ internal import Registry
 internal import Watch
 internal import Wire
 
-/// Watches other nodes: tests them as a client would, votes where the ledger asks, and warns its own operator.
+/// Watches other nodes.
+///
+/// It tests them as a client would, votes if the ledger asks, and warns its own operator.
 final class Watching: SnapshotFollower, LedgerFollower {
     private let links: Links
     private let network: NetworkFile
@@ -28,7 +30,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private var stalls: StallWatch
     private var isClosed = false
 
-    /// The watching of `nodes`, whose reports go to `ledger` where there is one; `observer` hears of what tests come to.
+    /// Watches `nodes`.
+    ///
+    /// Reports go to `ledger` if there is one, and `observer` gets the results of tests.
     init(
         links: Links, network: NetworkFile, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?,
         observer: (any RelayObserver)?, log: Logger
@@ -57,18 +61,18 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     private var now: Instant { links.now }
 
-    // MARK: Whom to watch
+    // MARK: The watched nodes
 
     func follow(_ snapshot: Snapshot, digest: Bytes32) { watchSnapshot() }
 
     private var snapshot: Snapshot { nodes.snapshot }
 
-    /// Watches the nodes of the snapshot, where there is no ledger.
+    /// Watches the nodes of the snapshot, if there is no ledger.
     private func watchSnapshot() {
         if duty.state == nil { watch(snapshot.entries.lazy.filter(\.isListed).map(\.node)) }
     }
 
-    /// Goes on with a newer state of the ledger.
+    /// Continues with a newer state of the ledger.
     func follow(_ state: RegistryState) {
         for (id, node) in state.nodes where node.standing == .active && duty.state?.nodes[id]?.isInMaintenance == true {
             tester.returned(id, now: now)
@@ -85,7 +89,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     // MARK: Tests
 
-    /// Begins tests that are due, and draws conclusions; to be called once a second or more often.
+    /// Begins tests that are due, and acts on results.
+    ///
+    /// To be called once a second or more often.
     func tick() {
         guard !isClosed else { return }
         stalls.tick(at: now)
@@ -96,10 +102,10 @@ final class Watching: SnapshotFollower, LedgerFollower {
         tellWarning()
     }
 
-    /// Builds a path with `tested` in it: at its beginning, or in its middle, where it sees nothing of this node.
+    /// Builds a path with `tested` as its first hop, or as a middle, where it cannot see this node.
     private func test(_ tested: NodeID) {
         guard let own = choice.hop(tested) else {
-            // Who has published nothing for so long cannot be used by anyone.
+            // Nobody can use a node that has published no descriptor for so long.
             guard isOverdue(tested) else { return tester.skipped(tested, now: now) }
             return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
@@ -115,7 +121,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
             guard outcome == .unclear, place != .middle, !isClosed, client.reaches(own.addresses) else {
                 return finished(tested, outcome, place, path, duration, since: began)
             }
-            // What goes wrong behind the first hop is nobody's fault for certain: a path of that hop alone tells.
+            // A fault after the first hop may be any hop's. A path over the first hop alone shows whether that one
+            // serves.
             client.test([own], place: 0, wantsCapacity: false) { [weak self] alone, _ in
                 guard let self else { return }
                 let servesAlone = if case .passed = alone { true } else { false }
@@ -125,7 +132,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         }
     }
 
-    /// A staked node without a descriptor is given two epochs to publish one.
+    /// Whether a node without a descriptor should have published one: it became active more than two epochs ago.
     private func isOverdue(_ node: NodeID) -> Bool {
         guard let since = duty.state?.nodes[node]?.activeSince else { return false }
         return links.time.seconds > since + 2 * network.epochSeconds + 10
@@ -164,7 +171,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         duty.consider(tester)
     }
 
-    /// Of how many operators a node of `owner` can have the exits behind it: no path has two nodes of one operator.
+    /// The number of operators whose exits can follow a node of `owner`, since no path has two nodes of one operator.
     static func others(than owner: Bytes32?, among exits: Set<Bytes32>) -> Int {
         exits.count - (owner.map(exits.contains) == true ? 1 : 0)
     }
@@ -177,7 +184,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     // MARK: Messages
 
-    /// Another node asks this one to look at a node, or tells it that it is looked at itself; nil is to be refused.
+    /// Takes another node's question to look at a node, or its notice that this node is looked at.
+    ///
+    /// Nil refuses.
     func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
@@ -188,7 +197,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return []
     }
 
-    /// Votes of another member of a quorum; the answer is those that are held here, nil is to be refused.
+    /// Takes votes from another member of a quorum.
+    ///
+    /// Returns the votes that are held here; nil refuses.
     func votes(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let votes = try? BallotVotes(decoding: body.rawSpan),
             let taken = duty.take(votes, from: peer)
@@ -197,15 +208,19 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return taken.answer.encoded
     }
 
-    /// Answers a node that asks whether it can be reached; nil is to be refused.
+    /// Answers a node that asks whether it can be reached.
+    ///
+    /// Nil refuses.
     func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) { linkBacks.answer(peer, answer) }
 
     // MARK: The operator
 
-    /// A client has made a link, as every test does.
+    /// Notes that a client has made a link.
+    ///
+    /// A test of this node does the same.
     func clientCame() { warning.clientCame(at: now) }
 
-    /// What the ledger makes of this node; where there is none, the snapshot.
+    /// The standing of this node in the ledger, or in the snapshot if there is no ledger.
     private var standing: OperatorWarning.Standing {
         if let own = duty.own {
             if own.standing == .decommissioned { return own.isInMaintenance ? .inMaintenance : .decommissioned }
@@ -224,10 +239,15 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private func tellWarning() {
         let text = warningText
         guard warning.isNews(text) else { return }
-        if let text { log.warning("\(text)") } else { log.notice("the node is tested again and passes") }
+        // In maintenance, or without a stake, it is not tested.
+        if let text {
+            log.warning("\(text)")
+        } else if standing == .staked {
+            log.notice("the node is tested again and passes")
+        }
     }
 
-    /// What it has come to.
+    /// The results of watching.
     var status: WatchingStatus {
         var status = WatchingStatus()
         status.watched = tester.records.count
@@ -240,7 +260,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return status
     }
 
-    /// What is known of each node, by id.
+    /// The results for each node, by id.
     var nodeTests: [NodeTest] {
         let now = now
         return tester.records.sorted { $0.key < $1.key }.map { node, record in

@@ -1,31 +1,33 @@
 public import Wire
 
-/// What a node's watching of others has come to.
+/// The results of a node's watching of others.
 public struct WatchingStatus: Sendable {
-    /// Nodes that are watched, and those of them that seem dead.
+    /// The nodes that are watched, and those of them that seem dead.
     public var watched = 0, dead = 0
-    /// Tests that were begun, passed and failed.
+    /// The tests that were begun, passed and failed.
     public var tests: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
-    /// How long the last hundred passed tests took until their answer, by length.
+    /// The times until the answer of the last hundred passed tests, in ascending order.
     public var durations: [TimeSpan] = []
-    /// Votes that this node has cast, and verdicts that it has handed in.
+    /// The votes that this node has cast, and the verdicts that it has submitted.
     public var votes: UInt64 = 0, verdicts: UInt64 = 0
-    /// Since when no client has made a link, as tests by others would have.
+    /// The time since a client last made a link.
+    ///
+    /// Tests by others make links like clients.
     public var sinceClient = TimeSpan.zero
-    /// What its operator must know, in one sentence.
+    /// The warning for the operator, in one sentence.
     public var warning: String?
 }
 
-/// What a node knows of another by its own tests.
+/// The knowledge of a node about another from its own tests.
 public struct NodeTest: Sendable {
-    /// Which node.
+    /// The tested node.
     public var node: NodeID
-    /// How long ago the last test ended that said something.
+    /// The time since the last test that had a result.
     public var sinceTest: TimeSpan
-    /// How long ago the last test was passed; nil: never.
+    /// The time since the last passed test; nil: none passed.
     public var sincePass: TimeSpan?
-    /// Failures that count.
+    /// The number of failures that count.
     public var marks: Int
-    /// What it carried, in 1,000 bytes a second; nil: not measured.
+    /// The measured capacity, in units of 1,000 bytes per second; nil: not measured.
     public var capacity: UInt32?
 }

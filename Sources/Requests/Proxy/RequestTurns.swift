@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// The requests that wait for one target.
 ///
 /// Links take turns, and within a link the sessions; a turn takes constant time.
@@ -11,7 +13,7 @@ struct RequestTurns {
 
     private var links: [Origin: Sessions] = [:]
     /// The links in the order of their turns: each one of `links` once.
-    private var order = Fifo<Origin>()
+    private var order = Deque<Origin>()
     /// How many requests wait.
     private(set) var count = 0
 
@@ -53,8 +55,8 @@ struct RequestTurns {
         /// From the oldest of each session on: no more than a session may have pending.
         private var waiting: [UInt64: [Ticket]] = [:]
         /// The sessions that had a turn, and those that had none, in the order of their turns: together each one of `waiting` once.
-        private var order = Fifo<UInt64>()
-        private var newcomers = Fifo<UInt64>()
+        private var order = Deque<UInt64>()
+        private var newcomers = Deque<UInt64>()
         private var isNewcomersTurn = false
 
         var count: Int { waiting.count }

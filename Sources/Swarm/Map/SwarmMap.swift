@@ -16,16 +16,6 @@ public struct PlacedNode: Hashable, Sendable {
         self.operatorID = operatorID
         self.placement = placement
     }
-
-    /// The placement of `node` by the hash of the block in which its stake became full.
-    public static func placement(of node: NodeID, block: Bytes32, network: Bytes32) -> UInt64 {
-        let digest = Prefix.placement.digest(capacity: 96) { writer in
-            writer.bytes32(network)
-            writer.nodeID(node)
-            writer.bytes32(block)
-        }
-        return UInt64(leading: digest).byteSwapped
-    }
 }
 
 /// Which nodes hold which shard: the same for every holder of the same list, by integers alone.
@@ -66,6 +56,15 @@ public struct SwarmMap: Sendable {
             members += choice.swarm(seed: Self.seed(UInt32(shard), network: network))
         }
         self.members = members
+    }
+
+    /// The map of the staked nodes of `snapshot`; nil where a number is not allowed.
+    public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int) {
+        self.init(
+            network: snapshot.network, shards: shards, swarmSize: swarmSize,
+            nodes: snapshot.entries.lazy.filter(\.isStaked).map {
+                PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement)
+            })
     }
 
     /// What the placements of all nodes are mixed with for a shard.

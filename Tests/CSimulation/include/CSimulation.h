@@ -1,16 +1,16 @@
-// What makes a run of the whole program the same for the same seed: randomness by seed, and tables of Swift in a fixed order.
+// Makes a run of the whole program repeatable: random bytes come from a seed, and Swift's tables have a fixed order.
 #ifndef CSIMULATION_H
 #define CSIMULATION_H
 
 #include <stdint.h>
 
-// From now on libsodium draws for this thread from a generator of `seed`.
+// From now on, libsodium's random bytes for this thread come from a generator with `seed`.
 void simulation_begin(uint64_t seed);
 
-// This thread draws from the system again.
+// This thread gets libsodium's random bytes from the system again.
 void simulation_end(void);
 
-// Whether dictionaries and sets have an order that depends on their contents and history alone.
+// Whether the order of dictionaries and sets depends only on their contents and history.
 int simulation_has_fixed_order(void);
 
 #endif
