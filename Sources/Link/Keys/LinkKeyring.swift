@@ -1,10 +1,10 @@
 internal import OnionCrypto
 public import Wire
 
-/// The generations of a link's keys, how they are made and when they end (protocol.md, sections 3.5, 3.7 and 4).
+/// The generations of a link's keys: how they are made and when they end (protocol.md, sections 3.5, 3.7 and 4).
 ///
-/// It belongs to worker 0, as the control connection does. Packets in need a ``LinkReceiver``, and packets out a ``LinkSender`` of
-/// ``line``: the two types that packets touch, to which new keys are handed on.
+/// It belongs to worker 0, like the control connection. Incoming packets use a ``LinkReceiver`` and outgoing ones a
+/// ``LinkSender`` of ``line``; both get each new generation from here.
 public struct LinkKeyring: ~Copyable {
     /// The times at which keys change and end.
     public struct Timing: Sendable {
@@ -27,7 +27,7 @@ public struct LinkKeyring: ~Copyable {
     public struct RekeyAnswer: ~Copyable {
         /// The body of the answer.
         public let body: [UInt8]
-        /// The line for all senders once the peer uses the keys.
+        /// The line that all senders use once the peer uses the keys.
         public let line: LinkLine
         private let keys: ReceivingKeys
 
@@ -44,11 +44,11 @@ public struct LinkKeyring: ~Copyable {
     /// Whether this end began the link; it then also begins rekeys.
     public let isInitiator: Bool
     private let network: LinkNetwork
-    /// The times of keys; set it right after the handshake if at all.
+    /// When keys change and end; to be set only right after the handshake.
     public var timing = Timing()
     private let suite: Suite
     private var current: SendingKeys
-    /// What the peer's first packet under the waiting keys makes the current ones.
+    /// The keys that become current with the peer's first packet under them.
     private var next: SendingKeys?
     /// The line before the current one, until all senders have the new one.
     private var replaced: LinkLine?
@@ -56,7 +56,7 @@ public struct LinkKeyring: ~Copyable {
     private var pending: NoiseHandshake?
     private var pendingIndex: UInt32?
     private var rekeyNotBefore: Instant
-    /// Local indices of rekeys that failed and were not returned by `takeRetired` yet.
+    /// Local indices of rekeys that failed and that `takeRetired` has not returned yet.
     private var retired: [UInt32] = []
     private var isConfirmed = false
     private var sendControlNext: UInt64
@@ -88,9 +88,10 @@ public struct LinkKeyring: ~Copyable {
     /// Skips `count` packet numbers, so that acknowledgements of packets never sent can be detected.
     public mutating func skipControlNumbers(_ count: UInt64) { sendControlNext &+= count }
 
-    /// Seals in place the payload of a control packet whose header is sealed next, under `line`, and writes slots and path id.
+    /// Seals the payload of a control packet in place and writes slots and path id; its header must be sealed next,
+    /// under `line`.
     ///
-    /// A sender may have gone over to the waiting keys' line before ``switched()`` is called.
+    /// `line` may be that of the waiting keys: a sender can change to it before ``switched()`` is called.
     public mutating func sealControl(_ packet: inout MutableRawSpan, for line: LinkLine) {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
@@ -98,14 +99,14 @@ public struct LinkKeyring: ~Copyable {
         current.sealControl(&packet, counter: counter)
     }
 
-    // MARK: What the receiver tells
+    // MARK: Events from the receiver
 
     /// The peer's first packet has come.
     public mutating func confirmed() { isConfirmed = true }
 
-    /// The peer has begun to use the keys that waited: their line is the current one now, for all senders.
+    /// The peer has begun to use the waiting keys: their line becomes the current one for all senders.
     ///
-    /// Afterwards, ``retireReplaced()`` ends the old one.
+    /// When all senders have it, call ``retireReplaced()``.
     public mutating func switched() {
         guard let keys = next.take() else { return }
         replace(with: keys)
@@ -117,7 +118,7 @@ public struct LinkKeyring: ~Copyable {
         current = keys
     }
 
-    /// Ends the line before ``line``, which no sender needs any more.
+    /// Ends the line that ``line`` has replaced; to be called when no sender needs it.
     public mutating func retireReplaced() {
         replaced?.retire()
         replaced = nil
@@ -150,10 +151,10 @@ public struct LinkKeyring: ~Copyable {
         return body.bytes
     }
 
-    /// Processes the answer to REKEY; nil if it is not valid.
+    /// Processes the answer to REKEY; nil if it is not valid or none is expected.
     ///
-    /// Otherwise ``line`` is new, and so are the keys returned, for ``LinkReceiver/renew(_:)``. Once receiver and senders have them,
-    /// ``retireReplaced()`` ends the old line, and a packet should be sent soon.
+    /// If it is valid, ``line`` is new, and the returned keys are for ``LinkReceiver/renew(_:)``. When receiver and
+    /// senders have them, call ``retireReplaced()``, and send a packet soon.
     public mutating func finishRekey(_ answer: RawSpan, now: Instant) -> ReceivingKeys? {
         guard let rekey = pending.take(), let localIndex = pendingIndex else { return nil }
         pendingIndex = nil
@@ -209,9 +210,9 @@ public struct LinkKeyring: ~Copyable {
 
     // MARK: Time
 
-    /// Wipes keys past their lifetime; true if the current ones are among them and the link must close.
+    /// Wipes waiting keys past their lifetime; true if the current keys are past theirs, and the link must close.
     ///
-    /// ``LinkReceiver/expire(now:)`` does the same to the receiving ones, which are as old.
+    /// ``LinkReceiver/expire(now:)`` does the same to the receiving keys, which are as old.
     public mutating func expire(now: Instant) -> Bool {
         if let keys = next.take(), !keys.isOver(timing.keyLifetime, now) { next = consume keys }
         return current.isOver(timing.keyLifetime, now)

@@ -1,9 +1,11 @@
 public import Wire
 
-/// The receiving side of a link: the keys of the current generation, of the previous one, and of the one that waits for its first
-/// packet, each with its window, and the window of control packets (protocol.md, sections 3.7 and 4).
+/// The receiving side of a link: three generations of keys, each with a replay window, and the window of control
+/// packets (protocol.md, sections 3.7 and 4).
 ///
-/// It belongs to the worker that receives the link's packets. ``LinkKeyring`` makes the keys, and is told what happens to them.
+/// The generations are the current one, the previous one, and one that waits for its first packet. The receiving side
+/// belongs to the worker that receives the link's packets. ``LinkKeyring`` makes the keys and is told the results of
+/// commits.
 public struct LinkReceiver: ~Copyable {
     /// The effect of committing a packet.
     public enum Commit: Equatable, Sendable {
@@ -17,14 +19,14 @@ public struct LinkReceiver: ~Copyable {
         case confirmed
     }
 
-    /// The times of keys; set it right after the handshake if at all.
+    /// When keys end; to be set only right after the handshake.
     public var timing = LinkKeyring.Timing()
     @usableFromInline var current: ReceivingKeys
     private var previous: ReceivingKeys?
     /// When the previous keys end; nil until a packet under the current ones has come.
     private var previousEndsAt: Instant?
     private var next: ReceivingKeys?
-    /// Local indices that have no keys any more and were not returned by `takeRetired` yet.
+    /// Local indices that have no keys any more and that `takeRetired` has not returned yet.
     private var retired: [UInt32] = []
     private var isLinkConfirmed = false
     private let controlStart: UInt64
@@ -62,7 +64,7 @@ public struct LinkReceiver: ~Copyable {
         return .unknownIndex
     }
 
-    /// Does what `commit` does for almost all packets, the next one under the current keys.
+    /// A fast `commit` for almost all packets: those that come next under the current keys.
     ///
     /// For any other packet it changes nothing and returns false.
     @inlinable @inline(__always)
@@ -107,7 +109,7 @@ public struct LinkReceiver: ~Copyable {
     /// Opens the payload of a packet with path id 0 whose header `openHeader` has opened; commits nothing.
     public mutating func openControl(_ packet: inout MutableRawSpan) -> ControlOpening {
         let counter = packet.hopCounter(4)
-        // The start is below 2^47, so a counter far above it is a forgery even with a right tag.
+        // The start is below 2^47, so a counter 2^62 above it is invalid even with a right tag.
         guard counter >= controlStart, counter - controlStart < 1 << 62, controlWindow.check(counter - controlStart)
         else { return .drop(.replayedControl) }
         let index = packet.receiverIndex
@@ -133,7 +135,7 @@ public struct LinkReceiver: ~Copyable {
 
     // MARK: Keys
 
-    /// Makes `keys` the current ones, which the peer has already, and keeps the old ones for packets under way.
+    /// Makes `keys`, which the peer already has, the current ones, and keeps the old ones for packets under way.
     public mutating func renew(_ keys: consuming ReceivingKeys) {
         if let index = Self.index(of: previous) { retired.append(index) }
         var keys: ReceivingKeys = keys
@@ -142,7 +144,7 @@ public struct LinkReceiver: ~Copyable {
         previousEndsAt = nil
     }
 
-    /// Lets `keys` become the current ones with the first packet under them; they replace others that wait.
+    /// Keeps `keys` until the first packet under them makes them current; they replace others that wait.
     public mutating func expect(_ keys: consuming ReceivingKeys) {
         if let index = Self.index(of: next) { retired.append(index) }
         next = consume keys
@@ -151,7 +153,7 @@ public struct LinkReceiver: ~Copyable {
     /// Whether keys wait for the first packet under them.
     public var isWaiting: Bool { Self.index(of: next) != nil }
 
-    /// Wipes the previous keys and those that wait, where they are over.
+    /// Wipes previous and waiting keys whose time is over.
     public mutating func expire(now: Instant) {
         if let keys = previous.take() {
             if keys.isOver(timing.keyLifetime, now) || previousEndsAt.map({ now >= $0 }) ?? false {

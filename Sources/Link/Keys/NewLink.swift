@@ -31,12 +31,12 @@ public struct NewLink: ~Copyable {
             controlStart: keys.controlStart(ofInitiator: !isInitiator))
     }
 
-    /// The receiving side, moved out; the first call only.
+    /// The receiving side, moved out; a second call traps.
     public mutating func takeReceiver() -> LinkReceiver {
         guard let receiver = receiver.take() else { preconditionFailure("a link has one receiving side") }
         return receiver
     }
 
-    /// The keys' generations, moved out.
+    /// The keyring, moved out.
     public consuming func takeKeyring() -> LinkKeyring { keyring }
 }

@@ -1,8 +1,8 @@
 public import OnionCrypto
 public import Wire
 
-/// One generation of a link's receiving keys (protocol.md, sections 3.5 and 4): header and control, and the window of the packets
-/// that came under them.
+/// One generation of a link's receiving keys (protocol.md, sections 3.5 and 4): header and control key, and the window
+/// of the packets under them.
 ///
 /// Everything works on a whole packet in place. The keys are wiped when the value ends.
 public struct ReceivingKeys: ~Copyable {
@@ -30,7 +30,7 @@ public struct ReceivingKeys: ~Copyable {
 
     /// Opens the header in place if its counter is new and its tag right; commits nothing.
     ///
-    /// Returns the reason if it fails; the sealed header is then wiped or unchanged.
+    /// Returns the reason for the drop, or nil. In a dropped packet the sealed header is wiped or unchanged.
     ///
     /// The method is mutating although nothing changes: to borrow keys out of a larger value, the compiler would copy
     /// them.

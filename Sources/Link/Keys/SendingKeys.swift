@@ -1,10 +1,10 @@
 internal import OnionCrypto
 internal import Wire
 
-/// One generation of a link's keys as worker 0 keeps it: the sending line, the key of control packets out, and the secret of the
-/// rekey that follows.
+/// One generation of a link's keys as worker 0 keeps it: the sending line, the key of outgoing control packets, and the
+/// secret of the next rekey.
 struct SendingKeys: ~Copyable {
-    /// Seals the headers, at whoever sends.
+    /// The line under which all senders seal headers.
     let line: LinkLine
     /// When the handshake that made them finished.
     let createdAt: Instant
@@ -19,7 +19,7 @@ struct SendingKeys: ~Copyable {
         rekeySecret = split.initiator.derive("rekey", mixing: split.responder)
     }
 
-    /// The pre-shared key of the rekey that follows these keys.
+    /// A copy of the pre-shared key of the next rekey.
     borrowing func takeRekeySecret() -> Secret { rekeySecret.clone() }
 
     /// Seals a control packet's payload in place and writes S4, zeroes the other slots and the path id.
