@@ -24,7 +24,7 @@ struct Handshakes: ~Copyable {
         responder = LinkResponder(network: network, identity: node, limits: limits, now: now)
     }
 
-    /// A handshake of a client's, or of the other node.
+    /// A handshake of a client or of the other node.
     func initiator(isNode: Bool = false, by peer: LinkIdentity? = nil, index: UInt32 = 4_242) -> LinkInitiator {
         guard
             let initiator = try? LinkInitiator(
@@ -34,7 +34,7 @@ struct Handshakes: ~Copyable {
         return initiator
     }
 
-    /// The wall clock that goes with the test's.
+    /// The wall clock at `now`.
     var wallClock: UInt64 { 1_700_000_000_000_000_000 + now.nanoseconds }
 
     mutating func initiation(_ initiator: inout LinkInitiator) -> [UInt8] {
@@ -42,7 +42,7 @@ struct Handshakes: ~Copyable {
         return datagram
     }
 
-    /// What the node makes of a datagram.
+    /// The node's reaction to a datagram.
     enum Met: Equatable { case dropped(LinkDropReason), cookie([UInt8]), accepted(response: [UInt8]) }
 
     mutating func meet(_ datagram: [UInt8], from source: Endpoint? = nil) -> Met {
@@ -72,7 +72,7 @@ struct Handshakes: ~Copyable {
         }
     }
 
-    /// What a client's second initiation from `source` comes to, after the cookie.
+    /// The result of a client's second initiation from `source`, after the cookie.
     mutating func client(from source: Endpoint) -> Met {
         var initiator = initiator()
         let met = meet(initiation(&initiator), from: source)
@@ -82,7 +82,7 @@ struct Handshakes: ~Copyable {
         return meet(initiation(&initiator), from: source)
     }
 
-    /// The keyrings of a finished handshake: of the initiator and of the node.
+    /// The two ends of a finished handshake: the initiator's and the node's.
     struct Pair: ~Copyable {
         var near: LinkEnd
         var far: LinkEnd

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Link
 
-/// What holds while the receiving side and the keyring have not heard of each other yet, as between two workers.
+/// Receiving side and keyring while one has not yet told the other of a change, as between two workers.
 @Suite struct LinkReceiverTests {
     @Test("the receiving side goes over to new keys before the keyring hears of it, and control packets fit their line")
     func early() throws {
@@ -19,7 +19,7 @@ import Wire
         let (message, line) = (answer.body, answer.line)
         pair.far.receiver.expect(answer.takeKeys())
         check(pair.far.receiver.isWaiting)
-        // Under the old line while the keys wait.
+        // Under the old line, while the new keys wait.
         check(pair.near.takeControl(pair.far.control(1), now: parties.now) == .success([0, 1]))
         check(pair.near.finishRekey(message.rawSpan, now: parties.now))
 
@@ -30,7 +30,7 @@ import Wire
         check(pair.far.receiver.commit(index: index, counter: counter, now: parties.now) == .switched)
         check(!pair.far.receiver.isWaiting)
         check(pair.far.receiver.localIndex == 20_001)
-        // One sender has the new line already, and the keyring still the old one.
+        // One sender already has the new line; the keyring still has the old one.
         check(pair.far.keyring.line !== line)
         pair.far.sender = LinkSender(line, sole: true)
         check(pair.near.takeControl(pair.far.control(2), now: parties.now) == .success([1, 2]))

@@ -73,7 +73,7 @@ import Wire
         #expect(Self.bytes(of: finished.keys) == (try file("\(label) keys")))
     }
 
-    /// The whole responder takes the model's initiation of a node.
+    /// The whole responder accepts the model's initiation of a node.
     @Test(arguments: suites) func theResponderAcceptsTheModelsNode(file name: (String, Suite)) throws {
         let file = try VectorFile(name.0)
         let now = Instant(nanoseconds: 1)
