@@ -91,8 +91,7 @@ extension OxendList {
         var nodes: [OxendNode] = []
         nodes.reserveCapacity(states.count)
         for state in states {
-            // Nodes of older chains had a second key, Ed25519, which a daemon knows only after the node's first uptime
-            // proof.
+            // Where nodes have two keys, the daemon knows the Ed25519 key only after the node's first uptime proof.
             guard let key = state.key, !key.isEmpty else { continue }
             guard let id = Bytes32(bytes(hexadecimal: key) ?? []), bytes(hexadecimal: state.serviceKey)?.count == 32
             else {

@@ -3,7 +3,7 @@ public import Wire
 
 /// The responder's side of link handshakes (protocol.md, sections 3.2 to 3.4 and 3.6).
 ///
-/// It keeps state only for sources that have shown a cookie, for endpoints of known nodes, and for staked nodes whose
+/// It keeps entries only for sources that have shown a cookie, for endpoints of known nodes, and for staked nodes whose
 /// initiation was accepted.
 public struct LinkResponder: ~Copyable {
     /// Local limits.
