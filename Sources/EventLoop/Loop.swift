@@ -9,7 +9,7 @@ import Glibc
 /// queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open;
 /// ``close()`` ends the cycle.
 ///
-/// More members than in most types: all that handles need of libuv, or of the simulated host in its place.
+/// It has more members than most types: all that handles need of libuv, or of the simulated host in its place.
 @safe
 public final class Loop {
     /// libuv's loop; traps for a loop on simulated time.

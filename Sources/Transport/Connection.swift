@@ -11,7 +11,7 @@ internal import Wire
 /// streams or datagrams it should call `writePacket` for each leg while `wantsToSend` says so, poll events, and set a
 /// timer to `nextDeadline`.
 ///
-/// More members than in most types: each packet reads most of them. Parts with rules of their own are types (`Leg`,
+/// It has more members than most types: each packet reads most of them. Parts with rules of their own are types (`Leg`,
 /// `Stream`, `DatagramQueue`).
 public struct Connection: ~Copyable {
     let role: Role

@@ -2,8 +2,8 @@ internal import Wire
 
 /// One leg: its packets, round trip, controller and timers.
 ///
-/// More members than in most types: each packet reads most of them. Parts with rules of their own are types (`SentLog`,
-/// `RoundTrip`, `ReceivedPackets`).
+/// It has more members than most types: each packet reads most of them. Parts with rules of their own are types
+/// (`SentLog`, `RoundTrip`, `ReceivedPackets`).
 struct Leg: ~Copyable {
     static let maxBackoff = 6
     /// How many probe timeouts in a row make a leg suspect.

@@ -13,8 +13,9 @@ struct TransmitList {
 /// It lives at one address, outside of any class, so that the packet path has no exclusivity checks. A group becomes
 /// one message. With UDP_SEGMENT the kernel handles one set of headers for up to 64 packets of equal length (the last
 /// may be shorter). Packets to one destination are sent in the order of queueing; packets to different destinations may
-/// One file, because queueing and flushing share raw memory that is private to the type. More members than in most
-/// types: the kernel's call takes that many arrays, each allocated once.
+/// overtake one another. It stays one file: queueing and flushing share raw memory, which is private to the type.
+///
+/// It has more members than most types: the kernel's call takes that many arrays, each allocated once.
 @safe @usableFromInline
 struct TransmitQueue: ~Copyable {
     /// Consecutive packets to one destination; group g has the 64 vectors from 64 g on.

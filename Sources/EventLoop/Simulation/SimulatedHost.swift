@@ -3,7 +3,7 @@ import Glibc
 
 /// A machine of a simulated network: its addresses, its clock, and the open handles of its loop.
 ///
-/// More members than in most types: all that a kernel holds for one machine.
+/// It has more members than most types: all that a kernel holds for one machine.
 package final class SimulatedHost {
     /// The world that it belongs to.
     package unowned let world: SimulatedWorld

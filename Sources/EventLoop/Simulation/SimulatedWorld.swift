@@ -4,7 +4,7 @@
 /// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/atTurnEnd``, flush. Everything
 /// runs on one thread. The loops retain the world, and the world its hosts.
 ///
-/// More members than in most types: all that lies between the machines of one network.
+/// It has more members than most types: all that lies between the machines of one network.
 package final class SimulatedWorld {
     /// The monotonic time of all hosts, in nanoseconds.
     package private(set) var now: UInt64 = 1_000_000_000_000

@@ -6,7 +6,7 @@ public import Wire
 /// Call `poll` at once and at each `nextDeadline`, and send the datagrams that it returns. Pass datagrams for
 /// `localIndex` to `receive`.
 ///
-/// More members than in most types: half of them are the arguments of the handshake.
+/// It has more members than most types: half of them are the arguments of the handshake.
 public struct LinkInitiator: ~Copyable {
     /// The times at which initiations are repeated.
     public struct Timing: Sendable {
