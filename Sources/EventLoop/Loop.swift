@@ -4,11 +4,12 @@ import Glibc
 
 /// One libuv loop, and the thread that runs it.
 ///
-/// Every object made on a loop must be used only on the loop's thread; only a
-/// ``Mailbox/Sender`` crosses threads. A turn is: socket and descriptor events, then due timers, then ``atTurnEnd``, then the transmission of the packets queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open; ``close()``
-/// ends the cycle.
+/// Every object made on a loop must be used only on the loop's thread; only a ``Mailbox/Sender`` crosses threads. A
+/// turn is: socket and descriptor events, then due timers, then ``atTurnEnd``, then the transmission of the packets
+/// queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open;
+/// ``close()`` ends the cycle.
 ///
-/// It has more members than most types: what every handle needs of libuv, or of the simulated host in its place.
+/// It has more members than most types: all that handles need of libuv, or of the simulated host in its place.
 @safe
 public final class Loop {
     /// libuv's loop; traps for a loop on simulated time.
@@ -33,7 +34,7 @@ public final class Loop {
     /// wait. If it leaves other work, it must call ``wake()``.
     public var atTurnEnd: (() -> Void)?
 
-    /// Adds `work` to the end of each turn, after the present ``atTurnEnd``.
+    /// Adds `work` to the end of each turn, after the current ``atTurnEnd``.
     public func addAtTurnEnd(_ work: @escaping () -> Void) {
         guard let earlier = atTurnEnd else { return atTurnEnd = work }
         atTurnEnd = {
@@ -70,7 +71,7 @@ public final class Loop {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// How often ``hasDescriptorsToSpare`` was false, and a connection was refused or another one ended.
+    /// How often ``hasDescriptorsToSpare`` was false, and a connection was refused or another was ended.
     public private(set) var descriptorShortages: UInt64 = 0
 
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest free one, which shows how
@@ -151,7 +152,7 @@ public final class Loop {
     }
 
     deinit {
-        // A loop that is still open here has no open handles, because an open handle retains its object, and that the
+        // A loop that is still open here has no open handles: an open handle retains its object, which retains the
         // loop.
         if state == .open { close() }
         if timerDescriptor >= 0 { Glibc.close(timerDescriptor) }
@@ -217,7 +218,7 @@ public final class Loop {
         unsafe uv_run(uv, UV_RUN_DEFAULT)
     }
 
-    /// Runs one turn: waits for an event or timer if `waiting`, and ends with a turn's end.
+    /// Runs one turn: waits for an event or timer if `waiting`, and ends with the turn's end.
     public func runOnce(waiting: Bool = false) {
         assertOnThread()
         precondition(state == .open, "a closed loop does not run")
@@ -227,7 +228,7 @@ public final class Loop {
         endTurn()
     }
 
-    /// Makes ``run()`` return after the callbacks of the present turn.
+    /// Makes ``run()`` return after the callbacks of the current turn.
     public func stop() {
         assertOnThread()
         if let host { return host.world.stop() }

@@ -56,7 +56,7 @@ public final class LoopTimer {
 struct TimerQueue: ~Copyable {
     @safe
     private struct Entry {
-        /// When to examine the timer: its deadline, or an earlier one that it had.
+        /// When to examine the timer: its deadline, or an earlier one that it had before.
         var key: UInt64
         var sequence: UInt64
         /// Not retained: a timer removes itself in its deinitializer.
@@ -75,7 +75,7 @@ struct TimerQueue: ~Copyable {
     /// A lower bound of the first deadline; nil if no timer is set.
     var firstKey: UInt64? { entries.first?.key }
 
-    /// Adds a timer, or moves it forward; one that is set later keeps its place until the place comes up.
+    /// Adds a timer, or moves it forward; a timer set to a later time keeps its place until that comes up.
     mutating func insert(_ timer: LoopTimer) {
         // A time in the past that a callback sets waits for the next turn, or a timer could occupy the loop.
         let key = if let firingTime, timer.due <= firingTime { firingTime + 1 } else { timer.due }

@@ -7,7 +7,7 @@ import Synchronization
 /// different sources arrive in any order. Each lane has its own bound and its own lock, so a source that sends too much
 /// loses its own messages, and sources do not wait for each other. No lock is held while a message is received.
 ///
-/// On a loop on simulated time a lane is received after a delay that the world's seed decides.
+/// On a loop on simulated time, messages are received after a delay that the world's seed decides.
 public final class Mailbox<Message: Sendable> {
     /// The sending end of one source, for any thread.
     public struct Sender: Sendable {
@@ -46,7 +46,7 @@ public final class Mailbox<Message: Sendable> {
         }
     }
 
-    /// The end to pass to the only source, or to the first.
+    /// The end to pass to the first source, or the only one.
     public var sender: Sender { sender(of: 0) }
 
     /// The end to pass to a source.
@@ -54,7 +54,7 @@ public final class Mailbox<Message: Sendable> {
 
     /// Closes the mailbox: releases the callback and refuses later messages; has no effect the second time.
     ///
-    /// Returns the messages that were sent and not received; they will not be.
+    /// Returns the messages that were sent and will not be received.
     @discardableResult
     public func close() -> [Message] {
         handle.close()
@@ -66,7 +66,7 @@ public final class Mailbox<Message: Sendable> {
 private final class MailboxLane<Message: Sendable>: Sendable {
     private struct Contents {
         var messages: [Message] = []
-        /// Set while the loop may be woken; it is called with the lock held, so never after the close.
+        /// Set while the loop may be woken; called with the lock held, so never after the close.
         var waker: MailboxWaker?
     }
 
@@ -104,7 +104,7 @@ private final class MailboxLane<Message: Sendable>: Sendable {
 private final class MailboxReceiver<Message: Sendable> {
     private let lanes: [MailboxLane<Message>]
     private var receive: ((Message) -> Void)?
-    /// The messages of the lane that is being received, and how many of them were.
+    /// The messages of the lane that is being received, and how many of them have been.
     private var batch: [Message] = []
     private var received = 0
     private var left: [Message] = []
@@ -137,7 +137,7 @@ private final class MailboxReceiver<Message: Sendable> {
         for lane in lanes { left += lane.close() }
     }
 
-    /// The messages that were not received before the close; they are returned once.
+    /// The messages that were not received before the close; each is returned once.
     func takeLeft() -> [Message] {
         defer { left = [] }
         return left
@@ -160,7 +160,7 @@ private enum MailboxWaker: @unchecked Sendable {
     }
 }
 
-/// What a loop knows of a mailbox.
+/// The loop's handle of a mailbox.
 private protocol MailboxHandle: AnyObject {
     /// Closes the mailbox; has no effect the second time.
     func close()

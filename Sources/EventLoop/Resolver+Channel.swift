@@ -2,17 +2,17 @@ import CCares
 import CLibUV
 import Glibc
 
-/// Questions to c-ares, and its answers.
+/// Queries to c-ares, and its answers.
 ///
-/// c-ares calls back inside of its own functions: answers are noted here, and told by `process`.
+/// c-ares calls back inside of its own functions, so answers are noted here and delivered by `process`.
 extension Resolver {
-    /// Makes the channel, with the present servers.
+    /// Makes the channel, with the current servers.
     func open() throws(UVError) {
         guard loop.host == nil else { return }
         guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
         var options = unsafe ares_options()
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
-        // Two rounds, the second twice as long, within the query's own time.
+        // Two rounds, the second twice as long; with one server both are within the query's own time.
         unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
         unsafe options.tries = 2
         unsafe options.udp_port = configuration.port
@@ -22,7 +22,7 @@ extension Resolver {
         let mask =
             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
             | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
-        // The files first, then the name servers.
+        // First the hosts file, then the name servers.
         let made = unsafe "fb".withCString { lookups in
             unsafe configuration.file.withCString { file in
                 unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
@@ -73,7 +73,7 @@ extension Resolver {
         }
     }
 
-    /// The channel for one more query, which c-ares then has to be given; `nil` when the query is answered without.
+    /// The channel for one more query, which must then be passed to c-ares; nil if the query is answered without it.
     private func channelForQuery(_ number: UInt64) -> ares_channel? {
         guard let channel = unsafe channel else {
             answered.append((number, .none(.failed(ARES_EDESTRUCTION))))
@@ -87,14 +87,14 @@ extension Resolver {
         return unsafe channel
     }
 
-    /// What c-ares hands back with the answer; freed by the callback, which c-ares calls exactly once.
+    /// The argument that c-ares passes back with the answer; freed by the callback, which c-ares calls exactly once.
     private func ticket(_ number: UInt64) -> UnsafeMutablePointer<ResolverTicket> {
         let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
         unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
         return unsafe ticket
     }
 
-    /// Notes that c-ares is done with a query.
+    /// Notes that c-ares has finished a query.
     private func noteEnd(_ status: Int32) {
         running -= 1
         switch status {
@@ -163,7 +163,7 @@ extension Resolver {
         return inOrder(addresses, family)
     }
 
-    /// Polls one of c-ares' sockets for what it wants, or no more.
+    /// Polls one of c-ares' sockets for the events that c-ares wants, or stops if it wants none.
     func socketChanged(_ descriptor: Int32, reads: Bool, writes: Bool) {
         let events = (reads ? UV_READABLE.rawValue : 0) | (writes ? UV_WRITABLE.rawValue : 0)
         if events == 0 {
@@ -177,7 +177,7 @@ extension Resolver {
     }
 }
 
-/// What c-ares hands back with an answer; the resolver destroys the channel, and so all tickets, before it goes.
+/// The argument of c-ares' callbacks; the resolver destroys the channel, and so all tickets, before it is freed.
 @safe
 struct ResolverTicket {
     let resolver: Unmanaged<Resolver>
@@ -196,7 +196,7 @@ final class ResolverSocket: HandleOwner {
         self.resolver = resolver
         self.descriptor = descriptor
         unsafe handle = .allocate(capacity: 1)
-        // Without polling the query times out.
+        // If the socket cannot be polled, the query times out.
         guard unsafe uv_poll_init(loop.uv, handle, descriptor) == 0 else { return nil }
         unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
     }
@@ -216,7 +216,7 @@ final class ResolverSocket: HandleOwner {
 
     func ready(_ status: Int32, _ events: Int32) {
         guard !isClosed, let resolver else { return }
-        // After an error c-ares finds out by trying both.
+        // After an error c-ares finds the cause by trying both.
         let reads = status < 0 || events & Int32(UV_READABLE.rawValue) != 0
         let writes = status < 0 || events & Int32(UV_WRITABLE.rawValue) != 0
         resolver.process(reading: reads ? descriptor : -1, writing: writes ? descriptor : -1)

@@ -1,6 +1,6 @@
-/// Which names are asked for, which of the addresses are told, and the answers without c-ares.
+/// Checks of names, the choice and order of addresses, and the answers without c-ares.
 extension Resolver {
-    /// Whether the name can be one: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
+    /// Whether this can be a name: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
     static func isValid(_ name: String) -> Bool {
         !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
     }
@@ -31,25 +31,25 @@ extension Resolver {
                 process(reading: -1, writing: -1)
             }
         case .name, .records:
-            // A simulated name server has addresses alone.
+            // A simulated name server has only addresses.
             answered.append((number, .none(.notFound)))
         }
     }
 
-    /// Those of `addresses` that a query of `family` asks for, in its order.
+    /// The addresses that a query of `family` asks for, in its order, at most ``maximumAddresses``.
     static func inOrder(_ addresses: [SocketAddress], _ family: Family) -> [SocketAddress] {
         let wantsIPv4First =
             switch family {
             case .ipv4Only, .ipv4First: true
             case .ipv6Only, .ipv6First: false
             }
-        // A mapped IPv4 address in an AAAA record counts as what it is.
+        // A mapped IPv4 address in an AAAA record counts as IPv4.
         let first = addresses.filter { $0.isIPv4 == wantsIPv4First }
         let second = addresses.filter { $0.isIPv4 != wantsIPv4First }
         switch family {
         case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
         case .ipv4First, .ipv6First:
-            // Some of the second family stay, if only to be tried last.
+            // Some of the second family stay, to be tried last.
             let kept = first.prefix(maximumAddresses - min(second.count, maximumAddresses / 4))
             return Array(kept) + second.prefix(maximumAddresses - kept.count)
         }

@@ -2,9 +2,9 @@ import CCares
 import CLibUV
 import Glibc
 
-/// The system's list of name servers, and the change to another one.
+/// The system's list of name servers, and the change to a new list.
 extension Resolver {
-    /// What tells one version of the system's list of name servers from another.
+    /// Identifies one version of the system's list of name servers.
     struct FileVersion: Equatable {
         var device: UInt64 = 0, file: UInt64 = 0
         var size: Int64 = 0
@@ -22,7 +22,7 @@ extension Resolver {
             seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
     }
 
-    /// Goes over to other name servers when the system's list has changed.
+    /// Changes to other name servers if the system's list has changed.
     func lookAtFile() {
         guard followsFile, timer != nil, loop.now >= nextLook, !isProcessing else { return }
         nextLook = loop.now &+ configuration.fileInterval
@@ -32,7 +32,7 @@ extension Resolver {
         reopen()
     }
 
-    /// Makes another channel, and asks again there what is under way, each within the time that it has left.
+    /// Makes a new channel and repeats the pending queries there, each within the time that it has left.
     private func reopen() {
         let waiting = Set(answered.map(\.number))
         if let old = unsafe channel {
@@ -44,7 +44,7 @@ extension Resolver {
             isReopening = false
         }
         unanswered = 0
-        // Without a channel every query fails, until the file changes again.
+        // Without a channel every query fails until the file changes again.
         guard (try? open()) != nil else { return }
         for number in pending.keys.sorted() where !waiting.contains(number) {
             if let question = pending[number]?.question { ask(question, number) }

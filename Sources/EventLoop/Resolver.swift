@@ -62,14 +62,14 @@ public final class Resolver {
         let deadline: UInt64
     }
 
-    /// What is asked.
+    /// The question of a query.
     enum Question {
         case addresses(name: String, Family)
         case name(SocketAddress)
         case records(name: String, type: UInt16)
     }
 
-    /// What a query is for, and whom to tell.
+    /// The kind of answer that a query expects, and its callback.
     enum Wanted {
         case addresses(port: UInt16, family: Family, callback: (Answer) -> Void)
         case name(callback: (NameAnswer) -> Void)
@@ -88,7 +88,7 @@ public final class Resolver {
         }
     }
 
-    /// What a query has found.
+    /// The result of a query.
     enum Found {
         case addresses([SocketAddress])
         case name(String)
@@ -103,20 +103,20 @@ public final class Resolver {
     var sockets: [Int32: ResolverSocket] = [:]
     /// Queries whose callback is still to be called.
     var pending: [UInt64: Pending] = [:]
-    /// Answers that c-ares or we have found, called back outside of c-ares.
+    /// Results found by c-ares or without it; their callbacks are called outside of c-ares.
     var answered: [(number: UInt64, found: Found)] = []
-    /// Queries that c-ares still works on, cancelled and late ones included.
+    /// Queries that c-ares still works on, including cancelled and late ones.
     var running = 0
     private var nextNumber = UInt64(0)
     /// No pending query has a lower number.
     private var oldest: UInt64 = 0
-    /// Inside of c-ares, callbacks wait.
+    /// Whether c-ares is running: its callbacks then only note results.
     var isProcessing = false
-    /// Whether the channel is being replaced: what it gives up is asked anew.
+    /// Whether the channel is being replaced; the queries that c-ares gives up are repeated.
     var isReopening = false
     var fileVersion: FileVersion?
     var nextLook: UInt64 = 0
-    /// How many queries in a row have found no name server that answers.
+    /// How many times in a row a query has ended without an answer of any name server.
     var unanswered = 0
 
     /// A resolver with the system's or the given servers.
@@ -139,9 +139,9 @@ public final class Resolver {
 
     /// Looks up `name`; the callback is called once, on the loop, never inside this call.
     ///
-    /// The addresses come with `port`. A numeric address is its own result, whatever the family. `localhost` and names
-    /// below it are the loopback addresses (RFC 6761, 6.3): no name server is asked, and not every machine has them in
-    /// its hosts file.
+    /// The addresses have `port`. A numeric address is its own result, whatever the family. `localhost` and names below
+    /// it are the loopback addresses (RFC 6761, 6.3), without asking a name server: not every machine has them in its
+    /// hosts file.
     @discardableResult
     public func resolve(
         _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
@@ -170,7 +170,7 @@ public final class Resolver {
         return Query(number: number)
     }
 
-    /// Asks the name servers, and no file, for the records of `name` of one type.
+    /// Asks the name servers, and not the hosts file, for the records of `name` of one type.
     ///
     /// The callback is called once, on the loop, never inside this call. It gets the name server's message, which may
     /// be malformed, even if the message has no record of the type.
@@ -198,10 +198,10 @@ public final class Resolver {
         return number
     }
 
-    /// Whether no name server has answered of late: the last queries, three or more, all waited in vain.
+    /// Whether no name server has answered lately: the last queries, three or more, all ended without an answer.
     public var isUnanswered: Bool { unanswered >= 3 }
 
-    /// Forgets a query: its callback is let go of and not called.
+    /// Forgets a query: its callback is released and not called.
     public func cancel(_ query: Query) {
         loop.assertOnThread()
         pending[query.number] = nil
@@ -226,7 +226,7 @@ public final class Resolver {
 
     // MARK: - Events
 
-    /// Lets c-ares read and write, or just look at the time.
+    /// Lets c-ares read and write, or only check its timeouts.
     func process(reading: Int32, writing: Int32) {
         guard !isProcessing else { return }
         if let channel = unsafe channel {

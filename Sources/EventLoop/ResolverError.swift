@@ -4,7 +4,7 @@ public enum ResolverError: Error, Equatable, Sendable {
     case invalidName
     /// The name does not exist, or has no address of the requested family.
     case notFound
-    /// No answer came in time.
+    /// No answer arrived in time.
     case timedOut
     /// Too many queries are under way.
     case tooManyQueries

@@ -28,7 +28,8 @@ public final class Signals: HandleOwner {
     /// Called for each signal; may be set before the loop runs.
     public var handler: ((Signal) -> Void)?
 
-    /// Handles all three signals from now on, until ``close()``; a signal that comes while the loop does not run waits.
+    /// Handles all three signals from now on, until ``close()``; a signal that arrives while the loop does not run
+    /// waits.
     public init(on loop: Loop, handler: ((Signal) -> Void)? = nil) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")

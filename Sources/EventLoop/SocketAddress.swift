@@ -7,7 +7,7 @@ public struct SocketAddress: Hashable, Sendable {
     public var high: UInt64
     /// The last eight bytes of the address as a big-endian number.
     public var low: UInt64
-    /// The port, and above it `own`: one word, so that both take one comparison.
+    /// The port in the lower half and `own` in the upper half: one word, so that both take one comparison.
     private var tail: UInt32
 
     /// The port, in host order.
@@ -16,10 +16,11 @@ public struct SocketAddress: Hashable, Sendable {
         set { tail = tail & ~0xffff | UInt32(newValue) }
     }
 
-    /// The own address of a socket that packets to and from here use, as the socket numbers them; 0: the kernel
+    /// The number of the own address that packets to and from here use, as a socket numbers its own; 0: the kernel
     /// chooses.
     ///
-    /// A socket that answers from the address it was asked at sets it in a packet's source. Senders must keep it.
+    /// A socket with ``DatagramSocket/Configuration/answersWhereAsked`` sets it in a packet's source. Senders must keep
+    /// it.
     var own: UInt8 {
         get { UInt8(truncatingIfNeeded: tail >> 16) }
         set { tail = tail & 0xffff | UInt32(newValue) << 16 }
@@ -118,7 +119,7 @@ extension SocketAddress {
     /// The bytes needed for a `sockaddr` of either family.
     static let storageSize = MemoryLayout<sockaddr_in6>.size
 
-    /// The address family of sockets that can reach it.
+    /// The address family of a socket that can reach this address.
     var family: Int32 { isIPv4 ? AF_INET : AF_INET6 }
 
     /// Reads a `sockaddr_in` or `sockaddr_in6` of `length` bytes.

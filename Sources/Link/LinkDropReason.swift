@@ -6,11 +6,11 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     case unknownType
     /// mac1 is wrong.
     case badMAC
-    /// A cookie was due, but the limit of cookies for the address, its prefix or in all is reached.
+    /// A cookie was due, but the limit of cookies for the address, for its prefix, or for all is reached.
     case cookieLimit
     /// The source has sent more initiations than allowed.
     case sourceLimit
-    /// The node's handshakes of this second are used up.
+    /// The budget of handshakes has none left for the source.
     case handshakeLimit
     /// A client's initiation has been seen before.
     case replayedInitiation

@@ -211,11 +211,14 @@ extension Links {
         let peer = newLink.peer.map { LinkPeer.node(NodeID($0)) } ?? .client
         let isInitiator = newLink.isInitiator
         let (peerTime, roundTrip) = (newLink.peerTime, newLink.roundTrip)
+        var receiver = newLink.takeReceiver()
         var keyring = newLink.takeKeyring()
+        receiver.timing = configuration.keys
         keyring.timing = configuration.keys
         let moment = now
         let inserted = table.insert(
-            keyring, liveness: Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment),
+            receiver, line: keyring.line,
+            liveness: Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment),
             address: address, mayMove: peer == .client)
         guard let id = inserted else {
             table.indices.free(index)
@@ -224,7 +227,8 @@ extension Links {
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: node == nil, address: Endpoint(address),
-            configuration: configuration, kinds: messages.kinds, peerTime: peerTime, timer: timer, now: moment)
+            configuration: configuration, kinds: messages.kinds, peerTime: peerTime, keyring: keyring, timer: timer,
+            now: moment)
         list.insert(link, for: newLinkSource(peer, at: address))
         return link
     }

@@ -44,7 +44,9 @@ extension Links {
 
     /// The initiator of a link that we accepted has shown its keys.
     func confirmed(_ id: LinkID) {
-        guard let link = find(id), !link.isUp else { return }
+        guard let link = find(id) else { return }
+        link.keyring.confirmed()
+        guard !link.isUp else { return }
         list.confirm(link)
         announce(link)
     }
@@ -110,6 +112,7 @@ extension Links {
     private func takeOut(_ link: ControlLink) {
         link.isGone = true
         link.timer.close()
+        for index in link.keyring.localIndices() { table.indices.free(index) }
         table.remove(link.id)
         list.remove(link)
         for stream in link.exchange.end() {

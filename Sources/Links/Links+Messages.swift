@@ -128,7 +128,9 @@ extension Links {
     /// Sends one packet of a link's control connection, to its peer or to `address`.
     func sendControlPacket(_ link: ControlLink, to address: SocketAddress? = nil) -> Bool {
         let moment = table.now
-        return table.sendControl(on: link.id, to: address, skipping: link.exchange.numbersToSkip()) { payload, number in
+        let skipping = link.exchange.numbersToSkip()
+        return table.sendControl(on: link.id, to: address, sealing: &link.keyring, skipping: skipping) {
+            payload, number in
             link.exchange.writePacket(number: number, into: &payload, now: moment)
         }
     }
@@ -203,17 +205,20 @@ extension Links {
 
     private func answerRekey(_ link: ControlLink, _ stream: StreamID, _ body: [UInt8]) {
         guard let index = table.indices.take(for: UInt32(link.id.place)) else { return link.exchange.refuse(stream) }
-        guard let answer = table.answerRekey(link.id, body, index: index) else {
+        guard let answer = link.keyring.answerRekey(body.rawSpan, localIndex: index, now: table.now) else {
             table.indices.free(index)
             return link.exchange.refuse(stream)
         }
-        link.exchange.answer(stream, answer, part: 0..<answer.count, now: table.now)
+        let (message, line) = (answer.body, answer.line)
+        table.expect(link.id, answer.takeKeys(), line)
+        link.exchange.answer(stream, message, part: 0..<message.count, now: table.now)
     }
 
     /// Asks the peer for new keys.
     func startRekey(_ link: ControlLink) {
         guard let index = table.indices.take(for: UInt32(link.id.place)) else { return }
-        let body = table.startRekey(link.id, index: index)
+        let body = link.keyring.startRekey(localIndex: index)
+        freeRekeys(of: link)
         let id = link.id
         let isBegun = begin(link, LinkMessage.rekey.kind, body, configuration.keys.rekeyRetry) { [weak self] result in
             self?.finishRekey(id, result)
@@ -223,11 +228,19 @@ extension Links {
 
     private func finishRekey(_ id: LinkID, _ result: Result<[UInt8], ControlFailure>) {
         guard let link = find(id), table.isLive(id) else { return }
-        let answer: [UInt8]? = if case .success(let answer) = result { answer } else { nil }
-        guard table.finishRekey(id, answer) else { return }
+        defer { freeRekeys(of: link) }
+        guard case .success(let answer) = result else { return link.keyring.rekeyFailed(now: table.now) }
+        guard let keys = link.keyring.finishRekey(answer.rawSpan, now: table.now) else { return }
+        table.renew(id, keys, link.keyring.line)
+        link.keyring.retireReplaced()
         table.counters.rekeys += 1
         // The peer goes over to the new keys with the first packet under them.
         link.exchange.ping()
         markDirty(link)
+    }
+
+    /// Frees the receiver indices of rekeys that failed.
+    private func freeRekeys(of link: ControlLink) {
+        for index in link.keyring.takeRetired() { table.indices.free(index) }
     }
 }

@@ -46,9 +46,12 @@ extension Links {
     /// Follows up on commits that changed more than a window.
     func noteCommits() {
         while let link = table.confirmed.popLast() { confirmed(link) }
-        while let link = table.switched.popLast() {
+        while let id = table.switched.popLast() {
             table.counters.rekeys += 1
-            table.freeRetired(link)
+            table.freeRetired(id)
+            guard let link = find(id) else { continue }
+            link.keyring.switched()
+            link.keyring.retireReplaced()
         }
     }
 

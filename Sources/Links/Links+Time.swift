@@ -113,7 +113,8 @@ extension Links {
         }
         if moment >= table.nextTick(link.id) { tick(link) }
         guard !link.isGone else { return }
-        if table.expire(link.id) {
+        table.expire(link.id)
+        if link.keyring.expire(now: moment) {
             return link.isUp ? remove(link, reason: .keysExpired) : removeSilently(link.id)
         }
         guard link.isUp else { return }
@@ -121,6 +122,6 @@ extension Links {
         if let deadline = link.idle.deadline, moment >= deadline, link.exchange.isQuiet {
             return close(link.id, reason: .idle)
         }
-        if table.wantsRekey(link.id) { startRekey(link) }
+        if link.keyring.wantsRekey(now: moment) { startRekey(link) }
     }
 }

@@ -87,7 +87,7 @@ public struct BuildReplayCache: ~Copyable {
 
     /// Looks up a record that `source` sent, and enters it if it is new.
     ///
-    /// The owner numbers the sources; links that one source makes again keep its number.
+    /// The caller numbers the sources; a source that links again keeps its number.
     public mutating func enter(_ record: RawSpan, of source: UInt64, now: Instant) -> Entry {
         advance(to: now)
         let digest = digest(of: record)

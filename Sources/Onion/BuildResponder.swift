@@ -28,11 +28,11 @@ public enum BuildFault: UInt8, Sendable, CaseIterable {
 
 /// The result of a BUILD message.
 public enum BuildOutcome: ~Copyable {
-    /// Reset the stream; the hop before answers for itself.
+    /// Reset the stream; the previous hop then answers with a refusal of its own.
     case unreadable(BuildFault)
     /// Answer with `reply.answer(status)` and path id 0.
     case refuse(BuildStatus, HopReply)
-    /// Send `records` on to `node`, and wrap its answer with `reply`, or answer for it.
+    /// Send `records` on to `node`; then wrap its answer with `reply`, or refuse with it.
     case onward(node: Bytes32, records: [UInt8], HopKeys, HopReply)
     /// The path ends here: answer with `reply.answer(.ready)`.
     case terminal(HopKeys, HopReply, SessionSecrets)

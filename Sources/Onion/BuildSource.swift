@@ -4,7 +4,7 @@ public import OnionCrypto
 public struct BuildSource: Sendable {
     /// A fresh X25519 key pair.
     public var ephemeral: @Sendable () -> AgreementKey
-    /// So many random bytes.
+    /// This many random bytes.
     public var fill: @Sendable (Int) -> [UInt8]
     /// A fresh X-Wing secret and the ciphertext that carries it to an onion public key.
     public var encapsulate: @Sendable ([UInt8]) throws(CryptoError) -> KEM.Encapsulation

@@ -12,14 +12,14 @@ public struct PathHandle: Hashable, Sendable {
     }
 }
 
-/// A neighbour on a path: the link to it, and the id that it wants packets under.
+/// A neighbour on a path: the link to it, and the path id under which it expects packets.
 public struct PathNeighbour: Hashable, Sendable {
-    /// The link; what it means is the caller's.
+    /// The link, as the caller numbers it.
     public var link: UInt32
     /// The neighbour's path id; 0 if it has not sent one.
     public var pathID: UInt64
 
-    /// The neighbour at `link`, which told `pathID`.
+    /// The neighbour at `link`, which chose `pathID`.
     public init(link: UInt32, pathID: UInt64) {
         self.link = link
         self.pathID = pathID
@@ -50,7 +50,7 @@ public enum ForwardingTableError: Error, Equatable {
 /// cannot tell from the ids that they share it. Finding a path costs no hash, and the packet path does not allocate.
 /// Memory grows with the paths held, in chunks that never move.
 ///
-/// Packets touch the halves of paths, one of them each; everything else is in the register.
+/// Each packet touches one half of a path; everything else is in the register.
 public struct ForwardingTable: ~Copyable {
     /// How long a path lives.
     public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
@@ -189,7 +189,7 @@ public struct ForwardingTable: ~Copyable {
         return removed
     }
 
-    /// A number that grows with each packet, except the first one towards the exit, which is answered.
+    /// A number that grows with each packet, except the first one towards the exit, whose answer counts instead.
     func passing(_ record: PathRecord) -> UInt64 {
         let highest = unsafe halves.forwards.pointer(record.forward.place).pointee.opener.highest
         return unsafe highest &+ halves.backwards.pointer(record.backward.place).pointee.sealer.nextNumber
@@ -202,8 +202,9 @@ public struct ForwardingTable: ~Copyable {
 
     /// The path that a new one of `source` replaces when the table is full.
     ///
-    /// It is a path of the source with the most, the one over which nothing has passed for longest among a sample; nil
-    /// if that time is too short. If `source` has as many as any other, it is one of its own.
+    /// It belongs to the source with the most paths, and is the one that has been quiet longest among a sample; nil if
+    /// that is less than ``replaceable``. A `source` with at most one path fewer than that one replaces a path of its
+    /// own.
     public func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         register.pathToReplace(for: source, now: now)
     }

@@ -12,7 +12,7 @@ public struct HopKeys: ~Copyable {
     let forwardStart: UInt64
     let backwardStart: UInt64
 
-    /// The keys that `secret` of a path gives for the hop at `slot`.
+    /// The keys derived from a path's `secret` for the hop at `slot`.
     public init(secret: borrowing Secret, slot: Int, suite: Suite) {
         precondition((1...Packet.slotCount).contains(slot), "there are four slots")
         self.slot = slot

@@ -78,7 +78,7 @@ public struct LayerOpener: ~Copyable {
         if !window.commitNext(number) { window.commit(number) }
     }
 
-    /// Wipes the previous key after its time; for paths on which nothing comes.
+    /// Wipes the previous key after its time; for paths without packets.
     public mutating func forgetPrevious(_ now: Instant) {
         if previous != nil, now >= previousEnds { previous = nil }
     }

@@ -5,7 +5,7 @@ public import Wire
 public enum Ratchet {
     /// How many packets a key seals at most.
     @inlinable public static var packetsPerEpoch: UInt32 { 1 << 18 }
-    /// How long a sealer stays in an epoch in which it seals.
+    /// How long an epoch lasts: the first packet after that is sealed in the next one.
     @inlinable public static var epochDuration: TimeSpan { .seconds(60) }
     /// How long an opener keeps the previous key.
     @inlinable public static var grace: TimeSpan { .seconds(5) }

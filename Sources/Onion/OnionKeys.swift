@@ -6,7 +6,7 @@ public struct OnionKeys {
     /// How long a key is the current one; it stays valid for the same time afterwards.
     public static let rotation = TimeSpan.seconds(24 * 3_600)
 
-    /// One key, for another thread to use too.
+    /// One key; other threads may use it too.
     public struct Key: Sendable {
         /// The pair.
         public let pair: KEM.PrivateKey
@@ -53,7 +53,7 @@ public struct OnionKeys {
     }
 
     mutating func rotate(to pair: KEM.PrivateKey, now: Instant) {
-        // After a long sleep the key that was current is past its grace too.
+        // After a long sleep the current key is past that time too.
         previous = now - nextRotation < Self.rotation ? current : nil
         current = Key(pair)
         nextRotation = now + Self.rotation

@@ -33,7 +33,7 @@ struct PathHalves: ~Copyable {
     @usableFromInline var forwards: PlaceStore<ForwardHalf>
     @usableFromInline var backwards: PlaceStore<BackwardHalf>
 
-    /// No halves of `worker` yet; the caller keeps to `maximum` of each kind.
+    /// No halves yet, for `worker`; the caller inserts at most `maximum` of each kind.
     init(worker: UInt8, maximum: Int) {
         ids = PathIDTable(worker: worker)
         forwards = PlaceStore(maximum: maximum)

@@ -1,6 +1,6 @@
 internal import OnionCrypto
 
-/// The path ids that one worker told to neighbours, each with the link that may use it and the half that it leads to.
+/// The path ids that one worker has given to neighbours, each with the link that may use it and the half that it names.
 ///
 /// Places are drawn from at least as many free places as used ones, so that two ids do not show that they belong to one path.
 /// Finding an id costs no hash. Memory grows with the ids in use, in chunks that never move.
@@ -38,8 +38,8 @@ struct PathIDTable: ~Copyable {
         unsafe chunks.deallocate()
     }
 
-    /// What `id` leads to when it comes over `link`: the half's place times two, plus 1 for a backward half; `none` if it is not
-    /// in use there.
+    /// The half that `id` names on `link`: the half's place times two, plus 1 for a backward half; `none` if the id is
+    /// not in use there.
     @inlinable @inline(__always)
     func find(link: UInt32, id: UInt64) -> UInt32 {
         let place = PathID.index(of: id)

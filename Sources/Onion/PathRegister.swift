@@ -6,7 +6,7 @@ struct HalfPlace {
     var id: UInt64 = 0
 }
 
-/// What a hop knows of a path besides what its packets touch.
+/// The part of a path's state at a hop that packets do not touch.
 struct PathRecord {
     let previous: PathNeighbour
     /// The next hop; nil at the terminal.
@@ -26,7 +26,7 @@ struct PathRecord {
     var isReady: Bool { next?.pathID != 0 }
 }
 
-/// The paths of a node by handle, link and source: who asked for how many, and which give way.
+/// The paths of a node by handle, link and source, with the counts that limits and replacement need.
 struct PathRegister: ~Copyable {
     var records: PlaceStore<PathRecord>
     let maximumPaths: Int
@@ -118,7 +118,7 @@ struct PathRegister: ~Copyable {
     /// How many paths `link` has asked for.
     func pathsAsked(by link: UInt32) -> Int { asked[link] ?? 0 }
 
-    /// Whether paths over which nothing passes are to go.
+    /// Whether quiet paths are to be removed: more than half of the places are taken.
     var isCrowded: Bool { count > maximumPaths / 2 }
 
     /// The path that a new one of `source` replaces in a full table; see ``ForwardingTable/pathToReplace(for:now:)``.
@@ -135,6 +135,6 @@ struct PathRegister: ~Copyable {
         return handle(quietest.place)
     }
 
-    /// How many paths are sampled for the one to replace.
+    /// How many paths are examined to find the one to replace.
     private static let replacementSample = 64
 }

@@ -4,11 +4,11 @@ public import Wire
 /// Evaluates a daemon's answers for the registry: which list becomes a snapshot, and which answer is refused.
 ///
 /// Every node must make the same bytes. A snapshot is therefore made of the list at a block whose height is a multiple
-/// of the epoch's blocks, with that height and that block's time. It is offered after two more blocks, if the block is
-/// still there, and once the blocks that place its nodes are known. A node that missed the block makes no snapshot for that
-/// epoch and follows the others'.
+/// of the epoch's blocks, with that height and that block's time. It is made after two more blocks, if the block is
+/// still on the chain and the hashes of the blocks that place its nodes are known. A node that missed the block makes
+/// no snapshot for that epoch and takes the others'.
 public struct ChainFollower: Sendable {
-    /// How many blocks must follow the one whose list becomes a snapshot, and one that places nodes.
+    /// How many blocks must follow a block before its list becomes a snapshot, or its hash places nodes.
     public static let settlingBlocks: UInt64 = 2
     /// The most blocks whose hashes are requested at once.
     public static let hashesAtOnce = 256
@@ -19,12 +19,12 @@ public struct ChainFollower: Sendable {
     public private(set) var newest: OxendList?
     /// The lists at epochs' blocks that have not become snapshots yet, by ascending height.
     private var pending: [OxendList] = []
-    /// The hashes of the blocks that place the nodes of these lists, by height; asked for again for each snapshot.
+    /// The hashes of the blocks that place the nodes of these lists, by height; requested anew for each snapshot.
     private var hashes: [UInt64: Bytes32] = [:]
     /// The newest snapshot.
     public private(set) var snapshot: Snapshot?
 
-    /// A follower without lists, for epochs of so many blocks, at least one.
+    /// A follower without lists, for epochs of `epochBlocks` blocks, at least one.
     public init(network: Bytes32, epochBlocks: UInt64) {
         self.network = network
         self.epochBlocks = max(1, epochBlocks)
@@ -33,13 +33,12 @@ public struct ChainFollower: Sendable {
     /// The hash of the newest list's block, sent with the next request so that the daemon can answer "unchanged".
     public var pollHash: String? { newest?.blockHash }
 
-    /// The height of the newest block that enough others follow.
+    /// The height of the newest block that ``settlingBlocks`` others follow.
     private var settledHeight: UInt64? {
         newest.flatMap { $0.height >= Self.settlingBlocks ? $0.height - Self.settlingBlocks : nil }
     }
 
-    /// The height whose block header is needed now: that of a list with enough following blocks, all of whose nodes have
-    /// their places.
+    /// The height whose block header is needed now: that of the newest settled list all of whose nodes can be placed.
     public var wantedHeader: UInt64? {
         guard let settled = settledHeight else { return nil }
         return pending.last { list in
@@ -63,7 +62,7 @@ public struct ChainFollower: Sendable {
             hashes = [:]
             throw .wentBack(from: newest.height, to: list.height)
         }
-        // One block behind what the daemon hears of is as good as the top.
+        // A daemon one block behind its target counts as synced.
         if list.targetHeight > list.height, list.targetHeight - list.height > 1 {
             throw .syncing(height: list.height, target: list.targetHeight)
         }
@@ -90,7 +89,8 @@ public struct ChainFollower: Sendable {
         }
     }
 
-    /// Adds the header of the needed height, and makes the snapshot.
+    /// Adds the header of the needed height and makes the snapshot; throws if the block was replaced or the list makes
+    /// no snapshot.
     public mutating func takeHeader(height: UInt64, hash: String, time: UnixTime) throws(OxendError) {
         guard let list = pending.first(where: { $0.height == height }) else { return }
         guard hash.lowercased() == list.blockHash.lowercased() else {
@@ -100,7 +100,7 @@ public struct ChainFollower: Sendable {
         }
         var entries: [Snapshot.Entry] = []
         for node in list.nodes where node.standing != .open {
-            // Registered in the list's own block: the block that places it is not one of the list's chain yet.
+            // Registered in the list's own block: the block that places the node comes after it.
             guard let block = node.placingBlock, block <= height else { continue }
             guard let hash = hashes[block] else { return }
             entries.append(
@@ -110,7 +110,7 @@ public struct ChainFollower: Sendable {
                     placement: node.node.placement(block: hash, network: network)))
         }
         pending.removeAll { $0.height <= height }
-        // If the chain had other blocks when they were asked for, the next snapshot has the right ones.
+        // The next snapshot requests them anew, so a hash of a replaced block spoils one snapshot at most.
         hashes = [:]
         guard let made = Snapshot(network: network, height: height, time: time, entries: entries) else {
             throw .notASnapshot

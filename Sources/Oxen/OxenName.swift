@@ -7,7 +7,7 @@ struct OxenName {
     /// The hash sent to the daemon, in hexadecimal.
     let hash: String
 
-    /// The name in lower case; nil unless it has 1 to 253 bytes of ASCII.
+    /// The name in lower case; nil unless it has 1 to 253 printable ASCII characters and no space.
     init?(_ name: String) {
         let text = Array(name.lowercased().utf8)
         guard 1...253 ~= text.count, text.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
@@ -15,7 +15,7 @@ struct OxenName {
         hash = hexadecimal(Blake2b.digest(text.rawSpan).array)
     }
 
-    /// The address in the daemon's value: `<z-base-32 of the key>.loki`.
+    /// The address in the daemon's value, `<z-base-32 of the key>.loki`; nil if the name does not decrypt it.
     func open(value: String, nonce: String) -> String? {
         guard let sealed = bytes(hexadecimal: value), let nonce = bytes(hexadecimal: nonce) else { return nil }
         var digest = Blake2b(outputSize: 32, key: Blake2b.digest(text.rawSpan).array.rawSpan)

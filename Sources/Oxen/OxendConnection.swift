@@ -19,7 +19,7 @@ internal import Wire
 
     deinit { unsafe shim_http_free(http) }
 
-    /// Begins a call, whose answer has the tag `tag`; false if memory is missing.
+    /// Begins a call with the tag `tag`, which its answer has too; false if memory is missing.
     func begin(_ body: [UInt8], tag: UInt64, timeout: TimeSpan) -> Bool {
         unsafe body.withUnsafeBufferPointer { bytes in
             unsafe bytes.withMemoryRebound(to: CChar.self) { characters in
@@ -46,7 +46,7 @@ internal import Wire
         return (tag, .success(unsafe [UInt8](UnsafeBufferPointer(start: body, count: length))))
     }
 
-    /// Waits until there is something to do, at most this long.
+    /// Waits for an answer or ``wake(_:)``, at most this long.
     func wait(_ milliseconds: Int) { unsafe shim_http_wait(http, Int32(clamping: max(0, milliseconds))) }
 
     /// The handle for ``wake(_:)``: the address of the connection's set, valid as long as the connection.

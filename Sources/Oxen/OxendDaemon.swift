@@ -85,7 +85,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
         shared = Mutex(Shared(status: status, lastGood: Self.now))
     }
 
-    /// The monotonic clock, as loops have it.
+    /// The time of the monotonic clock, as in loops.
     static var now: Instant {
         var time = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
@@ -124,7 +124,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
         if let ended { _ = pthread_join(ended, nil) }
     }
 
-    // MARK: What a node asks and says
+    // MARK: The node's side
 
     /// The newest snapshot of the chain if it is above `height`; it has no signatures.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {

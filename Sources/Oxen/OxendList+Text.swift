@@ -1,5 +1,5 @@
 extension OxendList {
-    /// What `tunic oxend nodes` prints: a table with the number of nodes of each standing.
+    /// The output of `tunic oxend nodes`: the height and the number of nodes of each standing.
     package var text: String {
         """
         height          \(height)

@@ -73,7 +73,7 @@ public struct OxendList: Hashable, Sendable {
     /// The nodes whose Ed25519 key is known.
     public let nodes: [OxendNode]
 
-    /// How many nodes are in this state.
+    /// How many nodes have this standing.
     public func count(_ standing: OxendNode.Standing) -> Int { nodes.count { $0.standing == standing } }
 }
 
@@ -91,13 +91,13 @@ extension OxendList {
         var nodes: [OxendNode] = []
         nodes.reserveCapacity(states.count)
         for state in states {
-            // Before nodes of the chain had a single key, the second one was known from a node's first proof on.
+            // Where nodes have two keys, the daemon knows the Ed25519 key only after the node's first uptime proof.
             guard let key = state.key, !key.isEmpty else { continue }
             guard let id = Bytes32(bytes(hexadecimal: key) ?? []), bytes(hexadecimal: state.serviceKey)?.count == 32
             else {
                 throw .malformed("a key is invalid")
             }
-            // A funded node is placed by it.
+            // The registration height decides where a funded node is placed.
             guard state.registrationHeight != nil || !(state.active || state.funded) else {
                 throw .malformed("a funded node has no registration height")
             }

@@ -73,7 +73,7 @@ struct NoParameters: Encodable {}
 /// `get_service_nodes`.
 struct NodeListParameters: Encodable {
     var fields = NodeListResult.fields
-    /// The block hash of the list that is held; nil at first.
+    /// The block hash of the list at hand; nil at first.
     var pollBlockHash: String?
 
     enum CodingKeys: String, CodingKey {
@@ -156,7 +156,7 @@ struct HeadersParameters: Encodable {
     var heights: [UInt64]
 }
 
-/// Its result.
+/// The result for several heights.
 struct HeadersResult: OxendResult {
     struct Header: Decodable {
         var height: UInt64

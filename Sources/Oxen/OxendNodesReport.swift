@@ -1,6 +1,6 @@
 internal import Wire
 
-/// The nodes of a daemon, for programs.
+/// The nodes in a daemon's list, for output as JSON.
 package struct OxendNodesReport: Encodable {
     struct Node: Encodable {
         var node: String

@@ -73,7 +73,7 @@ final class OxendWorker {
             let next = min(isPinging ? now + .seconds(1) : nextPing, isListing ? now + .seconds(1) : nextList)
             connection.wait(Int(max(1, min((next - OxendDaemon.now).inSeconds * 1_000, 1_000))))
         }
-        // A thread that is about to end must not be woken.
+        // The connection ends with this thread, so it must not be woken any more.
         daemon.shared.withLock { $0.waker = 0 }
     }
 
@@ -115,7 +115,7 @@ final class OxendWorker {
         }
         let text = trouble?.description
         daemon.shared.withLock { shared in
-            // No answer at all may mean that the daemon restarts, which the lists show as well.
+            // No answer at all may mean that the daemon restarts; the lists show that too.
             if case .noAnswer = trouble { return }
             shared.status.takesPings = text == nil
             shared.status.pingTrouble = text
@@ -156,7 +156,7 @@ final class OxendWorker {
         }
     }
 
-    /// Asks for the header of a list that can become a snapshot, and for the hashes that place nodes.
+    /// Requests the header of a list that can become a snapshot, and the hashes of blocks that place nodes.
     private func askForHeaders() {
         let timeout = daemon.configuration.timeout.other
         if !isAskingHeader, let height = follower.wantedHeader {
@@ -176,7 +176,7 @@ final class OxendWorker {
         do throws(OxendError) {
             let headers = try oxendResult(HeadersResult.self, in: try answer.get()).headers
             try follower.takeHashes(headers.map { ($0.height, $0.hash) })
-            // After an answer with gaps, the rest is asked for with the next list.
+            // After an answer with gaps, the rest is requested after the next list.
             if Set(missing).isDisjoint(with: follower.wantedHashes) { askForHeaders() }
         } catch {
             bad(error)

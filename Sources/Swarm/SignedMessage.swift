@@ -1,7 +1,8 @@
 internal import OnionCrypto
 internal import Wire
 
-/// What each hash and signature of the store begins with, so that none serves for another: the text, then a zero byte.
+/// The prefixes of the store's hashes and signatures, so that none is valid for another purpose: the text, then a zero
+/// byte.
 enum Prefix: String, CaseIterable {
     case item = "tunic item"
     case itemSignature = "tunic item signature"
@@ -34,7 +35,7 @@ enum Prefix: String, CaseIterable {
 }
 
 extension SigningKey {
-    /// Whether `signature` is good over `message`, both as arrays.
+    /// Whether `signature` is valid for `message`, both as arrays.
     static func verify(_ signature: [UInt8], of message: [UInt8], by key: Bytes32) -> Bool {
         verify(signature.rawSpan, of: message.rawSpan, by: key)
     }

@@ -1,8 +1,8 @@
-/// Every number of the swarm store that is a rule of the protocol: sizes, times and shares (protocol.md, section 12).
+/// The numbers of the swarm store that are rules of the protocol: sizes, times and shares (protocol.md, section 12).
 ///
-/// Times are minutes unless the name says otherwise; sizes are bytes.
+/// Times are in minutes unless the name says otherwise; sizes are in bytes.
 public enum SwarmLimits {
-    /// The sizes that a whole item may have; an item's *size class* is the index.
+    /// The sizes of whole items; an item's *size class* is the index.
     public static let itemSizes = [2_048, 4_096, 8_192, 16_384, 32_768, 65_536]
     /// The longest item.
     public static let longestItem = 65_536
@@ -10,38 +10,38 @@ public enum SwarmLimits {
     public static let rangeMinutes: UInt32 = 10
     /// How many ranges a day has.
     public static let rangesPerDay: UInt32 = 144
-    /// Minutes of a day.
+    /// The minutes of a day.
     public static let dayMinutes: UInt32 = 1_440
 
     /// How far `created` may be from a coordinator's clock.
     public static let storeWindow: UInt32 = 30
     /// How far ahead of a replica's clock `created` may be.
     public static let copyAhead: UInt32 = 40
-    /// How long before its item's `created` the end of a purge lies at least.
+    /// The least time from the end of a purge to the `created` of its item.
     public static let purgeDistance: UInt32 = 60
-    /// How long ago a range ended at least when it is compared.
+    /// The least time since the end of a range that is compared.
     public static let settleMinutes: UInt32 = 10
-    /// How long items live on at least when they are compared.
+    /// The least remaining life of items that are compared.
     public static let compareLife: UInt32 = 20
-    /// How far the cut of a comparison may be from the answerer's clock.
+    /// How far the cut of a comparison may be from the clock of the answering node.
     public static let cutWindow: UInt32 = 20
-    /// How long a former replica keeps a shard of which one other has shown all, but not a majority.
+    /// How long a former replica keeps a shard of which one other replica has everything, but no majority.
     public static let leaveMinutes: UInt32 = 72 * 60
-    /// How long a former replica may take part, and keeps a shard of which nobody has shown all.
+    /// How long a former replica may take part, and keeps a shard of which no other replica has everything.
     public static let formerMinutes: UInt32 = 14 * 1_440
-    /// After what time a stand-in pulls history.
+    /// How long a stand-in waits before it pulls history.
     public static let standInMinutes: UInt32 = 180
-    /// How old a box is that may use the whole admission.
+    /// The least age of a box that may use the whole admission.
     public static let knownBoxMinutes: UInt32 = 7 * 1_440
 
-    /// How long a step forward of the wall clock counts at most, in milliseconds.
+    /// The most that one step forward of the wall clock counts, in milliseconds.
     public static let clockStep: UInt64 = 86_400_000
 
     /// The most write keys of a grant.
     public static let grantKeys = 8
     /// The most items of kind 4 in a box, tombstones included.
     public static let boxMessages = 8_192
-    /// What a tombstone counts of a box's quota.
+    /// How much a tombstone counts in a box's quota.
     public static let tombstoneShare = 256
     /// The most items of kind 5 in a box.
     public static let boxContacts = 256
@@ -49,11 +49,11 @@ public enum SwarmLimits {
     public static let boxContactTombstones = 1_024
     /// The most names of kind 1 in a box.
     public static let boxDescriptors = 8
-    /// The most items of kind 1 that a node holds.
+    /// The size of a node's table of items of kind 1, of which three quarters are used.
     public static let descriptors = 16_384
-    /// A coordinator admits this part of its quota in a day.
+    /// A coordinator admits one part in this many of its quota in a day.
     public static let admissionShare = 196
-    /// Items are taken until this many hundredths of the quota are used; tombstones until all is.
+    /// Items are accepted until this many hundredths of the quota are used; tombstones until all of it is.
     public static let copyFill = 98
 
     /// How many snapshots' maps are kept.
@@ -71,44 +71,45 @@ public enum SwarmLimits {
     public static let lookups = 8
     /// The most entries of one LIST.
     public static let listEntries = 3_500
-    /// The longest result of a request: what the largest class of a sealed answer holds.
+    /// The longest result of a request: as much as the largest class of a sealed answer holds.
     public static let longestResult = 65_787
     /// The most subscriptions of a node.
     public static let subscriptions = 20_000
     /// How many pushes of a subscription may be under way.
     public static let pushWindow = 4
-    /// The bytes of pushes under way, in units of 4 KiB: 64 MiB.
+    /// The most units of 4 KiB that pushes may have under way: 64 MiB.
     public static let pushUnits = 16_384
-    /// The units of them that the subscriptions of one link may have.
+    /// The most of these units for the subscriptions of one link.
     public static let linkPushUnits = 2_048
-    /// How long a push may be under way, in milliseconds; then its subscription ends.
+    /// How long a push may be under way, in milliseconds; its subscription is then ended.
     public static let pushPatience: UInt64 = 60_000
 
     /// The most copies in one REPLICATE.
     public static let replicateCopies = 64
     /// The longest REPLICATE.
     public static let replicateBytes = 139_264
-    /// The most shards in a comparison.
+    /// The most shards in one question of a comparison.
     public static let compareShards = 1_800
     /// The most ids in one answer of a comparison, and in one FETCH_COPIES.
     public static let compareIDs = 4_096
     /// The longest answer to FETCH_COPIES.
     public static let fetchBytes = 262_144
 
-    /// Bytes of ids that a peer may have, and is asked for, in ten minutes.
+    /// The bytes of ids that a peer may get, and that are requested from it, in ten minutes.
     public static let idBytes: UInt64 = 262_144
-    /// Bytes of work that a peer may cause at once, 64 MiB; they return within ``workWindow``.
+    /// The bytes of work that a peer may cause at once, 64 MiB; they refill in ``workWindow``.
     public static let workBurst: UInt64 = 64 << 20
-    /// The milliseconds in which a used-up budget of work fills.
+    /// The milliseconds in which an empty budget of work refills.
     public static let workWindow: UInt64 = 64_000
-    /// What reading an entry's id for a peer counts as work, in bytes.
+    /// How much work reading an entry's id for a peer counts as, in bytes.
     public static let workPerEntry = 64
     /// The most comparisons that a node drives at once.
     public static let exchanges = 16
-    /// How long a comparison lasts at most, in milliseconds.
+    /// The longest duration of a comparison, in milliseconds.
     public static let exchangePatience: UInt64 = 300_000
-    /// The most stores and deletions under way at a coordinator; each takes a place for every 16 KiB that it begins.
+    /// The most places for stores and deletions under way at a coordinator; each takes one place for every 16 KiB that
+    /// it begins.
     public static let puts = 1_024
-    /// The bytes of a place.
+    /// The bytes of one place.
     public static let putPlace = 16 << 10
 }

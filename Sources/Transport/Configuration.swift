@@ -21,13 +21,15 @@ public struct Configuration: Sendable {
     /// The limit of bytes of all streams together that the peer may send or that are unread.
     ///
     /// Credit is granted ahead of the received bytes, not of those read, so that unread streams do not stop the others.
-    /// When half of this limit is unread, streams that the application does not read are reset, the largest first.
+    /// When three quarters of this limit are unread, streams that the application does not read are reset, the largest
+    /// first.
     public var maxConnectionWindow = 28 << 20
     /// A stream counts as unread after the application has read nothing from it for this long.
     public var unreadGrace = TimeSpan.seconds(2)
     /// The limit of the bytes that one stream holds for sending, from the first unacknowledged one on.
     ///
-    /// Of these, two congestion windows may be unsent or unacknowledged, or `InitialLimits.streamData`.
+    /// Of these, at most two congestion windows are unsent or unacknowledged, or `InitialLimits.streamData` if that is
+    /// more.
     public var maxStreamSendBuffer = 8 << 20
     /// The limit of the bytes that all streams hold for sending, if two congestion windows need as much.
     ///

@@ -30,10 +30,10 @@ extension Connection {
         guard left <= receiveWindow - receiveWindow / 8 else { return }
         let cap = consumedData + receiveCap
         let wanted = receivedData + receiveWindow
-        // At the limit the credit grows in small steps, and only when little is left.
+        // At the limit, credit is granted in small steps, and only when little is left.
         let step = min(receiveWindow / 8, left < receiveWindow / 4 ? 16 << 10 : .max)
         guard min(wanted, cap) >= receiveLimit + step else { return }
-        // The window becomes twice what a round trip brings.
+        // The window grows to twice the bytes of a round trip.
         if let lastGrant, clock - lastGrant < tuningRoundTrip / 4 {
             receiveWindow = min(receiveWindow * 2, receiveCap)
         }
@@ -42,13 +42,14 @@ extension Connection {
         maxDataWanted = true
     }
 
-    /// The round trip by which windows are tuned, at least 10 ms: scheduling noise makes smaller values meaningless.
+    /// The round trip by which windows are tuned; at least 10 ms, because scheduling noise makes smaller values
+    /// meaningless.
     var tuningRoundTrip: TimeSpan {
         guard let active, let position = find(active) else { return .milliseconds(50) }
         return max(legs[position].roundTrip.smoothed, .milliseconds(10))
     }
 
-    // MARK: Streams that nobody reads
+    // MARK: Unread streams
 
     private static let reliefInterval = TimeSpan.milliseconds(100)
 
@@ -58,7 +59,7 @@ extension Connection {
         return (lastRelief ?? clock) + Self.reliefInterval
     }
 
-    /// Resets unread streams whose grace is over, the largest first, until the unread bytes are below the limit.
+    /// Resets unread streams whose grace is over, the largest first, until the connection is no longer crowded.
     mutating func relieve() {
         if let lastRelief, clock - lastRelief < Self.reliefInterval { return }
         lastRelief = clock
@@ -81,7 +82,7 @@ extension Connection {
         return largest
     }
 
-    /// Drops the held and coming bytes of a stream, and tells both the application and the peer.
+    /// Drops a stream's held bytes and all that still come, and tells the application and the peer.
     private mutating func abandon(_ slot: Int) {
         let isEnded = streams[slot].receive.finalSize != .max
         streams[slot].receive.abandon(pool: &pool)

@@ -6,8 +6,8 @@ extension Connection {
     ///
     /// `preamble` is an encoded frame (LEG_HELLO) that comes first in every packet until the peer has acknowledged one.
     /// `initialRTT` is the time that the build of the path took, if known. The first leg is active at once; others
-    /// stand by until activated. At a responder a leg is also active if it is the chosen one, or the only one. Returns
-    /// false if the number is in use or there are `maxLegs` already.
+    /// stand by until activated. At a responder a leg is also active at once if it is the chosen one, or if no leg is
+    /// active. Returns false if the number is in use, there are `maxLegs` already, or the connection is closed.
     @discardableResult
     public mutating func addLeg(
         _ id: LegID, payloadSize: Int, preamble: [UInt8] = [], initialRTT: TimeSpan? = nil, now: Instant
@@ -31,8 +31,8 @@ extension Connection {
 
     /// Removes a leg; its unacknowledged data is queued again at once.
     ///
-    /// The initiator tells the responder over another leg. If the leg was active, no leg is until `activate`. A
-    /// responder continues over another leg at once.
+    /// The initiator tells the responder over another leg. If the leg was active, an initiator has no active leg until
+    /// `activate`. A responder continues over another leg at once.
     public mutating func removeLeg(_ id: LegID, now: Instant) {
         guard let position = find(id) else { return }
         clock = max(clock, now)

@@ -48,7 +48,7 @@ extension Connection {
                 legs[position].isSuspectTold = true
                 legs[position].tellSuspect = true
             }
-            // The initiator may have no data to send that would reveal the failure to it.
+            // The responder moves its data: the initiator may have none to send, and then does not notice the failure.
             if role == .responder, legs[position].id == active, let other = standIn { move(to: other) }
         }
         let isActive = legs[position].id == active

@@ -3,9 +3,9 @@ internal import Wire
 
 /// The limits of data that streams hold for sending, and the order in which waiting streams get room.
 ///
-/// All streams together have no more to send than keeps the path full. When that is used up, streams that want more wait in
-/// line. Each is promised a whole turn when there is room for one. So a few streams have much data to send, one after
-/// the other, instead of all having little.
+/// All streams together may have only as much to send as keeps the path full. When that is used up, streams that want
+/// more wait in line. Each is promised a whole turn when there is room for one. So a few streams have much data to
+/// send, one after the other; otherwise all would have little.
 extension Connection {
     /// The bytes that a stream which sends little at a time may always hold: a request, or an answer to one.
     static let ownBuffer = 4 << 10
@@ -22,13 +22,13 @@ extension Connection {
     /// More would only fall out of the processor's cache.
     var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 2)) }
 
-    /// The most bytes that one stream may hold, those behind a hole included.
+    /// The most bytes that one stream may hold, including those behind a hole.
     private var mostHeld: Int { max(configuration.maxStreamSendBuffer, InitialLimits.streamData) }
 
     /// The unsent and unacknowledged bytes that one stream may have now, whatever others have.
     ///
-    /// Bytes acknowledged behind a hole are not among them: a hole lasts for two round trips, in which the path would
-    /// run dry.
+    /// Bytes acknowledged behind a hole do not count: a hole lasts for two round trips, and without more to send the
+    /// path would run dry.
     private var sendBuffer: Int { min(max(window * 2, InitialLimits.streamData), mostHeld) }
 
     /// The bytes that a stream could take if there were no others: within its buffer and the peer's credit for it.
@@ -39,7 +39,7 @@ extension Connection {
             sendBuffer - streams[slot].send.pending, mostHeld - streams[slot].send.held, streams[slot].send.limitAhead)
     }
 
-    /// The room that no stream has taken and none was promised.
+    /// The room that is neither taken by nor promised to a stream.
     private var freeRoom: Int {
         min(sendBudget - pendingToSend, configuration.maxSendBuffer - heldToSend) - promisedRoom
     }
@@ -55,7 +55,7 @@ extension Connection {
 
     /// Makes a stream wait until it may take `count` bytes, either for its own limits or in line with others.
     ///
-    /// On a closed connection no stream waits: it could never use a promise, and would keep it for ever.
+    /// On a closed connection no stream waits: it could never use a promise and would keep it.
     mutating func wait(_ slot: Int, for count: Int) {
         releasePromise(slot)
         guard !isClosed else { return }

@@ -65,7 +65,8 @@ extension Connection {
         guard writer.offset > start else {
             return false
         }
-        // A preamble asks for an acknowledgement too, as LEG_HELLO does.
+        // The preamble does not count here: a packet of preamble and ACK alone is not in flight, though the peer
+        // acknowledges it.
         let isEliciting = writer.offset > afterAck
         writer.pad(&payload)
         let hasMore = id == active && (hasStreamData || !datagrams.isEmpty)
@@ -200,7 +201,7 @@ extension Connection {
 
     /// Queues the first stream that waits for the connection's credit and has data to send, if there is credit.
     ///
-    /// One stream is queued for each that has had its turn. So credit that comes in small pieces costs one step each,
+    /// One stream is queued for each that has had its turn. So credit that arrives in small pieces costs one step each,
     /// however many streams wait.
     private mutating func wakeOne() {
         while mayWake || mayWakeLong {

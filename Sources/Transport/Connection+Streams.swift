@@ -52,8 +52,8 @@ extension Connection {
         return (ref, false)
     }
 
-    /// The bytes that a stream sends in one turn: enough for the app at the other end to get them in few pieces, few
-    /// enough for the other streams to wait briefly.
+    /// The bytes that a stream sends in one turn: enough that the app at the other end gets them in few pieces, few
+    /// enough that the other streams wait briefly.
     static let turn = 32 << 10
 
     /// A write below this size, by a stream with no data in flight, is a short one.
@@ -138,7 +138,7 @@ extension Connection {
         streams[slot].isBulk = bytes.byteCount >= Self.ownBuffer
         if count < bytes.byteCount { wait(slot, for: count + 1) }
         guard count > 0 else { return 0 }
-        // A request, or an answer to one, does not wait for the turns of streams with much data.
+        // A request, or an answer to one, need not wait for the turns of streams with much data.
         let isShort = count < Self.shortWrite && streams[slot].send.held == 0
         streams[slot].send.write(bytes.extracting(0..<count), pool: &pool)
         heldToSend += count
@@ -197,10 +197,10 @@ extension Connection {
     }
 
     /// Passes the readable bytes to `body`, which returns how many it has consumed, and grants the peer credit for
-    /// these.
+    /// those.
     ///
-    /// The bytes are the first in order and contiguous in memory. More may follow when they are consumed, so call it
-    /// until it returns 0. Returns how many bytes were consumed.
+    /// The bytes are the first in order and contiguous in memory. More may follow, so call it until it returns 0.
+    /// Returns how many bytes were consumed.
     @discardableResult
     public mutating func withReadable(_ id: StreamID, _ body: (RawSpan) -> Int) -> Int {
         guard let slot = index.find(id.value) else { return 0 }

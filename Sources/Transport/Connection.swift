@@ -11,17 +11,18 @@ internal import Wire
 /// streams or datagrams it should call `writePacket` for each leg while `wantsToSend` says so, poll events, and set a
 /// timer to `nextDeadline`.
 ///
-/// It has more members than most types: each packet reads most of them. What has rules of its own is a type (`Leg`, `Stream`,
-/// `DatagramQueue`).
+/// It has more members than most types: each packet reads most of them. Parts with rules of their own are types (`Leg`,
+/// `Stream`, `DatagramQueue`).
 public struct Connection: ~Copyable {
     let role: Role
     let configuration: Configuration
     var random: UInt64
 
     var legs = UniqueArray<Leg>()
-    /// The leg that carries data; an end with legs has one, except an initiator that has not chosen again.
+    /// The leg that carries data; nil without legs, and at an initiator whose active leg was removed, until it
+    /// activates another.
     var active: LegID?
-    /// The initiator's last choice, even if that leg is missing: at first the leg that was added first.
+    /// The initiator's last choice, even if that leg is missing; before any choice, the leg that was added first.
     var chosen: LegID?
     /// The sequence of the last LEG_ACTIVE, sent or received; nothing else changes it.
     var activeSequence: UInt64 = 0
@@ -60,7 +61,7 @@ public struct Connection: ~Copyable {
 
     var sendLimit = UInt64(InitialLimits.data)
     var sentData: UInt64 = 0
-    /// What all streams hold for sending, and how much of that is unsent or unacknowledged.
+    /// The bytes that all streams hold for sending, and how many of them are unsent or unacknowledged.
     var heldToSend = 0
     var pendingToSend = 0
     var receiveLimit = UInt64(InitialLimits.data)
@@ -69,11 +70,11 @@ public struct Connection: ~Copyable {
     var consumedData: UInt64 = 0
     var lastGrant: Instant?
     var maxDataWanted = false
-    /// When unread streams were last looked for.
+    /// When unread streams were last checked.
     var lastRelief: Instant?
     /// Streams that wait for room, in the order in which they get it.
     var roomQueue = Ring<StreamRef>()
-    /// The bytes promised to streams and not taken yet, of all streams together.
+    /// The bytes promised to streams and not yet taken, for all streams together.
     var promisedRoom = 0
 
     var datagrams = DatagramQueue()
@@ -88,7 +89,7 @@ public struct Connection: ~Copyable {
     var closesToSend = 0
     var isPeerClosed = false
     var closedEvent: UInt64?
-    /// How many packets have been read: identifies the frames of one packet.
+    /// How many packets have been read; it tells which frames are of one packet.
     var packet: UInt64 = 0
     /// The time of the last call that passed one.
     var clock = Instant(nanoseconds: 0)
@@ -132,7 +133,8 @@ public struct Connection: ~Copyable {
     /// An acknowledgement of a skipped number reveals a peer that acknowledges packets it has not received.
     public mutating func numbersToSkip() -> UInt64 { nextRandom() >> 56 == 0 ? 1 : 0 }
 
-    /// Closes at once: every leg sends CONNECTION_CLOSE in its next packet, and again for each packet that still comes.
+    /// Closes at once: as many packets as there are legs carry CONNECTION_CLOSE, and one more for each packet that
+    /// still comes.
     public mutating func close(code: UInt64) {
         guard closeCode == nil else { return }
         closeCode = code
@@ -142,7 +144,7 @@ public struct Connection: ~Copyable {
     /// Whether either end has closed the connection.
     public var isClosed: Bool { closeCode != nil || isPeerClosed }
 
-    /// How many bytes of streams have been sent for the first time, or been read: no change means no progress.
+    /// How many stream bytes have been sent for the first time or read; no change means no progress.
     public var movedBytes: UInt64 { sentData &+ consumedData }
 
     /// Whether streams hold bytes that wait to be sent or read.

@@ -41,7 +41,8 @@ public enum StreamError: Error, Equatable {
 
 /// Codes of RESET_STREAM and STOP_SENDING that the transport itself uses.
 public enum StreamCode {
-    /// The receiver ran out of memory, and this was the largest of the streams that nobody read.
+    /// The receiver had too many unread bytes, and this was the largest of the streams that the application did not
+    /// read.
     public static let unread: UInt64 = 0x10
 }
 
@@ -61,19 +62,20 @@ public enum ReadState: Equatable, Sendable {
 public enum Event: Equatable, Sendable {
     /// The peer opened a stream. Always the first event of that stream.
     case streamOpened(StreamID)
-    /// Bytes, or the end of the stream, can be read. Reported again only after `withReadable` was called and more came.
+    /// Bytes, or the end of the stream, can be read. Reported again only when more has come.
     case readable(StreamID)
     /// There is room again after a `write` that took only a part, or a `sendCapacity` of 0.
     case writable(StreamID)
     /// The peer has acknowledged every byte and the end of our half.
     case finished(StreamID)
-    /// The peer reset its half, or, with `StreamCode.unread`, this end dropped it because nobody read it.
+    /// The peer reset its half, or, with `StreamCode.unread`, this end dropped it because the application did not read
+    /// it.
     case reset(StreamID, code: UInt64)
     /// The peer no longer reads: unsent bytes are dropped, and our half is reset automatically with the same code.
     case stopSending(StreamID, code: UInt64)
     /// Both halves are done and the number is forgotten. Always the last event of a stream.
     case streamClosed(StreamID)
-    /// `openStream` had failed at the limit, and can succeed now.
+    /// All streams that the peer allowed had been opened, and `openStream` can succeed now.
     case streamsAvailable
     /// A whole datagram, reassembled if it came in fragments.
     case datagram(flow: UInt64, [UInt8])
@@ -93,7 +95,7 @@ public enum Event: Equatable, Sendable {
     case closed(code: UInt64)
 }
 
-/// Why a packet had no effect.
+/// Why a packet was not accepted.
 public enum DropReason: Equatable, Sendable {
     /// No leg has this number here.
     case unknownLeg
@@ -101,8 +103,8 @@ public enum DropReason: Equatable, Sendable {
     case duplicate
     /// The packet number is too old to tell whether it has been seen.
     case stale
-    /// A packet would make more holes in a stream than are kept; it is not acknowledged, so the peer sends the data
-    /// again.
+    /// A frame would make more holes in a stream than are kept. Other frames of the packet have had their effect, but
+    /// the packet is not acknowledged, so the peer sends the data again.
     case tooManyGaps
     /// The connection is closed.
     case closed
@@ -128,7 +130,7 @@ public enum ConnectionError: UInt64, Error, Equatable, Sendable {
 public enum Verdict: Equatable, Sendable {
     /// Every frame was processed.
     case accepted
-    /// The packet had no effect.
+    /// The packet is not acknowledged; it had no effect, except as ``DropReason/tooManyGaps`` says.
     case dropped(DropReason)
     /// The peer broke the protocol; the connection has closed itself and sends CONNECTION_CLOSE in its next packets.
     case violation(ConnectionError)
@@ -138,7 +140,7 @@ public enum Verdict: Equatable, Sendable {
 public struct LegStatus: Equatable, Sendable {
     /// The smoothed round-trip time; the initial estimate before the first sample.
     public var smoothedRTT: TimeSpan
-    /// The smallest round-trip time of the last seconds; nil before the first sample.
+    /// The smallest round-trip time of all samples; nil before the first.
     public var minRTT: TimeSpan?
     /// How many probe timeouts in a row have passed since the last acknowledgement.
     public var ptoCount: Int

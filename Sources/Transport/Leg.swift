@@ -2,8 +2,8 @@ internal import Wire
 
 /// One leg: its packets, round trip, controller and timers.
 ///
-/// It has more members than most types: each packet reads most of them. What has rules of its own is a type (`SentLog`,
-/// `RoundTrip`, `ReceivedPackets`).
+/// It has more members than most types: each packet reads most of them. Parts with rules of their own are types
+/// (`SentLog`, `RoundTrip`, `ReceivedPackets`).
 struct Leg: ~Copyable {
     static let maxBackoff = 6
     /// How many probe timeouts in a row make a leg suspect.
@@ -74,7 +74,7 @@ struct Leg: ~Copyable {
             algorithm, packetSize: payloadSize, initialRTT: roundTrip.smoothed, phase: phase)
     }
 
-    /// On a path within one machine or room, pacing timers cost more than bursts.
+    /// Whether packets are paced: within one machine or room, timers cost more than bursts.
     var isPaced: Bool { (roundTrip.smallest ?? .milliseconds(100)) >= .milliseconds(2) }
     var hasWindow: Bool { inFlight + payloadSize <= congestion.window }
 
@@ -89,7 +89,7 @@ struct Leg: ~Copyable {
         return lastElicitingTime + min(wait, .seconds(10))
     }
 
-    /// An unacknowledged packet that others have overtaken counts as lost this long after it was sent.
+    /// How long after it was sent an unacknowledged packet that others have overtaken counts as lost.
     var lossDelay: TimeSpan {
         let base = max(roundTrip.smoothed, roundTrip.latest)
         return base + max(base * reorderEighths / 8, .milliseconds(1))

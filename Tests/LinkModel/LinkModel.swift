@@ -34,13 +34,13 @@ public struct LinkModel: ~Copyable {
 
     /// One end of a link.
     private final class Link {
-        var keyring: LinkKeyring
+        var keyring: LinkEnd
         var address: PeerAddress
         let isHonest: Bool
         let source: LinkSource
         var challenged: Set<Endpoint> = []
 
-        init(_ keyring: consuming LinkKeyring, _ address: PeerAddress, isHonest: Bool, source: LinkSource) {
+        init(_ keyring: consuming LinkEnd, _ address: PeerAddress, isHonest: Bool, source: LinkSource) {
             self.keyring = keyring
             self.address = address
             self.isHonest = isHonest
@@ -210,7 +210,7 @@ public struct LinkModel: ~Copyable {
             fly(Datagram(bytes: answer.bytes, source: nodeAddress, target: source))
             let link = answer.takeLink()
             self.links[index] = Link(
-                link.takeKeyring(), PeerAddress(source, mayMove: mayMove), isHonest: isHonest, source: holder)
+                LinkEnd(link), PeerAddress(source, mayMove: mayMove), isHonest: isHonest, source: holder)
             names[index] = index
             places.insert(index, for: holder)
             if let victim = halfOpen.insert(index, of: holder, now: now) { remove(victim) }
@@ -231,7 +231,7 @@ public struct LinkModel: ~Copyable {
             case .cookie: handshake = consume initiator
             case .established(let link):
                 near = Link(
-                    link.takeKeyring(), PeerAddress(nodeAddress, mayMove: false), isHonest: true,
+                    LinkEnd(link), PeerAddress(nodeAddress, mayMove: false), isHonest: true,
                     source: .node(node.nodeID))
                 reached.links += 1
                 return
@@ -243,7 +243,7 @@ public struct LinkModel: ~Copyable {
             case .cookie: attack = consume initiator
             case .established(let link):
                 far = Link(
-                    link.takeKeyring(), PeerAddress(nodeAddress, mayMove: false), isHonest: false,
+                    LinkEnd(link), PeerAddress(nodeAddress, mayMove: false), isHonest: false,
                     source: .node(node.nodeID))
                 reached.hostileLinks += 1
             }
@@ -290,14 +290,14 @@ public struct LinkModel: ~Copyable {
         fly(Datagram(bytes: bytes, source: source, target: target))
     }
 
-    private static func seal(_ bytes: inout [UInt8], _ keyring: inout LinkKeyring, pathID: UInt64) {
+    private static func seal(_ bytes: inout [UInt8], _ keyring: inout LinkEnd, pathID: UInt64) {
         var span = bytes.mutableRawSpan
         span.pathID = pathID
         if pathID == 0 { keyring.sealControl(&span) } else { keyring.sealHeader(&span) }
     }
 
     /// Opens a packet as a link does, up to its commits; nil when it was dropped.
-    private static func open(_ bytes: inout [UInt8], _ keyring: inout LinkKeyring, now: Instant) -> Commit? {
+    private static func open(_ bytes: inout [UInt8], _ keyring: inout LinkEnd, now: Instant) -> Commit? {
         var span = bytes.mutableRawSpan
         let (index, counter) = (span.receiverIndex, span.linkCounter)
         guard keyring.openHeader(&span) == nil else { return nil }
@@ -310,7 +310,7 @@ public struct LinkModel: ~Copyable {
     }
 
     private struct Commit {
-        let commit: LinkKeyring.Commit
+        let commit: LinkReceiver.Commit
         let isControl: Bool
     }
 

@@ -2,7 +2,7 @@ import Link
 import Testing
 import Wire
 
-/// The own clock against what nodes say.
+/// The own clock against the times that nodes report.
 @Suite struct ClockTests {
     let start = Instant(nanoseconds: 50_000_000_000)
     let own = UnixTime(seconds: 1_700_000_000)
@@ -14,7 +14,7 @@ import Wire
 
     private func off(_ seconds: Int64) -> UnixTime { UnixTime(seconds: UInt64(1_700_000_000 + seconds)) }
 
-    /// A clock that has heard these errors of the own one, each from another operator.
+    /// An estimate that has been told of these errors of the own clock, each by another operator.
     private func heard(_ errors: [Int64], operators: Int = 100) -> ClockEstimate {
         var clock = ClockEstimate()
         clock.operators = operators
@@ -71,7 +71,7 @@ import Wire
         #expect(heard([0, 0, lie, lie, lie]).time(own: own, at: start) == own)
         #expect(heard([lie, lie, lie, 0, 0, 0]).time(own: own, at: start) == own)
         #expect(heard([lie, lie, lie, 0]).time(own: own, at: start) == off(lie))
-        // What the first three have moved, more honest ones move back.
+        // Three operators moved the clock; more honest ones move it back.
         #expect(heard([lie, lie, lie, 0, 0, 0, 0]).time(own: own, at: start) == own)
         // A clock that is a little wrong is left alone.
         #expect(heard([299, 290, 280]).time(own: own, at: start) == own)
@@ -86,7 +86,7 @@ import Wire
             #expect(clock.time(own: off(36_000 + jump), at: later) == off(36_000))
         }
         #expect(clock.time(own: off(36_020), at: later) == off(36_020))
-        // A new opinion is measured by what was agreed, not by the clock that has jumped.
+        // A new opinion is compared with the agreed time, not with the clock that has jumped.
         var more = clock
         more.add(off(36_000), from: source(9), own: off(3_650 * Self.day), at: later)
         #expect(more.sources == 4 && more.time(own: off(3_650 * Self.day), at: later) == off(36_000))

@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Testing
 import Wire
@@ -81,7 +82,7 @@ import Wire
             case .accepted: accepted += 1
             case .cookie(let cookie):
                 cookies += 1
-                // With the cookie it gets in, load or not.
+                // With the cookie the node gets its link under load.
                 guard case .cookie = initiator.receive(cookie.rawSpan, now: parties.now) else { continue }
                 parties.now = parties.now + .milliseconds(1)
                 guard case .accepted = parties.meet(parties.initiation(&initiator)) else {
@@ -92,7 +93,7 @@ import Wire
             }
         }
         check(accepted == 5 && cookies == 5)
-        // What was too much in the last second is still too much at the beginning of this one.
+        // The load of the last second still counts at the beginning of this one.
         parties.now = parties.now + .seconds(1)
         var early = parties.initiator(isNode: true)
         guard case .cookie = parties.meet(parties.initiation(&early)) else { return check(Bool(false)) }
@@ -188,7 +189,7 @@ import Wire
         check(identity.nextTimestamp(100) == 101)
         check(identity.nextTimestamp(50) == 102)
         check(identity.nextTimestamp(200) == 200)
-        // Set back by more than anybody accepts ahead: the clock was wrong before.
+        // Set back by more than any peer accepts ahead: the clock was wrong before.
         check(identity.nextTimestamp(200 + 86_401_000_000_000) == 200 + 86_401_000_000_000)
         check(identity.nextTimestamp(300) == 300)
         check(identity.nextTimestamp(.max) == .max)
@@ -239,7 +240,7 @@ import Wire
         guard case .drop(.unexpectedAnswer) = initiator.receive(foreign.rawSpan, now: parties.now) else {
             return check(Bool(false))
         }
-        // The round trip takes longer than the first retry: the answer to the first initiation still counts.
+        // The round trip is longer than the first retry: the answer to the first initiation still counts.
         parties.now = parties.now + .milliseconds(300)
         check(!parties.initiation(&initiator).isEmpty)
         guard case .established = initiator.receive(response.rawSpan, now: parties.now) else {
@@ -247,7 +248,7 @@ import Wire
         }
     }
 
-    /// Whoever watches a client knows its cookie, for the key that seals it comes of what everybody knows.
+    /// An observer of a client's handshake can read its cookie: the cookie's key is derived from public values.
     @Test("O17: a spoiled copy of a client's initiation with the right MACs does not displace it") func spoiledCopy() {
         var parties = Handshakes()
         var initiator = parties.initiator()
@@ -289,7 +290,7 @@ import Wire
             } else {
                 Issue.record("a forged cookie was taken")
             }
-            // Always challenged anew, as if the source changed under way.
+            // A new cookie each time, as if the source changed on the way.
             parties.now = parties.now + .seconds(0)
             if case .cookie = initiator.receive(cookie.rawSpan, now: parties.now) { resends += 1 } else { break }
             parties.responder = LinkResponder(network: parties.network, identity: parties.node, now: parties.now)

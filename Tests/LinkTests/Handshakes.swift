@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Testing
 import Wire
@@ -23,7 +24,7 @@ struct Handshakes: ~Copyable {
         responder = LinkResponder(network: network, identity: node, limits: limits, now: now)
     }
 
-    /// A handshake of a client's, or of the other node.
+    /// A handshake of a client or of the other node.
     func initiator(isNode: Bool = false, by peer: LinkIdentity? = nil, index: UInt32 = 4_242) -> LinkInitiator {
         guard
             let initiator = try? LinkInitiator(
@@ -33,7 +34,7 @@ struct Handshakes: ~Copyable {
         return initiator
     }
 
-    /// The wall clock that goes with the test's.
+    /// The wall clock at `now`.
     var wallClock: UInt64 { 1_700_000_000_000_000_000 + now.nanoseconds }
 
     mutating func initiation(_ initiator: inout LinkInitiator) -> [UInt8] {
@@ -41,7 +42,7 @@ struct Handshakes: ~Copyable {
         return datagram
     }
 
-    /// What the node makes of a datagram.
+    /// The node's reaction to a datagram.
     enum Met: Equatable { case dropped(LinkDropReason), cookie([UInt8]), accepted(response: [UInt8]) }
 
     mutating func meet(_ datagram: [UInt8], from source: Endpoint? = nil) -> Met {
@@ -71,7 +72,7 @@ struct Handshakes: ~Copyable {
         }
     }
 
-    /// What a client's second initiation from `source` comes to, after the cookie.
+    /// The result of a client's second initiation from `source`, after the cookie.
     mutating func client(from source: Endpoint) -> Met {
         var initiator = initiator()
         let met = meet(initiation(&initiator), from: source)
@@ -81,10 +82,10 @@ struct Handshakes: ~Copyable {
         return meet(initiation(&initiator), from: source)
     }
 
-    /// The keyrings of a finished handshake: of the initiator and of the node.
+    /// The two ends of a finished handshake: the initiator's and the node's.
     struct Pair: ~Copyable {
-        var near: LinkKeyring
-        var far: LinkKeyring
+        var near: LinkEnd
+        var far: LinkEnd
     }
 
     mutating func pair(isNode: Bool = true) throws -> Pair {
@@ -100,7 +101,7 @@ struct Handshakes: ~Copyable {
         guard case .established(let near) = initiator.receive(response.rawSpan, now: now) else {
             throw Missing.response
         }
-        return Pair(near: near.takeKeyring(), far: far.takeKeyring())
+        return Pair(near: LinkEnd(near), far: LinkEnd(far))
     }
 
     enum Missing: Error { case cookie, response }
@@ -115,7 +116,7 @@ func blank(_ first: UInt8 = 0, pathID: UInt64 = 0, size: Int = Packet.defaultSiz
     return packet
 }
 
-extension LinkKeyring {
+extension LinkEnd {
     /// A sealed data packet.
     mutating func data(pathID: UInt64 = 5, size: Int = Packet.defaultSize) -> [UInt8] {
         var packet = blank(1, pathID: pathID, size: size)
@@ -133,7 +134,7 @@ extension LinkKeyring {
     }
 
     /// Takes a data packet as a handler does: header, then commit.
-    mutating func take(_ packet: [UInt8], now: Instant) -> Result<Commit, LinkDropReason> {
+    mutating func take(_ packet: [UInt8], now: Instant) -> Result<LinkReceiver.Commit, LinkDropReason> {
         var packet = packet
         var span = packet.mutableRawSpan
         let (index, counter) = (span.receiverIndex, span.linkCounter)

@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Testing
 import Wire
@@ -49,7 +50,7 @@ import Wire
         check(pair.near.nextControlNumber == 4)
         let later = pair.near.control(8)
         check(pair.far.takeControl(later, now: parties.now) == .success([4, 8]))
-        // A packet in the other direction has numbers of its own.
+        // The other direction has its own numbers.
         let back = pair.far.control(9)
         check(pair.near.takeControl(back, now: parties.now) == .success([0, 9]))
     }
@@ -91,7 +92,7 @@ import Wire
         let between = pair.near.data()
         let second = pair.near.takeCounters(2) ?? .max
         check(first == 0 && second == 4)
-        // The second run leaves before the first, whose middle one is never used.
+        // The second run is sent before the first; one counter of the first run is never used.
         var sent: [[UInt8]] = []
         for counter in [second + 1, second, first + 2, first] {
             var packet = blank(1, pathID: 5)
@@ -139,7 +140,7 @@ import Wire
         check(pair.far.take(newOutward, now: parties.now) == .success(.switched))
         let newInward = pair.far.data()
         check(pair.near.take(newInward, now: parties.now) == .success(.committed))
-        // What was on its way.
+        // Packets that were under way.
         check(pair.far.take(oldOutward, now: parties.now) == .success(.committed))
         check(pair.far.take(oldOutward, now: parties.now) == .failure(.replayedPacket))
 
@@ -182,7 +183,7 @@ import Wire
         // Both go on under the old keys, in both directions.
         check(pair.far.take(pair.near.data(), now: parties.now) == .success(.committed))
         guard case .success = pair.near.take(pair.far.data(), now: parties.now) else { return check(Bool(false)) }
-        // Too soon again is refused; later it replaces the keys that were never used.
+        // A second REKEY too soon is refused; later it replaces the keys that were never used.
         let soon = pair.near.startRekey(localIndex: 10_002)
         let refused = pair.far.answerRekey(soon.rawSpan, localIndex: 20_002, now: parties.now + .seconds(29))
         check(refused == nil)

@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Synchronization
 import Testing

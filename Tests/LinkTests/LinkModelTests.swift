@@ -1,7 +1,7 @@
 import LinkModel
 import Testing
 
-/// Handshakes, keys and addresses under a network that does what it likes.
+/// Handshakes, keys and addresses on a network that loses, reorders, repeats and changes packets.
 @Suite struct LinkModelTests {
     @Test("two honest ends and a hostile one keep every promise", arguments: 1...12 as ClosedRange<UInt64>)
     func promises(seed: UInt64) {

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Link
 
-/// Who gets a place in the table of links, on a clock that only the test moves.
+/// Which links get a place in the table of links, on a clock that only the test moves.
 @Suite struct LinkPlacesTests {
-    /// The links' states, in an object so that asking for one copies nothing.
+    /// The links' states, in an object so that reading one copies nothing.
     private final class States {
         private var all: [Int: LinkPlaces<Int>.State] = [:]
 
@@ -18,13 +18,13 @@ import Wire
         var count: Int { all.count }
     }
 
-    /// A responder's table: every handshake is good, and what its link does next is the peer's choice.
+    /// A responder's table: every handshake is valid, and the peer decides how its link goes on.
     private struct Table {
         var places: LinkPlaces<Int>
         let states = States()
         var now = Instant(nanoseconds: 1_000_000_000_000)
         private var next = 0
-        /// Links that gave way.
+        /// Links that were replaced.
         var gone: [Int] = []
 
         init(capacity: Int) { places = LinkPlaces(capacity: capacity) }
@@ -62,7 +62,7 @@ import Wire
         mutating func wait(_ milliseconds: Int64) { now = now + .milliseconds(milliseconds) }
     }
 
-    /// Clients of networks of their own.
+    /// A client; each number has a network of its own.
     private func client(_ number: Int) -> LinkSource {
         .client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)))
     }
@@ -74,7 +74,7 @@ import Wire
 
     private func node(_ number: Int) -> Bytes32 { Blake2b.digest([UInt8(number & 0xff), UInt8(number >> 8)].rawSpan) }
 
-    /// Tries each 250 ms, as an initiator does, while `flood` goes on; the time that it took, up to 5 s.
+    /// Tries every 250 ms while `flood` goes on; the link and the time that it took, at most 5 s.
     private func newcomer(
         _ table: inout Table, _ source: LinkSource, flood: (inout Table, Int) -> Void
     ) -> (link: Int, milliseconds: Int)? {
@@ -90,11 +90,11 @@ import Wire
         "s12: a client and a node get in within 5 s of a flood, and stay while they build a path",
         arguments: [1, 20, 1_000], [0, 1])
     func s12_newcomers(addressesOfEight: Int, paths: Int) throws {
-        // An eighth of a relay's table, and of the addresses.
+        // An eighth of a relay's table, and an eighth of the addresses.
         var table = Table(capacity: 1_024)
         let addresses = (addressesOfEight + 7) / 8
-        // 20 handshakes a second of each address, up to 200 in all: for a table of this size as 1,600 are for one of 8,192, and those
-        // are more than a core can do.
+        // 20 handshakes a second from each address, at most 200 in all. For this table that is as much as 1,600 for one
+        // of 8,192, and a core cannot do 1,600.
         let rate = min(addresses * 20, 200) / 100
         func flood(_ table: inout Table, _ step: Int) {
             for number in 0..<max(1, rate) where rate > 0 || step % 5 == 0 {
@@ -129,7 +129,7 @@ import Wire
         var table = Table(capacity: 1_024)
         for _ in 0..<1_000 { _ = table.link(client(0), paths: 1) }
         #expect(table.places.clientCount == 384)
-        // Its next user gets the place of one that is idle, and none of one that is not.
+        // The next link takes the place of an idle one; without an idle one it is refused.
         let idle = table.places.links(of: client(0))[7]
         table.states[idle]!.paths = 0
         check(table.link(client(0)) == nil)
@@ -137,12 +137,12 @@ import Wire
         check(table.link(client(0), paths: 1) != nil)
         check(table.gone == [idle])
         check(table.link(client(0)) == nil)
-        // Others fill the rest, 64 each, and then take what it has above them.
+        // Others fill the rest, 64 each, and then take the places that the first has above 64.
         for number in 1...20 { for _ in 0..<64 { _ = table.link(client(number), paths: 1) } }
         #expect(table.places.clientCount == 768)
         let counts = (0...20).map { table.places.links(of: client($0)).count }
         #expect(counts.max()! - counts.min()! <= 1)
-        // Also where its network has less than it may have.
+        // The same while its network has fewer than it may have.
         var other = Table(capacity: 1_024)
         for number in 0...10 { for _ in 0..<64 { check(other.link(client(number), paths: 1) != nil) } }
         check(other.link(client(0)) == nil)
@@ -206,7 +206,7 @@ import Wire
         table.states[links[0]]!.quietSince = table.now
         check(table.link(client(100)) != nil)
         #expect(table.gone == [links[2]])
-        // Those with a path stay, whoever comes.
+        // Links with a path stay, whoever comes.
         for number in 200..<400 {
             table.wait(100)
             _ = table.link(client(number))
@@ -223,7 +223,7 @@ import Wire
         #expect(table.places.count == 400 && table.places.clientCount == 300)
         for number in 0..<200 { check(table.own(node(2_000 + number)) != nil) }
         #expect(table.places.count == 400 && table.places.clientCount == 100)
-        // Whoever asks for links to ever more nodes, a quarter is left to clients.
+        // A quarter is left to clients, however many own links are asked for.
         for number in 0..<200 { check(table.own(node(3_000 + number)) == nil) }
         #expect(table.places.count == 400 && table.places.clientCount == 100)
         let idle = table.places.links(of: .node(node(2_000)))[0]
@@ -253,7 +253,7 @@ import Wire
             if let surplus = table.places.surplus(of: .node(node(2)), state: { states[$0]! }) { table.drop(surplus) }
             up.append(link)
         }
-        // The one that carries a path was kept before those that carry none.
+        // The link that carries a path was kept in place of those that carry none.
         #expect(table.places.links(of: .node(node(2))) == [up[0], up[5]])
     }
 
@@ -295,7 +295,7 @@ import Wire
             now = now + .microseconds(50)
         }
         check(links.insert(-1, of: -1, now: now) != -1)
-        // A round trip of 200 ms and 4,000 more.
+        // A round trip of 200 ms, with 4,000 more links.
         for number in 5_000..<9_000 {
             check(links.insert(number, of: number % addresses, now: now) != -1)
             now = now + .microseconds(50)

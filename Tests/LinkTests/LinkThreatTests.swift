@@ -6,11 +6,11 @@ import Wire
 
 @testable import Link
 
-/// What strangers can cost a responder, on a clock that only the test moves.
+/// The work and memory that strangers can cost a responder, on a clock that only the test moves.
 @Suite struct LinkThreatTests {
     // MARK: Cookies
 
-    /// One that links while a flood lasts.
+    /// An honest initiator that links while a flood lasts.
     private final class Honest {
         var initiator: LinkInitiator
         let source: Endpoint
@@ -22,7 +22,8 @@ import Wire
         }
     }
 
-    /// How many of 30 clients and of 30 nodes get an answer within 600 ms of a flood of initiations from forged addresses.
+    /// How many of 30 clients and of 30 nodes get an answer within 600 ms of a flood of initiations from forged
+    /// addresses.
     private func served(
         flood perSecond: Int, known: Bool = true, from forged: (Int, [Endpoint]) -> Endpoint
     ) throws -> (clients: Int, nodes: Int) {
@@ -86,16 +87,16 @@ import Wire
         }
         var (floods, honest) = (0, 0)
         for step in 0..<300 {
-            // Five prefixes ask for five times as much as there is for all, an honest one for a few.
+            // Five prefixes ask for five times the total rate, an honest one for 10 cookies each 10 ms.
             for number in 0..<800 where rates.take(address(number % 5, step * 7 + number), now: now) { floods += 1 }
             for number in 0..<10 where rates.take(address(99, number), now: now) { honest += 1 }
             now = now + .milliseconds(10)
         }
-        // Before it is known how many ask, a few are lost.
+        // Until the number of prefixes is known, a few cookies are lost.
         #expect(honest >= 2_850)
-        // What nobody else asks for is theirs.
+        // The flood gets what no other prefix asks for.
         #expect(floods > 3 * 10_000 && floods <= 16_000 * 4)
-        // One address, and one prefix, have bounds of their own.
+        // One address and one prefix each have their own limit.
         now = now + .seconds(10)
         #expect((0..<9_000).count { _ in rates.take(address(50, 1), now: now) } == 2_000)
         now = now + .seconds(10)
@@ -121,7 +122,7 @@ import Wire
         parties.known = [parties.source]
         parties.now = parties.now + .milliseconds(300)
         guard case .accepted = parties.meet(parties.initiation(&node)) else { return check(Bool(false)) }
-        // What comes from there without a cookie stays within a rate of its own: 4 at once, of which one is used.
+        // Initiations from there without a cookie have their own rate: 4 at once, of which one is used.
         var tries = 0
         for _ in 0..<20 {
             node = parties.initiator(isNode: true)
@@ -171,7 +172,7 @@ import Wire
         "s18: a flood of handshakes with cookies gets a bounded number, and newcomers come first",
         arguments: [12, 200, 800])
     func s18_boundedHandshakes(addresses: Int) {
-        // A tenth of a responder's budget, and of the flood: 500 a second, from networks of their own.
+        // A tenth of a responder's budget and of the flood: 500 a second, from networks of their own.
         var now = Instant(nanoseconds: 1_000_000_000_000)
         var budget = HandshakeBudget(fresh: 35, others: 15, burst: 50, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
@@ -196,7 +197,7 @@ import Wire
             }
             return budget.take(newcomer, now: now)
         }
-        // Newcomers, who come back.
+        // Newcomers that link once, and again a little later.
         var (inTime, again) = (0, 0)
         for number in 0..<10 {
             if isServed(source(20_000 + number)) { inTime += 1 }
@@ -204,7 +205,7 @@ import Wire
             if isServed(source(20_000 + number)) { again += 1 }
         }
         #expect(inTime == 10)
-        // While networks are fewer than a second's handshakes, each has its part of them.
+        // While there are fewer networks than handshakes a second, each network has its part.
         if addresses == 12 { #expect(again == 10) }
     }
 
@@ -212,7 +213,7 @@ import Wire
         var now = Instant(nanoseconds: 1_000_000_000_000)
         var budget = HandshakeBudget(fresh: 700, others: 300, burst: 64, now: now)
         var next = 0
-        // 65,536 sources of 256 networks: none has had a handshake for a minute when it is its turn again.
+        // 65,536 sources of 256 networks: when one comes again, it has had no handshake for a minute.
         func flood(_ milliseconds: Int) {
             for _ in 0..<milliseconds {
                 now = now + .milliseconds(1)
@@ -250,15 +251,16 @@ import Wire
             return granted
         }
         check((680...720).contains(granted { source($0) }))
-        // The first of those that had one are known for a minute.
+        // The first sources that had a handshake count as known for a minute.
         check((280...320).contains(granted { source($0 % 8) }))
-        // Neither keeps the other out.
+        // Neither group excludes the other.
         let both = granted { source($0 % 2 == 0 ? $0 % 8 : 20_000 + $0) }
         check((960...1_040).contains(both))
     }
 
     @Test("s18: who has got a cookie asks again each second, or as its answers take") func s18_retriesAfterACookie() {
-        /// When a client sends, in milliseconds since the start, where cookies take `roundTrip`; nil: none comes.
+        /// The times at which a client sends, in milliseconds since the start; the cookie takes `roundTrip`, or nil:
+        /// none comes.
         func times(_ roundTrip: TimeSpan?) -> [Int64] {
             var parties = Handshakes()
             let start = parties.now
@@ -286,9 +288,9 @@ import Wire
         check(times(nil) == [0, 250, 750, 1_750, 3_750, 7_750])
         let quick = times(.milliseconds(100))
         check(quick.prefix(5) == [0, 100, 350, 850, 1_850] && quick.suffix(2) == [8_850, 9_850] && quick.count == 13)
-        // The answer to each initiation is here before the second one after it is sent.
+        // The answer to each initiation arrives before the second initiation after it.
         check(times(.milliseconds(700)) == [0, 250, 700, 1_400, 2_800, 4_200, 5_600, 7_000, 8_400, 9_800])
-        // The cookie for the first initiation comes after the third: it is taken all the same.
+        // The cookie for the first initiation comes after the third, and is accepted.
         check(times(.milliseconds(1_300)).prefix(5) == [0, 250, 750, 1_300, 2_600])
     }
 
@@ -355,7 +357,7 @@ import Wire
                 refused += 1
             }
             parties.now = parties.now + .milliseconds(5)
-            // Whether it is still remembered or its cookie is void: no initiation makes a second link.
+            // Whether an initiation is still remembered or its cookie is void: it makes no second link.
             for each in taken.suffix(90) {
                 switch parties.meet(each.datagram, from: each.source) {
                 case .accepted: Issue.record("an initiation worked twice")
@@ -380,7 +382,7 @@ import Wire
         var taken: [Taken] = []
         for number in 0..<400 {
             if random.next() % 4 == 0 { now = now + .seconds(Int64(random.next() % 300)) }
-            // A cookie that was given out before the next secret, or two, began.
+            // The cookie was given out before up to two changes of the secret.
             let cookie = jar.cookie(for: source)
             for _ in 0..<random.next() % 3 { jar.rotate(at: now) }
             now = now + .milliseconds(10)
@@ -426,7 +428,7 @@ import Wire
         } else {
             guard case .accepted = met else { return check(Bool(false)) }
         }
-        // The process goes on: its timestamps never go back, and are begun anew when nobody would take them.
+        // The process goes on: its timestamps never go back, and restart when no peer would accept them.
         parties.now = parties.now + .seconds(5)
         var next = parties.initiator(isNode: true)
         guard case .accepted = parties.meet(parties.initiation(&next)) else { return check(Bool(false)) }
@@ -441,7 +443,7 @@ import Wire
         check(memory.accept(wrong, wallClock: Self.midday))
         for minute in UInt64(1)...2_000 {
             let now = Self.midday + minute * 60 * Self.second
-            // Its clock and ours may be apart by some minutes.
+            // The two clocks may differ by some minutes.
             check(memory.accept(now - 300 * Self.second + 7, wallClock: now))
             check(!memory.accept(wrong, wallClock: now))
         }

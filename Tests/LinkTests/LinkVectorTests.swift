@@ -1,3 +1,4 @@
+import LinkModel
 import Testing
 import VectorFiles
 import Wire
@@ -72,7 +73,7 @@ import Wire
         #expect(Self.bytes(of: finished.keys) == (try file("\(label) keys")))
     }
 
-    /// The whole responder takes the model's initiation of a node.
+    /// The whole responder accepts the model's initiation of a node.
     @Test(arguments: suites) func theResponderAcceptsTheModelsNode(file name: (String, Suite)) throws {
         let file = try VectorFile(name.0)
         let now = Instant(nanoseconds: 1)
@@ -111,9 +112,13 @@ import Wire
             let side = isInitiator ? "initiator" : "responder"
             let local: UInt32 = isInitiator ? 0x1234 : 0x5678
             let remote: UInt32 = isInitiator ? 0x5678 : 0x1234
-            var ring = LinkKeyring(
-                Self.keys(try file("node keys")), network: network, isInitiator: isInitiator, suite: name.1,
-                localIndex: local, remoteIndex: remote, now: now)
+            let keys = Self.keys(try file("node keys"))
+            var ring = LinkEnd(
+                LinkKeyring(
+                    keys, network: network, isInitiator: isInitiator, suite: name.1, remoteIndex: remote, now: now),
+                LinkReceiver(
+                    ReceivingKeys(keys, isInitiator: isInitiator, suite: name.1, localIndex: local, now: now),
+                    controlStart: keys.controlStart(ofInitiator: !isInitiator)))
             var packet = [UInt8](repeating: 0, count: 132) + (0..<1_100).map { UInt8(truncatingIfNeeded: 9 + 3 * $0) }
             var span = packet.mutableRawSpan
             span.pathID = 0x0123_4567_89ab_cdef
@@ -125,8 +130,8 @@ import Wire
             #expect(packet == (try file("\(side) control")))
         }
 
-        let psk = LinkKeys(
-            Self.keys(try file("node keys")), isInitiator: true, suite: name.1, localIndex: 256, now: now)
+        let psk = SendingKeys(
+            Self.keys(try file("node keys")), isInitiator: true, suite: name.1, remoteIndex: 257, now: now)
         let prologue = network.rekeyPrologue
         var first = NoiseHandshake(
             initiator: .nnPSK0, prologue: prologue.rawSpan, psk: psk.takeRekeySecret(),

@@ -50,7 +50,8 @@ import Wire
                     ]))),
         Vector(
             name: "NK", pattern: .nk, prologue: "4a6f686e2047616c74",
-            // Computed apart from this code over the vector's public transcript; the copy of the vectors at hand has another.
+            // Computed separately from this code over the vector's public transcript; our copy of the vectors has a
+            // different hash.
             hash: "f87aa4eb6416e5b0d2b6e6f0b7bc41f3c5986a5d32d55c08d67cbd412f3ec2fa"
                 + "04d8e358ab95b3bbfab054a140a98eccf4284bb6309b600981d451ecac484932",
             messages: Array(

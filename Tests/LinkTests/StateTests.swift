@@ -7,7 +7,7 @@ import Wire
 @Suite struct StateTests {
     let start = Instant(nanoseconds: 50_000_000_000)
 
-    /// Runs a liveness without any packet until it is dead; the times of its pings and of its end in ms.
+    /// Runs a liveness without packets until it is dead; the times of its pings and of its end in ms.
     private func silence(_ liveness: inout Liveness, late: TimeSpan = .zero) -> (pings: [Int64], dead: Int64?) {
         var pings: [Int64] = []
         for _ in 0..<50 {
@@ -45,12 +45,12 @@ import Wire
     func deadFarAway(roundTrip: Int64) {
         var liveness = Liveness(roundTrip: .milliseconds(roundTrip), now: start)
         liveness.sent(now: start)
-        // Two answers that come in time keep it, however late the ping before.
+        // The peer has time for two answers, however late the ping before.
         let first = start + .milliseconds(min(roundTrip, 4_000))
         check(liveness.tick(now: first + .milliseconds(-1)) == .none)
         let result = silence(&liveness)
         check(result.dead! >= min(roundTrip * 5 / 2, 10_000) && result.dead! <= 10_000)
-        // A near one is found as soon as ever, also when the link was far before.
+        // A near peer is found dead as soon as always, even if it was far before.
         var near = Liveness(roundTrip: .milliseconds(roundTrip), now: start)
         near.measured(.milliseconds(100))
         near.sent(now: start)
@@ -70,13 +70,13 @@ import Wire
             }
         }
         check(dead == 10_000 && pings <= 8)
-        // It is dead at once when another peer answers meanwhile.
+        // The link is dead at once when another peer has answered meanwhile.
         var other = Liveness(now: start)
         other.sent(now: start)
         check(other.tick(now: other.nextDeadline, isPatient: true) == .ping)
         for _ in 0..<4 { check(other.tick(now: other.nextDeadline, isPatient: true) == .pingAgain) }
         check(other.tick(now: other.nextDeadline) == .dead)
-        // What comes in the ninth second makes it good again.
+        // A packet in the ninth second makes the link good again.
         liveness.received(now: start + .seconds(9))
         check(liveness.silentSince == nil && liveness.heard == start + .seconds(9))
     }
@@ -96,7 +96,7 @@ import Wire
         var liveness = Liveness(now: start)
         liveness.sent(now: start)
         check(liveness.tick(now: start + .milliseconds(250)) == .ping)
-        // Our loop stood still for five seconds: the peer gets all its pings from then on.
+        // The own loop stopped for five seconds: the peer gets all its pings from then on.
         let after = start + .seconds(5)
         check(liveness.tick(now: after) == .pingAgain)
         check(liveness.tick(now: after + .milliseconds(300)) == .pingAgain)
@@ -146,7 +146,7 @@ import Wire
             check(sent <= received)
         }
         check(sent == 800)
-        // Another address cannot push a fresh candidate out.
+        // Another address cannot displace a fresh candidate.
         check(address.received(from: third, byteCount: 100, random: 6, now: moment) == nil)
         check(address.candidateEndpoint == away)
         moment = moment + .seconds(1)
@@ -157,7 +157,7 @@ import Wire
         var address = PeerAddress(home, mayMove: true)
         check(address.received(from: away, byteCount: 60, random: 5, now: start) == 5)
         address.challengeSent(byteCount: 100, now: start)
-        // The interval is over, but 100 and 60 more are above the 120 that came.
+        // The interval is over, but 100 sent bytes and 60 more exceed the 120 received.
         let later = start + .seconds(1)
         check(address.received(from: away, byteCount: 60, random: 5, now: later) == nil)
         check(address.received(from: away, byteCount: 60, random: 5, now: later) == 5)
@@ -169,7 +169,7 @@ import Wire
         check(!address.answered(5, from: away))
     }
 
-    // MARK: Idle, half-open, clock, buckets
+    // MARK: Idle, half-open, buckets
 
     @Test("a link is idle without paths and messages only") func idle() {
         var timer = IdleTimer(limit: IdleTimer.clientLimit, now: start)
@@ -202,7 +202,7 @@ import Wire
             links.remove(link)
         }
         check(links.count == 1)
-        // What is remembered of links that are no longer half-open is bounded too.
+        // Entries of links that are no longer half-open are bounded too.
         check((1...13).contains(links.remembered))
         check(links.popExpired(now: start + .seconds(11)) == 3)
         check(links.nextDeadline == nil)

@@ -47,7 +47,7 @@ import Wire
         node.forwardTo = link.far
         #expect(client.send(on: link.near, pathID: 5, first: 1))
         #expect(harness.run { client.packets.count == 1 })
-        node.links.withTable { unsafe $0.entry(link.far).pointee.keyring.line.retire() }
+        node.links.withTable { unsafe $0.entry(link.far).pointee.sending.sender.line.retire() }
         let before = node.links.counters
         #expect(!node.send(on: link.far, pathID: 1 << 55 | 6, first: 2))
         for _ in 0..<3 { #expect(client.send(on: link.near, pathID: 5, first: 1)) }

@@ -111,7 +111,7 @@ import Wire
     private func enter(
         _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, of source: UInt64? = nil
     ) -> BuildReplayCache.Entry {
-        // Each record has a source of its own, unless a test names one.
+        // Each record has its own source, unless a test names one.
         cache.enter(record.rawSpan, of: source ?? UInt64(record[0]), now: now)
     }
 

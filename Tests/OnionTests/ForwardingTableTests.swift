@@ -56,7 +56,7 @@ import Wire
         #expect(removed?.previous.link == 1)
         #expect(own != loser)
         try add(&table, from: 2, now: at(10))
-        // A link with as many paths as any other loses one of its own.
+        // The link with the most paths loses one of its own.
         let other = table.pathToReplace(for: 1, now: at(11))
         let next = try #require(other)
         let last = table.remove(next)

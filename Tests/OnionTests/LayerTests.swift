@@ -93,7 +93,7 @@ import Wire
             var span = packet.mutableRawSpan
             for epoch in 1...lost { _ = layers.sealer.seal(&span, slot: 4, now: at(Double(epoch) * 60)) }
             #expect(layers.opener.open(&span, slot: 4, now: at(4_000)) == .opened(UInt64(lost - 1)))
-            // The opener has moved on: the next packet opens, and so would one of 32 epochs later.
+            // The opener has moved to that epoch: the next packet opens.
             packet = blank()
             var next = packet.mutableRawSpan
             _ = layers.sealer.seal(&next, slot: 4, now: at(Double(lost) * 60))

@@ -217,7 +217,7 @@ import Wire
             }
             #expect(packet[Packet.firstSlotOffset..<Packet.payloadOffset].allSatisfy { $0 == 0 })
         }
-        // Backward: the hop behind can write the bytes before a hop's slot.
+        // Backward: the next hop can write the bytes before a hop's slot.
         for marked in 1..<hops {
             var packet = chain.terminalPacket()
             let own = Packet.slotOffset(marked + 1 == hops ? 4 : marked + 1)
@@ -234,7 +234,7 @@ import Wire
             }
             #expect(wasChecked)
         }
-        // The terminal leaves no byte of the buffer it was given.
+        // The terminal overwrites all header bytes of the buffer that it was given.
         let packet = chain.terminalPacket()
         #expect(packet[Packet.firstSlotOffset..<Packet.slotOffset(4)].allSatisfy { $0 == 0 })
     }

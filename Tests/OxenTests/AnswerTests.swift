@@ -13,7 +13,7 @@ private func list(_ result: String) throws -> OxendList {
 private let key = String(repeating: "ab", count: 32)
 private let hash = String(repeating: "0c", count: 32)
 
-/// What a daemon answers, as oxend writes it, and what is not believed.
+/// Answers of a daemon in oxend's form, and answers that are refused.
 struct AnswerTests {
     @Test func aListIsRead() throws {
         let list = try list(
@@ -104,7 +104,7 @@ struct AnswerTests {
         #expect(error(#"{"result":{"status":"Outdated Lokinet"}}"#) == .notOK("Outdated Lokinet"))
         #expect(
             OxendError.refused(code: 403, message: "Forbidden").description.contains("--rpc-admin"))
-        // A daemon cannot forge lines of the log or fill it.
+        // A daemon's text can neither forge log lines nor fill the log.
         let long = OxendError.notOK("a\nb" + String(repeating: "x", count: 10_000)).description
         #expect(!long.contains("\n") && long.count < 300)
     }

@@ -23,7 +23,7 @@ private func block(_ height: UInt64, _ branch: UInt8 = 0) -> Bytes32 {
 }
 
 extension ChainFollower {
-    /// Takes the hashes that are needed, of a chain's branch.
+    /// Takes the needed hashes from a branch of the chain.
     fileprivate mutating func takeWantedHashes(branch: UInt8 = 0) throws {
         try takeHashes(wantedHashes.map { ($0, hash($0, branch)) })
     }
@@ -139,7 +139,7 @@ struct FollowerTests {
         #expect(throws: OxendError.syncing(height: 120, target: 500)) { try follower.take(list(120, target: 500)) }
         #expect(throws: OxendError.syncing(height: 120, target: .max)) { try follower.take(list(120, target: .max)) }
         #expect(follower.newest == newest && follower.snapshot == snapshot)
-        // A daemon that is one block behind what it hears of is as good as one at the top.
+        // A daemon one block behind its target counts as synced.
         try follower.take(list(113, target: 114))
     }
 
@@ -160,7 +160,7 @@ struct FollowerTests {
         var follower = ChainFollower(network: network, epochBlocks: 10)
         let nodes = [node(1, registered: 3), node(2, .decommissioned, registered: 99), node(3, .open, registered: 50)]
         try follower.take(list(100, nodes))
-        // Of what has settled each height is asked for once, of the nodes of the snapshot.
+        // Each settled height is requested once, for nodes that the snapshot will have.
         #expect(follower.wantedHashes == [4])
         try follower.take(list(102, nodes))
         #expect(follower.wantedHeader == nil && follower.wantedHashes == [4, 100])
@@ -173,7 +173,7 @@ struct FollowerTests {
                 nodes[0].node.placement(block: block(4), network: network),
                 nodes[1].node.placement(block: block(100), network: network),
             ])
-        // They are asked for again for the next snapshot.
+        // The next snapshot requests the hashes anew.
         try follower.take(list(103, nodes))
         #expect(follower.wantedHashes == [4, 100])
         try follower.takeWantedHashes()
@@ -201,7 +201,7 @@ struct FollowerTests {
     }
 
     @Test func sw1ANodeOfTheListsOwnBlockIsInTheNextSnapshot() throws {
-        // The block that places it may still be another one.
+        // The block that places the node could still be replaced.
         var follower = ChainFollower(network: network, epochBlocks: 10)
         let nodes = [node(1), node(2, registered: 100), node(3, registered: .max)]
         for height in UInt64(100)...112 {
@@ -225,7 +225,7 @@ struct FollowerTests {
         #expect(follower.wantedHashes == Array(257...400))
         try follower.takeWantedHashes()
         #expect(follower.wantedHashes.isEmpty)
-        // What no list names any more is forgotten.
+        // Hashes that no list needs any more are forgotten.
         try follower.take(list(1_002, [node(1)]))
         try follower.take(list(1_003, nodes))
         #expect(follower.wantedHashes.count == 256 && !follower.wantedHashes.contains(1))
@@ -236,7 +236,7 @@ struct FollowerTests {
         let nodes = [node(1), node(2, registered: 100)]
         for height in UInt64(101)...105 { try follower.take(list(height, nodes)) }
         try follower.takeWantedHashes()
-        // A daemon that has dropped blocks may say at the same time that it is behind.
+        // A daemon that has dropped blocks may report at the same time that it is behind.
         #expect(throws: OxendError.wentBack(from: 105, to: 102)) {
             try follower.take(list(102, nodes, branch: 1, target: 500))
         }
@@ -249,15 +249,15 @@ struct FollowerTests {
         #expect(entry.placement == nodes[1].node.placement(block: block(101, 1), network: network))
     }
 
-    /// A chain that had other blocks when the hashes were asked for, unnoticed, spoils one snapshot of this node, however long
-    /// ago that was.
+    /// Hashes of blocks that were replaced unnoticed spoil one snapshot of this node at most, however long ago they
+    /// were requested.
     @Test(arguments: [UInt64(110), 120]) func aWrongHashDoesNotStay(_ first: UInt64) throws {
         var follower = ChainFollower(network: network, epochBlocks: 10)
         let nodes = [node(1), node(2, registered: 101)]
         try follower.take(list(104, nodes))
         try follower.takeWantedHashes(branch: 1)
         for height in UInt64(105)...132 {
-            // A list that was missed makes no snapshot.
+            // A missed list makes no snapshot.
             if height % 10 == 0, height < first { continue }
             try follower.take(list(height, nodes))
             try follower.takeWantedHashes()

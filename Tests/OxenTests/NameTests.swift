@@ -2,10 +2,10 @@ import Testing
 
 @testable import Oxen
 
-/// The examples of oxend's own documentation of `ons_resolve`.
+/// The examples in oxend's documentation of `ons_resolve`.
 struct NameTests {
     @Test func aNameIsHashedInLowerCase() throws {
-        // "IeynFEjyxigd0Lcmo5FWYaGp/uVXsa5grK8Jml0ai3o=" in base64.
+        // Base64: "IeynFEjyxigd0Lcmo5FWYaGp/uVXsa5grK8Jml0ai3o=".
         let expected = "21eca71448f2c6281dd0b726a3915661a1a9fee557b1ae60acaf099a5d1a8b7a"
         #expect(try #require(OxenName("blocks.loki")).hash == expected)
         #expect(try #require(OxenName("Blocks.LOKI")).hash == expected)

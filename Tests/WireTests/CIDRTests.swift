@@ -11,7 +11,7 @@ import Wire
         ("2001:db8::/64", "2001:db8:0:0:ffff::", true), ("2001:db8::/64", "2001:db8:0:1::", false),
         ("2001:db8::/65", "2001:db8::8000:0:0:0", false), ("2001:db8::1/128", "2001:db8::1", true),
         ("2001:db8::1/128", "2001:db8::", false), ("2001:db8::1/127", "2001:db8::", true),
-        // A range holds addresses of its own family only.
+        // A range contains only addresses of its own family.
         ("::/0", "1.2.3.4", false), ("0.0.0.0/0", "::1", false), ("::/80", "1.2.3.4", false),
     ])
     func contains(range: String, address: String, expected: Bool) throws {

@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// The first and last addresses of what an exit does not open connections to, with the addresses beside them where those
+/// Ranges to which an exit opens no connections: the first and last address, and the addresses next to them where those
 /// are public.
 private let special: [(range: String, first: String, last: String, before: String?, after: String?)] = [
     ("this network", "0.0.0.0", "0.255.255.255", nil, "1.0.0.0"),

@@ -32,7 +32,7 @@ import Testing
         #expect(rule.fits(try #require(IPAddress(address)), port: port) == fits)
     }
 
-    /// E2: one function decides for TCP, UDP and look-ups, whatever order ports and ranges come in.
+    /// E2: one function decides for TCP, UDP and look-ups, whatever the order of ports and ranges.
     @Test func theFirstRuleThatFitsCountsAndNothingOpensWhatIsClosed() throws {
         let lines = [
             "accept 8.8.8.8:443", "reject 8.8.0.0/16:*", "accept *:25", "accept 10.0.0.0/8:*", "reject *:1-79",
@@ -44,7 +44,7 @@ import Testing
         #expect(allows("8.8.8.8", 443) && allows("8.8.8.8", 443, .udp))
         #expect(!allows("8.8.8.8", 80) && !allows("8.8.4.4", 443))
         #expect(allows("9.9.9.9", 80) && !allows("9.9.9.9", 79))
-        // What is closed stays closed.
+        // No rule opens what the defaults close.
         #expect(!allows("9.9.9.9", 25) && !allows("10.0.0.1", 80) && !allows("9.9.9.9", 123, .udp))
         // A 6to4 or NAT64 address leads to the IPv4 address that it holds.
         #expect(!allows("64:ff9b::808:404", 443) && allows("64:ff9b::808:808", 443))

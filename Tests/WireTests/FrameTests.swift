@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// The exact bytes of frames, and that any bytes are read without harm.
+/// The exact bytes of frames; reading any other bytes is harmless.
 struct FrameTests {
     private static func kinds(_ bytes: [UInt8]) -> (String, WireError?) {
         let span = bytes.span

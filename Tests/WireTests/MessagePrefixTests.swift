@@ -2,7 +2,7 @@ import Testing
 import Wire
 
 @Suite struct MessagePrefixTests {
-    /// A message that begins with one prefix can then never be one with another.
+    /// So a message with one prefix can never be read as one with another.
     @Test func noneIsTheBeginningOfAnother() {
         let all = MessagePrefix.allCases.map(\.bytes)
         for (place, prefix) in all.enumerated() {

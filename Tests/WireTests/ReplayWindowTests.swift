@@ -103,7 +103,7 @@ private struct Seeded: RandomNumberGenerator {
     @Test func aCommitBehindTheWindowIsLeftOut() {
         var window = ReplayWindow()
         window.commit(20_000)
-        // 20_000 - 8_192 shares its bit with 20_000's ring position; the neighbour's must stay clear.
+        // 20_001 - 8_192 has the same bit in the ring as 20_001, so a refused commit must not set it.
         window.commit(20_001 - 8_192)
         #expect(window.check(20_001) == true)
         window.commit(20_064)

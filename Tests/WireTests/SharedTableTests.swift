@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// Which entry of a bounded table gives way.
+/// Which entry of a bounded table is replaced.
 struct SharedTableTests {
     @Test func theLargestSourceGivesUpItsOldestIdleEntry() {
         var table = SharedTable<String, String, Int>(capacity: 4, most: 4)
@@ -121,7 +121,7 @@ struct SharedTableTests {
         for number in 1_000..<1_032 { #expect(table.insert(number, for: 1_000, in: 1) != .refused) }
         #expect(table.count(of: 1_000, in: 1) == 32)
         #expect(table.insert(2_000, for: 1_000, in: 1) == .refused)
-        // In a group the source with the most gives way.
+        // In a group the source with the most entries loses one.
         #expect(table.insert(3_000, for: 999, in: 1) != .refused)
         #expect(table.count(of: 1_000, in: 1) == 31)
     }

@@ -3,7 +3,7 @@ import Wire
 
 /// Places of a bounded table among its sources.
 struct SharesTests {
-    /// Takes a place as the owner of a table does: whoever is largest gives way.
+    /// Takes a place as the owner of a table does: the largest source gives one up if it must.
     private static func take(_ shares: inout Shares<Int>, _ source: Int) -> Bool {
         switch shares.take(for: source) {
         case .granted: return true
@@ -25,7 +25,8 @@ struct SharesTests {
         var shares = Shares<Int>(capacity: 512, most: 512)
         for round in 0..<20_000 { _ = Self.take(&shares, round % sources) }
         #expect(shares.count == 512)
-        // With fewer sources than places the newcomer gets one of the largest's; with more, all have one, and it waits for one to end.
+        // With fewer sources than places the newcomer gets one of the largest's. With more, each has one, and the
+        // newcomer must wait.
         #expect(Self.take(&shares, -1) == (sources < 512))
     }
 
@@ -75,7 +76,7 @@ struct SharesTests {
         for source in 2..<7 { for _ in 0..<10 { #expect(Self.take(&shares, source)) } }
         #expect(shares.take(for: 2) == .shareUsed)
         #expect(shares.take(for: 7) == .makeRoom(1))
-        // What has got its place otherwise is counted beyond any share.
+        // `add` counts places beyond any share.
         shares.add(2, places: 3)
         #expect(shares.places(of: 2) == 13 && shares.count == 103)
         shares.release(2, places: 13)

@@ -2,7 +2,7 @@ import Testing
 import VectorFiles
 import Wire
 
-/// What an independent model computes from protocol.md, section 7.1.
+/// The vectors that an independent model computes from protocol.md, section 7.1.
 @Suite struct StreamVectorTests {
     private static func destination(_ host: String, _ port: UInt16) -> Destination {
         let address = IPAddress(host)

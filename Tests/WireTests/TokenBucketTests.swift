@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// `#expect`, for what changes a value.
+/// `#expect` for conditions with mutating calls.
 private func check(_ holds: Bool, _ location: SourceLocation = #_sourceLocation) {
     #expect(holds, sourceLocation: location)
 }

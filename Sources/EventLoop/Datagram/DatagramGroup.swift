@@ -6,8 +6,8 @@ import Synchronization
 /// The kernel gives each datagram to one of them by the byte at its offset 3, which is the worker's number. Other bytes and
 /// shorter datagrams go to worker 0. The datagrams of a coalesced run all go where its first one goes.
 ///
-/// No socket outside of the group can take part: the port must be free when the group opens, and a socket that joins the port
-/// later gets nothing. The kernel numbers the sockets anew when one closes, so all of them are closed together.
+/// No socket outside of the group can take part. The port must be free when the group opens, and a socket that joins
+/// the port later gets nothing. The kernel renumbers the sockets when one closes, so all of them are closed together.
 public final class DatagramGroup: Sendable {
     /// The address of all sockets, with the port that the kernel chose.
     public let address: SocketAddress
@@ -23,8 +23,8 @@ public final class DatagramGroup: Sendable {
 
     /// Binds sockets of `workers` workers (1 to ``mostWorkers``) to `address`; port 0 lets the kernel choose.
     ///
-    /// It throws if the port is in use. If only the rule by which the kernel chooses is refused, there is one socket, which does
-    /// not share its port.
+    /// Throws if the port is in use. If the kernel refuses only the rule by which it chooses a socket, there is one
+    /// socket, which does not share its port.
     public convenience init(
         of workers: Int, bindTo address: SocketAddress,
         configuration: DatagramSocket.Configuration = DatagramSocket.Configuration()
@@ -32,13 +32,13 @@ public final class DatagramGroup: Sendable {
         try self.init(of: workers, bindTo: address, configuration: configuration, steer: shim_steer_datagrams)
     }
 
-    /// The same with a function that sets the rule, and returns a negative errno if the kernel refuses it.
+    /// The same with a function that sets the rule and returns a negative errno if the kernel refuses it.
     init(
         of workers: Int, bindTo address: SocketAddress, configuration: DatagramSocket.Configuration,
         steer: (Int32, UInt32) -> Int32
     ) throws(UVError) {
         precondition((1...Self.mostWorkers).contains(workers), "a group has 1 to 16 workers")
-        // The first is bound while it shares nothing, which fails if any other socket has the port.
+        // The first is bound before it shares its port, which fails if any other socket has the port.
         let first = try KernelSocket(bindTo: address, configuration)
         var opened = [first]
         do throws(UVError) {
@@ -54,7 +54,8 @@ public final class DatagramGroup: Sendable {
             throw error
         }
         if workers > 1, steer(first.descriptor, UInt32(workers)) < 0 {
-            // One that no socket can join: the kernel would choose between the two by a hash of the sender.
+            // One socket that no other can join; otherwise the kernel would choose between the two by a hash of the
+            // sender.
             for socket in opened { socket.close() }
             opened = [try KernelSocket(bindTo: first.address, configuration)]
         }

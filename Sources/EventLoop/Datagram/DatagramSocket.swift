@@ -87,7 +87,8 @@ public final class DatagramSocket: HandleOwner {
         try self.init(on: loop, binding, configuration: configuration, receiver: receiver)
     }
 
-    /// Takes over the socket of `worker` in `group`, which no other has taken, and passes its packets to `receiver`.
+    /// Takes over the socket of `worker` in `group`, which must not have been taken before, and passes its packets to
+    /// `receiver`.
     ///
     /// The loop must be one of libuv.
     public convenience init(
@@ -170,7 +171,7 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit.pointee.append(packet, length: length, slot: -1, to: address)
     }
 
-    /// Room for up to `count` packets of `length` bytes, and for at least one; none if the first is dropped, and
+    /// Room for up to `count` packets of `length` bytes and for at least one; no room if the first is dropped, which is
     /// counted.
     ///
     /// The caller must fill all of the room at once with the packets' addresses, as if it called

@@ -1,7 +1,7 @@
 /// Memory for one packet made by this process, from a socket's bounded pool.
 ///
 /// After `commit` the packet is sent at the next flush, and the slot then returns to the pool; a slot that is dropped
-/// returns at once. It must not outlive its socket. The memory still has the bytes of the last packet in it.
+/// returns at once. It must not outlive its socket. The memory still holds the bytes of its last packet.
 @safe
 public struct SendSlot: ~Copyable {
     private let queue: UnsafeMutablePointer<TransmitQueue>

@@ -40,7 +40,7 @@ struct TransmitQueue: ~Copyable {
         var low: UInt64 = 0
     }
 
-    /// The position at which a message of the present system call begins.
+    /// Where a message of the current system call begins.
     private struct Position {
         var group: Int
         var packet: Int
@@ -61,7 +61,7 @@ struct TransmitQueue: ~Copyable {
     var isSegmenting: Bool
     /// Whether the kernel has accepted a segmented message: a later refusal then concerns one destination's route only.
     private var hasSegmented = false
-    /// Whether the kernel reports the own address to which a message came.
+    /// Whether the kernel reports the own address at which a message arrived.
     let tellsOwnAddresses: Bool
     private let owns: UnsafeMutablePointer<OwnAddress>
     private var ownCount = 0
@@ -102,7 +102,7 @@ struct TransmitQueue: ~Copyable {
     private let names: UnsafeMutableRawPointer
     private let controls: UnsafeMutableRawPointer
 
-    /// A queue for as many destinations and send slots as `configuration` says.
+    /// A queue for as many destinations and send slots as `configuration` sets.
     init(
         descriptor: Int32, wire: SimulatedSocket?, poll: UnsafeMutablePointer<uv_poll_t>,
         pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool,
@@ -158,7 +158,7 @@ struct TransmitQueue: ~Copyable {
     /// How many own addresses are distinguished; for others the kernel chooses an answer's source address.
     private static let ownLimit = Int(UInt8.max)
 
-    /// The number of the own address that a message came to, from 1; 0 if it is not reported, or has no place.
+    /// The number of the own address at which a message arrived, from 1; 0 if it is not reported or has no place.
     mutating func ownAddress(of header: UnsafePointer<msghdr>) -> UInt8 {
         var found = OwnAddress()
         guard unsafe shim_received_own_address(header, &found) != 0 else { return 0 }
@@ -171,7 +171,7 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Send slots
 
-    /// Takes a send slot, if necessary after a flush; nil if none is free.
+    /// Takes a send slot, after a flush if necessary; nil if none is free.
     mutating func takeSlot() -> Int32? {
         guard !isClosed else { return nil }
         if freeSlotCount == 0 { flush() }
@@ -213,9 +213,9 @@ struct TransmitQueue: ~Copyable {
         unsafe grow(group, by: 1, length)
     }
 
-    /// Room for up to `count` packets of `length` bytes that are not in send slots, and for at least one.
+    /// Room for up to `count` packets of `length` bytes outside of send slots, and for at least one.
     ///
-    /// It has no places if the first is dropped, and counted. The caller must fill all of it with the packets'
+    /// There is no room if the first is dropped, which is counted. The caller must fill all of it with the packets'
     /// addresses before it uses the queue again.
     mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
         precondition(count > 0 && length >= 0, "room for at least one packet")
@@ -305,7 +305,7 @@ struct TransmitQueue: ~Copyable {
         return true
     }
 
-    /// Requests a flush, even if packets wait for a writable socket: those in other memory than slots cannot wait.
+    /// Requests a flush, even if packets wait for a writable socket: packets outside of send slots cannot wait.
     @usableFromInline @inline(never)
     mutating func enlist() {
         isListed = true

@@ -6,7 +6,7 @@ import Glibc
 ///
 /// On Linux a child can be made to die with its parent by a call between fork and exec, which libuv does not offer.
 /// Instead a child can inherit one end of a pipe whose other end only this process holds. When this process ends for
-/// any reason, the child's end reaches end of file, and ``ParentWatch`` in the child calls back.
+/// any reason, the child reads end of file, and ``ParentWatch`` in the child calls back.
 @safe
 public final class ChildProcess: HandleOwner {
     /// The target of a standard stream of the child.
@@ -48,7 +48,7 @@ public final class ChildProcess: HandleOwner {
         /// Whether the child gets the pipe for ``ParentWatch``, as descriptor ``ParentWatch/inheritedDescriptor``.
         public var watchesParent = false
 
-        /// Runs `program` with `arguments`, no input, and this process's output and environment.
+        /// A command that runs `program` with `arguments`, no input, and this process's output and environment.
         public init(_ program: String, _ arguments: [String] = []) {
             self.program = program
             self.arguments = arguments
@@ -130,8 +130,9 @@ public final class ChildProcess: HandleOwner {
         unsafe uv_process_kill(handle, signal)
     }
 
-    /// Stops tracking the child without ending it, but its ``ParentWatch`` reports the end of this process; has no
-    /// effect the second time.
+    /// Stops tracking the child without ending it; has no effect the second time.
+    ///
+    /// The child's ``ParentWatch`` reports that as the end of this process.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }

@@ -3,7 +3,7 @@ import Glibc
 
 /// A machine of a simulated network: its addresses, its clock, and the open handles of its loop.
 ///
-/// It has more members than most types: they are what a kernel holds for one machine.
+/// It has more members than most types: all that a kernel holds for one machine.
 package final class SimulatedHost {
     /// The world that it belongs to.
     package unowned let world: SimulatedWorld
@@ -54,7 +54,7 @@ package final class SimulatedHost {
 
     // MARK: - Addresses
 
-    /// Gives the host other addresses; sockets of all addresses send from these from then on.
+    /// Gives the host other addresses; sockets bound to all addresses then send from these.
     package func move(to addresses: [SocketAddress]) {
         let old = self.addresses
         self.addresses = addresses.map { $0.with(port: 0) }
@@ -82,7 +82,7 @@ package final class SimulatedHost {
         UInt32(address.port) | (address.isIPv4 ? 0 : 1 << 16)
     }
 
-    /// An address to bind to, with a free port if it names none.
+    /// An address to bind to, with a free port if its port is 0.
     private func bound(_ address: SocketAddress, isTaken: (UInt32) -> Bool) throws(UVError) -> SocketAddress {
         let isOwn = if address.isAny { hasRoute(to: address) } else { owns(address) }
         guard isOwn else {
@@ -127,12 +127,12 @@ package final class SimulatedHost {
         world.post(.call(self, generation: generation, kind, work), at: time)
     }
 
-    /// Runs `work` in a turn at `time`, of the loop that the host has then.
+    /// Runs `work` in a turn at `time`, of the loop that the host has at that time.
     func callAny(at time: UInt64, _ kind: StaticString, _ work: @escaping () -> Void) {
         world.post(.call(self, generation: nil, kind, work), at: time)
     }
 
-    /// A job of ``Loop/work(_:completion:)``: finished when its time is over.
+    /// Runs a job of ``Loop/work(_:completion:)`` after a random time of 0.1 to 1 ms.
     func work(_ job: @escaping () -> Void) {
         call(at: world.now + 100_000 + world.random.below(900_000), "work", job)
     }
@@ -285,7 +285,7 @@ package final class SimulatedHost {
 
     // MARK: - Names
 
-    /// Asks the world's name servers; gets no answer if they do not answer.
+    /// Asks the world's name servers; there is no answer if they do not answer.
     func ask(_ name: String, callback: @escaping ([SocketAddress]) -> Void) {
         guard world.answersNames else { return }
         call(at: world.now + 5_000_000 + world.random.below(20_000_000), "name") { [world] in

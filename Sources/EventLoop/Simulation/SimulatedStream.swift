@@ -174,7 +174,7 @@ final class SimulatedEnd: SimulatedHandle {
         guard !travelling.isEmpty else { return }
         let piece = travelling.removeFirst()
         guard !peer.isClosed else {
-            // The other end is gone: arriving data is answered with a reset.
+            // The other end is closed: arriving data is answered with a reset.
             if case .bytes = piece {
                 host.callAny(at: world.arrival(world.now, peer.host, host), "stream") { [self] in
                     broken(UV_ECONNRESET.rawValue)
@@ -200,7 +200,7 @@ final class SimulatedEnd: SimulatedHandle {
         isReset = true
         (arrived, arrivedBytes, offset) = ([], 0, 0)
         guard let stream else { return }
-        // A connection that is neither read nor written does not notice the end.
+        // A connection that is neither read nor written does not notice the reset.
         if stream.isReading { unsafe stream.read(Int(code), nil) } else if !queued.isEmpty { stream.wrote(code) }
     }
 

@@ -4,7 +4,7 @@
 /// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/atTurnEnd``, flush. Everything
 /// runs on one thread. The loops retain the world, and the world its hosts.
 ///
-/// It has more members than most types: they are what lies between the machines of one network.
+/// It has more members than most types: all that lies between the machines of one network.
 package final class SimulatedWorld {
     /// The monotonic time of all hosts, in nanoseconds.
     package private(set) var now: UInt64 = 1_000_000_000_000
@@ -75,10 +75,10 @@ package final class SimulatedWorld {
         while !isStopping, advance(until: .max) {}
     }
 
-    /// Ends ``run()`` after the present instant.
+    /// Ends ``run()`` after the current instant.
     package func stop() { isStopping = true }
 
-    /// Runs for so many nanoseconds, or until `condition` is true, which is checked after each instant; returns whether
+    /// Runs for `span` nanoseconds, or until `condition` is true, which is checked after each instant; returns whether
     /// it became true.
     @discardableResult
     package func run(for span: UInt64, until condition: () -> Bool = { false }) -> Bool {
@@ -98,7 +98,7 @@ package final class SimulatedWorld {
         _ = advance(until: waiting ? .max : now)
     }
 
-    /// Calls `action` at a time from now, outside of all hosts.
+    /// Calls `action` after `span` nanoseconds, outside of all hosts.
     package func after(_ span: UInt64, _ action: @escaping () -> Void) {
         post(.action(action), at: now + span)
     }
@@ -234,7 +234,7 @@ package struct SimulatedLine: Sendable {
 enum SimulatedEvent {
     /// A host's timer may be due.
     case turn(SimulatedHost)
-    /// A datagram arrives, at its own host or at the host that has the address then.
+    /// A datagram arrives, at its own host or at the host that has the address at that time.
     case datagram([UInt8], from: SocketAddress, to: SocketAddress, SimulatedHost?)
     /// A call in a turn of a host's loop; only of that loop, if a generation is given.
     case call(SimulatedHost, generation: Int?, StaticString, () -> Void)

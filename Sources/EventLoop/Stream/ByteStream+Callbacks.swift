@@ -1,6 +1,6 @@
 import CLibUV
 
-// What libuv calls for a stream: the handle's data is the stream, which the handle keeps.
+// The functions that libuv calls for a stream: the handle's data is the stream, which the handle retains.
 
 func provideReadBuffer(
     _ handle: UnsafeMutablePointer<uv_handle_t>?, _ size: Int, _ buffer: UnsafeMutablePointer<uv_buf_t>?

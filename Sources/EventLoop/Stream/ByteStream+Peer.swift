@@ -2,7 +2,7 @@ import CLibUV
 import CShims
 import Glibc
 
-/// The two ends of a connection: their addresses, who is at the other one, and whether it is still there.
+/// The two ends of a connection: their addresses, the peer's user, and whether the peer is still there.
 extension ByteStream {
     /// Our end of a TCP connection.
     public var localAddress: SocketAddress? {
@@ -18,7 +18,7 @@ extension ByteStream {
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
     }
 
-    /// Whether bytes wait to be read; not whether the peer's end does.
+    /// Whether bytes wait to be read; the end of the peer's direction does not count.
     public var hasBytesToRead: Bool {
         if let end { return end.arrivedBytes > 0 }
         guard let descriptor else { return false }
@@ -28,7 +28,8 @@ extension ByteStream {
 
     /// Whether the connection has ended both ways: the peer has reset it, or is gone.
     ///
-    /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
+    /// After ``shutdown()`` the peer's ordinary end counts too. While nothing is read or written, the loop reports none
+    /// of this.
     public var isGone: Bool {
         if let end { return end.isGone }
         guard let descriptor else { return false }
@@ -36,17 +37,17 @@ extension ByteStream {
         return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
     }
 
-    /// The user who connected a unix socket that we listen on; nil when the system does not tell.
+    /// The user who connected a unix socket on which this process listens; nil if the system does not tell.
     public var peerUser: UInt32? {
         guard kind == .unix, let descriptor else { return nil }
         var user: UInt32 = 0
         return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
     }
 
-    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
+    /// The user as whom this process acts on files and sockets, to compare with ``peerUser``.
     public static var ownUser: UInt32 { geteuid() }
 
-    /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
+    /// Whether the process that connected a unix socket on which this process listens was in `group` at that time.
     public func isPeer(inGroup group: UInt32) -> Bool {
         guard kind == .unix, let descriptor else { return false }
         return shim_peer_is_member(descriptor, group) == 1

@@ -3,9 +3,10 @@ import Glibc
 
 /// A TCP connection or a connection of a unix socket.
 ///
-/// The directions end separately:
-/// ``ByteStreamDelegate/streamReachedEnd(_:)`` reports the end of reading, ``shutdown()`` ends writing, and ``close()`` or ``reset()`` ends both. An open stream retains its delegate until it is closed. Reading begins with ``startReading()``.
-/// While it is stopped, the kernel's buffer fills and the peer must wait, and a broken connection is not noticed.
+/// The directions end separately: ``ByteStreamDelegate/streamReachedEnd(_:)`` reports the end of reading,
+/// ``shutdown()`` ends writing, and ``close()`` or ``reset()`` ends both. An open stream retains its delegate until it
+/// is closed. Reading begins with ``startReading()``. While it is stopped, the kernel's buffer fills and the peer must
+/// wait, and a broken connection is not noticed.
 @safe
 public final class ByteStream: HandleOwner {
     /// The transport of a stream.
@@ -29,7 +30,7 @@ public final class ByteStream: HandleOwner {
     /// This end of a connection of a simulated network, in place of libuv's handle.
     let end: SimulatedEnd?
     private(set) var state: State
-    /// Whether the stream is being read; one that is not tells of no broken connection.
+    /// Whether the stream is being read; otherwise a broken connection is not reported.
     public private(set) var isReading = false
     private var hasEnded = false
     private var isShutDown = false
@@ -76,9 +77,8 @@ public final class ByteStream: HandleOwner {
 
     /// Begins a TCP connection to `address`, from `source` if given.
     ///
-    /// The delegate gets
-    /// ``ByteStreamDelegate/streamConnected(_:)`` or ``ByteStreamDelegate/stream(_:failed:)``, never inside this call. There is no time limit: ``close()``
-    /// ends the attempt.
+    /// The delegate gets ``ByteStreamDelegate/streamConnected(_:)`` or ``ByteStreamDelegate/stream(_:failed:)``, never
+    /// inside this call. There is no time limit: ``close()`` ends the attempt.
     public static func connect(
         on loop: Loop, to address: SocketAddress, from source: SocketAddress? = nil,
         delegate: (any ByteStreamDelegate)?
@@ -227,8 +227,9 @@ public final class ByteStream: HandleOwner {
 
     /// Writes all of `bytes`: at once as many as the kernel accepts, and later a copy of the rest.
     ///
-    /// The caller must bound the memory: while
-    /// ``queuedBytes`` is above 0, it waits for ``ByteStreamDelegate/streamDrained(_:)``. Bytes written before the connection is established are queued. Errors are as in ``tryWrite(_:)``.
+    /// The caller must bound the memory: while ``queuedBytes`` is above 0, it waits for
+    /// ``ByteStreamDelegate/streamDrained(_:)``. Bytes written before the connection is established are queued. Errors
+    /// are as in ``tryWrite(_:)``.
     public func write(_ bytes: borrowing RawSpan) throws(UVError) {
         loop.assertOnThread()
         guard state != .closed, !isShutDown else { throw UVError(code: UV_EPIPE.rawValue, call: "write") }
@@ -255,7 +256,7 @@ public final class ByteStream: HandleOwner {
         unsafe try write(bytes.span.bytes)
     }
 
-    /// Ends this end's direction after the queued bytes; the peer's stays open.
+    /// Ends this end's direction after the queued bytes; the peer's direction stays open.
     public func shutdown() {
         loop.assertOnThread()
         guard state != .closed, !isShutDown else { return }
@@ -266,7 +267,7 @@ public final class ByteStream: HandleOwner {
     private func beginShutdown() {
         if let end { return end.shutdown() }
         let result = unsafe uv_shutdown(shutdownRequest, handle, streamShutDown)
-        // No longer connected: there is nothing to end, and reading will report it.
+        // On a stream that is no longer connected there is nothing to end, and reading will report it.
         assert(result == 0 || result == UV_ENOTCONN.rawValue, "a stream is shut down once")
     }
 
@@ -294,7 +295,7 @@ public final class ByteStream: HandleOwner {
         delegate = nil
         if let end { return letGo(of: end, resets: true) }
         if unsafe uv_tcp_close_reset(tcp, streamClosed) != 0 {
-            // libuv refuses during a shutdown, so this does the same steps.
+            // libuv refuses this during a shutdown, so the same steps are done here.
             var descriptor = Int32(-1)
             if unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &descriptor) == 0 {
                 var option = linger(l_onoff: 1, l_linger: 0)

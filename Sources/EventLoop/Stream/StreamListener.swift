@@ -100,9 +100,9 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
-    /// Accepts connections at a socket that listens already, TCP or unix, using a copy of its descriptor.
+    /// Accepts connections at a socket that already listens, TCP or unix, through a copy of its descriptor.
     ///
-    /// The caller keeps the descriptor, open, and the file of a unix socket stays. Any other descriptor is refused
+    /// The caller keeps the descriptor open; the file of a unix socket is not removed. Any other descriptor is refused
     /// (`ENOTSOCK`, `EINVAL`, `EAFNOSUPPORT`).
     public static func adopted(
         on loop: Loop, descriptor: Int32, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
@@ -166,7 +166,7 @@ public final class StreamListener: HandleOwner {
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
     }
 
-    /// Leaves new connections waiting in the kernel; one more may have been accepted already, and waits here.
+    /// Leaves new connections waiting in the kernel; one that libuv has already accepted waits here.
     public func pause() { isPaused = true }
 
     /// Accepts connections again.

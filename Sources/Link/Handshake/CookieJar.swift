@@ -1,18 +1,18 @@
 internal import OnionCrypto
 internal import Wire
 
-/// Cookies of a responder (protocol.md, section 3.4): they prove that a source address receives, without per-source
-/// state.
+/// A responder's cookies (protocol.md, section 3.4): they prove that a source receives packets at its address, and need
+/// no state per source.
 struct CookieJar: ~Copyable {
-    /// How long one secret makes cookies; they are accepted for the same time again.
+    /// How long one secret makes new cookies; its cookies are accepted for one period more.
     static let period = TimeSpan.seconds(120)
-    /// The length of a cookie.
+    /// The length of a cookie in bytes.
     static let size = 16
 
     private var current = Secret.random()
     private var previous: Secret?
     private var startedAt: Instant
-    /// How often the secret has changed, so that data that belongs to a secret can be removed with it.
+    /// How often the secret has changed; data that depends on a secret is removed by this number.
     private(set) var rotation: UInt64 = 0
 
     init(now: Instant) {
@@ -34,8 +34,9 @@ struct CookieJar: ~Copyable {
         }
     }
 
-    /// Changes the secret at `moment`: cookies of the present one stay valid until the next change, those of the one
-    /// before end.
+    /// Changes the secret at `moment`.
+    ///
+    /// Cookies of the current secret stay valid until the next change. Cookies of the secret before it become invalid.
     mutating func rotate(at moment: Instant) {
         var secret = Secret.random()
         swap(&current, &secret)

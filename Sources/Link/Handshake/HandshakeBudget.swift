@@ -1,25 +1,27 @@
 internal import Wire
 
-/// How many handshakes of sources that have shown a cookie a responder processes, and for which sources.
+/// The rate at which a responder processes handshakes of sources that have shown a cookie.
 ///
 /// A handshake costs as much as about a hundred packets. A source is new if it has had none for a minute. New sources
 /// and all others have separate budgets, so neither can exclude the other. In both, networks (``NetworkShare``) have
 /// equal parts, so a network with many new sources still gets the part of one network.
 ///
-/// Memory is bounded, but for what a second brings, and is taken as it is needed. Only sources that have proved their address may come here.
+/// Memory is at most 512 KiB and, for each budget, a count for each of 16,384 networks; it is allocated when it is
+/// needed. Callers pass only sources that have proved their address.
 struct HandshakeBudget: Sendable {
     /// A source that has had no handshake for this long is new, in seconds.
     private static let newAfter: UInt32 = 60
-    /// Each source has two buckets; it is new if either of them has not been used.
+    /// The size of each of two tables; a source has a bucket in both, and is new if one of them has not been used for a
+    /// minute.
     private static let buckets = 1 << 16
 
     private var fresh: SharedRate<NetworkShare>
     private var others: SharedRate<NetworkShare>
-    /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
+    /// The second in which a source of the bucket last had a handshake, plus 1; 0: never.
     private var lastAt = PagedArray(repeating: UInt32(0), count: 2 * buckets)
 
-    /// The handshakes a second of new sources (`fresh`) and of all others, and the `burst` of either, during which
-    /// packets wait.
+    /// Budgets of `fresh` handshakes a second for new sources and of `others` for the rest, each with this `burst`,
+    /// during which packets wait.
     init(fresh: Int, others: Int, burst: Int, now: Instant) {
         self.fresh = SharedRate(perSecond: fresh, burst: burst, now: now)
         self.others = SharedRate(perSecond: others, burst: burst, now: now)

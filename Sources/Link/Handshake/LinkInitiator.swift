@@ -6,7 +6,7 @@ public import Wire
 /// Call `poll` at once and at each `nextDeadline`, and send the datagrams that it returns. Pass datagrams for
 /// `localIndex` to `receive`.
 ///
-/// It has more members than most types: half of them are what the handshake was begun with.
+/// It has more members than most types: half of them are the arguments of the handshake.
 public struct LinkInitiator: ~Copyable {
     /// The times at which initiations are repeated.
     public struct Timing: Sendable {
@@ -14,11 +14,11 @@ public struct LinkInitiator: ~Copyable {
         public var firstRetry = TimeSpan.milliseconds(250)
         /// The longest wait.
         public var longestRetry = TimeSpan.seconds(4)
-        /// The longest wait after a cookie has shown that the responder is there, unless its answers take longer.
+        /// The longest wait after a cookie has come, or twice the round trip if that is longer.
         ///
-        /// A busy responder drops initiations, and one that is repeated soon gets in.
+        /// A busy responder drops initiations; frequent repetition gets one in soon.
         public var longestBusyRetry = TimeSpan.seconds(1)
-        /// When to give up.
+        /// How long after the start the handshake fails.
         public var total = TimeSpan.seconds(10)
 
         /// The protocol's values.
@@ -41,7 +41,7 @@ public struct LinkInitiator: ~Copyable {
         case drop(LinkDropReason)
         /// A cookie: `poll` gives the next initiation at once.
         case cookie
-        /// The link is established; the other side keeps it half-open until a packet of ours has come.
+        /// The link is established; at the responder it is half-open until a packet of this side arrives.
         case established(NewLink)
     }
 
@@ -52,12 +52,12 @@ public struct LinkInitiator: ~Copyable {
     }
 
     private static let cookieLifetime = TimeSpan.seconds(120)
-    /// How many initiations may each follow a cookie at once.
+    /// How many cookies are each followed by an initiation at once.
     private static let cookieResends = 3
-    /// How many initiations are remembered for the cookie that may come late: all that are sent in four seconds.
+    /// How many initiations are remembered for a late cookie: all that are sent in the first four seconds.
     private static let rememberedInitiations = 5
 
-    /// The index by which the answer finds this handshake.
+    /// The receiver index of the answers to this handshake.
     public let localIndex: UInt32
     /// The node id of the responder.
     public let responder: Bytes32
@@ -78,7 +78,7 @@ public struct LinkInitiator: ~Copyable {
     private var longestRetry: TimeSpan
     private var cookie: (bytes: [UInt8], at: Instant)?
     private var resendsLeft = LinkInitiator.cookieResends
-    /// When `poll` has something to do.
+    /// When to call `poll` next.
     public private(set) var nextDeadline: Instant
 
     /// A handshake with the node `responder`, by a node (`identity`) or by a client (nil).
@@ -138,8 +138,7 @@ public struct LinkInitiator: ~Copyable {
         message.u32(kind.rawValue)
         message.u32(localIndex)
         guard let noise = try? handshake.writeFirst(payload.bytes.rawSpan) else {
-            // The responder's key was refused when this handshake began: it is a low-order point, and there is nothing
-            // to send.
+            // Unreachable: `init` refuses a responder's key of low order. The responder drops a datagram of zeros.
             return [UInt8](repeating: 0, count: network.packetSize)
         }
         message.raw(noise)

@@ -3,8 +3,8 @@ public import Wire
 
 /// The responder's side of link handshakes (protocol.md, sections 3.2 to 3.4 and 3.6).
 ///
-/// It keeps no state about a source that has not shown a cookie or, without load, a fresh timestamp under a staked
-/// node's key.
+/// It keeps entries only for sources that have shown a cookie, for endpoints of known nodes, and for staked nodes whose
+/// initiation was accepted.
 public struct LinkResponder: ~Copyable {
     /// Local limits.
     public struct Limits: Sendable {
@@ -27,9 +27,9 @@ public struct LinkResponder: ~Copyable {
         public var freshHandshakes = 700
         /// Handshakes a second of all other sources.
         public var otherHandshakes = 300
-        /// The burst of that rate, during which packets wait for 12 ms.
+        /// The burst of each of these two rates, during which packets wait for 12 ms.
         public var handshakeBurst = 64
-        /// A separate rate for addresses of known nodes, with the same burst.
+        /// A separate rate for addresses of known nodes, with the same burst; above it the two rates count.
         public var knownHandshakes = 200
         /// Under load, initiations a second from endpoints of known nodes that need no cookie.
         public var knownInitiations = 500
@@ -100,8 +100,8 @@ public struct LinkResponder: ~Copyable {
 
     /// Processes a datagram that begins a handshake: its first four bytes are below 256, and it is not an answer.
     ///
-    /// `wallClock` is nanoseconds since 1970. `isStaked` says whether a node id is staked, `isKnown` whether a staked
-    /// node's descriptor has an endpoint, and `isKnownAddress` whether one has its address.
+    /// `wallClock` is nanoseconds since 1970. `isStaked` tells whether a node id is staked, `isKnown` whether an
+    /// endpoint is in a staked node's descriptor, and `isKnownAddress` whether an address is.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },
@@ -221,7 +221,7 @@ public struct LinkResponder: ~Copyable {
     }
 }
 
-/// An accepted initiation that was not answered yet.
+/// An accepted initiation that has not been answered yet.
 public struct AcceptedInitiation: ~Copyable {
     private let handshake: NoiseHandshake
     private let network: LinkNetwork

@@ -2,9 +2,9 @@ public import Wire
 
 /// A token bucket for each source, in bounded memory.
 ///
-/// Callers must pass only sources that have proved their address, so that forged addresses make no entries. When all
-/// places of a set are taken, the entry that was not used for longest is replaced. A hash whose key differs in every
-/// process chooses the set.
+/// Callers pass only sources that have proved their address, or that are on a bounded list: forged addresses must make
+/// no entries. When the four places of a set are taken, the entry that was not used for longest is replaced. A hash
+/// with a key of the process chooses the set.
 public struct SourceRates: Sendable {
     private struct Entry {
         var key: UInt64
@@ -44,7 +44,7 @@ public struct SourceRates: Sendable {
             }
             if let other = entries[victim], entry.lastUsed < other.lastUsed { victim = index }
         }
-        // A bucket that was empty at the clock's zero is full, or as full as the clock permits.
+        // A bucket whose `emptyAt` is 0 is full, or as full as the time since the clock's zero allows.
         var entry = Entry(key: key, emptyAt: 0, lastUsed: now)
         let isAllowed = rate.take(from: &entry.emptyAt, now: now)
         entries[victim] = entry
@@ -57,20 +57,20 @@ public struct SourceRates: Sendable {
 
 /// The rates of cookies: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and in all.
 ///
-/// Addresses that may be forged make no entries of their own: memory is bounded by 1.2 MiB and 16,384 prefixes of the last
-/// second, and is taken as it is needed. Addresses, and prefixes of IPv6, share buckets by a hash whose key differs in every
-/// process.
+/// These addresses may be forged, so none has an entry of its own. Memory is at most 1.2 MiB and a count for each of
+/// 16,384 prefixes, and is allocated when it is needed. Addresses share buckets by a hash with a key of the process,
+/// and so do prefixes of IPv6.
 struct CookieRates: Sendable {
     private static let v4Prefixes = 1 << 16
     private static let v6Prefixes = 1 << 14
     private static let addresses = 1 << 16
     private let perAddress: TokenBucket.Rate
     private let perPrefix: TokenBucket.Rate
-    /// Counted by prefix; when more than half full, each prefix gets an equal part.
+    /// Counted by prefix: while it holds less than half of its tokens, each prefix gets at most an equal part.
     private var all: SharedRate<Int>
     private var emptyAt = PagedArray(repeating: UInt64(0), count: v4Prefixes + v6Prefixes + addresses)
 
-    /// Buckets of so many tokens a second, and bursts of the same size.
+    /// Buckets that gain this many tokens a second, each with a burst of one second's tokens.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
         self.perAddress = TokenBucket.Rate(perSecond: perAddress, burst: perAddress)
         self.perPrefix = TokenBucket.Rate(perSecond: perPrefix, burst: perPrefix)

@@ -20,7 +20,7 @@ struct TimestampMemory: Sendable {
 
     /// Whether `timestamp` is fresh at the own clock's `wallClock`, both in nanoseconds since 1970; if so it is remembered.
     mutating func accept(_ timestamp: UInt64, wallClock: UInt64) -> Bool {
-        // No correct clock is that far behind the own one, so from now on these only block replays.
+        // No correct clock is that far behind the own one, so from now on such timestamps only block replays.
         let past = wallClock > Self.tolerance ? wallClock - Self.tolerance : 0
         if let last = ahead.last(where: { $0 <= past }) { newest = max(newest, last) }
         ahead.removeAll { $0 <= newest }

@@ -62,6 +62,16 @@ internal import Synchronization
     /// sender's thread.
     public func retire() { _ = unsafe counter.pointee.exchange(Self.over, ordering: .relaxed) }
 
+    /// Takes counters for one of several senders by one atomic addition; nil for a sole sender, which has found the line over.
+    ///
+    /// What is taken of a line that is over is lost. It stays out of the sender, which a call would have the compiler copy.
+    @usableFromInline @inline(never)
+    func takeShared(_ count: Int) -> UInt64? {
+        guard senders.load(ordering: .relaxed) != Self.isSole else { return nil }
+        let result = unsafe counter.pointee.add(UInt64(truncatingIfNeeded: count), ordering: .relaxed)
+        return result.newValue < Self.over ? result.oldValue : nil
+    }
+
     /// Counts a sender in: any number that share the counter, or one alone.
     func admit(sole: Bool) {
         if sole {

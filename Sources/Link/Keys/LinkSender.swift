@@ -6,13 +6,12 @@ public import Wire
 ///
 /// It can neither be copied nor shared: an expanded key has memory that each packet changes. The key is wiped with the value.
 @safe public struct LinkSender: ~Copyable {
-    /// The line whose key this is; not touched for a packet.
+    /// The line whose key this is; a sole sender does not touch it for a packet.
     public let line: LinkLine
     @usableFromInline let key: AEADKey
     /// The line's counter for a sole sender, which lives as long as the line; for another a word that is always over.
     @usableFromInline let ownCounter: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let remoteIndex: UInt32
-    private let isSole: Bool
 
     /// Expands the key of `line`.
     ///
@@ -23,7 +22,6 @@ public import Wire
         key = AEADKey(line.suite, line.secret)
         unsafe ownCounter = sole ? line.counter : LinkLine.alwaysOver
         remoteIndex = line.remoteIndex
-        isSole = sole
         self.line = line
     }
 
@@ -38,17 +36,9 @@ public import Wire
         // others, and whether the line is over; those others touch their line's word by the addition alone.
         let first = unsafe ownCounter.pointee.load(ordering: .relaxed)
         let end = first &+ UInt64(truncatingIfNeeded: count)
-        guard end < LinkLine.over else { return takeShared(count) }
+        guard end < LinkLine.over else { return line.takeShared(count) }
         unsafe ownCounter.pointee.store(end, ordering: .relaxed)
         return first
-    }
-
-    /// The same by one atomic addition, where there are other senders; what is taken of a line that is over is lost.
-    @usableFromInline @inline(never)
-    func takeShared(_ count: Int) -> UInt64? {
-        guard !isSole else { return nil }
-        let result = unsafe line.counter.pointee.add(UInt64(truncatingIfNeeded: count), ordering: .relaxed)
-        return result.newValue < LinkLine.over ? result.oldValue : nil
     }
 
     /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.

@@ -14,6 +14,7 @@ public struct NewLink: ~Copyable {
     /// How long the other end's answer took; nil at the responder.
     public let roundTrip: TimeSpan?
     private let keyring: LinkKeyring
+    private var receiver: LinkReceiver?
 
     init(
         keys: consuming SplitKeys, network: LinkNetwork, isInitiator: Bool, suite: Suite, localIndex: UInt32,
@@ -24,10 +25,18 @@ public struct NewLink: ~Copyable {
         self.peerTime = peerTime
         self.isInitiator = isInitiator
         keyring = LinkKeyring(
-            keys, network: network, isInitiator: isInitiator, suite: suite, localIndex: localIndex,
-            remoteIndex: remoteIndex, now: now)
+            keys, network: network, isInitiator: isInitiator, suite: suite, remoteIndex: remoteIndex, now: now)
+        receiver = LinkReceiver(
+            ReceivingKeys(keys, isInitiator: isInitiator, suite: suite, localIndex: localIndex, now: now),
+            controlStart: keys.controlStart(ofInitiator: !isInitiator))
     }
 
-    /// The keys, moved out.
+    /// The receiving side, moved out; a second call traps.
+    public mutating func takeReceiver() -> LinkReceiver {
+        guard let receiver = receiver.take() else { preconditionFailure("a link has one receiving side") }
+        return receiver
+    }
+
+    /// The keyring, moved out.
     public consuming func takeKeyring() -> LinkKeyring { keyring }
 }

@@ -3,7 +3,14 @@ public import Wire
 /// The wall clock of a client: the machine's own, unless several operators' nodes agree that it is wrong.
 ///
 /// A node's time is an *opinion*. Only the newest opinion of each operator counts, and only the last seven. Opinions
-/// within a minute of each other are a *group*. A group's time replaces the own clock's if all of this holds:
+/// within a minute of each other are a *group*. The median of the largest group replaces the own clock's time if all of
+/// this holds:
+///
+/// - The group has at least three opinions.
+/// - It has more opinions than all others and the own clock together.
+/// - It differs from the own clock by more than five minutes.
+/// - It differs by at most a day, or at most 366 days if five operators are in the group, or all of a network with
+///   three or four.
 public struct ClockEstimate: Sendable {
     /// How many opinions count.
     public static let kept = 7
@@ -20,13 +27,14 @@ public struct ClockEstimate: Sendable {
     /// The largest correction by any number of operators, in seconds; an opinion beyond it is refused.
     public static let farStep: Int64 = 366 * 86_400
 
-    /// The opinions, as seconds since 1970 at the zero of the clock that runs on; may be negative.
+    /// The opinions, each as seconds since 1970 at the zero of the monotonic clock; may be negative.
     private var opinions: [(from: Bytes32, offset: Int64)] = []
     /// The operators whose last opinion was more than a year off.
     private var refused: [Bytes32] = []
     /// The time of the last group with enough opinions, as in `opinions`.
     private var agreed: Int64?
-    /// The number of operators of the network; below ``agreeingFar`` it takes the place of that number.
+    /// The number of operators in the network; if it is below ``agreeingFar``, it replaces that number, but is at least
+    /// ``agreeing``.
     public var operators = Int.max
 
     /// No opinions yet.

@@ -4,8 +4,9 @@ public import Wire
 /// Links whose initiator has not yet shown that it has the keys, oldest first, in bounded number (protocol.md, section
 /// 3.6).
 ///
-/// When there are too many, the oldest of the source with the most is removed; if each source has one, the oldest of
-/// all. An honest initiator needs only one round trip.
+/// When there are too many, the oldest of the source with the most is removed. A source that is at its limit, or has at
+/// most one link fewer than that source, loses its own oldest. If each source has one, the oldest of all is removed. An
+/// honest initiator needs only one round trip.
 public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let link: Link

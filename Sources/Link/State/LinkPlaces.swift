@@ -178,7 +178,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         return quietest(others, state) ?? others.first
     }
 
-    /// The link of the address with the most links in `network` that has been without a path for longest.
+    /// The pathless link that has been quiet longest, of the address with the most links in `network`.
     private func pathlessOfLargest(in network: NetworkShare, _ state: (Link) -> State) -> Link? {
         clients.largest(in: network).flatMap { quietest(members[.client($0)]?.prefix(Self.mostAsked) ?? [], state) }
     }
@@ -193,8 +193,8 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         return (0..<min(links.count, Self.mostAsked)).lazy.map { links[(start + $0) % links.count] }
     }
 
-    /// The link that has been quiet for longest, among those without a path and, where new links are protected, not
-    /// new.
+    /// The link that has been quiet longest among those without a path; with `madeBefore`, links younger than ``grace``
+    /// are left out.
     private func quietest(
         _ links: some Sequence<Link>, _ state: (Link) -> State, madeBefore now: Instant? = nil
     ) -> Link? {

@@ -12,13 +12,13 @@ public struct Liveness: Sendable {
         public var unanswered = TimeSpan.milliseconds(250)
         /// The wait for the answer to a ping.
         public var pingWait = TimeSpan.milliseconds(300)
-        /// How long a peer that answers late, or a line that others fill, may stay silent in all.
+        /// The longest silence in all, for a peer with a long round trip or a link whose own line may be full.
         public var longest = TimeSpan.seconds(10)
         /// How many pings go unanswered before the link is dead.
         public var pings = 3
         /// How long a link may be silent before a ping.
         public var idle = TimeSpan.seconds(10)
-        /// A tick that is later than this is the own loop's fault, not the peer's.
+        /// A later tick means that the own loop was stopped, not that the peer is silent.
         public var lateness = TimeSpan.milliseconds(100)
         /// How many late ticks in a row are excused.
         public var forgiven = 10
@@ -65,7 +65,7 @@ public struct Liveness: Sendable {
     /// Since when the peer is silent: a packet that needs an answer was sent then, and nothing has come since.
     @usableFromInline var asked: Instant
 
-    /// A link that has just come up, or whose first packet was just sent; `roundTrip` is what the handshake took.
+    /// A link that has just come up, or whose first packet was just sent; `roundTrip` is that of the handshake.
     public init(timing: Timing = Timing(), roundTrip: TimeSpan? = nil, now: Instant) {
         self.timing = timing
         (unanswered, pingWait) = (timing.unanswered, timing.pingWait)
@@ -73,17 +73,17 @@ public struct Liveness: Sendable {
         if let roundTrip { measured(roundTrip) }
     }
 
-    /// The round trip is this long now: an answer is waited for half as long again, and the next ping waits for one more.
+    /// Sets the round trip: an answer is awaited for one and a half of it, and each further ping for one.
     public mutating func measured(_ roundTrip: TimeSpan) {
         let known = min(roundTrip, timing.longest)
         unanswered = max(timing.unanswered, min(known * 3 / 2, timing.longest * 2 / 5))
         pingWait = max(timing.pingWait, min(known, timing.longest / 5))
     }
 
-    /// Since when the peer leaves something unanswered; nil while it does not.
+    /// Since when the peer has left something unanswered; nil if nothing is.
     public var silentSince: Instant? { state == .answered ? nil : asked }
 
-    /// A packet that needs an answer, or data, was sent; returns true if that changed the deadline.
+    /// A packet with data, or one that needs an answer, was sent; returns true if that changed the deadline.
     @inlinable @discardableResult
     public mutating func sent(now: Instant) -> Bool {
         guard state == .answered else { return false }
@@ -103,7 +103,7 @@ public struct Liveness: Sendable {
 
     /// Call this at `nextDeadline`, after all packets that wait at the socket have been read.
     ///
-    /// `isPatient` says that the silence may be this end's own line's: then the link is not dead before the longest time.
+    /// `isPatient` says that the own line may cause the silence: then the link is not dead before the longest time.
     public mutating func tick(now: Instant, isPatient: Bool = false) -> Action {
         let due = nextDeadline
         guard now >= due else { return .none }

@@ -5,7 +5,7 @@ public import Wire
 /// A client's link moves to a new address after that address has answered a challenge. Until then it gets no more bytes
 /// than came from it. Links between nodes do not move.
 public struct PeerAddress: Sendable {
-    /// An address that authentic packets came from, and that has not proved yet that it receives.
+    /// An address from which authentic packets came, and that has not yet answered a challenge.
     private struct Candidate: Sendable {
         var endpoint: Endpoint
         var challenge: UInt64
@@ -36,7 +36,7 @@ public struct PeerAddress: Sendable {
         guard source != endpoint else { return nil }
         guard mayMove else { return nil }
         if candidate?.endpoint != source {
-            // One candidate at a time: another address replaces it only after this one has had its time.
+            // One candidate at a time: another address replaces it only after the challenge has had its interval.
             if let other = candidate, let at = other.challengedAt, now - at < Self.challengeInterval { return nil }
             candidate = Candidate(endpoint: source, challenge: random, received: 0, sent: 0, challengedAt: nil)
         }

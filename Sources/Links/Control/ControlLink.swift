@@ -18,6 +18,8 @@ final class ControlLink {
     let since: Instant
     /// The node's wall clock at that time; nil for a client.
     let peerTime: UnixTime?
+    /// The generations of its keys; the table has what packets touch of them.
+    var keyring: LinkKeyring
     /// The control messages and the connection that carries them.
     var exchange: MessageExchange
     /// Who waits for the answers to messages of ours.
@@ -39,8 +41,10 @@ final class ControlLink {
 
     init(
         id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,
-        configuration: LinksConfiguration, kinds: MessageTable, peerTime: UnixTime?, timer: LoopTimer, now: Instant
+        configuration: LinksConfiguration, kinds: MessageTable, peerTime: UnixTime?, keyring: consuming LinkKeyring,
+        timer: LoopTimer, now: Instant
     ) {
+        self.keyring = keyring
         self.id = id
         self.peer = peer
         self.isInitiator = isInitiator

@@ -87,14 +87,14 @@ extension LinkTable {
         let entry = unsafe entry(link)
         let end = batch.end(ofRunFrom: start)
         // All packets of a run came from one address.
-        let isStranger = unsafe entry.pointee.mayMove && entry.pointee.address != batch.source(of: start)
+        let isStranger = unsafe entry.pointee.mayMove && entry.pointee.sending.address != batch.source(of: start)
         var opened: UInt64 = 0
         var position = start
         repeat {
             var packet = batch.packet(position)
             guard packet.receiverIndex == index else { break }
             let counter = packet.linkCounter
-            if let reason = unsafe entry.pointee.keyring.openHeader(&packet) {
+            if let reason = unsafe entry.pointee.receiver.openHeader(&packet) {
                 counters.drops.count(reason)
             } else {
                 opened &+= 1
@@ -117,12 +117,12 @@ extension LinkTable {
     mutating func openControl(_ arrival: Arrival, _ packet: inout MutableRawSpan) -> UInt64? {
         guard isLive(arrival.link) else { return nil }
         let entry = unsafe entry(arrival.link)
-        switch unsafe entry.pointee.keyring.openControl(&packet) {
+        switch unsafe entry.pointee.receiver.openControl(&packet) {
         case .drop(let reason):
             counters.drops.count(reason)
             return nil
         case .opened(let number):
-            guard unsafe entry.pointee.keyring.commitControl(packetNumber: number), commit(arrival) else {
+            guard unsafe entry.pointee.receiver.commitControl(packetNumber: number), commit(arrival) else {
                 counters.drops.count(.replayedControl)
                 return nil
             }
@@ -131,27 +131,28 @@ extension LinkTable {
         }
     }
 
-    /// Makes and sends a control packet: `fill` writes the payload for the packet number given.
+    /// Makes and sends a control packet: `fill` writes the payload for the packet number given, and `keyring` seals it.
     ///
     /// It goes to the link's peer, or to `address` if that is said. Returns whether a packet was sent.
     mutating func sendControl(
-        on link: LinkID, to address: SocketAddress? = nil, skipping: UInt64,
+        on link: LinkID, to address: SocketAddress? = nil, sealing keyring: inout LinkKeyring, skipping: UInt64,
         _ fill: (inout MutableRawSpan, UInt64) -> (isFilled: Bool, wantsAnswer: Bool)
     ) -> Bool {
         guard isLive(link) else { return false }
         let entry = unsafe entry(link)
-        let target = unsafe address ?? entry.pointee.address
+        let target = unsafe address ?? entry.pointee.sending.address
         guard let socket = socket(for: target), var slot = socket.sendSlot(size: packetSize) else {
             counters.drops.count(.notSendable)
             return false
         }
-        unsafe entry.pointee.keyring.skipControlNumbers(skipping)
-        let number = unsafe entry.pointee.keyring.nextControlNumber
+        keyring.skipControlNumbers(skipping)
+        let number = keyring.nextControlNumber
         var packet = slot.bytes
         var payload = packet._mutatingExtracting(Packet.payloadOffset..<packetSize)
         let result = fill(&payload, number)
         guard result.isFilled else { return false }
-        guard unsafe entry.pointee.keyring.sealControl(&packet) else {
+        keyring.sealControl(&packet, for: unsafe entry.pointee.sending.sender.line)
+        guard unsafe entry.pointee.sending.sender.sealHeader(&packet) else {
             counters.drops.count(.notSendable)
             return false
         }
@@ -168,6 +169,6 @@ extension LinkTable {
     /// Frees the receiver indices whose keys are gone.
     mutating func freeRetired(_ link: LinkID) {
         guard isLive(link) else { return }
-        for index in unsafe entry(link).pointee.keyring.takeRetired() { indices.free(index) }
+        for index in unsafe entry(link).pointee.receiver.takeRetired() { indices.free(index) }
     }
 }

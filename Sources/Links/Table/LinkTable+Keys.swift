@@ -9,7 +9,7 @@ extension LinkTable {
 
     mutating func setAddress(_ address: SocketAddress, of link: LinkID) {
         guard isLive(link) else { return }
-        unsafe entry(link).pointee.address = address
+        unsafe entry(link).pointee.sending.address = address
         forgetFound()
     }
 
@@ -33,39 +33,29 @@ extension LinkTable {
         isLive(link) ? unsafe entry(link).pointee.liveness.silentSince : nil
     }
 
-    /// Wipes keys that are over; true when the link must close.
-    mutating func expire(_ link: LinkID) -> Bool {
-        guard isLive(link) else { return false }
-        let isOver = unsafe entry(link).pointee.keyring.expire(now: now)
+    // MARK: New keys
+
+    /// Uses new keys in both directions, which the peer has already.
+    mutating func renew(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
+        guard isLive(link) else { return }
+        unsafe entry(link).pointee.receiver.renew(keys)
+        unsafe entry(link).pointee.sending.use(line)
         freeRetired(link)
-        return isOver
     }
 
-    mutating func wantsRekey(_ link: LinkID) -> Bool {
-        guard isLive(link) else { return false }
-        return unsafe entry(link).pointee.keyring.wantsRekey(now: now)
+    /// Uses new keys in both directions from the peer's first packet under them on.
+    mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
+        guard isLive(link) else { return }
+        unsafe entry(link).pointee.receiver.expect(keys)
+        unsafe entry(link).pointee.sending.waiting = line
+        freeRetired(link)
     }
 
-    /// The body of REKEY.
-    mutating func startRekey(_ link: LinkID, index: UInt32) -> [UInt8] {
-        unsafe entry(link).pointee.keyring.startRekey(localIndex: index)
-    }
-
-    /// The answer to REKEY; nil when it is not valid.
-    mutating func answerRekey(_ link: LinkID, _ body: [UInt8], index: UInt32) -> [UInt8]? {
-        guard isLive(link) else { return nil }
-        defer { freeRetired(link) }
-        return unsafe entry(link).pointee.keyring.answerRekey(body.rawSpan, localIndex: index, now: now)
-    }
-
-    /// Takes the answer to our REKEY, or nil for none; true when the keys are new.
-    mutating func finishRekey(_ link: LinkID, _ answer: [UInt8]?) -> Bool {
-        guard isLive(link) else { return false }
-        defer { freeRetired(link) }
-        guard let answer else {
-            unsafe entry(link).pointee.keyring.rekeyFailed(now: now)
-            return false
-        }
-        return unsafe entry(link).pointee.keyring.finishRekey(answer.rawSpan, now: now)
+    /// Wipes receiving keys that are over.
+    mutating func expire(_ link: LinkID) {
+        guard isLive(link) else { return }
+        unsafe entry(link).pointee.receiver.expire(now: now)
+        if unsafe !entry(link).pointee.receiver.isWaiting { unsafe entry(link).pointee.sending.waiting = nil }
+        freeRetired(link)
     }
 }

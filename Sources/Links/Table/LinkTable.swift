@@ -2,17 +2,40 @@ internal import EventLoop
 public import Link
 public import Wire
 
-/// The state of all links that packets touch: keys, windows, addresses and the sockets to send on.
+/// The state of all links that packets touch, each with a receiving and a sending side, and the sockets to send on.
 ///
 /// Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread.
 @safe public struct LinkTable: ~Copyable {
     /// One link.
     @usableFromInline
     struct Entry: ~Copyable {
-        @usableFromInline var keyring: LinkKeyring
+        /// What packets in need.
+        @usableFromInline var receiver: LinkReceiver
+        /// What packets out need.
+        var sending: SendingSide
         var liveness: Liveness
-        var address: SocketAddress
         let mayMove: Bool
+    }
+
+    /// What this worker's packets out on a link need.
+    @usableFromInline
+    struct SendingSide: ~Copyable {
+        /// The line that is used once the peer uses the keys that wait.
+        var waiting: LinkLine?
+        var sender: LinkSender
+        var address: SocketAddress
+
+        /// This worker is the only one, so that its senders are.
+        init(_ line: LinkLine, to address: SocketAddress) {
+            sender = LinkSender(line, sole: true)
+            self.address = address
+        }
+
+        /// Goes over to the line of new keys.
+        mutating func use(_ line: LinkLine) {
+            sender = LinkSender(line, sole: true)
+            waiting = nil
+        }
     }
 
     /// The moment of the present batch or turn; set by `Links` before the table is used.
@@ -76,7 +99,7 @@ public import Wire
 
     /// Adds a link; nil when the table is full.
     mutating func insert(
-        _ keyring: consuming LinkKeyring, liveness: Liveness, address: SocketAddress, mayMove: Bool
+        _ receiver: consuming LinkReceiver, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
     ) -> LinkID? {
         let place: Int
         if let last = free.popLast() {
@@ -87,21 +110,22 @@ public import Wire
         } else {
             return nil
         }
-        let index = keyring.localIndex
+        let index = receiver.localIndex
         unsafe (entries + place).initialize(
-            to: Entry(keyring: keyring, liveness: liveness, address: address, mayMove: mayMove))
+            to: Entry(
+                receiver: receiver, sending: SendingSide(line, to: address), liveness: liveness, mayMove: mayMove))
         unsafe generations[place] = (generations[place] + 1) & LinkID.generationMask
         indices.move(index, to: UInt32(place))
         earliestTick = min(earliestTick, liveness.nextDeadline)
         return unsafe LinkID(place: place, generation: generations[place])
     }
 
-    /// Takes a link out and wipes its keys.
+    /// Takes a link out and wipes its keys; receiver indices of its rekeys are the caller's to free.
     mutating func remove(_ link: LinkID) {
         guard isLive(link) else { return }
         forgetFound()
         let entry = unsafe entries + link.place
-        for index in unsafe entry.pointee.keyring.localIndices() { indices.free(index) }
+        for index in unsafe entry.pointee.receiver.localIndices() { indices.free(index) }
         unsafe entry.deinitialize(count: 1)
         unsafe generations[link.place] = (generations[link.place] + 1) & LinkID.generationMask
         free.append(Int32(truncatingIfNeeded: link.place))
@@ -141,7 +165,7 @@ public import Wire
 
     private func found(_ link: LinkID) -> Found? {
         guard let entry = unsafe liveEntry(link) else { return nil }
-        return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.address))
+        return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.sending.address))
     }
 
     /// Looks up the link that a packet came on.
@@ -150,7 +174,7 @@ public import Wire
 
     /// The address of a link's peer; nil when the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
-        isLive(link) ? unsafe entry(link).pointee.address : nil
+        isLive(link) ? unsafe entry(link).pointee.sending.address : nil
     }
 
     func socket(for address: SocketAddress) -> DatagramSocket? {
@@ -170,19 +194,21 @@ public import Wire
     public mutating func commit(_ arrival: Arrival) -> Bool {
         if lastIn?.link != arrival.link { findIn(arrival.link) }
         guard let entry = unsafe lastIn?.entry else { return false }
-        if unsafe entry.pointee.keyring.commitNext(index: arrival.index, counter: arrival.counter) { return true }
+        if unsafe entry.pointee.receiver.commitNext(index: arrival.index, counter: arrival.counter) { return true }
         return unsafe commitRarer(arrival, entry)
     }
 
     /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
     @usableFromInline @inline(never)
     mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
-        let result = unsafe entry.pointee.keyring.commit(index: arrival.index, counter: arrival.counter, now: now)
+        let result = unsafe entry.pointee.receiver.commit(index: arrival.index, counter: arrival.counter, now: now)
         switch result {
         case .committed: return true
         case .duplicate: return false
         case .confirmed: confirmed.append(arrival.link)
-        case .switched: switched.append(arrival.link)
+        case .switched:
+            if let line = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(line) }
+            switched.append(arrival.link)
         }
         return true
     }
@@ -204,7 +230,7 @@ public import Wire
         if lastOut?.link != link { lastOut = found(link) }
         // The counters of all packets at once: those of packets that the socket drops are gaps.
         guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket,
-            var counter = unsafe entry.pointee.keyring.takeCounters(numbers.count)
+            var counter = unsafe entry.pointee.sending.sender.takeCounters(numbers.count)
         else {
             for _ in numbers { counters.drops.count(.notSendable) }
             return
@@ -212,7 +238,7 @@ public import Wire
         var next = numbers.lowerBound
         repeat {
             let room = unsafe socket._withUnsafeGuaranteedRef {
-                unsafe $0.reserve(numbers.upperBound &- next, length: packetSize, to: entry.pointee.address)
+                unsafe $0.reserve(numbers.upperBound &- next, length: packetSize, to: entry.pointee.sending.address)
             }
             // The socket has dropped one.
             guard room.count > 0 else {
@@ -221,7 +247,7 @@ public import Wire
             }
             for place in 0..<room.count {
                 var packet = packets.checkedPacket(next)
-                unsafe entry.pointee.keyring.sealHeader(&packet, counter: counter)
+                unsafe entry.pointee.sending.sender.sealHeader(&packet, counter: counter)
                 counter &+= 1
                 unsafe room.put(packets.checkedBytes(next), at: place)
                 next &+= 1
@@ -242,16 +268,15 @@ public import Wire
     /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone, no memory is free, or
     /// `fill` returned false.
     public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
-        guard isLive(link) else { return false }
-        let address = unsafe entry(link).pointee.address
+        guard let entry = unsafe liveEntry(link) else { return false }
+        let address = unsafe entry.pointee.sending.address
         guard let socket = socket(for: address), var slot = socket.sendSlot(size: packetSize) else {
             counters.drops.count(.notSendable)
             return false
         }
         var packet = slot.bytes
         guard fill(&packet) else { return false }
-        let entry = unsafe entry(link)
-        guard unsafe entry.pointee.keyring.sealHeader(&packet) else {
+        guard unsafe entry.pointee.sending.sender.sealHeader(&packet) else {
             counters.drops.count(.notSendable)
             return false
         }
@@ -263,6 +288,6 @@ public import Wire
     /// Whether the sockets' queues have room, so that a sender may go on.
     public func hasRoom(on link: LinkID) -> Bool {
         guard isLive(link) else { return false }
-        return socket(for: unsafe entry(link).pointee.address).map { !$0.isBlocked } ?? false
+        return socket(for: unsafe entry(link).pointee.sending.address).map { !$0.isBlocked } ?? false
     }
 }

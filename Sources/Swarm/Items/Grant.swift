@@ -1,15 +1,15 @@
 public import Wire
 
-/// Who may write messages into a box: the version of the name `grant` of kind 3.
+/// The keys that may write messages into a box: the version of the name `grant` of kind 3.
 public struct Grant: Hashable, Sendable {
     /// A key that may write.
     public struct Writer: Hashable, Sendable {
         /// An Ed25519 key.
         public let key: Bytes32
-        /// The last minute of `created` that it may write; 0: it may write now.
+        /// The last `created`, in minutes, of messages that it may write; 0: no end.
         public let until: UInt32
 
-        /// The key with its end.
+        /// The key and the end of its right.
         public init(key: Bytes32, until: UInt32 = 0) {
             self.key = key
             self.until = until
@@ -19,7 +19,8 @@ public struct Grant: Hashable, Sendable {
     /// The writers by ascending key; no two keys begin with the same eight bytes.
     public let writers: [Writer]
 
-    /// A grant for `writers`, which are sorted; nil where the form forbids it.
+    /// A grant for `writers`, which are sorted; nil if there are none or too many, or two begin with the same eight
+    /// bytes.
     public init?(_ writers: [Writer]) {
         let sorted = writers.sorted { $0.key < $1.key }
         guard Self.isValid(sorted) else { return nil }
@@ -31,7 +32,7 @@ public struct Grant: Hashable, Sendable {
         return 1...SwarmLimits.grantKeys ~= writers.count && zip(hints, hints.dropFirst()).allSatisfy { $0 < $1 }
     }
 
-    /// What follows the flag in the body.
+    /// The body after the flag.
     public var content: [UInt8] {
         var writer = ByteWriter(capacity: 1 + writers.count * 36)
         writer.u8(UInt8(writers.count))
@@ -42,7 +43,7 @@ public struct Grant: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads the rest of a body, which is as short as an item can be.
+    /// Reads the rest of a body; the item must have the smallest size.
     init(rest reader: inout ByteReader) throws(WireError) {
         let count = try reader.u8()
         guard 1...SwarmLimits.grantKeys ~= Int(count) else { throw .outOfRange }
@@ -54,22 +55,22 @@ public struct Grant: Hashable, Sendable {
     }
 }
 
-/// The keys whose messages a box takes.
+/// The keys whose messages a box accepts.
 public struct WriteKeys: Hashable, Sendable {
     /// The writers of the newest grant, or the box key.
     let writers: [Grant.Writer]
 
-    /// Those of `grant`; without one the box key.
+    /// The keys of `grant`; without a grant the box key.
     public init(box: Bytes32, grant: Grant?) { writers = grant?.writers ?? [Grant.Writer(key: box)] }
 
-    /// Whether a key of `other` differs from one of these in more than its first eight bytes.
+    /// Whether a key of `other` begins with the same eight bytes as one of these and is another key.
     func sharesHint(with other: WriteKeys) -> Bool {
         writers.contains { writer in
             other.writers.contains { $0.key != writer.key && UInt64(leading: $0.key) == UInt64(leading: writer.key) }
         }
     }
 
-    /// Who a message must be signed by; nil where no writer may have made it.
+    /// The key that must have signed a message; nil if no writer may have made it.
     func author(of header: ItemHeader) -> Bytes32? {
         writers.first { writer in
             UInt64(leading: writer.key) == header.hint && (writer.until == 0 || header.created <= writer.until)
@@ -82,10 +83,10 @@ public struct Purge: Hashable, Sendable {
     /// Messages with a lower `created` are dropped and refused.
     public let before: UInt32
 
-    /// A purge of what is older than the minute `before`, which is rounded down to a multiple of 10.
+    /// A purge of messages older than the minute `before`, which is rounded down to a multiple of 10.
     public init(before: UInt32) { self.before = before - before % SwarmLimits.rangeMinutes }
 
-    /// What follows the flag in the body.
+    /// The body after the flag.
     public var content: [UInt8] {
         var writer = ByteWriter(capacity: 4)
         writer.u32(before)
@@ -103,7 +104,7 @@ public struct Purge: Hashable, Sendable {
 }
 
 extension ByteReader {
-    /// Throws unless what is left of an item's body are zeros, and the item has the smallest size.
+    /// Throws unless the rest of an item's body is zeros and the item has the smallest size.
     fileprivate mutating func restOfShortest() throws(WireError) {
         guard offset + remaining == SwarmLimits.itemSizes[0] - StoredItem.overhead else { throw .outOfRange }
         try zeros(remaining)

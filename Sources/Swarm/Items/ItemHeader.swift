@@ -1,6 +1,6 @@
 public import Wire
 
-/// The name of an item: the hash of all of it but its signature.
+/// The name of an item: the hash of all its bytes except the signature.
 public typealias ItemID = Bytes32
 
 /// The first 64 bytes of an item and of its tombstone.
@@ -10,15 +10,15 @@ public struct ItemHeader: Hashable, Sendable {
     /// The version that is written and read.
     private static let version: UInt8 = 1
 
-    /// What the item is.
+    /// The item's kind.
     public let kind: ItemKind
-    /// The box that it is in: an Ed25519 key.
+    /// The box that contains the item: an Ed25519 key.
     public let box: Bytes32
     /// When it was made, in minutes since 1970; a multiple of 10.
     public let created: UInt32
-    /// What a token must hash to that deletes it; zeros: no token does.
+    /// The hash of the token that deletes the item; zeros: no token does.
     public let lock: Bytes16
-    /// Kind 4: the first eight bytes of the author's key; kind 5: a nonce; else 0.
+    /// Kind 4: the first eight bytes of the author's key; kind 5: a nonce; other kinds: 0.
     ///
     /// The order of the numbers is that of the bytes.
     public let hint: UInt64
@@ -33,7 +33,7 @@ public struct ItemHeader: Hashable, Sendable {
         self.hint = hint
     }
 
-    /// Reads a header; nothing about it is left open.
+    /// Reads a header; throws if any field has a value that is not allowed.
     init(from reader: inout ByteReader) throws(WireError) {
         let version = try reader.u8()
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
@@ -61,10 +61,10 @@ public struct ItemHeader: Hashable, Sendable {
         writer.zeros(2)
     }
 
-    /// The minute from which it has expired.
+    /// The minute from which the item has expired.
     public var expires: UInt32 { created + kind.life }
 
-    /// The number of its range: tens of minutes since 1970.
+    /// The number of the item's range: tens of minutes since 1970.
     public var range: UInt32 { created / SwarmLimits.rangeMinutes }
 
     /// The item's id, from the hash of its body.

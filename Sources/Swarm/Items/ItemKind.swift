@@ -1,14 +1,14 @@
-/// What an item is for; its rules follow from it (protocol.md, section 12.1).
+/// The purpose of an item, which decides its rules (protocol.md, section 12.1).
 public enum ItemKind: UInt8, CaseIterable, Hashable, Sendable {
     /// A service's descriptor.
     case descriptor = 1
-    /// What an account shows to all.
+    /// The public record of an account.
     case account = 2
-    /// What the owner of a box keeps there for itself; grants and purges too.
+    /// The private records of a box's owner, and grants and purges.
     case record = 3
     /// A message.
     case message = 4
-    /// A contact request of anyone.
+    /// A contact request, which anyone may send.
     case contact = 5
 
     /// How long an item lives from `created`, in minutes.
@@ -30,19 +30,19 @@ public enum ItemKind: UInt8, CaseIterable, Hashable, Sendable {
         }
     }
 
-    /// Whether items have a name, and the newest version of it replaces the others.
+    /// Whether items have a name, and the newest version of a name replaces the others.
     public var isMutable: Bool { self == .descriptor || self == .account || self == .record }
 
-    /// Whether replicas write it to the disk and compare it.
+    /// Whether replicas write items of this kind to the disk and compare them.
     public var isKept: Bool { self != .descriptor }
 
-    /// Whether an item of it may be deleted; versions are replaced.
+    /// Whether items of this kind can be deleted; versions are replaced instead.
     public var isDeletable: Bool { self == .message || self == .contact }
 
-    /// The kinds that are compared: grants and purges before what they rule.
+    /// The kinds that are compared: grants and purges come before the messages that they rule.
     static let compared: [ItemKind] = [.record, .account, .message, .contact]
 
-    /// How many bytes a coordinator lets a box have.
+    /// How many bytes of this kind a coordinator lets a box have.
     var quota: Int {
         switch self {
         case .descriptor: SwarmLimits.boxDescriptors * 4_096
@@ -54,21 +54,21 @@ public enum ItemKind: UInt8, CaseIterable, Hashable, Sendable {
     }
 }
 
-/// Which kinds a reader asks for: bit k for kind k.
+/// A set of kinds that a reader asks for: bit k for kind k.
 public struct ItemKinds: Hashable, Sendable {
     /// The bits.
     public let bits: UInt8
 
-    /// The kinds that a reader may ask for: those that are kept.
+    /// The kinds that a reader may ask for: those that are kept on disk.
     private static let known: UInt8 = 0b0011_1100
 
-    /// The kinds of `bits`; nil when a bit names no kept kind, or none is set.
+    /// The kinds of `bits`; nil if a bit names a kind that is not kept, or none is set.
     public init?(bits: UInt8) {
         guard bits != 0, bits & ~Self.known == 0 else { return nil }
         self.bits = bits
     }
 
-    /// All kinds that are kept.
+    /// All kinds that are kept on disk.
     public static let all = ItemKinds(uncheckedBits: known)
 
     fileprivate init(uncheckedBits bits: UInt8) { self.bits = bits }
@@ -78,7 +78,7 @@ public struct ItemKinds: Hashable, Sendable {
 }
 
 extension ItemKinds {
-    /// One kind, which is kept.
+    /// One kind, which must be kept on disk.
     init(_ kind: ItemKind) {
         precondition(kind.isKept, "a kind that readers may ask for")
         self.init(uncheckedBits: 1 << kind.rawValue)

@@ -1,25 +1,25 @@
 internal import OnionCrypto
 public import Wire
 
-/// What the body of kinds 1 to 3 begins with: of which name it is a version, and who signs it.
+/// The beginning of the body of kinds 1 to 3: the name, the version, and who signs.
 public struct NamedVersion: Hashable, Sendable {
     /// The name of grants.
     public static let grantName = Bytes16(text: "grant")
     /// The name of purges.
     public static let purgeName = Bytes16(text: "purge")
 
-    /// What it is a version of.
+    /// The name.
     public let name: Bytes16
-    /// Decides between versions of the same ten minutes.
+    /// Orders versions of the same ten minutes.
     public let counter: UInt8
-    /// Whose key signs the item; nil: the box key.
+    /// The key that signs the item, with the box key's permission; nil: the box key signs.
     public let certificate: Certificate?
-    /// What the name `grant` says.
+    /// The grant, if the name is `grant`.
     public let grant: Grant?
-    /// What the name `purge` says.
+    /// The purge, if the name is `purge`.
     public let purge: Purge?
 
-    /// A key that a box key lets sign a name.
+    /// The box key's permission for another key to sign a name.
     public struct Certificate: Hashable, Sendable {
         /// The key that signs the item.
         public let key: Bytes32
@@ -33,7 +33,7 @@ public struct NamedVersion: Hashable, Sendable {
             self.signature = signature
         }
 
-        /// What the box key signs for items of `kind`; the key epoch is 0.
+        /// The message that the box key signs for items of `kind`; the key epoch is 0.
         public static func message(
             box: Bytes32, kind: ItemKind, name: Bytes16, key: Bytes32, network: Bytes32
         ) -> [UInt8] {
@@ -56,7 +56,7 @@ public struct NamedVersion: Hashable, Sendable {
 
     /// The body of a version with `content`, filled with zeros to the smallest size that an item of `kind` may have.
     ///
-    /// Nil when the content is too long.
+    /// Nil if the content is too long.
     public static func body(
         kind: ItemKind, name: Bytes16, counter: UInt8, certificate: Certificate? = nil, content: [UInt8]
     ) -> [UInt8]? {
@@ -92,15 +92,15 @@ public struct NamedVersion: Hashable, Sendable {
 }
 
 extension StoredItem {
-    /// What the name `grant` says.
+    /// The grant, if the item is one.
     var grant: Grant? { version?.grant }
-    /// What the name `purge` says.
+    /// The purge, if the item is one.
     var purge: Purge? { version?.purge }
 }
 
-/// Bodies of items, whose sizes are few.
+/// Bodies of items, which have few sizes.
 public enum ItemBody {
-    /// `content` with zeros behind it, so that an item of `kind` has the smallest size; nil when it is too long.
+    /// `content`, filled with zeros so that an item of `kind` has the smallest size; nil if it is too long.
     public static func filled(_ content: [UInt8], kind: ItemKind) -> [UInt8]? {
         let needed = content.count + StoredItem.overhead
         guard let size = SwarmLimits.itemSizes.first(where: { $0 >= needed && kind.sizes.contains($0) }) else {

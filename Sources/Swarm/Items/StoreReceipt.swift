@@ -1,12 +1,12 @@
 internal import OnionCrypto
 public import Wire
 
-/// A replica's word that it holds an item: its node key's signature.
+/// A replica's proof that it holds an item: a signature by its node key.
 public enum StoreReceipt {
-    /// The length of a receipt.
+    /// The length of a receipt in bytes.
     public static let size = SigningKey.signatureSize
 
-    /// What a replica signs: that it holds `id`, by the map of the snapshot at `height`.
+    /// The message that a replica signs: it holds `id`, by the map of the snapshot at `height`.
     public static func message(height: UInt64, id: ItemID, network: Bytes32) -> [UInt8] {
         Prefix.receipt.message(capacity: 72) { writer in
             writer.bytes32(network)
@@ -15,7 +15,7 @@ public enum StoreReceipt {
         }
     }
 
-    /// Whether `receipt` is `node`'s.
+    /// Whether `receipt` is valid and made by `node`.
     public static func isGood(
         _ receipt: [UInt8], of node: NodeID, height: UInt64, id: ItemID, network: Bytes32
     ) -> Bool {

@@ -1,7 +1,8 @@
 internal import OnionCrypto
 public import Wire
 
-/// An item of a box, as it was read: well formed and of one form, but not yet proved (``isAuthentic(network:writers:)``).
+/// An item of a box as it was read: its form is valid, but no signature is verified
+/// (``isAuthentic(network:writers:)``).
 public struct StoredItem: Hashable, Sendable {
     /// All of its bytes: header, body, signature.
     public let bytes: [UInt8]
@@ -11,10 +12,10 @@ public struct StoredItem: Hashable, Sendable {
     public let id: ItemID
     /// The hash of the body.
     public let bodyDigest: Bytes32
-    /// What the body begins with; nil for kinds 4 and 5.
+    /// The name and version at the beginning of the body; nil for kinds 4 and 5.
     public let version: NamedVersion?
 
-    /// How many bytes an item has beside its body.
+    /// How many bytes an item has in addition to its body.
     static let overhead = ItemHeader.size + SigningKey.signatureSize
 
     /// Reads a whole item of `network`.
@@ -31,9 +32,9 @@ public struct StoredItem: Hashable, Sendable {
         bytes = [UInt8](copying: span)
     }
 
-    /// An item of `network` with `body`; nil where the form forbids it.
+    /// An item of `network` with `body`; nil if its form is not valid.
     ///
-    /// `signature` is given the message to sign; it is not called for kind 5.
+    /// `signature` signs the message that it gets; it is not called for kind 5.
     public init?(
         _ header: ItemHeader, body: [UInt8], network: Bytes32, signature: ([UInt8]) -> [UInt8]
     ) {
@@ -49,7 +50,7 @@ public struct StoredItem: Hashable, Sendable {
         try? self.init(decoding: writer.bytes.rawSpan, network: network)
     }
 
-    /// What an item's author signs.
+    /// The message that an item's author signs.
     static func signedMessage(_ id: ItemID, network: Bytes32) -> [UInt8] {
         Prefix.itemSignature.message(capacity: 64) { writer in
             writer.bytes32(network)
@@ -63,7 +64,7 @@ public struct StoredItem: Hashable, Sendable {
     /// The author's signature; zeros for kind 5.
     public var signature: [UInt8] { Array(bytes[(bytes.count - SigningKey.signatureSize)...]) }
 
-    /// The index of its size among those that items may have.
+    /// The index of its size among the sizes that items may have.
     public var sizeClass: UInt8 { Self.sizeClass(of: bytes.count) }
 
     /// The index of an item's size.
@@ -72,7 +73,7 @@ public struct StoredItem: Hashable, Sendable {
     /// How many leading zero bits its effort has.
     public var effort: UInt8 { header.effort(bodyDigest: bodyDigest) }
 
-    /// Whether its author may write into the box, and has signed it; `writers` are those of the box's grant.
+    /// Whether the author may write into the box and has signed the item; `writers` are those of the box's grant.
     public func isAuthentic(network: Bytes32, writers: WriteKeys) -> Bool {
         let message = Self.signedMessage(id, network: network)
         switch header.kind {
@@ -90,10 +91,11 @@ public struct StoredItem: Hashable, Sendable {
         }
     }
 
-    /// Whether this version of a name counts before `other`.
+    /// Whether this version of a name replaces `other`.
     func isNewer(than other: StoredItem) -> Bool {
         guard let version, let old = other.version else { return false }
-        // The reach of a purge comes first: otherwise a later, smaller one would bring back what the first one dropped.
+        // The reach of a purge comes first; otherwise a later, smaller one would bring back messages that the first
+        // dropped.
         let reach = (purge?.before ?? 0, other.purge?.before ?? 0)
         if reach.0 != reach.1 { return reach.0 > reach.1 }
         let mine = (header.created, version.counter)

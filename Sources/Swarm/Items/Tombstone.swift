@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-/// Shows that an item was admitted, and that somebody deleted it who may; it proves itself without the item.
+/// The proof that an item was admitted, and deleted by a party that may; it can be verified without the item.
 public struct Tombstone: Hashable, Sendable {
     /// The length in bytes.
     public static let size = ItemHeader.size + 32 + SigningKey.signatureSize + DeleteProof.size
@@ -10,9 +10,9 @@ public struct Tombstone: Hashable, Sendable {
     public let header: ItemHeader
     /// The hash of the item's body.
     public let bodyDigest: Bytes32
-    /// The item's own signature; zeros where the box key deletes, since its word is enough.
+    /// The item's own signature; zeros for kind 5, and if the box key deletes, whose signature is enough.
     public let signature: [UInt8]
-    /// Why the item may be deleted.
+    /// The right to delete the item.
     public let proof: DeleteProof
     /// The item's name.
     public let id: ItemID
@@ -48,7 +48,7 @@ public struct Tombstone: Hashable, Sendable {
         self.id = id
     }
 
-    /// The same by the box key, whose signature `proof` is.
+    /// The same tombstone by the box key, whose signature is `proof`.
     func byBox(_ proof: DeleteProof) -> Tombstone { Tombstone(header, bodyDigest: bodyDigest, proof, id: id) }
 
     /// The encoding.
@@ -64,10 +64,11 @@ public struct Tombstone: Hashable, Sendable {
     /// How many leading zero bits the item's effort has.
     public var effort: UInt8 { header.effort(bodyDigest: bodyDigest) }
 
-    /// Whether the box key deleted the item, so that the tombstone is good under every grant.
+    /// Whether the box key deleted the item; the tombstone is then valid under every grant.
     public var isOfBox: Bool { proof.isOfBox }
 
-    /// Whether the proof is good, and the item was admitted if a token deletes it; `writers` are those of the box's grant.
+    /// Whether the proof is valid, and if a token deletes a message, the item's signature too; `writers` are those of
+    /// the box's grant.
     public func isAuthentic(network: Bytes32, writers: WriteKeys) -> Bool {
         guard proof.isGood(for: header, id: id, network: network) else { return false }
         guard header.kind == .message, !isOfBox else { return true }
@@ -76,20 +77,20 @@ public struct Tombstone: Hashable, Sendable {
     }
 }
 
-/// Why an item may be deleted.
+/// The right to delete an item.
 public enum DeleteProof: Hashable, Sendable {
     /// A token whose hash is the item's lock.
     case token(Bytes16)
     /// The box key's signature, 64 bytes.
     case signature([UInt8])
 
-    /// The length of `how` and proof.
+    /// The length of the field `how` and the proof, in bytes.
     static let size = 65
 
     /// Whether it is the box key's signature.
     public var isOfBox: Bool { if case .signature = self { true } else { false } }
 
-    /// Reads `how` and proof.
+    /// Reads the field `how` and the proof.
     init(from reader: inout ByteReader) throws(WireError) {
         let how = try reader.u8()
         switch how {
@@ -101,7 +102,7 @@ public enum DeleteProof: Hashable, Sendable {
         }
     }
 
-    /// Writes `how` and proof.
+    /// Writes the field `how` and the proof.
     func encode(to writer: inout ByteWriter) {
         switch self {
         case .token(let token):
@@ -120,7 +121,7 @@ public enum DeleteProof: Hashable, Sendable {
         return Bytes16(Array(digest.array[..<16])) ?? .zeros
     }
 
-    /// What the box key signs.
+    /// The message that the box key signs.
     public static func message(id: ItemID, network: Bytes32) -> [UInt8] {
         Prefix.delete.message(capacity: 64) { writer in
             writer.bytes32(network)
@@ -128,7 +129,7 @@ public enum DeleteProof: Hashable, Sendable {
         }
     }
 
-    /// Whether it deletes the item of `header`.
+    /// Whether the proof allows the deletion of the item of `header`.
     func isGood(for header: ItemHeader, id: ItemID, network: Bytes32) -> Bool {
         switch self {
         case .token(let token): !header.lock.isZero && Self.lock(of: token) == header.lock

@@ -5,7 +5,7 @@ public import Wire
 public struct PlacedNode: Hashable, Sendable {
     /// The node.
     public let node: NodeID
-    /// Whose node it is; a swarm has one of each as long as there are enough.
+    /// The node's operator; a swarm has one node of each operator as long as there are enough.
     public let operatorID: Bytes32
     /// Eight bytes that the node could not choose.
     public let placement: UInt64
@@ -18,22 +18,22 @@ public struct PlacedNode: Hashable, Sendable {
     }
 }
 
-/// Which nodes hold which shard: the same for every holder of the same list, by integers alone.
+/// Which nodes hold which shard, computed with integers only: everyone with the same list gets the same map.
 public struct SwarmMap: Sendable {
     /// How many shards there are: a power of two from 64 to 65,536.
     public let shardCount: Int
-    /// How many nodes each swarm has: the network's swarm size, or fewer where there are fewer nodes.
+    /// How many nodes each swarm has: the network's swarm size, or all nodes if there are fewer.
     public let size: Int
     /// How many replicas are a majority.
     public var majority: Int { size / 2 + 1 }
 
     private let network: Bytes32
     private let nodes: [NodeID]
-    /// The swarms behind each other, each with `size` positions in `nodes`.
+    /// The swarms one after the other, each with `size` positions in `nodes`.
     private let members: [UInt16]
     private let positions: [NodeID: UInt16]
 
-    /// The map of `nodes`, in any order; nil where a number is not allowed.
+    /// The map of `nodes`, in any order; nil if a number is not allowed.
     ///
     /// Of equal ids the first counts. It takes `shards` × nodes mixes: tens of milliseconds for a network of thousands.
     public init?(network: Bytes32, shards: Int, swarmSize: Int, nodes: [PlacedNode]) {
@@ -58,7 +58,7 @@ public struct SwarmMap: Sendable {
         self.members = members
     }
 
-    /// The map of the staked nodes of `snapshot`; nil where a number is not allowed.
+    /// The map of the staked nodes of `snapshot`; nil if a number is not allowed.
     public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int) {
         self.init(
             network: snapshot.network, shards: shards, swarmSize: swarmSize,
@@ -67,7 +67,7 @@ public struct SwarmMap: Sendable {
             })
     }
 
-    /// What the placements of all nodes are mixed with for a shard.
+    /// The value that is mixed with all nodes' placements for a shard.
     static func seed(_ shard: UInt32, network: Bytes32) -> UInt64 {
         let digest = Prefix.shardSeed.digest(capacity: 36) { writer in
             writer.bytes32(network)
@@ -99,7 +99,7 @@ public struct SwarmMap: Sendable {
         return members[Int(shard) * size..<(Int(shard) + 1) * size].map { nodes[Int($0)] }
     }
 
-    /// The position of `node` in a shard's swarm; nil where it is no replica.
+    /// The position of `node` in a shard's swarm; nil if it is not a replica.
     public func position(of node: NodeID, in shard: UInt16) -> Int? {
         guard Int(shard) < shardCount, let position = positions[node] else { return nil }
         let swarm = members[Int(shard) * size..<(Int(shard) + 1) * size]
@@ -144,20 +144,20 @@ private struct SwarmChoice {
         var operatorNumber: Int
     }
 
-    /// The best node of each of the best operators, then, where operators run out, the best of the others.
+    /// The best node of each of the best operators; if there are too few operators, then the best of the other nodes.
     mutating func swarm(seed: UInt64) -> [UInt16] {
         let first = best(seed: seed, count: min(size, operatorCount), onePerOperator: true, without: [])
         guard first.count < size else { return first }
         return first + best(seed: seed, count: size - first.count, onePerOperator: false, without: Set(first))
     }
 
-    /// By descending score, of equal scores by ascending index, which is the order of the ids.
+    /// The best nodes by descending score, and at equal scores by ascending index, which is the order of the ids.
     private func best(seed: UInt64, count: Int, onePerOperator: Bool, without: Set<UInt16>) -> [UInt16] {
         var seats: [Seat] = []
         seats.reserveCapacity(count + 1)
         for index in placements.indices {
             let score = SwarmMap.mix(placements[index] ^ seed)
-            // The later one of equal scores has the higher id, so it stays behind.
+            // Of equal scores the later node has the higher id, so it comes second.
             if seats.count == count, let last = seats.last, score <= last.score { continue }
             let number = UInt16(index)
             if !without.isEmpty, without.contains(number) { continue }

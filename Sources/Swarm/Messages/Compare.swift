@@ -25,28 +25,28 @@ public struct RangeKey: Hashable, Sendable {
 public struct Compare: Hashable, Sendable {
     /// Keys the short ids of this comparison.
     public let key: Bytes16
-    /// The time of the comparison in minutes, a multiple of 10; only what has settled by then is compared.
+    /// The time of the comparison in minutes, a multiple of 10; only ranges that had settled by then are compared.
     public let cut: UInt32
-    /// What is asked.
+    /// The question of this step.
     public let question: Question
 
     /// The step's question.
     public enum Question: Hashable, Sendable {
-        /// 1: which of these shards differ.
+        /// 1: which of these shards differ?
         case shards([ShardDigest])
-        /// 2: a shard's days.
+        /// 2: which days does a shard have?
         case days(shard: UInt16)
-        /// 3: the ranges of a day.
+        /// 3: the digests of a day's ranges.
         case ranges(shard: UInt16, kind: ItemKind, day: UInt16)
-        /// 4: the short ids of a range above `after`.
+        /// 4: the short ids of a range that are above `after`.
         case ids(RangeKey, after: UInt64)
     }
 
-    /// What one side has of a shard.
+    /// One side's digest of a shard.
     public struct ShardDigest: Hashable, Sendable {
         /// The shard.
         public let shard: UInt16
-        /// The digest of its days.
+        /// The digest of the shard's days.
         public let digest: Bytes32
 
         /// The digest of `shard`.
@@ -131,14 +131,14 @@ public struct Compare: Hashable, Sendable {
 public enum CompareAnswer: Hashable, Sendable {
     /// 1: the shards that differ.
     case shards([ShardState])
-    /// 2: the days that have something, by ascending kind and day.
+    /// 2: the days that have entries, by ascending kind and day.
     case days([DayDigest])
     /// 3: the digests of a day's 144 ranges; zeros for a range that is empty or not compared.
     case ranges([Bytes32])
     /// 4: up to 4,096 short ids, ascending.
     case ids([ShortState])
 
-    /// What the other side has of a shard that differs.
+    /// The other side's state of a shard that differs.
     public struct ShardState: Hashable, Sendable {
         /// The shard.
         public let shard: UInt16
@@ -146,10 +146,10 @@ public enum CompareAnswer: Hashable, Sendable {
         public let isOutOfDate: Bool
         /// Whether the other side does not compare this shard with the asker.
         public let isNotShared: Bool
-        /// The digest of its days; zeros where it is not shared.
+        /// The digest of the shard's days; zeros if it is not shared.
         public let digest: Bytes32
 
-        /// What is said of `shard`.
+        /// The state of `shard`.
         public init(shard: UInt16, isOutOfDate: Bool, isNotShared: Bool, digest: Bytes32) {
             self.shard = shard
             self.isOutOfDate = isOutOfDate
@@ -158,7 +158,7 @@ public enum CompareAnswer: Hashable, Sendable {
         }
     }
 
-    /// A day of a kind that has something.
+    /// A day of a kind that has entries.
     public struct DayDigest: Hashable, Sendable {
         /// The kind.
         public let kind: ItemKind
@@ -174,7 +174,7 @@ public enum CompareAnswer: Hashable, Sendable {
             self.digest = digest
         }
 
-        /// Position in an answer.
+        /// The position in an answer.
         var position: UInt32 { UInt32(kind.rawValue) << 16 | UInt32(day) }
     }
 
@@ -246,7 +246,7 @@ public enum CompareAnswer: Hashable, Sendable {
             let shard = try reader.u16()
             let flags = try reader.u8()
             guard flags < 4 else { throw .unknownKind(UInt64(flags)) }
-            // In the order of the question, each once.
+            // In the order of the question, each shard once.
             open = open.drop { $0.shard != shard }
             guard open.popFirst() != nil else { throw .outOfRange }
             let digest = try reader.bytes32()
@@ -294,7 +294,7 @@ extension ByteReader {
     }
 }
 
-/// FETCH_COPIES: asks for what a comparison has shown to be lacking.
+/// FETCH_COPIES: asks for copies that a comparison has shown to be missing.
 public struct FetchCopies: Hashable, Sendable {
     /// The comparison's key.
     public let key: Bytes16
@@ -303,7 +303,7 @@ public struct FetchCopies: Hashable, Sendable {
     /// Up to 4,096 short ids, ascending.
     public let shortIDs: [UInt64]
 
-    /// To fetch `shortIDs`, which are sorted.
+    /// A request for `shortIDs`, which are sorted.
     public init(key: Bytes16, range: RangeKey, shortIDs: [UInt64]) {
         precondition(1...SwarmLimits.compareIDs ~= shortIDs.count, "FETCH_COPIES has 1 to 4,096 ids")
         self.key = key
@@ -350,12 +350,12 @@ public struct FetchCopies: Hashable, Sendable {
     }
 }
 
-/// Eight bytes of an id that only those recognise who know the id and the key.
+/// Eight bytes of an id that can be recognised only with the id and the key.
 public enum ShortID {
     /// The short id of `id` under the key of a comparison.
     public static func of(_ id: ItemID, key: Bytes16) -> UInt64 { of(id, key: key.array) }
 
-    /// The short id of `id` in the request of `binding`.
+    /// The short id of `id` in the request or session of `binding`.
     public static func of(_ id: ItemID, binding: Bytes32) -> UInt64 { of(id, key: binding.array) }
 
     private static func of(_ id: ItemID, key: [UInt8]) -> UInt64 {

@@ -1,8 +1,8 @@
 public import Wire
 
-/// The digests by which two replicas find what differs.
+/// The digests with which two replicas find their differences.
 public enum RangeDigests {
-    /// The digest of a range from its ids, ascending, each with whether it was deleted; zeros for none.
+    /// The digest of a range from its ids, ascending, each with whether it was deleted; zeros for an empty range.
     public static func range(_ entries: [(id: ItemID, isDeleted: Bool)]) -> Bytes32 {
         guard !entries.isEmpty else { return Bytes32() }
         return Prefix.range.digest(capacity: 4 + entries.count * 33) { writer in
@@ -21,7 +21,7 @@ public enum RangeDigests {
         }
     }
 
-    /// The digest of a shard from the days that have something.
+    /// The digest of a shard from the days that have entries.
     static func shard(_ days: [CompareAnswer.DayDigest]) -> Bytes32 {
         let answer = CompareAnswer.days(days).encoded()
         return Prefix.shardDigest.digest(capacity: answer.count) { $0.raw(answer) }

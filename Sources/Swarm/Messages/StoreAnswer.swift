@@ -1,19 +1,19 @@
 public import Wire
 
-/// What a replica answers to a client's request: a result, with status 0, or a refusal.
+/// A replica's answer to a client's request: a result, with status 0, or a refusal.
 public enum StoreAnswer: Hashable, Sendable {
     /// To STORE: receipts by the map at `height`.
     case stored(height: UInt64, [IndexedReceipt])
-    /// To DELETE: how many ids are deleted, and how many replicas have that on their disks.
+    /// To DELETE: how many ids are deleted, and how many replicas have that on disk.
     case deleted(UInt8, replicas: UInt8)
     /// To LIST.
     case listed(Listing)
-    /// To FETCH and LOOKUP: items, and to FETCH tombstones too, told apart by their sizes.
+    /// To FETCH and LOOKUP: items; to FETCH also tombstones, which differ in size.
     case items([[UInt8]])
     /// To any of them.
     case refused(StoreRefusal)
 
-    /// A receipt with the place of its replica.
+    /// A receipt with the position of its replica.
     public struct IndexedReceipt: Hashable, Sendable {
         /// The replica's position in the swarm.
         public let index: UInt8
@@ -28,34 +28,34 @@ public enum StoreAnswer: Hashable, Sendable {
         }
     }
 
-    /// A part of what a box holds.
+    /// A part of a box's contents.
     public struct Listing: Hashable, Sendable {
-        /// An entry.
+        /// An item or a tombstone in a listing.
         public struct Entry: Hashable, Sendable {
-            /// Its number.
+            /// The number of the entry in the box.
             public let offset: UInt64
-            /// A part of the id, which is keyed by the request.
+            /// Eight bytes of the id, keyed by the request.
             public let shortID: UInt64
             /// The item's kind.
             public let kind: ItemKind
-            /// The item's size class; 255: it was deleted.
+            /// The item's size class; 255: the item was deleted.
             public let sizeClass: UInt8
 
-            /// The size class of what was deleted.
+            /// The size class of a deleted item.
             public static let deleted: UInt8 = 255
         }
 
-        /// Names the numbering.
+        /// The id of the box's log, which numbers the entries.
         public let log: UInt64
         /// Whether the replica may lack items.
         public let isOutOfDate: Bool
-        /// Whether there are entries behind these.
+        /// Whether more entries follow.
         public let hasMore: Bool
         /// The entries by ascending offset.
         public let entries: [Entry]
     }
 
-    /// Which request an answer belongs to.
+    /// The request that an answer belongs to.
     public enum Method: CaseIterable, Sendable {
         /// STORE.
         case store
@@ -69,7 +69,7 @@ public enum StoreAnswer: Hashable, Sendable {
         case lookup
     }
 
-    /// Status and result.
+    /// The status and the result.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 1_024)
         if case .refused(let refusal) = self { return refusal.encoded() }
@@ -106,7 +106,7 @@ public enum StoreAnswer: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole answer to a request of `method`; items are not read further.
+    /// Reads a whole answer to a request of `method`; the items in it are not decoded.
     public init(decoding span: RawSpan, to method: Method) throws(WireError) {
         var reader = ByteReader(span)
         let status = try reader.u8()
@@ -134,7 +134,7 @@ public enum StoreAnswer: Hashable, Sendable {
         var receipts: [IndexedReceipt] = []
         for _ in 0..<count {
             let index = try reader.u8()
-            // By ascending index, so that no replica counts twice.
+            // Ascending indices, so that no replica counts twice.
             guard index < SwarmLimits.swarmSize, receipts.last.map({ $0.index < index }) ?? true else {
                 throw .outOfRange
             }

@@ -1,25 +1,25 @@
 internal import Wire
 
-/// Why a replica does not do what it is asked: the status that is not 0, and what belongs to it.
+/// Why a replica refuses a request: a status other than 0, with its fields.
 public enum StoreRefusal: Error, Hashable, Sendable {
     /// 1: the arguments cannot be read.
     case malformed
     /// 2: the method or the kind is not known.
     case unknown
-    /// 3: the node is no replica of the shard, or does not know the height; its newest one.
+    /// 3: the node is not a replica of the shard, or does not know the height; the newest height that it knows.
     case notReplica(height: UInt64)
-    /// 4: a quota, the admission or the disk is full.
+    /// 4: the quota, the admission or the disk is full.
     case full
-    /// 6: nobody who may has signed it.
+    /// 6: no signature of a party that may do this.
     case notAuthorised
     /// 7: the item's time is not valid.
     case timeInvalid
-    /// 8: to ask again after so many seconds.
+    /// 8: ask again after this many seconds.
     case busy(seconds: UInt8)
-    /// 9: a newer version is there.
+    /// 9: the replica has a newer version.
     case superseded(created: UInt32, counter: UInt8)
 
-    /// The longest encoding.
+    /// The longest encoding in bytes.
     static let maximumSize = 9
 
     /// The status.
@@ -36,7 +36,7 @@ public enum StoreRefusal: Error, Hashable, Sendable {
         }
     }
 
-    /// Status and what follows it.
+    /// The status and its fields.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: Self.maximumSize)
         writer.u8(status)
@@ -51,7 +51,7 @@ public enum StoreRefusal: Error, Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads what follows `status`.
+    /// Reads the fields that follow `status`.
     init(_ status: UInt8, from reader: inout ByteReader) throws(WireError) {
         switch status {
         case 1: self = .malformed

@@ -1,27 +1,27 @@
 internal import OnionCrypto
 public import Wire
 
-/// What a client asks a replica by an onion request: the method and its arguments.
+/// A client's request to a replica, sent as an onion request: the method and its arguments.
 public enum StoreRequest: Hashable, Sendable {
-    /// Method 1: to store an item, by the map at a height.
+    /// Method 1: stores an item, by the map at a height.
     case store(height: UInt64, StoredItem)
-    /// Method 2: to delete items of a box.
+    /// Method 2: deletes items of a box.
     case delete(box: Bytes32, [Deletion])
-    /// Method 3: what a box holds.
+    /// Method 3: lists the entries of a box.
     case list(BoxRead, kinds: ItemKinds)
-    /// Method 4: the items at offsets of a box.
+    /// Method 4: gets the items at some offsets of a box.
     case fetch(BoxRead, offsets: [UInt64])
-    /// Method 10: items that anyone may read; a name of zeros is any.
+    /// Method 10: gets items that anyone may read; a name of zeros means any.
     case lookup(box: Bytes32, kind: ItemKind, most: UInt8, name: Bytes16)
 
     /// An item to delete.
     public struct Deletion: Hashable, Sendable {
-        /// Which one.
+        /// The item.
         public let id: ItemID
-        /// Why it may be deleted.
+        /// The right to delete it.
         public let proof: DeleteProof
 
-        /// To delete `id`.
+        /// The deletion of `id`.
         public init(id: ItemID, proof: DeleteProof) {
             self.id = id
             self.proof = proof
@@ -39,7 +39,7 @@ public enum StoreRequest: Hashable, Sendable {
         }
     }
 
-    /// Reads the arguments of `method`; `WireError.unknownKind` where it is none of the store's.
+    /// Reads the arguments of `method`; throws `WireError.unknownKind` if the store has no such method.
     public init(method: UInt8, arguments span: RawSpan, network: Bytes32) throws(WireError) {
         var reader = ByteReader(span)
         switch method {
@@ -128,13 +128,13 @@ public enum StoreRequest: Hashable, Sendable {
     }
 }
 
-/// A reader's right to a box: the box key's signature, which holds in one request or session.
+/// A reader's right to a box: the box key's signature, valid in one request or session.
 public struct BoxRead: Hashable, Sendable {
     /// The box.
     public let box: Bytes32
     /// The log that `after` belongs to.
     public let log: UInt64
-    /// The offset up to which the reader has everything; of another log it counts as 0.
+    /// The reader has all entries up to this offset; counts as 0 for another log.
     public let after: UInt64
     /// The box key's signature.
     public let signature: [UInt8]
@@ -148,7 +148,7 @@ public struct BoxRead: Hashable, Sendable {
         self.signature = signature
     }
 
-    /// What the box key signs for the request or session of `binding`.
+    /// The message that the box key signs for the request or session of `binding`.
     public static func message(box: Bytes32, binding: Bytes32, network: Bytes32) -> [UInt8] {
         Prefix.boxRead.message(capacity: 96) { writer in
             writer.bytes32(network)
@@ -157,32 +157,32 @@ public struct BoxRead: Hashable, Sendable {
         }
     }
 
-    /// Whether the box key allows it in this request or session.
+    /// Whether the box key allows this read in this request or session.
     func isGood(binding: Bytes32, network: Bytes32) -> Bool {
         SigningKey.verify(
             signature, of: Self.message(box: box, binding: binding, network: network), by: box)
     }
 }
 
-/// What opens a subscription: the first bytes of a stream of kind 10.
+/// The opening of a subscription: the first bytes of a stream of kind 10.
 public struct SubscriptionOpen: Hashable, Sendable {
     /// The length in bytes.
     public static let size = 2 + 32 + 1 + 8 + 8 + 64
     /// The kind of stream.
     public static let streamKind: UInt8 = 10
 
-    /// What is read.
+    /// The box and the reader's right to it.
     public let read: BoxRead
-    /// Of which kinds.
+    /// The kinds that the reader wants.
     public let kinds: ItemKinds
 
-    /// To follow a box.
+    /// A subscription to a box.
     public init(_ read: BoxRead, kinds: ItemKinds) {
         self.read = read
         self.kinds = kinds
     }
 
-    /// Reads all of it.
+    /// Reads a whole opening.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()

@@ -1,22 +1,22 @@
 public import Wire
 
-/// What a replica sends on the stream of a subscription, after a status of 0.
+/// The events that a replica sends on the stream of a subscription, after a status of 0.
 public enum SubscriptionEvent: Hashable, Sendable {
-    /// 1: an item, which is not read further.
+    /// 1: an item, which is not decoded.
     case item(offset: UInt64, [UInt8])
     /// 2: an item was deleted.
     case deleted(offset: UInt64, ItemID)
-    /// 3: everything up to `offset` was sent.
+    /// 3: every entry up to `offset` was sent.
     case caughtUp(log: UInt64, offset: UInt64)
-    /// 4: the node is no replica any more; its newest height.
+    /// 4: the node is no longer a replica; its newest height.
     case moved(height: UInt64)
     /// 5: whether the replica may lack items.
     case outOfDate(Bool)
 
-    /// The longest event, its length included.
+    /// The longest event in bytes, including its length field.
     public static let maximumSize = 4 + 1 + 8 + SwarmLimits.longestItem
 
-    /// The encoding, with the length of what follows in front.
+    /// The encoding, with the length of the rest in front.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 64)
         switch self {
@@ -47,7 +47,7 @@ public enum SubscriptionEvent: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads an event from the front of `reader`; `truncated` where it is not all there yet.
+    /// Reads an event from the front of `reader`; throws `truncated` if it is not complete yet.
     public init(from reader: inout ByteReader) throws(WireError) {
         let length = Int(try reader.u32())
         guard length >= 1, length <= Self.maximumSize - 4 else { throw .outOfRange }

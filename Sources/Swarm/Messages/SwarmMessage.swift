@@ -4,7 +4,7 @@ public import Wire
 public enum SwarmMessage: UInt8, MessageFamily {
     /// Brings copies.
     case replicate = 44
-    /// Compares what two replicas hold.
+    /// Compares the holdings of two replicas.
     case compare = 45
     /// Asks for copies.
     case fetchCopies = 46
@@ -28,7 +28,7 @@ public enum SwarmMessage: UInt8, MessageFamily {
     }
 }
 
-/// What replicas pass on: an item, or the tombstone of one.
+/// The unit that replicas exchange: an item, or the tombstone of one.
 public enum Copy: Hashable, Sendable {
     /// An item.
     case item(StoredItem)
@@ -64,7 +64,7 @@ public enum Copy: Hashable, Sendable {
         }
     }
 
-    /// The bytes without form and length.
+    /// The bytes of the item or tombstone, without form and length.
     public var bytes: [UInt8] {
         switch self {
         case .item(let item): item.bytes
@@ -72,7 +72,7 @@ public enum Copy: Hashable, Sendable {
         }
     }
 
-    /// Whether it proves itself; `writers` are those of the box's grant.
+    /// Whether its signatures are valid; `writers` are those of the box's grant.
     func isAuthentic(network: Bytes32, writers: WriteKeys) -> Bool {
         switch self {
         case .item(let item): item.isAuthentic(network: network, writers: writers)
@@ -80,7 +80,7 @@ public enum Copy: Hashable, Sendable {
         }
     }
 
-    /// Bytes of form and length.
+    /// The bytes of form and length.
     static let overhead = 5
 
     /// Writes form, length and bytes.
@@ -96,7 +96,7 @@ public enum Copy: Hashable, Sendable {
         Self.encode(isDeleted: false, bytes, to: &writer)
     }
 
-    /// Reads form, length and bytes of what replicas keep.
+    /// Reads form, length and bytes.
     init(from reader: inout ByteReader, network: Bytes32) throws(WireError) {
         let form = try reader.u8()
         let length = Int(try reader.u32())
@@ -112,15 +112,15 @@ public enum Copy: Hashable, Sendable {
 
 /// REPLICATE: copies for a replica, by the map at a height.
 public struct Replicate: Hashable, Sendable {
-    /// The height of the snapshot whose map says who the replicas are.
+    /// The height of the snapshot whose map names the replicas.
     public let height: UInt64
     /// 1 to 64 copies.
     public let copies: [Copy]
 
-    /// How many bytes of copies, each with its form and length, fit into one message.
+    /// How many bytes of copies, each with form and length, fit into one message.
     static let room = SwarmLimits.replicateBytes - 9
 
-    /// Copies by the map at `height`, which fit.
+    /// Copies by the map at `height`; they must fit.
     public init(height: UInt64, copies: [Copy]) {
         precondition(1...SwarmLimits.replicateCopies ~= copies.count, "REPLICATE has 1 to 64 copies")
         self.height = height
@@ -149,11 +149,11 @@ public struct Replicate: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// What a replica says to one copy.
+    /// A replica's answer for one copy.
     public enum Outcome: Hashable, Sendable {
-        /// It is on the disk; the receipt.
+        /// The copy is on disk; the receipt.
         case held([UInt8])
-        /// It is not taken; the status.
+        /// The copy is refused; the status.
         case refused(UInt8)
     }
 

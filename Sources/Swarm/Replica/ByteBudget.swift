@@ -1,6 +1,6 @@
-/// So many bytes in a time: what is taken comes back evenly.
+/// A number of bytes that may be taken; it refills evenly over time.
 public struct ByteBudget: Sendable {
-    /// The most that is there at once.
+    /// The most bytes that the budget holds.
     public private(set) var capacity: UInt64
     /// The milliseconds in which an empty budget fills.
     private let window: UInt64
@@ -16,9 +16,9 @@ public struct ByteBudget: Sendable {
         last = now
     }
 
-    /// How much is there.
+    /// How many bytes can be taken now.
     public mutating func available(_ now: UInt64) -> UInt64 {
-        // A clock that was set back gives nothing, and takes nothing.
+        // A clock that was set back neither adds nor removes bytes.
         guard now > last else {
             last = now
             return level
@@ -26,14 +26,14 @@ public struct ByteBudget: Sendable {
         let elapsed = min(now - last, window)
         let product = capacity.multipliedFullWidth(by: elapsed)
         let gained = window.dividingFullWidth(product).quotient
-        // Short times that bring nothing add up.
+        // Times too short to add a byte accumulate.
         guard gained > 0 else { return level }
         level = min(capacity, level + min(gained, capacity - level))
         last = now
         return level
     }
 
-    /// Takes `bytes` if they are there.
+    /// Takes `bytes` if the budget holds them.
     public mutating func take(_ bytes: Int, _ now: UInt64) -> Bool {
         let wanted = UInt64(clamping: bytes)
         guard available(now) >= wanted else { return false }
@@ -41,14 +41,14 @@ public struct ByteBudget: Sendable {
         return true
     }
 
-    /// Changes the capacity; what it grows by is there at once.
+    /// Changes the capacity; an increase is available at once.
     public mutating func resize(_ capacity: UInt64) {
         if capacity > self.capacity { level += capacity - self.capacity }
         self.capacity = capacity
         level = min(level, capacity)
     }
 
-    /// Gives `bytes` back that were taken for nothing.
+    /// Returns `bytes` that were taken but not used.
     public mutating func giveBack(_ bytes: Int) {
         level = min(capacity, level + min(UInt64(clamping: bytes), capacity))
     }

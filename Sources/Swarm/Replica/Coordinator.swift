@@ -1,47 +1,47 @@
 internal import Wire
 
-/// What a coordinator has under way for clients.
+/// The stores and deletions that a coordinator has under way for clients.
 struct Coordinator {
-    /// A copy that goes to all replicas of its shard.
+    /// A copy that is sent to all replicas of its shard.
     struct Put {
         let copy: Copy
         let height: UInt64
         /// The swarm at `height`, in its order.
         let swarm: [NodeID]
         let began: UInt64
-        /// Who brought the request.
+        /// The node that brought the request.
         let via: NodeID
-        /// Whether the client has its answer, so that only missing copies are tried.
+        /// Whether the client has its answer; then only missing copies are retried.
         var isAnswered = false
-        /// Those that have not answered for good, and when they are asked next.
+        /// The replicas without a final answer, and when each is asked next.
         var waiting: [NodeID: UInt64]
         /// The receipts.
         var receipts: [NodeID: [UInt8]] = [:]
     }
 
-    /// A client that waits.
+    /// A client that waits for its answer.
     struct Ask {
         let puts: [UInt64]
         /// Whether it asked to delete.
         let isDeletion: Bool
-        /// When it is answered with what is there.
+        /// When it is answered with the receipts so far.
         let due: UInt64
     }
 
-    /// What may be taken of clients: in all, and of boxes that are new here.
+    /// How much may be accepted from clients: in all, and for boxes that are new here.
     struct Admission {
-        /// What may be taken.
+        /// The budget for all boxes.
         private(set) var all: ByteBudget
-        /// What of it may be of new boxes.
+        /// The part of it that new boxes may use.
         private(set) var newcomers: ByteBudget
 
-        /// `capacity` bytes at once and in each `window` of milliseconds, half of it for new boxes.
+        /// Budgets of `capacity` bytes, refilled in `window` milliseconds, and of half as many for new boxes.
         init(capacity: UInt64, window: UInt64, now: UInt64) {
             all = ByteBudget(capacity: capacity, window: window, now: now)
             newcomers = ByteBudget(capacity: capacity / 2, window: window, now: now)
         }
 
-        /// Takes `size` bytes, of a new box from the part of new ones too.
+        /// Takes `size` bytes; for a new box from both budgets.
         mutating func take(_ size: Int, isNew: Bool, _ now: UInt64) -> Bool {
             if isNew, !newcomers.take(size, now) { return false }
             if all.take(size, now) { return true }
@@ -49,7 +49,7 @@ struct Coordinator {
             return false
         }
 
-        /// Gives back what was taken for nothing.
+        /// Returns bytes that were taken but not used.
         mutating func giveBack(_ size: Int, isNew: Bool) {
             all.giveBack(size)
             if isNew { newcomers.giveBack(size) }
@@ -64,22 +64,22 @@ struct Coordinator {
 
     /// How long a client waits for a majority, in milliseconds.
     static let patience: UInt64 = 1_500
-    /// How long missing copies are tried.
+    /// How long missing copies are retried, in milliseconds.
     static let persistence: UInt64 = 60_000
-    /// The time between two attempts.
+    /// The time between two attempts, in milliseconds.
     static let retry: UInt64 = 5_000
 
     var puts: [UInt64: Put] = [:]
     var asks: [UInt64: Ask] = [:]
     var outbox: [NodeID: [(put: UInt64?, height: UInt64, copy: Copy)]] = [:]
     private var next: UInt64 = 1
-    /// The places of puts, by who brought the request.
+    /// The places of puts, by the node that brought the request.
     private var places = Shares<NodeID>(capacity: SwarmLimits.puts, most: SwarmLimits.puts)
-    /// What may be taken of clients in a day.
+    /// How much may be accepted from clients in a day.
     private var admission: Admission
-    /// What may be taken of it for each shard, in the life of a message.
+    /// How much of it each shard may accept in the life of a message.
     private var shards: [UInt16: Admission] = [:]
-    /// The bytes that a shard may have in that time.
+    /// The bytes that a shard may accept in that time.
     private var shardShare: UInt64 = 0
 
     init(quota: UInt64, now: UInt64) {
@@ -90,9 +90,9 @@ struct Coordinator {
     /// How many places a copy takes.
     private static func places(_ copy: Copy) -> Int { max(1, (copy.bytes.count - 1) / SwarmLimits.putPlace + 1) }
 
-    /// Finds places for `copies` of `via`; false: the others need them.
+    /// Makes room for `copies` that `via` brought; false if the other nodes need the places.
     ///
-    /// The oldest put whose client has its answer gives way first, then the oldest of who has the most.
+    /// The oldest put whose client has its answer is ended first, then the oldest of the node with the most.
     mutating func makeRoom(for copies: [Copy], via: NodeID) -> Bool {
         let wanted = copies.reduce(0) { $0 + Self.places($1) }
         while true {
@@ -111,7 +111,7 @@ struct Coordinator {
         }
     }
 
-    /// Begins a put and numbers it.
+    /// Adds a put and returns its number.
     mutating func begin(_ put: Put) -> UInt64 {
         defer { next += 1 }
         puts[next] = put
@@ -125,14 +125,14 @@ struct Coordinator {
         places.release(put.via, places: Self.places(put.copy))
     }
 
-    /// Says what each of `own` shards may have of clients in the life of a message, one of the longest items at least.
+    /// Sets how much each of the `own` shards may accept in the life of a message; at least two of the longest items.
     mutating func share(_ bytes: UInt64, _ own: Set<UInt16>) {
         shardShare = max(bytes, UInt64(SwarmLimits.longestItem) * 2)
         shards = shards.filter { own.contains($0.key) }
         for shard in shards.keys { shards[shard]?.resize(shardShare) }
     }
 
-    /// Takes `size` bytes of a box of `shard` from what may be taken.
+    /// Takes `size` bytes for a box of `shard` from the budgets; false if one is too low.
     mutating func admit(_ size: Int, _ shard: UInt16, isNew: Bool, _ now: UInt64) -> Bool {
         let life = UInt64(ItemKind.message.life) * 60_000
         guard
@@ -146,7 +146,7 @@ struct Coordinator {
 }
 
 extension Replica {
-    /// A client hands in an item.
+    /// Handles a client's STORE.
     mutating func store(_ item: StoredItem, height: UInt64, ask: UInt64, via: NodeID) throws(StoreRefusal) {
         let created = item.header.created
         guard created <= minute + SwarmLimits.storeWindow, minute <= created + SwarmLimits.storeWindow else {
@@ -157,7 +157,7 @@ extension Replica {
         let copy = Copy.item(item)
         guard coordinator.makeRoom(for: [copy], via: via) else { throw .busy(seconds: 1) }
         if item.header.kind == .descriptor {
-            // One that is held is passed on and acknowledged, and counts nothing.
+            // A descriptor that is held is passed on and acknowledged, and costs no budget.
             if !descriptors.holds(item) {
                 try descriptors.check(item, now: now)
                 try prove(copy)
@@ -173,7 +173,7 @@ extension Replica {
         coordinator.asks[ask] = Coordinator.Ask(puts: [number], isDeletion: false, due: now + Coordinator.patience)
     }
 
-    /// A client deletes items.
+    /// Handles a client's DELETE.
     mutating func delete(
         _ deletions: [StoreRequest.Deletion], in box: Bytes32, ask: UInt64, via: NodeID
     ) throws(StoreRefusal) {
@@ -185,7 +185,7 @@ extension Replica {
             guard let entry = holdings.storage.entry(deletion.id), entry.box == box, entry.kind.isDeletable,
                 let held = holdings.copy(entry), !copies.contains(where: { $0.id == held.id })
             else { continue }
-            // Of what is deleted already, too.
+            // The proof must be valid for an item that is already deleted, too.
             guard deletion.proof.isGood(for: held.header, id: held.id, network: network) else {
                 isRefused = true
                 continue
@@ -225,7 +225,7 @@ extension Replica {
         }
     }
 
-    /// Refuses what the box, the node's admission or its disk has no room for.
+    /// Refuses a copy for which the box's quota, the node's admission or its disk has no room.
     private mutating func checkQuota(of copy: Copy, _ item: StoredItem, shard: UInt16) throws(StoreRefusal) {
         let (box, kind) = (item.header.box, item.header.kind)
         let usage = holdings.storage.usage(of: box, kind)
@@ -238,14 +238,14 @@ extension Replica {
         guard coordinator.admit(item.bytes.count, shard, isNew: isNew, now) else { throw .full }
     }
 
-    /// Whether the disk's quota has room for what a copy adds; what makes it smaller is always taken.
+    /// Whether the disk's quota has room for the growth by a copy; a copy that frees space always fits.
     func hasRoom(for copy: Copy) -> Bool {
         let growth = holdings.growth(of: copy)
         let parts = UInt64(copy.isTombstone ? 100 : SwarmLimits.copyFill)
         return growth <= 0 || UInt64(clamping: holdings.storage.bytesUsed + growth) <= settings.quota / 100 * parts
     }
 
-    /// Sends a copy to the swarm of `view` and to that of the newest snapshot.
+    /// Sends a copy to the swarm of `view` and to the swarm of the newest snapshot.
     private mutating func put(_ copy: Copy, shard: UInt16, _ view: SwarmView, via: NodeID) -> UInt64 {
         let swarm = view.map.swarm(shard)
         let others = Set(swarm + (views.first?.map.swarm(shard) ?? [])).subtracting([node])
@@ -259,7 +259,7 @@ extension Replica {
         return number
     }
 
-    /// This node's own copy is on the disk, or could not be written.
+    /// Notes that this node's own copy is on disk, or could not be written.
     mutating func ownCopy(_ number: UInt64, isOnDisk: Bool) {
         guard let put = coordinator.puts[number] else { return }
         guard isOnDisk else {
@@ -275,7 +275,7 @@ extension Replica {
         coordinator.puts[number] = held
     }
 
-    /// Sends what goes to each node in as few messages as possible.
+    /// Sends each node its copies in as few messages as possible.
     mutating func flushOutbox() {
         for (peer, lines) in coordinator.outbox.sorted(by: { $0.key < $1.key }) {
             var open = lines[...]
@@ -293,7 +293,7 @@ extension Replica {
         coordinator.outbox = [:]
     }
 
-    /// A replica has answered to copies, or has not.
+    /// Handles a replica's answer to copies; nil: it did not answer.
     mutating func replicated(_ puts: [UInt64?], by peer: NodeID, _ body: [UInt8]?) {
         guard let body, let outcomes = try? Replicate.outcomes(decoding: body.rawSpan, count: puts.count) else {
             return
@@ -302,7 +302,7 @@ extension Replica {
             guard let number, let put = coordinator.puts[number], put.waiting[peer] != nil else { continue }
             switch outcome {
             case .held(let receipt):
-                // A wrong one in the client's hands would cost it a store.
+                // An invalid receipt would cost the client its store.
                 guard StoreReceipt.isGood(receipt, of: peer, height: put.height, id: put.copy.id, network: network)
                 else {
                     coordinator.puts[number]?.waiting[peer] = nil
@@ -311,13 +311,13 @@ extension Replica {
                 coordinator.puts[number]?.waiting[peer] = nil
                 coordinator.puts[number]?.receipts[peer] = receipt
             case .refused(let status):
-                // Full, behind, or without the grant: that may pass.
+                // The replica is full, has another map, or lacks the grant: these may pass.
                 if ![3, 4, 6].contains(status) { coordinator.puts[number]?.waiting[peer] = nil }
             }
         }
     }
 
-    /// Tries copies again that were not taken.
+    /// Sends copies again that were not accepted.
     mutating func retryPuts() {
         for number in coordinator.puts.keys.sorted() {
             guard let put = coordinator.puts[number] else { continue }
@@ -328,7 +328,7 @@ extension Replica {
             }
             for (peer, time) in put.waiting.sorted(by: { $0.key < $1.key }) where time <= now {
                 coordinator.puts[number]?.waiting[peer] = next
-                // A message proves itself only to who has the grant.
+                // A message can be verified only with the grant.
                 if put.copy.header.kind == .message,
                     let grant = holdings.version(of: put.copy.header.box, .record, NamedVersion.grantName)
                 {
@@ -339,7 +339,7 @@ extension Replica {
         }
     }
 
-    /// Answers clients whose copies are held by a majority, or who have waited long enough.
+    /// Answers clients whose copies a majority holds, or that have waited long enough.
     mutating func answerPuts() {
         for ask in coordinator.asks.keys.sorted() {
             guard let waiting = coordinator.asks[ask] else { continue }
@@ -350,7 +350,7 @@ extension Replica {
             coordinator.asks[ask] = nil
             for number in waiting.puts { coordinator.puts[number]?.isAnswered = true }
             guard let put = puts.first else {
-                // Others needed the places.
+                // The places were needed for others.
                 actions.append(.answer(ask: ask, .refused(.busy(seconds: 1))))
                 continue
             }

@@ -1,6 +1,7 @@
 internal import Wire
 
-/// Items of kind 1: in memory alone, replaced by newer versions, and given up when they are many and nobody looks them up.
+/// Items of kind 1, held in memory only; newer versions replace them, and in a full table those that are rarely looked
+/// up go first.
 struct DescriptorTable: Sendable {
     private struct Key: Hashable {
         let box: Bytes32
@@ -9,24 +10,24 @@ struct DescriptorTable: Sendable {
 
     private struct Entry {
         var item: StoredItem
-        /// Who brought the name first.
+        /// The node that brought the name first.
         let source: NodeID
-        /// In which of the last four quarters of an hour it was looked up; bit 0 is this one.
+        /// The quarters of an hour, of the last four, in which it was looked up; bit 0 is the current one.
         var lookups: UInt8 = 0
-        /// When it was stored lately, in milliseconds.
+        /// The times of the last stores, in milliseconds.
         var stores: [UInt64] = []
     }
 
-    /// So many stores of one name in so many milliseconds.
+    /// The most stores of one name in a window, in milliseconds.
     private static let storeLimit = (count: 10, window: UInt64(100_000))
 
     private var entries: [Key: Entry] = [:]
     private var names: [Bytes32: Set<Bytes16>] = [:]
     private var quarter: UInt32 = 0
-    /// The places by who brought them.
+    /// The places by the node that brought the name.
     private var shares: Shares<NodeID>
 
-    /// An empty table.
+    /// An empty table, of whose `capacity` three quarters are used.
     init(capacity: Int = SwarmLimits.descriptors) {
         let places = max(1, capacity / 4 * 3)
         shares = Shares(capacity: places, most: places)
@@ -38,12 +39,12 @@ struct DescriptorTable: Sendable {
     /// The version of a name that is held.
     func version(of box: Bytes32, _ name: Bytes16) -> StoredItem? { entries[Key(box: box, name: name)]?.item }
 
-    /// Whether `item` itself is held, so that nothing is to be done.
+    /// Whether exactly this item is held, so that nothing has to be done.
     func holds(_ item: StoredItem) -> Bool {
         item.version.map { version(of: item.header.box, $0.name) == item } ?? false
     }
 
-    /// Whether `item` may be taken, which costs no public-key work; a stranger's flood ends here.
+    /// Whether `item` may be taken; this needs no public-key work, so it stops a stranger's flood cheaply.
     mutating func check(_ item: StoredItem, now: UInt64) throws(StoreRefusal) {
         guard let name = item.version?.name else { throw .malformed }
         let key = Key(box: item.header.box, name: name)
@@ -59,7 +60,8 @@ struct DescriptorTable: Sendable {
         }
     }
 
-    /// Takes an item of `source` that passed ``check(_:now:)`` and is authentic; false: other sources need the room.
+    /// Takes an item from `source` that passed ``check(_:now:)`` and is authentic; false if other sources need the
+    /// room.
     mutating func take(_ item: StoredItem, from source: NodeID, now: UInt64) -> Bool {
         guard let name = item.version?.name else { return false }
         let key = Key(box: item.header.box, name: name)
@@ -70,7 +72,7 @@ struct DescriptorTable: Sendable {
         return true
     }
 
-    /// The items of a box that have a name, or any.
+    /// The items of a box with this name; zeros: with any name.
     mutating func lookUp(_ box: Bytes32, name: Bytes16, minute: UInt32) -> [StoredItem] {
         turn(minute)
         let wanted = (names[box] ?? []).filter { name.isZero || $0 == name }.sorted()
@@ -82,7 +84,7 @@ struct DescriptorTable: Sendable {
         }
     }
 
-    /// Drops what has expired.
+    /// Drops items that have expired.
     mutating func expire(minute: UInt32) {
         turn(minute)
         for (key, entry) in entries where entry.item.header.expires <= minute { remove(key) }
@@ -99,8 +101,8 @@ struct DescriptorTable: Sendable {
 
     /// Takes a place for `source`.
     ///
-    /// Where none is free, the source with the most loses the name that was looked up in the fewest quarters, of equals
-    /// the oldest; a source that has as many as any loses one of its own.
+    /// If none is free, the source with the most loses the name that was looked up in the fewest quarters, at a tie the
+    /// oldest. A source with as many as any loses one of its own.
     private mutating func makeRoom(for source: NodeID) -> Bool {
         while true {
             switch shares.take(for: source) {

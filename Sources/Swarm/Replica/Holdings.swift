@@ -1,8 +1,9 @@
 internal import Wire
 
-/// What a replica holds, and the rules by which an item is taken, replaced, deleted and dropped.
+/// The entries of a replica, and the rules by which an item is taken, replaced, deleted and dropped.
 ///
-/// They depend on what is held and on the time, never on who brings it: so replicas that were shown the same hold the same.
+/// The rules depend on the entries and the time, never on the peer. So replicas that were shown the same items hold the
+/// same.
 struct Holdings<Storage: ItemStorage> {
     let network: Bytes32
     var storage: Storage
@@ -10,7 +11,7 @@ struct Holdings<Storage: ItemStorage> {
     var random: any RandomNumberGenerator & Sendable
     /// The boxes with new entries since this was emptied.
     var changedBoxes: Set<Bytes32> = []
-    /// The salt of log ids that holds in this process, even while the disk refuses it.
+    /// The current salt of log ids, even while the disk refuses to store it.
     private(set) var salt: UInt64
     /// How many messages of a box are swept in one step.
     static var slice: Int { 500 }
@@ -22,23 +23,23 @@ struct Holdings<Storage: ItemStorage> {
         salt = storage.logSalt
     }
 
-    /// Gives the boxes new log ids: readers begin anew.
+    /// Gives the boxes new log ids, so that readers start again.
     mutating func renumber() {
         salt = random.next()
         storage.logSalt = salt
     }
 
-    /// Forgets what may follow from entries that a failed commit has undone.
+    /// Forgets state derived from entries that a failed commit has undone.
     mutating func undo() {
         digests = ShardDigests()
         changedBoxes = []
         renumber()
     }
 
-    /// Writes the salt again that a failed commit has undone.
+    /// Writes the salt again if a failed commit has undone it.
     mutating func keepSalt() { if storage.logSalt != salt { storage.logSalt = salt } }
 
-    /// Who may write messages into a box.
+    /// The keys that may write messages into a box.
     func writers(of box: Bytes32) -> WriteKeys {
         WriteKeys(box: box, grant: version(of: box, .record, NamedVersion.grantName)?.grant)
     }
@@ -53,14 +54,14 @@ struct Holdings<Storage: ItemStorage> {
         storage.bytes(of: id).flatMap { try? StoredItem(decoding: $0.rawSpan, network: network) }
     }
 
-    /// Whether nothing is to be done about `copy`: it is held, or was deleted.
+    /// Whether nothing has to be done about `copy`: it is held, or the item was deleted.
     func isKnown(_ copy: Copy) -> Bool {
         guard let entry = storage.entry(copy.id) else { return false }
         // The box key's tombstone replaces one that depends on a grant.
         return copy.isTombstone ? entry.isDeleted && (entry.isFinal || !copy.isFinal) : true
     }
 
-    /// Whether `copy` deletes an item that is held.
+    /// Whether `copy` is a tombstone for an entry that is held.
     func deletes(_ copy: Copy) -> Bool { copy.isTombstone && storage.entry(copy.id) != nil }
 
     /// By how many bytes the storage grows if `copy` is taken.
@@ -71,7 +72,7 @@ struct Holdings<Storage: ItemStorage> {
         return size - (storage.version(of: copy.header.box, copy.header.kind, name)?.size ?? 0)
     }
 
-    /// Whether a replica may hold `copy` at all at this time, which costs no public-key work.
+    /// Whether a replica may hold `copy` at this time; this needs no public-key work.
     func check(_ copy: Copy, minute: UInt32) throws(StoreRefusal) {
         let header = copy.header
         guard header.created <= minute + SwarmLimits.copyAhead, header.expires > minute else {
@@ -90,7 +91,7 @@ struct Holdings<Storage: ItemStorage> {
         if header.kind == .contact { try checkRank(copy) }
     }
 
-    /// Refuses what would give way at once.
+    /// Refuses a contact request or its tombstone that would be dropped at once.
     private func checkRank(_ copy: Copy) throws(StoreRefusal) {
         let isDeleted = copy.isTombstone
         // The box key's tombstones have no rank.
@@ -107,7 +108,7 @@ struct Holdings<Storage: ItemStorage> {
         if !isDeleted, let floor = contactFloor(box), new.isWeaker(than: floor) { throw .full }
     }
 
-    /// The weakest tombstone of a box that has as many as it may: it may have had one of each weaker item.
+    /// The weakest tombstone of a box with the full number of them; tombstones of weaker items may have been dropped.
     private func contactFloor(_ box: Bytes32) -> StoredEntry? {
         let usage = storage.usage(of: box, .contact)
         guard usage.tombstones - usage.finals >= SwarmLimits.boxContactTombstones else { return nil }
@@ -133,7 +134,7 @@ struct Holdings<Storage: ItemStorage> {
             effort: header.kind == .contact ? copy.effort : 0)
     }
 
-    /// Keeps `copy`, which passed ``check(_:minute:)`` and is authentic, and does what follows from it.
+    /// Keeps `copy`, which passed ``check(_:minute:)`` and is authentic, and drops what it replaces.
     mutating func take(_ copy: Copy, shard: UInt16, minute: UInt32) {
         let box = copy.header.box
         var record = storage.box(box) ?? BoxRecord(firstSeen: minute, log: random.next(), next: 1)
@@ -165,14 +166,14 @@ struct Holdings<Storage: ItemStorage> {
         }
     }
 
-    /// Begins to drop the messages that the box's purge and grant do not cover; `old` are the writers up to now.
+    /// Begins to drop messages that the box's purge or grant no longer allows; `old` are the writers until now.
     private mutating func beginSweep(_ box: Bytes32, before old: WriteKeys) {
         let verifies = old.sharesHint(with: writers(of: box)) || storage.sweeps()[box]?.verifies ?? false
         storage.setSweep(box, BoxSweep(verifies: verifies))
         sweep(box)
     }
 
-    /// Goes on with what is being dropped.
+    /// Continues all sweeps.
     mutating func sweep() { for box in storage.sweeps().keys.sorted() { sweep(box) } }
 
     private mutating func sweep(_ box: Bytes32) {
@@ -182,7 +183,7 @@ struct Holdings<Storage: ItemStorage> {
         for entry in found {
             sweep.after = entry.offset
             guard let copy = copy(entry) else { continue }
-            // A key that wrote it before need not be asked again.
+            // A message whose writer had the same key before needs no new verification.
             let isCovered =
                 entry.isFinal
                 || writers.author(of: copy.header) != nil
@@ -192,7 +193,7 @@ struct Holdings<Storage: ItemStorage> {
         storage.setSweep(box, found.count < Self.slice ? nil : sweep)
     }
 
-    /// What is held of an entry, as it is passed on.
+    /// The copy of an entry, as it is passed on; nil if its bytes are missing.
     func copy(_ entry: StoredEntry) -> Copy? {
         guard let bytes = storage.bytes(of: entry.id) else { return nil }
         if entry.isDeleted {
@@ -201,7 +202,7 @@ struct Holdings<Storage: ItemStorage> {
         return (try? StoredItem(decoding: bytes.rawSpan, network: network)).map(Copy.item)
     }
 
-    /// Removes what has expired; the end of a grant ends what it covered.
+    /// Removes entries that have expired; the end of a grant also ends its messages.
     mutating func expire(minute: UInt32, limit: Int) {
         for id in storage.expired(at: minute, limit: limit) {
             guard let entry = storage.entry(id) else { continue }
@@ -212,7 +213,7 @@ struct Holdings<Storage: ItemStorage> {
         }
     }
 
-    /// Removes some of a shard; true when nothing is left of it.
+    /// Removes some entries of a shard; true if none is left.
     mutating func drop(shard: UInt16, limit: Int) -> Bool {
         let ids = storage.items(of: shard, limit: limit)
         for id in ids { storage.remove(id) }
@@ -227,7 +228,7 @@ struct Holdings<Storage: ItemStorage> {
     /// The digest of a shard at `cut`.
     mutating func digest(of shard: UInt16, cut: UInt32) -> Bytes32 { digests.digest(of: shard, cut: cut, &storage) }
 
-    /// The days of a shard that have something at `cut`.
+    /// The days of a shard that have entries at `cut`.
     mutating func days(of shard: UInt16, cut: UInt32) -> [CompareAnswer.DayDigest] {
         digests.days(of: shard, cut: cut, &storage)
     }

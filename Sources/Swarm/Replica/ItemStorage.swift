@@ -1,6 +1,6 @@
 public import Wire
 
-/// What a replica keeps of an item or of its tombstone, beside the bytes.
+/// The data of an item or its tombstone that a replica keeps in addition to the bytes.
 public struct StoredEntry: Hashable, Sendable {
     /// The item's name.
     public let id: ItemID
@@ -10,15 +10,15 @@ public struct StoredEntry: Hashable, Sendable {
     public let range: RangeKey
     /// Whether it is a tombstone.
     public let isDeleted: Bool
-    /// Whether it is a tombstone by the box key, which no grant and no effort ends.
+    /// Whether it is a tombstone by the box key, which neither a grant nor effort can remove.
     public let isFinal: Bool
-    /// Its number in the box, in the order of arrival; a deletion has a new one.
+    /// Its number in the box, in the order of arrival; a deletion gets a new number.
     public let offset: UInt64
     /// How many bytes are kept.
     public let size: Int
-    /// Of which name it is a version; nil for kinds 4 and 5.
+    /// The name of which it is a version; nil for kinds 4 and 5.
     public let name: Bytes16?
-    /// Leading zero bits of the effort, of kind 5; else 0.
+    /// For kind 5 the leading zero bits of the effort; else 0.
     public let effort: UInt8
 
     /// The item's kind.
@@ -27,28 +27,28 @@ public struct StoredEntry: Hashable, Sendable {
     public var created: UInt32 { range.number &* SwarmLimits.rangeMinutes }
     /// The minute from which it has expired.
     public var expires: UInt32 { created &+ kind.life }
-    /// What it counts of its box's quota.
+    /// How much it counts in its box's quota, in bytes.
     var share: Int { isDeleted ? SwarmLimits.tombstoneShare : size }
 
-    /// Whether it is to give way before `other`: less effort, then the greater id.
+    /// Whether it is dropped before `other`: it has less effort, or at equal effort the greater id.
     func isWeaker(than other: StoredEntry) -> Bool {
         effort == other.effort ? other.id < id : effort < other.effort
     }
 }
 
-/// What a replica knows of a box as long as it holds something of it.
+/// The data of a box, kept as long as the box has an entry.
 public struct BoxRecord: Hashable, Sendable {
-    /// When the first entry came, in minutes.
+    /// When the first entry arrived, in minutes.
     public let firstSeen: UInt32
-    /// A random number: names the numbering.
+    /// A random number that identifies the numbering.
     public let log: UInt64
     /// The offset of the next entry.
     public var next: UInt64
 }
 
-/// What a box holds of one kind.
+/// The use of a box by one kind.
 public struct BoxUsage: Hashable, Sendable {
-    /// Bytes of items, and the share of tombstones.
+    /// The bytes of items, and the share of tombstones.
     public var bytes = 0
     /// How many items.
     public var items = 0
@@ -61,17 +61,17 @@ public struct BoxUsage: Hashable, Sendable {
     public init() {}
 }
 
-/// Since when a replica has a shard, in minutes, and what must outlast the process.
+/// The times of a replica's role in a shard, in minutes, and other data that must outlast the process.
 public struct ShardRecord: Hashable, Sendable {
-    /// When it was named for it.
+    /// When a snapshot first named it for the shard.
     public var joined: UInt32
-    /// When the newest snapshot ceased to name it; nil while it does.
+    /// When the newest snapshot stopped naming it; nil while it does.
     public var left: UInt32?
-    /// When none of the kept snapshots named it any more, so that it takes nothing new.
+    /// When none of the kept snapshots named it any more; from then on it takes nothing new.
     public var closed: UInt32?
-    /// Since when it stands in for a suspended node.
+    /// Since when it has stood in for a suspended node.
     public var standIn: UInt32?
-    /// Former replicas, and until when they may take part.
+    /// Former replicas, each with the time until which it may take part.
     public var former: [NodeID: UInt32] = [:]
 
     /// A shard from `joined` on.
@@ -81,55 +81,56 @@ public struct ShardRecord: Hashable, Sendable {
     }
 }
 
-/// Messages of a box that a new grant or purge has yet to drop.
+/// The state of dropping the messages of a box that a new grant or purge no longer allows.
 public struct BoxSweep: Hashable, Sendable {
-    /// Up to which offset they were looked at.
+    /// The offset up to which messages have been checked.
     public var after: UInt64 = 0
-    /// Whether a writer's key changed in more than its first eight bytes, so that signatures are verified again.
+    /// Whether a writer's key changed after its first eight bytes, so that signatures must be verified again.
     public var verifies: Bool
 
-    /// A sweep from the first message on.
+    /// A sweep from the first message.
     public init(verifies: Bool) { self.verifies = verifies }
 }
 
-/// Where a replica keeps its entries: on a disk, or in memory for tests.
+/// The storage of a replica's entries: on a disk, or in memory for tests.
 ///
-/// All is synchronous, and in one transaction from one ``commit()`` to the next.
+/// All calls are synchronous; everything from one ``commit()`` to the next is one transaction.
 public protocol ItemStorage {
-    /// Bytes of all entries.
+    /// The bytes of all entries.
     var bytesUsed: Int { get }
-    /// Mixed into the log ids that readers see; drawn anew for a new, a restored and an uncleanly ended storage.
+    /// Mixed into the log ids that readers see; drawn anew for a new storage, a restored one, and one that was not
+    /// closed cleanly.
     var logSalt: UInt64 { get set }
 
     /// The entry of an id.
     func entry(_ id: ItemID) -> StoredEntry?
     /// The bytes of an item or of a tombstone.
     func bytes(of id: ItemID) -> [UInt8]?
-    /// Keeps an entry, in place of that of the same id.
+    /// Keeps an entry; it replaces one with the same id.
     mutating func keep(_ entry: StoredEntry, bytes: [UInt8])
-    /// Removes an entry; with the last one of a box its record too.
+    /// Removes an entry, and the record of its box with the box's last entry.
     mutating func remove(_ id: ItemID)
 
-    /// What is known of a box.
+    /// The data of a box.
     func box(_ key: Bytes32) -> BoxRecord?
-    /// Sets what is known of a box, before its first entry is kept.
+    /// Sets the data of a box, before its first entry is kept.
     mutating func setBox(_ key: Bytes32, _ record: BoxRecord)
-    /// What a box holds of a kind.
+    /// The use of a box by a kind.
     func usage(of box: Bytes32, _ kind: ItemKind) -> BoxUsage
     /// At most `limit` entries of a box above an offset, by ascending offset.
     func entries(of box: Bytes32, _ kinds: ItemKinds, above offset: UInt64, limit: Int) -> [StoredEntry]
     /// The version of a name.
     func version(of box: Bytes32, _ kind: ItemKind, _ name: Bytes16) -> StoredEntry?
-    /// The entry of kind 5 that gives way first, among items or among tombstones by a token.
+    /// The entry of kind 5 that is dropped first: among items, or among tombstones by a token.
     func weakest(of box: Bytes32, isDeleted: Bool) -> StoredEntry?
 
     /// The numbers of the ranges of a shard and kind that have entries, ascending.
     func ranges(of shard: UInt16, _ kind: ItemKind) -> [UInt32]
     /// The entries of a range by ascending id.
     func entries(in range: RangeKey) -> [StoredEntry]
-    /// The digest of a range, which is kept until an entry of it changes.
+    /// The digest of a range, cached until an entry of it changes.
     mutating func digest(of range: RangeKey) -> Bytes32
-    /// A number that changes with each entry of a shard.
+    /// A number that changes with each change of a shard's entries.
     func changes(of shard: UInt16) -> UInt64
 
     /// At most `limit` entries that have expired.
@@ -137,16 +138,16 @@ public protocol ItemStorage {
     /// At most `limit` entries of a shard.
     func items(of shard: UInt16, limit: Int) -> [ItemID]
 
-    /// The boxes that are being swept.
+    /// The boxes being swept.
     func sweeps() -> [Bytes32: BoxSweep]
-    /// Sets how far a box is swept; nil: it is through.
+    /// Sets the progress of a box's sweep; nil: it is finished.
     mutating func setSweep(_ box: Bytes32, _ sweep: BoxSweep?)
 
-    /// The shards that the replica has.
+    /// The shards of the replica.
     func shards() -> [UInt16: ShardRecord]
-    /// Sets since when a shard is had; nil: it is not.
+    /// Sets the record of a shard; nil: the replica no longer has it.
     mutating func setShard(_ shard: UInt16, _ record: ShardRecord?)
 
-    /// Puts everything since the last commit on the disk; false: it failed, and all of it is undone.
+    /// Writes everything since the last commit to the disk; false: this failed, and all of it is undone.
     mutating func commit() -> Bool
 }

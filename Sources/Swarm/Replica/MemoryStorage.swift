@@ -36,13 +36,13 @@ public struct MemoryStorage: ItemStorage, Sendable {
     }
 
     private var tables: Tables
-    /// What to go back to; only while a commit is to fail.
+    /// The state to restore; set only while commits fail.
     private var kept: Tables?
 
     /// An empty storage.
     public init(logSalt: UInt64) { tables = Tables(logSalt: logSalt) }
 
-    /// Makes commits fail from now on, or no longer, as those of a disk that is full.
+    /// Makes commits fail from now on, as on a full disk, or succeed again.
     public mutating func setFailing(_ isFailing: Bool) { kept = isFailing ? tables : nil }
 
     /// How many entries there are.
@@ -50,7 +50,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// All entries, in no order.
     public var allEntries: [StoredEntry] { Array(tables.entries.values) }
 
-    /// Bytes of all entries.
+    /// The bytes of all entries.
     public var bytesUsed: Int { tables.bytesUsed }
     /// Mixed into the log ids that readers see.
     public var logSalt: UInt64 {
@@ -63,7 +63,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// The bytes of an item or of a tombstone.
     public func bytes(of id: ItemID) -> [UInt8]? { tables.bytes[id] }
 
-    /// Keeps an entry, in place of that of the same id.
+    /// Keeps an entry; it replaces one with the same id.
     public mutating func keep(_ entry: StoredEntry, bytes: [UInt8]) {
         guard var table = tables.boxes[entry.box] else {
             return assertionFailure("a box has a record before its first entry")
@@ -108,7 +108,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         touch(entry.range)
     }
 
-    /// Where an offset stands, or the next higher one.
+    /// The index of the first entry whose offset is at least `offset`.
     private static func place(of offset: UInt64, in log: [(offset: UInt64, id: ItemID)]) -> Int {
         var (low, high) = (0, log.count)
         while low < high {
@@ -118,7 +118,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         return low
     }
 
-    /// Removes an entry; with the last one of a box its record too.
+    /// Removes an entry, and the record of its box with the box's last entry.
     public mutating func remove(_ id: ItemID) {
         guard let entry = tables.entries[id], var table = tables.boxes[entry.box] else { return }
         tables.boxes[entry.box] = nil
@@ -126,15 +126,15 @@ public struct MemoryStorage: ItemStorage, Sendable {
         if !table.log.isEmpty { tables.boxes[entry.box] = table }
     }
 
-    /// What is known of a box.
+    /// The data of a box.
     public func box(_ key: Bytes32) -> BoxRecord? { tables.boxes[key]?.record }
 
-    /// Sets what is known of a box, before its first entry is kept.
+    /// Sets the data of a box, before its first entry is kept.
     public mutating func setBox(_ key: Bytes32, _ record: BoxRecord) {
         tables.boxes[key, default: BoxTable(record: record)].record = record
     }
 
-    /// What a box holds of a kind.
+    /// The use of a box by a kind.
     public func usage(of box: Bytes32, _ kind: ItemKind) -> BoxUsage { tables.boxes[box]?.usage[kind] ?? BoxUsage() }
 
     /// At most `limit` entries of a box above an offset, by ascending offset.
@@ -153,7 +153,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         tables.boxes[box]?.names[BoxName(kind: kind, name: name)].flatMap { tables.entries[$0] }
     }
 
-    /// The entry of kind 5 that gives way first, among items or among tombstones by a token.
+    /// The entry of kind 5 that is dropped first: among items, or among tombstones by a token.
     public func weakest(of box: Bytes32, isDeleted: Bool) -> StoredEntry? {
         entries(of: box, ItemKinds(.contact), above: 0, limit: .max).filter { $0.isDeleted == isDeleted && !$0.isFinal }
             .min { $0.isWeaker(than: $1) }
@@ -169,7 +169,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         (tables.ranges[range] ?? []).sorted().compactMap { tables.entries[$0] }
     }
 
-    /// The digest of a range, which is kept until an entry of it changes.
+    /// The digest of a range, cached until an entry of it changes.
     public mutating func digest(of range: RangeKey) -> Bytes32 {
         if let known = tables.digests[range] { return known }
         let digest = RangeDigests.range(entries(in: range).map { ($0.id, $0.isDeleted) })
@@ -177,7 +177,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         return digest
     }
 
-    /// A number that changes with each entry of a shard.
+    /// A number that changes with each change of a shard's entries.
     public func changes(of shard: UInt16) -> UInt64 { tables.changes[shard] ?? 0 }
 
     /// At most `limit` entries that have expired.
@@ -202,19 +202,19 @@ public struct MemoryStorage: ItemStorage, Sendable {
         return found
     }
 
-    /// The boxes that are being swept.
+    /// The boxes being swept.
     public func sweeps() -> [Bytes32: BoxSweep] { tables.sweeps }
 
-    /// Sets how far a box is swept; nil: it is through.
+    /// Sets the progress of a box's sweep; nil: it is finished.
     public mutating func setSweep(_ box: Bytes32, _ sweep: BoxSweep?) { tables.sweeps[box] = sweep }
 
-    /// The shards that the replica has.
+    /// The shards of the replica.
     public func shards() -> [UInt16: ShardRecord] { tables.shards }
 
-    /// Sets since when a shard is had; nil: it is not.
+    /// Sets the record of a shard; nil: the replica no longer has it.
     public mutating func setShard(_ shard: UInt16, _ record: ShardRecord?) { tables.shards[shard] = record }
 
-    /// Nothing is undone, unless commits are to fail.
+    /// Succeeds and undoes nothing, unless commits are set to fail.
     public mutating func commit() -> Bool {
         guard let kept else { return true }
         tables = kept
@@ -223,7 +223,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
 }
 
 extension BoxUsage {
-    /// Counts an entry, or takes it off.
+    /// Adds (`sign` 1) or subtracts (-1) an entry.
     fileprivate mutating func add(_ entry: StoredEntry, _ sign: Int) {
         bytes += sign * entry.share
         if entry.isDeleted { tombstones += sign } else { items += sign }

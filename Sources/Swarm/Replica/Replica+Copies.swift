@@ -1,9 +1,9 @@
 internal import Wire
 
 extension Replica {
-    /// A node's message.
+    /// Handles a node's message.
     mutating func handle(_ kind: SwarmMessage, _ body: [UInt8], from peer: NodeID, ask: UInt64) {
-        // What it costs to read it, before it is read: copies that are known cost as much as new ones.
+        // The cost is counted before the message is read: known copies cost as much as new ones.
         guard body.count <= kind.longestBody, peers[peer]?.work.take(body.count, now) ?? false else {
             actions.append(.reply(ask: ask, nil))
             return
@@ -16,7 +16,7 @@ extension Replica {
         durable.append(.reply(ask: ask, height: message.height, replicate(message, from: peer)))
     }
 
-    /// The answer to a node that reads; nil: it is refused.
+    /// The answer to a node's read; nil: it is refused.
     mutating func answer(_ kind: SwarmMessage, _ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         switch kind {
         case .replicate: return nil
@@ -42,7 +42,7 @@ extension Replica {
         }
     }
 
-    /// Takes a copy of a peer if it proves itself, or has it already.
+    /// Takes a copy from a peer if it is authentic; has no effect if the copy is already held.
     mutating func accept(_ copy: Copy, from peer: NodeID, isFetched: Bool) throws(StoreRefusal) {
         guard let shard = views.first?.map.shard(of: copy.header.box), let role = roles[shard],
             shares(shard, with: peer)
@@ -52,7 +52,7 @@ extension Replica {
         guard role.isOpen || succeeds(copy, isFetched: isFetched) else { throw .notReplica(height: height) }
         try holdings.check(copy, minute: minute)
         guard hasRoom(for: copy) else { throw .full }
-        // The end of a held item needs no share: there are as many as there are items.
+        // A tombstone of a held item needs no share: there are only as many as held items.
         if !holdings.deletes(copy) {
             let toJoin = isFetched && role.isJoining
             guard peers[peer]?.brings(copy.bytes.count, toJoin: toJoin, now) ?? false else { throw .full }
@@ -63,7 +63,7 @@ extension Replica {
         holdings.take(copy, shard: shard, minute: minute)
     }
 
-    /// Whether a replica that takes nothing new takes `copy`: it ends or replaces something that is held.
+    /// Whether a replica that takes nothing new takes `copy`: it deletes or replaces a held item.
     private func succeeds(_ copy: Copy, isFetched: Bool) -> Bool {
         if holdings.deletes(copy) { return true }
         guard isFetched, case .item(let item) = copy, let name = item.version?.name else { return false }
@@ -105,14 +105,14 @@ extension Replica {
         }
     }
 
-    /// What is said of one shard; nil where both have the same.
+    /// The answer for one shard; nil if both sides have the same.
     private mutating func compare(
         _ asked: Compare.ShardDigest, cut: UInt32, with peer: NodeID
     ) -> CompareAnswer.ShardState? {
         guard compares(asked.shard, with: peer) else {
             return .init(shard: asked.shard, isOutOfDate: false, isNotShared: true, digest: Bytes32())
         }
-        // Once its work is used up, it learns of no more shards.
+        // A peer whose budget of work is used up learns of no more shards.
         guard let digest = hashing(for: peer, { $0.digest(of: asked.shard, cut: cut) }) else {
             return .init(shard: asked.shard, isOutOfDate: false, isNotShared: true, digest: Bytes32())
         }
@@ -124,12 +124,12 @@ extension Replica {
             shard: asked.shard, isOutOfDate: !isComplete(asked.shard), isNotShared: false, digest: digest)
     }
 
-    /// Counts work for a peer; false: it has used up what it may cause.
+    /// Takes work from a peer's budget; false if it is used up.
     private mutating func spend(_ bytes: Int, _ peer: NodeID) -> Bool { peers[peer]?.work.take(bytes, now) ?? false }
 
-    /// What is hashed for a peer; nil: it has used up what it may cause.
+    /// Hashes for a peer and counts the work; nil if the peer's budget is used up.
     ///
-    /// The digests of one shard take 1 MiB at most.
+    /// The digests of one shard take at most 1 MiB.
     private mutating func hashing<Digests>(
         for peer: NodeID, _ body: (inout Holdings<Storage>) -> Digests
     ) -> Digests? {
@@ -140,12 +140,12 @@ extension Replica {
         return digests
     }
 
-    /// Counts the reading of a range's ids for a peer.
+    /// Counts reading the ids of a range as work for a peer.
     mutating func spend(reading range: RangeKey, _ peer: NodeID) -> Bool {
         spend(holdings.storage.entries(in: range).count * SwarmLimits.workPerEntry, peer)
     }
 
-    /// The copies that are asked for, as many as fit into an answer and into what the peer may cause.
+    /// The requested copies, as many as fit into an answer and into the peer's budget.
     private mutating func fetchCopies(_ message: FetchCopies, _ peer: NodeID) -> [UInt8]? {
         guard spend(reading: message.range, peer) else { return nil }
         let wanted = Set(message.shortIDs)

@@ -1,7 +1,7 @@
 internal import Wire
 
 extension Replica {
-    /// Begins the comparisons that are due, those first that wait the longest, and goes on with those under way.
+    /// Begins the comparisons that are due, those that have waited longest first, and continues those under way.
     mutating func startExchanges() {
         for peer in peers.keys.sorted() {
             guard let exchange = peers[peer]?.exchange else { continue }
@@ -17,7 +17,7 @@ extension Replica {
         for peer in due where places > 0 { if start(peer) { places -= 1 } }
     }
 
-    /// Begins a comparison; false: there is nothing to compare.
+    /// Begins a comparison; false if there is nothing to compare.
     private mutating func start(_ peer: NodeID) -> Bool {
         let pause = UInt64.random(in: 480_000...720_000, using: &holdings.random)
         peers[peer]?.nextCompare = now + pause
@@ -27,7 +27,7 @@ extension Replica {
                 && peers[peer]?.pauses[shard].map { $0.until <= now } ?? true
         }
         guard !shards.isEmpty else { return false }
-        // Those behind the one at which the last comparison ended come first.
+        // The shards after the one at which the last comparison ended come first.
         let resume = peers[peer]?.resume.map { last in shards.firstIndex { $0 > last } ?? 0 } ?? 0
         var steps: [Exchange.Step] = []
         for part in [shards[resume...], shards[..<resume]] {
@@ -48,7 +48,7 @@ extension Replica {
         return true
     }
 
-    /// The smaller id drives; a node that joins or leaves a shard does so too.
+    /// The node with the smaller id drives; a node that joins or leaves a shard always does.
     private func isDriver(of shard: UInt16, with peer: NodeID) -> Bool {
         node < peer || !isComplete(shard)
     }
@@ -89,7 +89,8 @@ extension Replica {
         peers[peer]?.exchange?.question = question
     }
 
-    /// Brings the first of these copies; false: none of them is held any more, or the peer has used up what it may cause.
+    /// Sends the first of these copies; false if none of them is held any more, or the peer's budget of work is used
+    /// up.
     private mutating func push(_ ids: [ItemID], to peer: NodeID) -> Bool {
         var copies: [Copy] = []
         var size = 0
@@ -112,7 +113,7 @@ extension Replica {
         return true
     }
 
-    /// A shard is through: what was shown counts, and what moved is compared again soon.
+    /// Ends a shard: counts its results, and schedules a comparison soon if copies moved.
     private mutating func end(_ shard: UInt16, with peer: NodeID) {
         guard let exchange = peers[peer]?.exchange else { return }
         let tally = exchange.tally
@@ -122,7 +123,7 @@ extension Replica {
             peers[peer]?.pauses[shard] = nil
         }
         let isLeaving = roles[shard]?.record.left != nil
-        // One that may lack items itself shows only that both hold the same now.
+        // A peer that may lack items proves only that both hold the same now.
         if isLeaving ? tally.gave == 0 : !tally.lacks && (!tally.isOutOfDate || tally.gave == tally.taken) {
             matched(shard, with: peer, cut: exchange.cut)
         }
@@ -131,11 +132,11 @@ extension Replica {
         }
     }
 
-    /// Ends a comparison whose peer does not answer, not as it should, or too slowly; the next one begins behind its shard.
+    /// Ends a comparison whose peer answers wrongly, too slowly or not at all; the next one begins after its shard.
     private mutating func abandon(_ peer: NodeID) {
         let exchange = peers[peer]?.exchange
         peers[peer]?.resume = exchange?.shard
-        // Invented ids that are not handed over are no way around a pause.
+        // A peer that invents ids and does not hand over the items is paused, too.
         if let exchange, let shard = exchange.shard, exchange.tally.asked > 0, exchange.tally.came == 0 {
             peers[peer]?.pause(shard, now)
         }
@@ -144,13 +145,13 @@ extension Replica {
         peers[peer]?.nextCompare = now + pause
     }
 
-    /// Forgets a comparison; an answer that still comes counts nothing.
+    /// Forgets a comparison; a later answer is ignored.
     mutating func drop(exchangeWith peer: NodeID) {
         if let question = peers[peer]?.exchange?.question { _ = questions.close(question) }
         peers[peer]?.exchange = nil
     }
 
-    /// The answer to the step in hand.
+    /// Handles the answer to the current step.
     mutating func exchangeAnswered(_ number: UInt64, by peer: NodeID, _ body: [UInt8]?) {
         guard let exchange = peers[peer]?.exchange, exchange.question == number, let step = exchange.current else {
             return
@@ -237,14 +238,14 @@ extension Replica {
             case .ids(let theirs)? = try? CompareAnswer(decoding: body.rawSpan, to: .ids(range, after: after)),
             peers[peer]?.idsAsked.take(theirs.count * 9, now) ?? false, spend(reading: range, peer)
         else { return false }
-        // What is above the last of a full page is asked for next.
+        // After a full page, the ids above its last one are requested next.
         let isFull = theirs.count == SwarmLimits.compareIDs
         let last = isFull ? theirs.last?.shortID ?? .max : .max
         var mine: [UInt64: StoredEntry] = [:]
         for (shortID, entry) in holdings.shortIDs(of: range, key: key) where shortID > after && shortID <= last {
             mine[shortID] = entry
         }
-        // A replica that takes nothing new asks only for what ends or replaces something.
+        // A replica that takes nothing new requests only items that delete or replace something.
         let isOpen = roles[range.shard]?.isOpen ?? false || range.kind.isMutable
         var fetch: [UInt64] = []
         var push: [ItemID] = []
@@ -279,7 +280,7 @@ extension Replica {
         else { return false }
         var open = Set(asked)
         for copy in copies {
-            // Only what was asked for, and once.
+            // Only requested copies are accepted, each once.
             guard copy.header.kind == range.kind, copy.header.range == range.number,
                 views.first?.map.shard(of: copy.header.box) == range.shard,
                 open.remove(ShortID.of(copy.id, key: key)) != nil
@@ -288,17 +289,17 @@ extension Replica {
             do throws(StoreRefusal) {
                 try holdings.check(copy, minute: minute)
             } catch {
-                // A newer version, a purge or a stronger contact request stands against it here.
+                // A newer version, a purge or a stronger contact request here excludes the copy.
                 continue
             }
             do throws(StoreRefusal) {
                 try accept(copy, from: peer, isFetched: true)
             } catch {
-                // What the grant does not cover is no loss; what there is no room for is.
+                // A copy that the grant excludes is no loss; a copy without room is.
                 if error == .full { peers[peer]?.exchange?.tally.lacks = true }
             }
         }
-        // An answer holds 256 KiB; one that holds nothing ends it.
+        // An answer has at most 256 KiB; an empty one ends the requests.
         if !open.isEmpty {
             if copies.isEmpty {
                 peers[peer]?.exchange?.tally.lacks = true

@@ -1,7 +1,7 @@
 internal import Wire
 
 extension Replica {
-    /// The shard of a box that the reader may read here.
+    /// The shard of a box; throws if this reader may not read the box here.
     private func readable(_ read: BoxRead, binding: Bytes32) throws(StoreRefusal) -> UInt16 {
         guard let shard = views.first?.map.shard(of: read.box), roles[shard] != nil else {
             throw .notReplica(height: height)
@@ -10,7 +10,7 @@ extension Replica {
         return shard
     }
 
-    /// Answers a client that reads.
+    /// Answers a client's read.
     mutating func read(_ request: StoreRequest, ask: UInt64, binding: Bytes32) {
         do throws(StoreRefusal) {
             switch request {
@@ -27,7 +27,7 @@ extension Replica {
         }
     }
 
-    /// What a box holds above an offset.
+    /// The entries of a box above an offset.
     private func list(_ read: BoxRead, _ kinds: ItemKinds, binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
         let shard = try readable(read, binding: binding)
         let log = holdings.log(of: read.box)
@@ -43,7 +43,7 @@ extension Replica {
                 log: log, isOutOfDate: !isComplete(shard), hasMore: found.count > entries.count, entries: entries))
     }
 
-    /// Items and tombstones at offsets, as many as fit.
+    /// The items and tombstones at these offsets, as many as fit.
     private func fetch(_ read: BoxRead, _ offsets: [UInt64], binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
         _ = try readable(read, binding: binding)
         guard read.log == holdings.log(of: read.box) else { return .items([]) }
@@ -60,7 +60,7 @@ extension Replica {
         return .items(items)
     }
 
-    /// Items that anyone may read, drawn evenly.
+    /// At most `most` items that anyone may read, drawn evenly.
     private mutating func lookUp(
         _ box: Bytes32, _ kind: ItemKind, most: UInt8, name: Bytes16
     ) throws(StoreRefusal) -> StoreAnswer {
@@ -84,7 +84,7 @@ extension Replica {
         return .items(items)
     }
 
-    /// A reader follows a box.
+    /// Opens a subscription for a reader.
     mutating func subscribe(id: UInt64, via: NodeID, _ open: SubscriptionOpen, binding: Bytes32) {
         do throws(StoreRefusal) {
             let shard = try readable(open.read, binding: binding)
@@ -104,7 +104,7 @@ extension Replica {
         }
     }
 
-    /// Pushes what a reader has not had, as far as its stream takes it.
+    /// Sends a reader the entries that it lacks, as many as its stream may have under way.
     mutating func pump(_ id: UInt64) {
         guard var reader = subscriptions.all[id] else { return }
         let log = holdings.log(of: reader.box)
@@ -139,7 +139,7 @@ extension Replica {
         subscriptions.update(id, reader)
     }
 
-    /// Pushes what came into boxes, and what waited.
+    /// Sends the new entries of boxes, and entries that had to wait.
     mutating func pumpChanged() {
         for id in subscriptions.takeQueued() { pump(id) }
         for box in holdings.changedBoxes.sorted() { for id in subscriptions.readers(of: box) { pump(id) } }
@@ -152,7 +152,7 @@ extension Replica {
         actions.append(.close(id: id))
     }
 
-    /// Sends the readers of a shard elsewhere.
+    /// Sends the readers of a shard to other replicas.
     mutating func moveReaders(of shard: UInt16) {
         for id in subscriptions.readers(of: shard) {
             actions.append(.push(id: id, .moved(height: height)))

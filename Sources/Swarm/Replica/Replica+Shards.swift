@@ -1,16 +1,17 @@
 internal import Wire
 
-/// What a replica is for one of its shards.
+/// A replica's role in one of its shards.
 struct ShardRole {
-    /// What is kept of it on the disk.
+    /// The part of the role that is kept on disk.
     var record: ShardRecord
-    /// Since when it may have missed something: it joined, or the process started.
+    /// Since when it may have missed entries: it joined, or the process started.
     var since: UInt32
-    /// Whether enough others have shown nothing that it lacks.
+    /// Whether enough other replicas have shown that it lacks nothing.
     var isComplete = false
-    /// Whether it is being dropped.
+    /// Whether the shard is being dropped.
     var isDropping = false
-    /// Up to which cut others have shown all that they have; to a leaving replica, that they have all of its own.
+    /// For each other replica, the cut up to which it has shown all its entries; if this node is leaving, up to which
+    /// it has all of this node's entries.
     var matched: [NodeID: UInt32] = [:]
 
     init(_ record: ShardRecord, since: UInt32) {
@@ -20,27 +21,27 @@ struct ShardRole {
 
     /// The most former replicas that are remembered.
     static let formerLimit = 64
-    /// How long after a minute the ranges of all items that were taken until then are compared.
+    /// The longest time from an item's `created` until its range is compared, in minutes.
     private static let settle = SwarmLimits.settleMinutes + SwarmLimits.rangeMinutes
 
-    /// Whether it still waits before it pulls history; one that leaves has to give at once.
+    /// Whether it still waits before it pulls history; a leaving replica has to give at once.
     func waits(_ minute: UInt32) -> Bool {
         record.left == nil && record.standIn.map { minute < $0 + SwarmLimits.standInMinutes } ?? false
     }
 
-    /// Whether it pulls what it lacks by itself.
+    /// Whether it pulls missing items by itself.
     var isJoining: Bool { !isComplete && record.left == nil }
-    /// Whether it takes what is new.
+    /// Whether it takes new items.
     var isOpen: Bool { record.closed == nil }
 
-    /// How many others have shown all that they have, up to after it began.
+    /// How many others have shown all their entries up to a time after `since`.
     var shown: Int { matched.values.count { $0 >= since + Self.settle } }
-    /// How many others have shown that they have all that it took before it closed.
+    /// How many others have shown that they have all entries that this node took before it closed.
     func released(closed: UInt32) -> Int {
         matched.values.count { $0 >= closed + SwarmLimits.copyAhead + Self.settle }
     }
 
-    /// The role with the times moved that a clock which was set back has put into the future.
+    /// The role after the clock was set back: times that now lie in the future are moved to the present.
     func following(_ minute: UInt32) -> ShardRole {
         var role = self
         role.since = min(since, minute)
@@ -58,23 +59,23 @@ extension Replica {
     /// The shards that the replica holds.
     public var shards: [UInt16] { roles.keys.sorted() }
 
-    /// Whether a shard's replica has been shown what it may lack.
+    /// Whether a replica has seen all that it may lack of a shard.
     public func isComplete(_ shard: UInt16) -> Bool {
         roles[shard].map { $0.isComplete && $0.record.left == nil } ?? false
     }
 
-    /// What is on the disk of shards; the process may have missed something of each.
+    /// Loads the roles on disk; the process may have missed entries of each shard.
     mutating func loadRoles() {
         roles = holdings.storage.shards().mapValues { ShardRole($0, since: minute) }
     }
 
-    /// Keeps a shard's role, and on the disk what must outlast the process.
+    /// Keeps a shard's role in memory, and its record on disk.
     private mutating func keep(_ role: ShardRole, _ shard: UInt16) {
         if holdings.storage.shards()[shard] != role.record { holdings.storage.setShard(shard, role.record) }
         roles[shard] = role
     }
 
-    /// Takes a snapshot; an older one, or one of the same height, changes nothing.
+    /// Follows a snapshot; an older one, or one of the same height, changes nothing.
     mutating func follow(_ view: SwarmView) {
         guard view.height > height || views.isEmpty else { return }
         let old = views.first
@@ -87,7 +88,7 @@ extension Replica {
         refreshPeers()
     }
 
-    /// Takes the shards that the newest snapshot names this node for, and leaves the others.
+    /// Joins the shards for which the newest snapshot names this node, and leaves the others.
     mutating func assignRoles() {
         guard let view = views.first else { return }
         let own = Set(view.map.shards(of: node))
@@ -125,20 +126,20 @@ extension Replica {
             known[first.key] = nil
         }
         role.record.former = known
-        // Only the replicas of now count.
+        // Only current replicas count.
         role.matched = role.matched.filter { map.position(of: $0.key, in: shard) != nil }
         keep(role, shard)
     }
 
-    /// Whether this node is a replica of `shard` by one of the newest snapshots.
+    /// Whether this node is a replica of `shard` by one of the kept snapshots.
     func isNamed(for shard: UInt16) -> Bool { isNamed(node, for: shard) }
 
-    /// Whether `other` is a replica of `shard` by one of the newest snapshots.
+    /// Whether `other` is a replica of `shard` by one of the kept snapshots.
     func isNamed(_ other: NodeID, for shard: UInt16) -> Bool {
         views.contains { $0.map.position(of: other, in: shard) != nil }
     }
 
-    /// Whether `peer` may bring, compare and fetch what is in `shard`.
+    /// Whether `peer` may send, compare and fetch the entries of `shard`.
     func shares(_ shard: UInt16, with peer: NodeID) -> Bool {
         guard let role = roles[shard], peer != node else { return false }
         return role.record.former[peer].map { $0 > minute } ?? false || isNamed(peer, for: shard)
@@ -149,17 +150,17 @@ extension Replica {
         shares(shard, with: peer) && !(roles[shard].map { $0.waits(minute) || $0.isDropping } ?? true)
     }
 
-    /// How many others must have shown a shard.
+    /// How many others must have shown their entries of a shard.
     private var witnesses: Int { views.first.map { min($0.map.majority, max(0, $0.map.size - 1)) } ?? .max }
 
-    /// Notes what `peer` has shown of `shard` up to `cut`.
+    /// Notes that `peer` has shown its entries of `shard` up to `cut`.
     mutating func matched(_ shard: UInt16, with peer: NodeID, cut: UInt32) {
         guard views.first?.map.position(of: peer, in: shard) != nil else { return }
         let known = roles[shard]?.matched[peer] ?? 0
         roles[shard]?.matched[peer] = max(cut, known)
     }
 
-    /// Completes and drops shards.
+    /// Completes shards that have been shown, and drops shards that have been left.
     mutating func checkRoles() {
         for shard in roles.keys.sorted() {
             guard var role = roles[shard] else { continue }
@@ -180,7 +181,8 @@ extension Replica {
 
     /// Whether a shard need not be held any longer.
     ///
-    /// A majority has all of it. After 72 hours one other is enough. What nobody has stays as long as a message lives.
+    /// It need not once a majority has all of it, or after 72 hours one other replica. Otherwise it is kept as long as
+    /// a message lives.
     private func isReleased(_ role: ShardRole, left: UInt32, closed: UInt32) -> Bool {
         let released = role.released(closed: closed)
         return role.isDropping || released >= witnesses
@@ -188,7 +190,7 @@ extension Replica {
             || minute >= left + SwarmLimits.formerMinutes
     }
 
-    /// The shards that have anything to do with each other node, and what each may bring.
+    /// Sets for each other node the shards that it shares with this one, and how much it may bring.
     mutating func refreshPeers() {
         var shared: [NodeID: Set<UInt16>] = [:]
         for (shard, role) in roles {
@@ -198,7 +200,7 @@ extension Replica {
         for peer in peers.keys where shared[peer] == nil { drop(exchangeWith: peer) }
         peers = peers.filter { shared[$0.key] != nil }
         let share = settings.quota / UInt64(max(1, shared.count))
-        // What is joined may come from one peer alone, as far as it has the shards, but for a part of each swarm.
+        // A joined shard may come from one peer alone, as far as the peer has it, except for one part of each swarm.
         let most = settings.quota / UInt64(max(2, (views.first?.map.size ?? 0) - 1))
         let (quota, own) = (settings.quota, UInt64(max(1, roles.count)))
         for (other, shards) in shared.sorted(by: { $0.key < $1.key }) {
@@ -213,7 +215,7 @@ extension Replica {
             peer.pauses = peer.pauses.filter { shards.contains($0.key) }
             peers[other] = peer
         }
-        // A coordinator takes half of what the others take of it, as if all of it went to one peer.
+        // A coordinator accepts half of what the others accept from it, as if all of it went to one peer.
         let common = UInt64(max(1, shared.values.map(\.count).max() ?? 0))
         coordinator.share(share / 2 / common, Set(roles.keys))
     }

@@ -1,27 +1,27 @@
 public import OnionCrypto
 public import Wire
 
-/// A node's part in the store: replica of its shards, coordinator of what clients bring, and one end of comparisons.
+/// A node's part in the store: replica of its shards, coordinator of clients' requests, and one end of comparisons.
 ///
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. It works on an
-/// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``: what follows from a write comes out after
-/// it, and so do the answers to all reads. So nobody learns of an entry that a failed commit undoes.
+/// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``. Actions that follow from a write, and
+/// the answers to all reads, come out after the commit. So nobody learns of an entry that a failed commit undoes.
 public struct Replica<Storage: ItemStorage> {
-    /// What happens to a replica.
+    /// The events of a replica.
     public enum Event: Sendable {
         /// A newer snapshot.
         case snapshot(SwarmView)
-        /// A client asks; the answer comes with this number. `binding` belongs to its request or session.
+        /// A client's request; the answer has the number `ask`. `binding` belongs to the request or session.
         ///
         /// `via` is the node that brought the request: places are shared among such nodes.
         case request(ask: UInt64, via: NodeID, StoreRequest, binding: Bytes32)
-        /// A client follows a box on the stream with this number, over a link with the node `via`.
+        /// A client opens a subscription on the stream with this number, over a link with the node `via`.
         case subscribe(id: UInt64, via: NodeID, SubscriptionOpen, binding: Bytes32)
-        /// A stream of a subscription has ended.
+        /// The stream of a subscription has ended.
         case unsubscribe(id: UInt64)
-        /// The oldest push of a subscription that was under way has left.
+        /// The oldest push under way of a subscription has been sent.
         case pushed(id: UInt64)
-        /// A node sends a message; the reply comes with this number.
+        /// A node's message; the reply has the number `ask`.
         case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
         /// The answer to a question, or nil after a failure.
         case answer(question: UInt64, [UInt8]?)
@@ -29,27 +29,27 @@ public struct Replica<Storage: ItemStorage> {
         case tick
     }
 
-    /// What is to be done.
+    /// The actions that the owner must take.
     public enum Action: Hashable, Sendable {
-        /// To answer a client.
+        /// Answer a client.
         case answer(ask: UInt64, StoreAnswer)
-        /// To answer a node's message, or to refuse it.
+        /// Answer a node's message; nil: refuse it.
         case reply(ask: UInt64, [UInt8]?)
-        /// To send a message; its answer, or nil, comes back with this number.
+        /// Send a message; its answer, or nil, comes back with this number.
         case ask(NodeID, SwarmMessage, [UInt8], question: UInt64)
-        /// To send status 0 on the stream of a subscription; or the refusal, and its end.
+        /// Send status 0 on the stream of a subscription; or send the refusal and end the stream.
         case opened(id: UInt64, StoreRefusal?)
-        /// To send an event on the stream of a subscription.
+        /// Send an event on the stream of a subscription.
         case push(id: UInt64, SubscriptionEvent)
-        /// To end the stream of a subscription after what was pushed.
+        /// End the stream of a subscription after all pushes.
         case close(id: UInt64)
     }
 
-    /// What a node's operator sets.
+    /// The settings of a node's operator.
     public struct Settings: Sendable {
         /// The bytes that the node offers.
         public var quota: UInt64
-        /// Bytes a second at which shards are pulled that the node joins.
+        /// The rate at which shards that the node joins are pulled, in bytes a second; at least 256 KiB takes effect.
         public var recoveryRate: UInt64
 
         /// The settings.
@@ -59,17 +59,17 @@ public struct Replica<Storage: ItemStorage> {
         }
     }
 
-    /// What is done when the transaction is on the disk, or has failed.
+    /// Work that waits until the transaction is on disk, or has failed.
     enum Durable {
-        /// To answer REPLICATE: for each copy the id to sign, or the status.
+        /// Answer REPLICATE: for each copy the id to sign, or the status.
         case reply(ask: UInt64, height: UInt64, [Result<ItemID, StoreRefusal>])
-        /// A coordinator's own copy.
+        /// Note a coordinator's own copy.
         case put(UInt64)
-        /// A client's read.
+        /// Answer a client's read.
         case read(ask: UInt64, StoreRequest, binding: Bytes32)
-        /// A replica's read.
+        /// Answer a replica's read.
         case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
-        /// To begin a subscription.
+        /// Open a subscription.
         case subscribe(id: UInt64, via: NodeID, SubscriptionOpen, binding: Bytes32)
     }
 
@@ -92,14 +92,14 @@ public struct Replica<Storage: ItemStorage> {
     var questions = Questions()
     var recovery: ByteBudget
     private var clock: SwarmClock
-    /// Milliseconds for intervals.
+    /// The time for intervals, in milliseconds.
     var now: UInt64
     var actions: [Action] = []
     var durable: [Durable] = []
 
-    /// The replica with the node key `key`, and with what is in `storage`.
+    /// The replica with the node key `key` and the entries in `storage`.
     ///
-    /// `hasEndedCleanly` is false for a new and for a restored storage too.
+    /// `hasEndedCleanly` is also false for a new storage and for a restored one.
     public init(
         network: Bytes32, key: consuming SigningKey, storage: Storage, settings: Settings,
         random: any RandomNumberGenerator & Sendable, hasEndedCleanly: Bool, now: UInt64
@@ -117,11 +117,11 @@ public struct Replica<Storage: ItemStorage> {
         loadRoles()
     }
 
-    /// What the replica keeps.
+    /// The storage.
     public var storage: Storage { holdings.storage }
     /// The height of the newest snapshot; 0 before the first.
     public var height: UInt64 { views.first?.height ?? 0 }
-    /// The minute that it is.
+    /// The current minute.
     var minute: UInt32 { clock.minute }
     /// The network's id.
     var network: Bytes32 { holdings.network }
@@ -182,7 +182,7 @@ public struct Replica<Storage: ItemStorage> {
         for id in subscriptions.stalled(now) { end(subscription: id) }
     }
 
-    /// Forgets what may follow from events whose transaction has failed.
+    /// Forgets state derived from events whose transaction has failed.
     private mutating func undo() {
         holdings.undo()
         for peer in peers.keys { drop(exchangeWith: peer) }
@@ -191,7 +191,7 @@ public struct Replica<Storage: ItemStorage> {
         refreshPeers()
     }
 
-    /// Signs what is on the disk; what is not is refused, and no receipt leaves.
+    /// Does the waiting work: copies on disk get receipts, copies that are not on disk are refused.
     private mutating func finish(isOnDisk: Bool) {
         for outcome in durable {
             switch outcome {
@@ -213,12 +213,12 @@ public struct Replica<Storage: ItemStorage> {
         durable = []
     }
 
-    /// This node's receipt.
+    /// This node's receipt for an item.
     func receipt(height: UInt64, _ id: ItemID) -> [UInt8] {
         signer.key.sign(StoreReceipt.message(height: height, id: id, network: network).rawSpan)
     }
 
-    /// Sends a message, whose answer will be `question`'s, and returns the question's number.
+    /// Sends a message that asks `question`; returns the number of the question.
     @discardableResult
     mutating func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], _ question: Questions.Question) -> UInt64 {
         let number = questions.open(question)
@@ -235,7 +235,7 @@ public struct Replica<Storage: ItemStorage> {
     }
 }
 
-/// Who holds which shard by one snapshot.
+/// The replicas of all shards by one snapshot.
 public struct SwarmView: Sendable {
     /// The snapshot's height.
     public let height: UInt64
@@ -255,7 +255,7 @@ public struct SwarmView: Sendable {
 /// Questions that wait for an answer, by number; each is answered once.
 struct Questions {
     enum Question {
-        /// REPLICATE with the copies of these puts; nil for a copy that goes along.
+        /// REPLICATE with the copies of these puts; nil for a copy that belongs to no put.
         case replicate(NodeID, [UInt64?])
         /// The step of the exchange with a peer.
         case exchange(NodeID)
@@ -264,13 +264,13 @@ struct Questions {
     private var open: [UInt64: Question] = [:]
     private var next: UInt64 = 1
 
-    /// Remembers a question and numbers it.
+    /// Adds a question and returns its number.
     mutating func open(_ question: Question) -> UInt64 {
         defer { next += 1 }
         open[next] = question
         return next
     }
 
-    /// The question of a number, once.
+    /// Removes and returns the question of a number.
     mutating func close(_ number: UInt64) -> Question? { open.removeValue(forKey: number) }
 }

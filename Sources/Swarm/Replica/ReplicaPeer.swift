@@ -1,26 +1,27 @@
 internal import Wire
 
-/// What a replica knows of another node with which it shares shards.
+/// The state that a replica keeps of another node with which it shares shards.
 struct ReplicaPeer {
-    /// The shards that both have, ascending.
+    /// The shards that both hold, ascending.
     var shards: [UInt16] = []
     /// When the next comparison is due.
     var nextCompare: UInt64
-    /// The shard at which the last comparison ended early: the next one begins behind it.
+    /// The shard at which the last comparison ended early; the next one begins after it.
     var resume: UInt16?
-    /// What it may bring in the life of a message, in bytes.
+    /// How many bytes it may bring in the life of a message.
     private var share: ByteBudget
-    /// What it may hand over, when it is asked, of shards that this node joins; in the life of a message.
+    /// How many bytes of shards that this node joins it may hand over on request, in the life of a message.
     private var joinShare: ByteBudget
-    /// What it may cause: bytes that it brings, that are read and hashed for it, and that are brought to it.
+    /// How much work it may cause, in bytes: bytes that it sends, that are read or hashed for it, and that are sent to
+    /// it.
     var work: ByteBudget
-    /// The bytes of ids that it may have.
+    /// How many bytes of ids it may get.
     var idsServed: ByteBudget
-    /// The bytes of ids that it is asked for.
+    /// How many bytes of ids are requested from it.
     var idsAsked: ByteBudget
-    /// Shards that were asked for ids, of which none came: until when they rest, and for how long, in milliseconds.
+    /// Shards of which ids were requested and no items came: the end and the length of their pause, in milliseconds.
     var pauses: [UInt16: (until: UInt64, length: UInt64)] = [:]
-    /// The comparison under way that this node drives.
+    /// The comparison with it that this node drives.
     var exchange: Exchange?
 
     /// A peer that may bring `share` bytes in 14 days, and `joinShare` bytes of shards that are joined.
@@ -34,18 +35,18 @@ struct ReplicaPeer {
         idsAsked = idsServed
     }
 
-    /// Changes what it may bring.
+    /// Changes the two shares.
     mutating func resize(share: UInt64, joinShare: UInt64) {
         self.share.resize(share)
         self.joinShare.resize(joinShare)
     }
 
-    /// Counts a copy that it brought, or handed over for a shard that is joined; false: it is too much.
+    /// Counts a copy that it brought, or handed over for a shard that is joined; false if that is too much.
     mutating func brings(_ size: Int, toJoin: Bool, _ now: UInt64) -> Bool {
         toJoin && joinShare.take(size, now) || share.take(size, now)
     }
 
-    /// Doubles the rest of a shard, or begins it.
+    /// Pauses a shard; each further pause is twice as long, at most six hours.
     mutating func pause(_ shard: UInt16, _ now: UInt64) {
         let length = min((pauses[shard]?.length ?? 300_000) * 2, 6 * 3_600_000)
         pauses[shard] = (now + length, length)

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// The digests of a replica's shards at a cut; those of a shard are kept until it changes.
+/// The digests of a replica's shards at a cut, each cached until the shard changes.
 struct ShardDigests: Sendable {
     private struct Known {
         let changes: UInt64
@@ -10,27 +10,27 @@ struct ShardDigests: Sendable {
     }
 
     private var known: [UInt16: Known] = [:]
-    /// How many bytes were hashed for days and shards so far.
+    /// How many bytes have been hashed for days and shards.
     private(set) var hashed = 0
-    /// The digest of a shard that has nothing to compare.
+    /// The digest of a shard with nothing to compare.
     private static let empty = RangeDigests.shard([])
 
     /// The newest cut at `minute`.
     static func cut(_ minute: UInt32) -> UInt32 { minute - minute % SwarmLimits.rangeMinutes }
 
-    /// Whether a range is compared at `cut`: it ended some time ago, and its items live for some time more.
+    /// Whether a range is compared at `cut`: it ended some time ago, and its items will live for some time.
     static func covers(_ kind: ItemKind, _ number: UInt32, cut: UInt32) -> Bool {
         let created = UInt64(number) * UInt64(SwarmLimits.rangeMinutes)
         return created + UInt64(SwarmLimits.rangeMinutes + SwarmLimits.settleMinutes) <= UInt64(cut)
             && created + UInt64(kind.life) >= UInt64(cut) + UInt64(SwarmLimits.compareLife)
     }
 
-    /// The digest of a shard; that of no days for a shard with nothing to compare.
+    /// The digest of a shard; with nothing to compare, the digest of no days.
     mutating func digest(of shard: UInt16, cut: UInt32, _ storage: inout some ItemStorage) -> Bytes32 {
         refresh(shard, cut: cut, &storage).digest
     }
 
-    /// The days of a shard that have something.
+    /// The days of a shard that have entries.
     mutating func days(
         of shard: UInt16, cut: UInt32, _ storage: inout some ItemStorage
     ) -> [CompareAnswer.DayDigest] {
@@ -50,7 +50,7 @@ struct ShardDigests: Sendable {
         return digests
     }
 
-    /// Drops what is known of a shard.
+    /// Drops the cached digests of a shard.
     mutating func forget(_ shard: UInt16) { known[shard] = nil }
 
     private mutating func refresh(_ shard: UInt16, cut: UInt32, _ storage: inout some ItemStorage) -> Known {

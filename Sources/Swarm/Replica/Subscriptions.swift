@@ -1,22 +1,22 @@
 internal import Wire
 
-/// The readers that follow boxes, and what of pushes is under way to them.
+/// The readers that follow boxes, and the pushes under way to them.
 struct Subscriptions {
     struct Subscription {
         let box: Bytes32
         let shard: UInt16
         let kinds: ItemKinds
-        /// The node over whose link it runs.
+        /// The node over whose link the subscription runs.
         let via: NodeID
-        /// The numbering that `cursor` belongs to.
+        /// The log that `cursor` belongs to.
         var log: UInt64
-        /// Up to which offset everything was pushed.
+        /// The offset up to which all entries were pushed.
         var cursor: UInt64
         /// The units of the pushes under way, the oldest first.
         var underway: [Int] = []
-        /// When a push has left last, or the first one under way came, in milliseconds.
+        /// When a push last left, or the first of those under way began, in milliseconds.
         var moved: UInt64 = 0
-        /// Whether the reader knows that it has everything.
+        /// Whether the reader has been told that it has everything.
         var isCaughtUp = false
     }
 
@@ -24,11 +24,11 @@ struct Subscriptions {
     private var byBox: [Bytes32: Set<UInt64>] = [:]
     /// The places by link.
     private var places = Shares<NodeID>(capacity: SwarmLimits.subscriptions, most: SwarmLimits.subscriptions)
-    /// The units of 4 KiB under way, by link.
+    /// The pushes under way in units of 4 KiB, by link.
     private var units = Shares<NodeID>(capacity: SwarmLimits.pushUnits, most: SwarmLimits.linkPushUnits)
-    /// Those that wait for units, in their order.
+    /// The subscriptions that wait for units, in order.
     private var waiting: [UInt64] = []
-    /// Those that may go on.
+    /// The subscriptions that may continue.
     private var queued: [UInt64] = []
 
     /// The subscriptions of a box.
@@ -37,7 +37,7 @@ struct Subscriptions {
     /// The subscriptions of a shard.
     func readers(of shard: UInt16) -> [UInt64] { all.filter { $0.value.shard == shard }.keys.sorted() }
 
-    /// Whether a link may have one more; `victim` has to end before, where there is one.
+    /// Whether a link may have one more subscription; `victim` must be ended first, if there is one.
     func hasPlace(via: NodeID) -> (isFree: Bool, victim: UInt64?) {
         switch places.admission(for: via) {
         case .granted: (true, nil)
@@ -60,10 +60,10 @@ struct Subscriptions {
         release(old.underway.reduce(0, +), old.via)
     }
 
-    /// Changes a subscription that is there.
+    /// Changes an existing subscription.
     mutating func update(_ id: UInt64, _ subscription: Subscription) { if all[id] != nil { all[id] = subscription } }
 
-    /// Takes the units of a push of `size` bytes; nil: it has to wait.
+    /// Takes the units of a push of `size` bytes; nil if the push has to wait.
     mutating func take(_ size: Int, for id: UInt64, via: NodeID) -> Int? {
         let wanted = max(1, (size - 1) / 4_096 + 1)
         guard units.take(for: via, places: wanted) == .granted else {
@@ -75,12 +75,12 @@ struct Subscriptions {
 
     private mutating func release(_ count: Int, _ via: NodeID) {
         if count > 0 { units.release(via, places: count) }
-        // Each push of 64 KiB may make room for sixteen small ones.
+        // A push of 64 KiB may make room for sixteen small ones.
         queued += waiting.prefix(16)
         waiting.removeFirst(min(16, waiting.count))
     }
 
-    /// The oldest push under way has left.
+    /// Notes that the oldest push under way has left.
     mutating func pushed(_ id: UInt64, _ now: UInt64) {
         guard var reader = all[id] else { return }
         queued.append(id)
@@ -91,20 +91,20 @@ struct Subscriptions {
         release(freed, reader.via)
     }
 
-    /// Lets all that wait try again.
+    /// Lets all waiting subscriptions try again.
     mutating func queueAll() {
         queued += waiting
         waiting = []
     }
 
-    /// Those that may go on, once each.
+    /// Removes and returns the subscriptions that may continue, each once.
     mutating func takeQueued() -> [UInt64] {
         defer { queued = [] }
         var seen: Set<UInt64> = []
         return queued.filter { seen.insert($0).inserted }
     }
 
-    /// Those whose oldest push has been under way for too long.
+    /// The subscriptions whose oldest push has been under way too long.
     func stalled(_ now: UInt64) -> [UInt64] {
         all.filter { !$0.value.underway.isEmpty && now >= $0.value.moved + SwarmLimits.pushPatience }.keys.sorted()
     }

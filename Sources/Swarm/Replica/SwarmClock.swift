@@ -2,7 +2,7 @@
 struct SwarmClock: Sendable {
     /// Milliseconds since 1970 by the wall clock.
     private var wall: UInt64
-    /// Milliseconds that the wall clock has gone forward, from its first value on; a step counts as a day at most.
+    /// The wall clock's first value and all its later steps forward, in milliseconds; a step counts as at most a day.
     private(set) var steady: UInt64
 
     /// The clock at `wall`, in milliseconds since 1970.
@@ -11,10 +11,10 @@ struct SwarmClock: Sendable {
         steady = self.wall
     }
 
-    /// The minute that it is; a clock that is absurdly far ahead stands still.
+    /// The current minute; a clock that is absurdly far ahead stands still.
     var minute: UInt32 { UInt32(wall / 60_000) }
 
-    /// The wall clock says `wall`; true: it was set back.
+    /// Sets the wall clock; true if it was set back.
     mutating func advance(to wall: UInt64) -> Bool {
         let wall = Self.limited(wall)
         defer { self.wall = wall }

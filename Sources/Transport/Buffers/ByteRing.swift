@@ -76,8 +76,8 @@ struct ByteRing: ~Copyable {
     private var high: UInt64 = 0
     /// The capacity at the last release.
     ///
-    /// The next burst is likely to be as large, so the ring asks for this size at once and need not copy while it
-    /// grows. It does so only if the pool keeps such a buffer.
+    /// The next burst is likely to be as large. If the pool keeps a buffer of this size, the ring takes it at once and
+    /// need not copy while it grows.
     private var expected: Int32 = 0
 
     init() { unsafe buffer = nil }

@@ -1,4 +1,5 @@
-/// Finds a stream's slot by its number: open addressing, with numbers mixed with a secret because a peer chooses some.
+/// Finds a stream's slot by its number: open addressing, with a secret mixed into the hash because the peer chooses
+/// some numbers.
 struct StreamIndex {
     private static let empty = UInt64.max
 
@@ -48,7 +49,7 @@ struct StreamIndex {
             index = (index + 1) & (keys.count - 1)
             let other = keys[index]
             if other == Self.empty { break }
-            // Moves back each entry that a look-up would no longer find across the hole.
+            // Moves back each entry that a look-up could not reach past the hole.
             let distance = (index - start(other)) & (keys.count - 1)
             if distance >= (index - hole) & (keys.count - 1) {
                 keys[hole] = other

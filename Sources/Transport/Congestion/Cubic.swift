@@ -40,7 +40,7 @@ struct Cubic {
 
     mutating func acknowledged(_ sample: AckSample) {
         if isSlowStart { hyStart(sample) }
-        // An acknowledgement of traffic that did not fill the window is no reason to enlarge it.
+        // An acknowledgement of traffic that did not fill the window does not enlarge it.
         guard !sample.isAppLimited else { return }
         if isSlowStart {
             let growth = Double(sample.acknowledged)

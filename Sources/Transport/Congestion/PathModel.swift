@@ -2,18 +2,18 @@ internal import Wire
 
 /// A model of the path, similar to BBR: its rate and its smallest round trip set the window.
 ///
-/// Delay noise and loss by themselves do not reduce it. A queue that stands for some round trips does, more loss than
-/// usual behind a queue does, and heavy loss does. It starts by enlarging the window until a queue is seen, and does so
-/// again after a rest. Then it probes for more now and then, with growing gain while that succeeds. The round trip counts
-/// as at least 2 ms, so that a busy CPU on a fast network is not taken for a slow path.
+/// Delay noise and loss alone do not reduce the window. It is reduced by a queue that stands for some round trips, by
+/// more loss than usual behind a queue, and by heavy loss. The model starts by enlarging the window until it sees a
+/// queue, and does so again after a rest. Then it probes for more now and then, with growing gain while that succeeds.
+/// The round trip counts as at least 2 ms, so that a busy CPU on a fast network is not taken for a slow path.
 struct PathModel {
     private enum Phase {
         /// The window grows with each acknowledgement until a queue is seen.
         case startup
-        /// Nothing is sent until no more is in flight than fills the path.
+        /// Nothing is sent until the bytes in flight are no more than fill the path.
         case drain
         case cruise
-        /// A little more than the rate is sent for a round trip, and its effect awaited for another.
+        /// For one round trip a little more than the rate is sent; in the next one its effect shows.
         case probe
         case probeRoundTrip
     }
@@ -21,27 +21,28 @@ struct PathModel {
     private static let initialPackets = 32
     private static let minimumPackets = 4
     private static let localMinimumPackets = 64
-    /// Up to this window start-up doubles it in a round trip; beyond, where more would be lost, it adds half.
+    /// Up to this window start-up doubles it in a round trip; above, where more would be lost, it adds half.
     private static let boldPackets = 256
     private static let probeGain = 1.25
     private static let mostProbeGains = (free: 2.0, queued: 1.5)
     private static let windowGain = 2.0
     private static let queuedWindowGain = 1.5
-    /// How many round trips lie between two probes: at least, and at most, when probes meet loss.
+    /// The round trips between two probes: the least, and the most, when probes meet loss.
     private static let cruiseTurns: UInt64 = 4
     private static let mostCruiseTurns: UInt64 = 32
-    /// As many samples of a queue in a row are more than noise.
+    /// This many samples of a queue in a row are more than noise.
     private static let lateSamples = 3
-    /// A queue that has stood for as many round trips is drained.
+    /// A queue that has stood for this many round trips is drained.
     private static let patience = 3
-    /// A queue that draining has not ended after as many counts as part of the path.
+    /// A queue that still stands after this many round trips counts as part of the path.
     private static let lastPatience = 6
-    /// What is left of the rate after loss that others share: CUBIC's factor.
+    /// The factor for the rate after loss on a shared path, the same as CUBIC's.
     private static let yieldFactor = 0.7
     private static let restTurns: Int64 = 8
     private static let roundTripLifetime = TimeSpan.seconds(10)
     private static let smallestRoundTrip = TimeSpan.milliseconds(2)
-    /// The share of lost bytes in a turn that limits the bytes in flight, and the least that counts behind a queue.
+    /// The share of lost bytes in a turn above which the bytes in flight are limited, and the least share that counts
+    /// behind a queue.
     private static let lossLimits = (heavy: 0.08, least: 0.003)
 
     private let packet: Int
@@ -55,10 +56,11 @@ struct PathModel {
     private var roundTrip: TimeSpan?
     private var roundTripTime = Instant(nanoseconds: 0)
 
-    /// What has been seen in this turn: a round trip, and at least until a packet sent after `mark` is acknowledged.
+    /// Measurements of this turn, which lasts a round trip, and at least until a packet sent after `mark` is
+    /// acknowledged.
     private var turn = Turn()
     private var mark: UInt64 = 0
-    /// How many samples in a row were those of a queue.
+    /// How many samples in a row showed a queue.
     private var late = 0
     private var queuedTurns = 0
 
@@ -108,7 +110,7 @@ struct PathModel {
         return rate * max(roundTrip, Self.smallestRoundTrip).inSeconds
     }
 
-    /// A round trip above this is one of a queue.
+    /// A round trip above this shows a queue.
     private var queuedRoundTrip: TimeSpan {
         guard let roundTrip else { return TimeSpan(nanoseconds: .max) }
         return roundTrip + max(roundTrip / 16, .milliseconds(5))
@@ -122,9 +124,9 @@ struct PathModel {
 
     mutating func lossWasSpurious(bytes: Int) { turn.lost = max(0, turn.lost - bytes) }
 
-    /// Sends again with nothing in flight: what was measured long ago counts for less, and is searched anew.
+    /// Sends again with nothing in flight: old measurements count for less, and the model starts anew.
     ///
-    /// The rate halves with each eight round trips in which it was not measured, a second at least.
+    /// The rate halves for every eight round trips, or every second if that is longer, without a measurement.
     mutating func resumed(now: Instant, delivered: UInt64) {
         guard let rateTime else { return }
         let half = max((roundTrip ?? .zero) * Self.restTurns, .seconds(1))
@@ -166,7 +168,7 @@ struct PathModel {
         return random >> 8
     }
 
-    /// Changes the phase; the turn ends when a packet that was sent from now on has been acknowledged.
+    /// Changes the phase; the new turn ends when a packet sent from now on has been acknowledged.
     private mutating func enter(_ next: Phase, now: Instant, delivered: UInt64) {
         phase = next
         gain = 1
@@ -191,7 +193,7 @@ struct PathModel {
         let isQueued = seen.lowest.nanoseconds < .max && seen.lowest > queuedRoundTrip
         let total = seen.lost + seen.delivered
         let loss = total > 0 ? Double(seen.lost) / Double(total) : 0
-        // The losses of a full queue show a round trip later.
+        // The losses of a full queue show one round trip later.
         let isUnusual =
             (seen.sawQueue || sawQueue) && seen.lost >= 2 * packet
             && loss > max(usualLoss * 2, Self.lossLimits.least)
@@ -217,10 +219,10 @@ struct PathModel {
                 gain = 1
                 return
             }
-            // A flow that has half of a full path gets as much more, one that has more of it gets less.
+            // On a full path a flow with less than half of it grows by more than this, and a flow with more by less.
             let hasGrown = rate >= fullRate * 2 * probeGain / (1 + probeGain)
             let isFirst = probeGain == Self.probeGain
-            // Where it meets loss, room is taken in steps.
+            // After a probe that met loss, the next one waits.
             let goesOn = hasGrown && !probeLost
             if !hasGrown, isFirst, isQueued { rate = fullRate }
             pause(afterLoss: probeLost)
@@ -239,7 +241,7 @@ struct PathModel {
     private mutating func cruise(_ sample: AckSample, _ seen: Turn, isQueued: Bool, isUnusual: Bool) {
         queuedTurns = isQueued ? queuedTurns + 1 : 0
         turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
-        // In the first turn come the losses that the probe before has caused.
+        // The first turn still has losses that the probe before it has caused.
         if isUnusual, phaseTurns > 1 {
             rate = min(rate, max(seen.rate, rate / 2)) * Self.yieldFactor
             pause(afterLoss: true)
@@ -249,7 +251,7 @@ struct PathModel {
             roundTrip = seen.lowest
             roundTripTime = sample.now
         } else if seen.rate > 0, isQueued, queuedTurns >= Self.patience || seen.rate < rate * 0.75 {
-            // Behind a queue that is all that the path carries.
+            // Behind a queue, the measured rate is all that the path carries.
             rate = min(rate, seen.rate)
             enter(.drain, now: sample.now, delivered: sample.delivered)
         } else if seen.rate > 0, !isQueued, seen.rate < rate {
@@ -262,7 +264,7 @@ struct PathModel {
         }
     }
 
-    /// A probe's growth is measured against `base`.
+    /// Sets a probe, whose growth is measured against `base`.
     private mutating func setProbe(from base: Double, gain next: Double) {
         fullRate = base
         probeGain = next
@@ -270,7 +272,7 @@ struct PathModel {
         cap = .infinity
     }
 
-    /// Sets the time until the next probe: longer after loss, which may be one of others.
+    /// Sets the time until the next probe: longer after loss, which other flows may have caused.
     private mutating func pause(afterLoss: Bool) {
         cruiseTurns = afterLoss ? min(cruiseTurns * 2, Self.mostCruiseTurns) : max(cruiseTurns / 2, Self.cruiseTurns)
         turnsLeft = cruiseTurns + nextRandom() % 4
@@ -278,7 +280,7 @@ struct PathModel {
 
     private mutating func updateCap(_ sample: AckSample, lost: Int, share: Double) {
         if lost >= 8 * packet, share > Self.lossLimits.heavy {
-            // Not below the bytes that the path has been seen to carry.
+            // The cap does not fall below what the path has been seen to carry.
             cap = max(min(cap, Double(sample.inFlightBefore)) * 0.85, product * 0.85, Double(packet * 16))
             if phase == .startup { enter(.drain, now: sample.now, delivered: sample.delivered) }
         } else if cap.isFinite {

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// The packets of a leg that have come, as ranges to acknowledge, and when the acknowledgement is due.
+/// The received packets of a leg, as ranges to acknowledge, and when the acknowledgement is due.
 struct ReceivedPackets {
     struct Run: BitwiseCopyable {
         var low: UInt64
@@ -12,7 +12,7 @@ struct ReceivedPackets {
 
     /// In descending order; never more than one ACK can carry.
     private(set) var runs: [Run] = []
-    /// Packet numbers below this are not distinguished any more.
+    /// Packet numbers below this and outside of `runs` are too old to be told from duplicates.
     private var floor: UInt64 = 0
     private(set) var largestTime = Instant(nanoseconds: 0)
     private(set) var count: UInt64 = 0
@@ -38,7 +38,7 @@ struct ReceivedPackets {
 
     var largest: UInt64? { runs.first?.high }
 
-    /// Whether the packet is new, seen, or too old to tell.
+    /// Nil if the packet is new; otherwise whether it has been seen or is too old to tell.
     func check(_ number: UInt64) -> DropReason? {
         if let first = runs.first, number > first.high { return nil }
         for run in runs {
@@ -77,7 +77,7 @@ struct ReceivedPackets {
         }
         guard unacknowledged >= threshold else { return }
         isUrgent = true
-        // So many come in less than the delay: an acknowledgement may wait for more.
+        // This many come in less than the delay: an acknowledgement may wait for more.
         let most = delay < Self.farDelay ? Self.nearThreshold : Self.farThreshold
         if now < deadline { threshold = min(threshold * 2, most) }
     }
@@ -104,7 +104,7 @@ struct ReceivedPackets {
         }
     }
 
-    /// The peer has our acknowledgements up to `largest`, so they need not be repeated.
+    /// The peer has our acknowledgements up to `largest`; they need not be repeated.
     mutating func forget(upTo largest: UInt64) {
         guard let first = runs.first, largest < first.high else { return }
         while let last = runs.last, last.high <= largest, runs.count > 1 {

@@ -9,7 +9,7 @@ struct RoundTrip {
     private(set) var latest: TimeSpan
     /// The smallest sample ever; nil before the first.
     private(set) var smallest: TimeSpan?
-    /// The latest sample minus the peer's delay, as far as that is believed, but not below the smallest.
+    /// The latest sample minus the part of the peer's delay that is believed; not below the smallest sample.
     private(set) var adjusted: TimeSpan
 
     init(initial: TimeSpan?) {
@@ -24,8 +24,8 @@ struct RoundTrip {
 
     /// Takes a sample with the delay that the peer claims.
     ///
-    /// No more of a claim counts than an honest peer with this estimate would delay. Otherwise a receiver could hide a queue of any
-    /// path behind the longest delay, and get more than its share.
+    /// A claim counts only up to the delay of an honest peer with this estimate. Otherwise a receiver could hide the
+    /// queue of any path behind the longest delay, and get more than its share.
     mutating func sample(_ raw: TimeSpan, claimedDelay: TimeSpan) {
         latest = max(raw, .microseconds(1))
         guard let before = smallest else {

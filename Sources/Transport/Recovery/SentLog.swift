@@ -36,7 +36,7 @@ struct SentPacket {
     var state: State
     /// Whether it asks for an acknowledgement and counts as in flight.
     var isEliciting: Bool
-    /// Whether the sender had no more data then.
+    /// Whether the sender had no more data at that time.
     var isAppLimited: Bool
     /// Whether the congestion controller has been told that it is lost.
     var isCounted: Bool

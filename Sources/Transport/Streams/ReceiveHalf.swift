@@ -24,9 +24,9 @@ struct ReceiveHalf: ~Copyable {
     private(set) var limit: UInt64
     private(set) var window: UInt64
     private(set) var resetCode: UInt64?
-    /// The application does not want the rest.
+    /// Whether the application does not want the rest.
     private(set) var stopped = false
-    /// This end abandoned the half because the application did not read it.
+    /// Whether this end abandoned the half because the application did not read it.
     private(set) var isAbandoned = false
     /// Since when the held bytes have waited without any being consumed.
     private(set) var waitingSince = Instant(nanoseconds: 0)
@@ -109,20 +109,20 @@ struct ReceiveHalf: ~Copyable {
         return .accepted(grown: grown, readable: false)
     }
 
-    /// Drops held and coming bytes.
+    /// Drops the held bytes and all that still come.
     mutating func stop(pool: inout BytePool) {
         stopped = true
         ahead.removeAll()
         ring.release(to: &pool)
     }
 
-    /// Drops held and coming bytes; the application has yet to be told.
+    /// Drops the held bytes and all that still come; the application must then be told.
     mutating func abandon(pool: inout BytePool) {
         isAbandoned = true
         stop(pool: &pool)
     }
 
-    /// Counts everything received as consumed; returns how much that was.
+    /// Counts everything received as consumed; returns the number of bytes dropped.
     mutating func discard() -> UInt64 {
         let dropped = highest - consumed
         consumed = highest
@@ -146,10 +146,11 @@ struct ReceiveHalf: ~Copyable {
         return taken
     }
 
-    /// The new limit to grant after consumption, if it is time to tell the peer: when an eighth of the window is used up.
+    /// Raises the limit after consumption; true if the peer must be told: when an eighth of the window is used up.
     ///
-    /// The window doubles if that took less than half a round trip, so that it becomes four times what a round trip
-    /// brings: a hole lasts two, and the peer learns of the grant half of one later. It halves if it took very long.
+    /// The window doubles if that took less than half a round trip. So it becomes four times the bytes of a round trip:
+    /// a hole lasts two, and the peer learns of the grant half a round trip later. The window halves if that took very
+    /// long.
     mutating func grant(now: Instant, roundTrip: TimeSpan, maxWindow: UInt64) -> Bool {
         guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window - window / 8 else {
             return false

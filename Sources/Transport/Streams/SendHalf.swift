@@ -35,7 +35,7 @@ struct SendHalf: ~Copyable {
 
     init(limit: UInt64) { self.limit = limit }
 
-    /// How many bytes the half holds: those that wait for an older one to be acknowledged, too.
+    /// How many bytes the half holds, including those acknowledged behind a hole.
     var held: Int { Int(end - base) }
     /// How many bytes are unsent or unacknowledged.
     var pending: Int { held - acknowledgedAhead }

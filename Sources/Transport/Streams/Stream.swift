@@ -46,7 +46,7 @@ struct Stream: ~Copyable {
     /// Control frames to be sent.
     var control: Control = []
     var isInSendQueue = false
-    /// The bytes that it may send before it goes to the end of the queue.
+    /// The bytes that the stream may send before it goes to the end of the queue.
     var turnLeft = 0
     /// Whether it waits for the connection's credit.
     var isBlocked = false
@@ -58,7 +58,7 @@ struct Stream: ~Copyable {
     var isInRoomQueue = false
     /// Whether the last write was a large one.
     var isBulk = false
-    /// The room promised to it.
+    /// The room promised to the stream.
     var promisedRoom = 0
     var isFinishTold = false
     /// The code of our STOP_SENDING.

@@ -131,7 +131,8 @@ private final class Initiator {
             packet[Packet.payloadOffset] = 1  // PING
             do {
                 var bytes = packet.mutableRawSpan
-                keyring.sealControl(&bytes)
+                keyring.sealControl(&bytes, for: keyring.line)
+                LinkSender(keyring.line, sole: true).sealHeader(&bytes)
             }
             return .first(packet)
         }

@@ -12,7 +12,7 @@ func linkSeal(_ meter: inout Meter, _ suite: Suite) {
         meter.measure {
             for number in 0..<PacketArea.count {
                 var packet = packets.packet(number, size)
-                link.near.sealHeader(&packet)
+                link.near.sender.sealHeader(&packet)
             }
             return PacketArea.count
         }
@@ -28,14 +28,14 @@ func linkOpen(_ meter: inout Meter, _ suite: Suite) {
     while meter.wantsMore {
         for number in 0..<PacketArea.count {
             var packet = packets.packet(number, size)
-            link.near.sealHeader(&packet)
+            link.near.sender.sealHeader(&packet)
         }
         meter.measure {
             for number in 0..<PacketArea.count {
                 var packet = packets.packet(number, size)
                 let (index, counter) = (packet.receiverIndex, packet.linkCounter)
-                guard link.far.openHeader(&packet) == nil,
-                    link.far.commit(index: index, counter: counter, now: start) != .duplicate
+                guard link.far.receiver.openHeader(&packet) == nil,
+                    link.far.receiver.commit(index: index, counter: counter, now: start) != .duplicate
                 else { fail("opened") }
             }
             return PacketArea.count

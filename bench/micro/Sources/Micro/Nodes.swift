@@ -108,10 +108,22 @@ struct ReadyPath: ~Copyable {
     let pathID: UInt64
 }
 
+/// What packets touch of one end of a link.
+struct LinkSides: ~Copyable {
+    var receiver: LinkReceiver
+    let sender: LinkSender
+
+    init(_ link: consuming NewLink) {
+        receiver = link.takeReceiver()
+        let keyring = link.takeKeyring()
+        sender = LinkSender(keyring.line, sole: true)
+    }
+}
+
 /// Both ends of a link between nodes that has carried its first packet.
 struct LinkPair: ~Copyable {
-    var near: LinkKeyring
-    var far: LinkKeyring
+    var near: LinkSides
+    var far: LinkSides
 
     init(_ suite: Suite) {
         let suites = suite == .aes256gcm ? SuiteSet.aes256gcm : .chacha20poly1305
@@ -130,7 +142,7 @@ struct LinkPair: ~Copyable {
         else { fail("no link") }
         let bytes = response.bytes
         guard case .established(let link) = initiator.receive(bytes.rawSpan, now: start) else { fail("no link") }
-        near = link.takeKeyring()
-        far = response.takeLink().takeKeyring()
+        near = LinkSides(link)
+        far = LinkSides(response.takeLink())
     }
 }

@@ -20,18 +20,18 @@ func relayForward(_ meter: inout Meter, _ suite: Suite) {
                 var packet = packets.packet(number, size)
                 packet.pathID = ready.pathID
                 guard ready.client.seal(&packet, now: start) != nil else { fail("sealed") }
-                before.near.sealHeader(&packet)
+                before.near.sender.sealHeader(&packet)
             }
             meter.measure {
                 for number in 0..<PacketArea.count {
                     var packet = packets.packet(number, size)
                     let (index, counter) = (packet.receiverIndex, packet.linkCounter)
-                    guard before.far.openHeader(&packet) == nil else { fail("header") }
+                    guard before.far.receiver.openHeader(&packet) == nil else { fail("header") }
                     guard case .forward(let place) = table.find(link: 0, pathID: packet.pathID),
                         case .send = table.forward(place, &packet, now: start),
-                        before.far.commit(index: index, counter: counter, now: start) != .duplicate
+                        before.far.receiver.commit(index: index, counter: counter, now: start) != .duplicate
                     else { fail("relayed") }
-                    after.near.sealHeader(&packet)
+                    after.near.sender.sealHeader(&packet)
                 }
                 return PacketArea.count
             }
@@ -54,18 +54,18 @@ func relayBackward(_ meter: inout Meter, _ suite: Suite) {
             for number in 0..<PacketArea.count {
                 var packet = packets.packet(number, size)
                 packet.pathID = backwardID
-                after.far.sealHeader(&packet)
+                after.far.sender.sealHeader(&packet)
             }
             meter.measure {
                 for number in 0..<PacketArea.count {
                     var packet = packets.packet(number, size)
                     let (index, counter) = (packet.receiverIndex, packet.linkCounter)
-                    guard after.near.openHeader(&packet) == nil else { fail("header") }
+                    guard after.near.receiver.openHeader(&packet) == nil else { fail("header") }
                     guard case .backward(let place) = table.find(link: 1, pathID: packet.pathID),
-                        after.near.commit(index: index, counter: counter, now: start) != .duplicate,
+                        after.near.receiver.commit(index: index, counter: counter, now: start) != .duplicate,
                         case .send = table.backward(place, &packet, now: start)
                     else { fail("relayed") }
-                    before.near.sealHeader(&packet)
+                    before.near.sender.sealHeader(&packet)
                 }
                 return PacketArea.count
             }

@@ -1,0 +1,75 @@
+import LinkModel
+import Testing
+import Wire
+
+@testable import Link
+
+/// Receiving side and keyring while one has not yet told the other of a change, as between two workers.
+@Suite struct LinkReceiverTests {
+    @Test("the receiving side goes over to new keys before the keyring hears of it, and control packets fit their line")
+    func early() throws {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        _ = pair.far.take(pair.near.data(), now: parties.now)
+        let body = pair.near.startRekey(localIndex: 10_001)
+        guard let answer = pair.far.keyring.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now) else {
+            Issue.record("no answer")
+            return
+        }
+        let (message, line) = (answer.body, answer.line)
+        pair.far.receiver.expect(answer.takeKeys())
+        check(pair.far.receiver.isWaiting)
+        // Under the old line, while the new keys wait.
+        check(pair.near.takeControl(pair.far.control(1), now: parties.now) == .success([0, 1]))
+        check(pair.near.finishRekey(message.rawSpan, now: parties.now))
+
+        var packet = pair.near.data()
+        var span = packet.mutableRawSpan
+        let (index, counter) = (span.receiverIndex, span.linkCounter)
+        check(pair.far.receiver.openHeader(&span) == nil)
+        check(pair.far.receiver.commit(index: index, counter: counter, now: parties.now) == .switched)
+        check(!pair.far.receiver.isWaiting)
+        check(pair.far.receiver.localIndex == 20_001)
+        // One sender already has the new line; the keyring still has the old one.
+        check(pair.far.keyring.line !== line)
+        pair.far.sender = LinkSender(line, sole: true)
+        check(pair.near.takeControl(pair.far.control(2), now: parties.now) == .success([1, 2]))
+        let old = pair.far.keyring.line
+        pair.far.keyring.switched()
+        check(pair.far.keyring.line === line)
+        check(!old.isOver)
+        pair.far.keyring.retireReplaced()
+        check(old.isOver)
+        check(pair.near.takeControl(pair.far.control(3), now: parties.now) == .success([2, 3]))
+    }
+
+    @Test("keys that wait are replaced, or end with their time; their indices are told once") func waiting() throws {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        _ = pair.far.take(pair.near.data(), now: parties.now)
+        for number in UInt32(1)...2 {
+            let body = pair.near.startRekey(localIndex: 10_000 + number)
+            check(pair.far.answerRekey(body.rawSpan, localIndex: 20_000 + number, now: parties.now) != nil)
+            parties.now = parties.now + .seconds(30)
+        }
+        check(pair.far.receiver.takeRetired() == [20_001])
+        check(pair.far.receiver.takeRetired() == [])
+        check(Set(pair.far.receiver.localIndices()) == [777_777, 20_002])
+        // The second ones were made half a minute ago.
+        pair.far.receiver.expire(now: parties.now + .seconds(149))
+        check(pair.far.receiver.isWaiting)
+        pair.far.receiver.expire(now: parties.now + .seconds(150))
+        check(!pair.far.receiver.isWaiting)
+        check(pair.far.receiver.takeRetired() == [20_002])
+        check(pair.far.receiver.localIndices() == [777_777])
+    }
+
+    @Test("a first packet is told once, whichever keys it comes under") func confirmation() throws {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        check(!pair.near.keyring.wantsRekey(now: parties.now + .seconds(170)))
+        check(pair.near.take(pair.far.data(), now: parties.now) == .success(.confirmed))
+        check(pair.near.keyring.wantsRekey(now: parties.now + .seconds(170)))
+        check(pair.near.take(pair.far.data(), now: parties.now) == .success(.committed))
+    }
+}
