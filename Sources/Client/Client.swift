@@ -84,6 +84,7 @@ public final class Client {
             spares.sweep()
         }
         sessions.tick()
+        askForVersions()
         requests.tick()
         lookForApps(pool.now)
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node)) { [weak self] in

@@ -39,7 +39,6 @@ extension DirectoryClient {
                         fetched(isGood)
                         guard isGood else { return }
                         compare(with: source)
-                        vouch(beside: source)
                     }
                 }
             }

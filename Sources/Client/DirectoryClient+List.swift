@@ -249,12 +249,39 @@ extension DirectoryClient {
 
     // MARK: Versions that no list names
 
-    /// Asks nodes of other operators for changed descriptors, when a newer version of a hop that failed is known.
+    /// Hops that could not be used, of each of which a version is known that no list names.
     ///
-    /// They learn this machine's address, so they are asked rarely. None learns which hop it is.
-    func vouch(beside source: NodeID) {
-        guard doubts.asksOthers(descriptors, at: now) else { return }
-        var owners = Set([owner(of: source)])
+    /// Nodes of other operators are to be asked for these versions now.
+    func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now) }
+
+    /// Nodes to ask for the version of `node`: each of a different operator, none of the node's own.
+    func witnesses(of node: NodeID) -> [Descriptor] {
+        var owners = Set([owner(of: node)])
+        var found: [Descriptor] = []
+        for witness in proxies.shuffled(using: &random) where owners.insert(witness.operatorID).inserted {
+            guard let descriptor = descriptor(of: witness.id) else { continue }
+            found.append(descriptor)
+            if found.count == DescriptorStore.vouchers + 1 { break }
+        }
+        return found
+    }
+
+    /// Takes what a node has as the descriptor of `node`.
+    func heard(_ bytes: [UInt8], of node: NodeID, from witness: NodeID) {
+        guard let signed = try? SignedDescriptor(decoding: bytes.rawSpan), signed.descriptor.node == node,
+            (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
+        else { return }
+        if descriptors.hear(signed, from: owner(of: witness), operators: trust.operatorCount, at: unixTime) {
+            changed()
+        }
+    }
+
+    /// Asks nodes of other operators for changed descriptors over links of this machine's.
+    ///
+    /// They learn its address. So this is only for a client that cannot ask over any path, as when all nodes have restarted: no
+    /// hop of a path can bring that about.
+    func vouchOverLinks() {
+        var owners: Set<Bytes32> = []
         let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         let others = guards.primaries.map(\.node) + bootstrap.shuffled(using: &random)
         for node in others where owners.count <= DescriptorStore.vouchers && owners.insert(owner(of: node)).inserted {

@@ -9,6 +9,8 @@ struct VersionDoubts {
     private static let changesPause = TimeSpan.seconds(10)
     /// How often other operators are asked about versions that the list does not name.
     private static let vouchPause = TimeSpan.seconds(20)
+    /// The most hops that others are asked about at once.
+    private static let doubtfulAtOnce = 4
 
     /// Hops that could not be used, perhaps because no list names their present version.
     private(set) var suspects: Set<NodeID> = []
@@ -34,12 +36,15 @@ struct VersionDoubts {
         return time
     }
 
-    /// Whether to ask nodes of other operators now about hops that could not be used.
-    mutating func asksOthers(_ descriptors: DescriptorStore, at now: Instant) -> Bool {
-        guard now >= nextVouch, descriptors.hasFresh(of: suspects) else { return false }
-        suspects.removeAll()
+    /// The hops that could not be used and whose present version no list may name: nodes of other operators are to be asked for it
+    /// now.
+    mutating func takeDoubtful(_ descriptors: DescriptorStore, at now: Instant) -> [NodeID] {
+        guard now >= nextVouch, !suspects.isEmpty else { return [] }
+        let doubtful = suspects.filter { descriptors.hasFresh(of: [$0]) }.sorted().prefix(Self.doubtfulAtOnce)
+        guard !doubtful.isEmpty else { return [] }
+        suspects.subtract(doubtful)
         nextVouch = now + Self.vouchPause
-        return true
+        return Array(doubtful)
     }
 
     /// Whether to ask a guard for its own descriptor: at most once a second.

@@ -98,6 +98,19 @@ import Wire
         }
         let malformed = try bench.ask(.own(method: RequestMethod.status.rawValue, arguments: [1]), on: session)
         #expect(malformed == .answer(RequestAnswer(.malformed).encoded()))
+        // The descriptor of a node: one that it has, one that it has not, and no node id.
+        func descriptor(_ arguments: [UInt8]) throws -> RequestAnswer {
+            let answer = try bench.ask(.own(method: RequestMethod.descriptor.rawValue, arguments: arguments), on: session)
+            guard case .answer(let bytes)? = answer else { throw Unexpected() }
+            return try RequestAnswer(decoding: bytes.rawSpan)
+        }
+        let found = try descriptor(target.node.key.array)
+        #expect(found.status == .done)
+        let signed = try SignedDescriptor(decoding: found.result.rawSpan)
+        #expect(signed.descriptor.node == target.node)
+        #expect(signed.isAuthentic(network: bench.pool.directory.network.id))
+        #expect(try descriptor([UInt8](repeating: 9, count: 32)) == RequestAnswer(.done))
+        #expect(try descriptor([UInt8](repeating: 9, count: 31)) == RequestAnswer(.malformed))
         // To an unknown node, and to the proxy itself.
         let envelope = try bench.seal(for: target).envelope
         let stranger = NodeID(Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan))

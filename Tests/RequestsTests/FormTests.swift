@@ -150,7 +150,7 @@ import Wire
                 if let read { #expect(read.encoded() == bytes) }
             }
         }
-        #expect(RequestMethod.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 8, 9, 10])
+        #expect(RequestMethod.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 8, 9, 10, 11])
     }
 
     @Test("RQ7: the state of a node: 10 bytes, 16 sixteenths at most, and unknown flags are ignored")

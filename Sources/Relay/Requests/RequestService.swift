@@ -269,6 +269,9 @@ final class RequestService {
         case .status:
             guard arguments.isEmpty else { return RequestAnswer(.malformed) }
             return RequestAnswer(.done, NodeState(height: nodes.snapshot.height, fill: 0, stores: false).encoded())
+        case .descriptor:
+            guard let node = Bytes32(arguments).map(NodeID.init) else { return RequestAnswer(.malformed) }
+            return RequestAnswer(.done, nodes.descriptor(of: node)?.bytes ?? [])
         case .store, .delete, .list, .fetch, .introduce, .relay, .lookup: return RequestAnswer(.unknown)
         }
     }

@@ -18,12 +18,14 @@ public enum RequestMethod: UInt8, CaseIterable, Sendable {
     case relay = 9
     /// Brings items that anyone may read.
     case lookup = 10
+    /// Brings a node's newest descriptor.
+    case descriptor = 11
 
     /// Whether the answer waits for another node or client, so that the proxy is told at once that it comes later.
     var isSlow: Bool {
         switch self {
         case .introduce, .relay: true
-        case .store, .delete, .list, .fetch, .status, .lookup: false
+        case .store, .delete, .list, .fetch, .status, .lookup, .descriptor: false
         }
     }
 

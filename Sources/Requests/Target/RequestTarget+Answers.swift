@@ -51,7 +51,7 @@ extension RequestTarget {
                 return answer(ticket, RequestAnswer(.notAuthorised), now, &actions)
             }
             actions.append(.relay(ticket, relay, for: entry.node))
-        case .store, .delete, .list, .fetch, .introduce, .status, .lookup:
+        case .store, .delete, .list, .fetch, .introduce, .status, .lookup, .descriptor:
             actions.append(
                 .perform(
                     ticket, method, arguments: arguments, binding: request.binding,

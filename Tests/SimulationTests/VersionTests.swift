@@ -1,0 +1,63 @@
+import Directory
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Hops that have restarted, so that they have another onion key, which no list names yet.
+@Suite struct VersionTests {
+    /// A network with one exit, and a client that has just begun to use a new list.
+    private func network(_ seed: UInt64) throws -> (Network, User, Client) {
+        let network = try Network(seed: seed, relays: 8, exits: 1, { $0.epochSeconds = 600 })
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let client = try #require(user.client)
+        #expect(network.run(2_000) { client.directory.lists.used != nil })
+        let round = client.directory.lists.used?.list.round
+        #expect(network.run(2_000) { client.directory.lists.used?.list.round != round })
+        return (network, user, client)
+    }
+
+    @Test(
+        "s23: a client uses a restarted exit again before a list names it, and sends nothing to a node that is no guard",
+        arguments: [1, 2, 3] as [UInt64])
+    func exit(seed: UInt64) throws {
+        let (network, user, client) = try network(seed)
+        defer { network.close() }
+        let exit = try #require(network.nodes.last)
+        let round = client.directory.lists.used?.list.round
+        let guards = client.directory.guards.primaries.map(\.node)
+        let others = network.nodes.filter { !guards.contains($0.id) }.map(\.host.number)
+        var packets = 0
+        network.world.passes = { from, to in
+            if from === user.host, others.contains(to.number) { packets += 1 }
+            return true
+        }
+        exit.die()
+        #expect(network.run(60) { !user.isReady })
+        try exit.start()
+        #expect(network.run(180) { user.isReady })
+        let app = try user.begin(Transfer(kind: .download, seed: 1, length: 1_000))
+        #expect(network.run(30) { app.isOver })
+        #expect(app.state == .done)
+        #expect(client.directory.lists.used?.list.round == round)
+        #expect(packets == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
+        "s23: when all nodes have restarted, so that no path can be built, they are asked over links",
+        arguments: [1, 2] as [UInt64])
+    func all(seed: UInt64) throws {
+        let (network, user, client) = try network(seed)
+        defer { network.close() }
+        let round = client.directory.lists.used?.list.round
+        for node in network.nodes { node.die() }
+        #expect(network.run(60) { !user.isReady })
+        for node in network.nodes { try node.start() }
+        #expect(network.run(180) { user.isReady })
+        #expect(client.directory.lists.used?.list.round == round)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+}
