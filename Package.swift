@@ -156,6 +156,10 @@ let package = Package(
         .target(
             name: "LinkModel", dependencies: ["Link", "OnionCrypto", "Wire"], path: "Tests/LinkModel",
             swiftSettings: settings),
+        // Builds, layers and tables beside a hostile node, for a seeded test and a fuzz target.
+        .target(
+            name: "OnionModel", dependencies: ["Onion", "OnionCrypto", "Wire"], path: "Tests/OnionModel",
+            swiftSettings: settings),
         // Runs a loop until something holds.
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
@@ -168,7 +172,7 @@ let package = Package(
             path: "Tests/SessionTesting", swiftSettings: settings),
         tests("WireTests", ["VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
-        tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
         .target(
@@ -260,8 +264,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel",
-                "Transport",
+                "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "OnionModel", "Link",
+                "LinkModel", "Transport",
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
