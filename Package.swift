@@ -280,6 +280,9 @@ if Context.environment["TUNIC_FUZZ"] != nil {
 if let chosen = Context.environment["TUNIC_TESTS"] {
     var needed: Set<String> = []
     var open = chosen.split(separator: " ").map(String.init)
+    for name in open where !package.targets.contains(where: { $0.name == name }) {
+        fatalError("TUNIC_TESTS: there is no target named \(name)")
+    }
     while let name = open.popLast() {
         guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else {
             continue

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Links
 internal import Logging
 internal import OnionCrypto
+internal import Requests
 internal import Store
 internal import Wire
 

@@ -143,6 +143,26 @@ import Wire
         #expect(world.directory.canChoose(hops: 3))
     }
 
+    @Test("s23: a client that can build no path asks for the new version of a hop over links") func withoutPaths()
+        throws
+    {
+        let world = try DirectoryWorld(7, isSimulated: true)
+        let list = try list(world, round: 5, by: 0..<5)
+        for node in world.nodes { node.list = list }
+        #expect(world.start())
+        // No node here answers builds. All nodes have the new version of one of them.
+        let restarted = world.nodes[6]
+        let version = try version(of: restarted, world)
+        for node in world.nodes {
+            node.descriptors = node.descriptors.filter { $0.descriptor.node != restarted.id } + [version]
+        }
+        let directory = world.directory
+        directory.fetchChanges(of: restarted.id)
+        let key = version.descriptor.onionKey
+        #expect(world.loop.run(for: .seconds(60)) { directory.descriptor(of: restarted.id)?.onionKey == key })
+        #expect(directory.lists.used?.digest == list.digest)
+    }
+
     @Test("s11: a newer list takes the place of the one before, and its descriptors that of theirs")
     func newerList() throws {
         let world = try DirectoryWorld(4, isSimulated: true)

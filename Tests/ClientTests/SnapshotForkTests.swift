@@ -33,7 +33,8 @@ import Wire
         let first = world.network.snapshot.snapshot
         let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
         for node in world.nodes { node.history = common }
-        #expect(world.start())
+        // One node is too little for a path.
+        #expect(world.start() == (nodes > 1))
         let directory = world.directory
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 2 })
         let held = try history(common, to: 3, world)

@@ -1,6 +1,6 @@
 // One file: the steps of the model share state that is private to it.
 
-public import Onion
+internal import Onion
 internal import OnionCrypto
 internal import Wire
 
@@ -34,9 +34,9 @@ public final class OnionModel {
     private static let network = Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan)
     private static let start = Instant(nanoseconds: 1_000_000_000_000)
     /// Keys of all nodes: making them is slow, and no promise depends on them.
-    private static let keys: [OnionKeys] = (0...hostile).map { _ in
-        guard let keys = try? OnionKeys(now: start) else { preconditionFailure("no onion key") }
-        return keys
+    private static let keys: [KEM.PrivateKey] = (0...hostile).map { _ in
+        guard let key = try? KEM.PrivateKey() else { preconditionFailure("no onion key") }
+        return key
     }
 
     private final class Node {
@@ -51,7 +51,7 @@ public final class OnionModel {
             self.number = number
             id = Bytes32(copying: [UInt8](repeating: UInt8(number + 1), count: 32).rawSpan)
             responder = BuildResponder(
-                network: OnionModel.network, node: id, keys: OnionModel.keys[number],
+                network: OnionModel.network, node: id, keys: OnionKeys(OnionModel.keys[number], now: OnionModel.start),
                 cache: BuildReplayCache(now: OnionModel.start))
         }
     }
@@ -176,7 +176,8 @@ public final class OnionModel {
         // The guard's answer comes over a link that nobody else can change.
         if hops[0] == Self.hostile, choose(8) == 0 { message[choose(message.count)] ^= UInt8(1 << choose(8)) }
         switch builder.receive(message.rawSpan, now: now) {
-        case .refused, .broken: reached.failures += 1
+        case .refused: reached.failures += 1
+        case .broken: reached.failures += 1
         case .built(let path, let id):
             for (place, hop) in hops.enumerated() where hop != Self.hostile {
                 precondition(
@@ -263,7 +264,8 @@ public final class OnionModel {
         switch node.responder.open(records.rawSpan, from: UInt64(Self.hostile), time: time, now: now) {
         case .unreadable: reached.refusedRecords += 1
         case .refuse: break
-        case .terminal, .onward: note(first, at: node)
+        case .terminal: note(first, at: node)
+        case .onward: note(first, at: node)
         }
     }
 

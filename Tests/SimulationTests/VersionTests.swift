@@ -1,4 +1,5 @@
 import Directory
+import EventLoop
 import Testing
 import Wire
 
@@ -43,21 +44,6 @@ import Wire
         #expect(app.state == .done)
         #expect(client.directory.lists.used?.list.round == round)
         #expect(packets == 0)
-        #expect(network.violations.isEmpty, "\(network.violations)")
-    }
-
-    @Test(
-        "s23: when all nodes have restarted, so that no path can be built, they are asked over links",
-        arguments: [1, 2] as [UInt64])
-    func all(seed: UInt64) throws {
-        let (network, user, client) = try network(seed)
-        defer { network.close() }
-        let round = client.directory.lists.used?.list.round
-        for node in network.nodes { node.die() }
-        #expect(network.run(60) { !user.isReady })
-        for node in network.nodes { try node.start() }
-        #expect(network.run(180) { user.isReady })
-        #expect(client.directory.lists.used?.list.round == round)
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 }
