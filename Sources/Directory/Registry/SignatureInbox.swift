@@ -12,9 +12,8 @@ public struct SignatureInbox: Sendable {
     /// The most of them that one neighbour has brought.
     public static let share = 2_048
 
-    /// The digest of what the waiting ones sign.
-    public private(set) var digest: Bytes32?
-    private var waiting: [Entry] = []
+    /// Those that wait, each with the digest of what it signs, oldest first.
+    private var waiting: [(digest: Bytes32, entry: Entry)] = []
     /// The neighbours that brought a wrong signature.
     public private(set) var liars: Set<NodeID> = []
 
@@ -23,31 +22,34 @@ public struct SignatureInbox: Sendable {
 
     /// How many wait.
     public var count: Int { waiting.count }
+    /// The digest of what the oldest one signs.
+    public var digest: Bytes32? { waiting.first?.digest }
 
-    /// Keeps the items of `source` that `collection` lacks; what waits for another digest is dropped.
+    /// Keeps the items of `source` that `collection` lacks, as many as its share has room for.
+    ///
+    /// Nobody's items make others' give way, whatever they sign: none of them is verified yet.
     public mutating func put<Subject>(
         _ items: [SignatureItem], from source: NodeID, for collection: Signatures<Subject>
     ) {
         let unknown = collection.unknown(items)
-        // Without news nothing gives way: an empty bundle for another digest would drop what waits.
         guard !liars.contains(source), !unknown.isEmpty else { return }
-        if digest != collection.digest {
-            waiting.removeAll()
-            digest = collection.digest
-        }
-        let share = Self.share - waiting.count { $0.source == source }
+        let share = Self.share - waiting.count { $0.entry.source == source }
         let room = max(0, min(share, Self.maximum - waiting.count))
-        waiting += unknown.prefix(room).map { ($0, source) }
+        waiting += unknown.prefix(room).map { (collection.digest, ($0, source)) }
     }
 
-    /// Takes out what waits and `collection` still lacks, one for each place.
+    /// Takes out what waits for `collection`, and returns what it still lacks.
     ///
     /// A place that two neighbours brought is left with both, for one of them may lie.
     public mutating func take<Subject>(for collection: Signatures<Subject>) -> [Entry] {
-        guard digest == collection.digest else { return [] }
-        defer { waiting.removeAll() }
-        return waiting.filter { !collection.holds($0.item.place) && !liars.contains($0.source) }
+        defer { drop(collection.digest) }
+        return waiting.filter { $0.digest == collection.digest }.map(\.entry).filter {
+            !collection.holds($0.item.place) && !liars.contains($0.source)
+        }
     }
+
+    /// Drops what waits for `digest`, which is collected no longer.
+    public mutating func drop(_ digest: Bytes32) { waiting.removeAll { $0.digest == digest } }
 
     /// Listens no more to `nodes`; returns whether one of them is new.
     public mutating func shun(_ nodes: Set<NodeID>) -> Bool {
