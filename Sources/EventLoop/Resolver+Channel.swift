@@ -47,6 +47,10 @@ extension Resolver {
 
     /// Hands a question to c-ares.
     func ask(_ question: Question, _ number: UInt64) {
+        guard working.count < configuration.maximumQueries else {
+            answered.append((number, .none(.tooManyQueries)))
+            return
+        }
         if let host = loop.host { return ask(question, number, of: host) }
         guard let channel = unsafe channelForQuery(number) else { return }
         isProcessing = true
@@ -79,11 +83,7 @@ extension Resolver {
             answered.append((number, .none(.failed(ARES_EDESTRUCTION))))
             return nil
         }
-        guard running < configuration.maximumQueries else {
-            answered.append((number, .none(.tooManyQueries)))
-            return nil
-        }
-        running += 1
+        working[number] = false
         return unsafe channel
     }
 
@@ -94,11 +94,12 @@ extension Resolver {
         return unsafe ticket
     }
 
-    /// Notes that c-ares has finished a query.
-    private func noteEnd(_ status: Int32) {
-        running -= 1
+    /// Notes that c-ares is done with a query.
+    func noteEnd(_ number: UInt64, _ status: Int32) {
+        guard let isCounted = working.removeValue(forKey: number) else { return }
+        noteOver(number)
         switch status {
-        case ARES_ETIMEOUT, ARES_ECONNREFUSED: unanswered += 1
+        case ARES_ETIMEOUT, ARES_ECONNREFUSED: if !isCounted { unanswered += 1 }
         case ARES_EDESTRUCTION, ARES_ECANCELLED: break
         default: unanswered = 0
         }
@@ -107,7 +108,7 @@ extension Resolver {
     /// Notes c-ares' answer.
     func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
         defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
-        noteEnd(status)
+        noteEnd(number, status)
         guard !isReopening, case .addresses(let port, let family, _)? = pending[number]?.wanted else { return }
         guard status == ARES_SUCCESS else {
             answered.append((number, .none(Self.error(status))))
@@ -119,7 +120,7 @@ extension Resolver {
 
     /// Notes c-ares' answer to a query for a name.
     func named(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<hostent>?) {
-        noteEnd(status)
+        noteEnd(number, status)
         guard !isReopening, case .name? = pending[number]?.wanted else { return }
         if status == ARES_SUCCESS, let name = unsafe result?.pointee.h_name {
             answered.append((number, .name(unsafe String(cString: name))))
@@ -130,7 +131,7 @@ extension Resolver {
 
     /// Notes c-ares' answer to a query for records.
     func asked(_ number: UInt64, _ status: Int32, _ message: [UInt8]) {
-        noteEnd(status)
+        noteEnd(number, status)
         guard !isReopening, case .message? = pending[number]?.wanted else { return }
         if status == ARES_SUCCESS || status == ARES_ENODATA, !message.isEmpty {
             answered.append((number, .message(message)))

@@ -1,3 +1,5 @@
+import CCares
+
 /// Checks of names, the choice and order of addresses, and the answers without c-ares.
 extension Resolver {
     /// Whether this can be a name: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
@@ -23,11 +25,16 @@ extension Resolver {
     func ask(_ question: Question, _ number: UInt64, of host: SimulatedHost) {
         switch question {
         case .addresses(let name, let family):
-            host.ask(name) { [weak self] addresses in
-                guard let self, case .addresses(let port, _, _)? = pending[number]?.wanted else { return }
-                let found = Self.inOrder(addresses.map { $0.with(port: port) }, family)
-                unanswered = 0
-                answered.append((number, found.isEmpty ? .none(.notFound) : .addresses(found)))
+            working[number] = false
+            // c-ares gives up after three quarters of the time: a first round, and a second twice as long.
+            host.ask(name, patience: configuration.timeout / 4 * 3) { [weak self] addresses in
+                guard let self else { return }
+                noteEnd(number, addresses == nil ? ARES_ETIMEOUT : ARES_SUCCESS)
+                if case .addresses(let port, _, _)? = pending[number]?.wanted {
+                    let found = addresses.map { Self.inOrder($0.map { $0.with(port: port) }, family) }
+                    let error: ResolverError = found == nil ? .timedOut : .notFound
+                    answered.append((number, found?.isEmpty == false ? .addresses(found ?? []) : .none(error)))
+                }
                 process(reading: -1, writing: -1)
             }
         case .name, .records:

@@ -6,6 +6,8 @@ import Glibc
 ///
 /// Search domains and host aliases of the system are not applied: a name is looked up as given. When the system's list
 /// of name servers changes, pending queries are also sent to the new ones.
+///
+/// It has more members than most types: what c-ares holds, and what is told outside of its calls.
 @safe
 public final class Resolver {
     /// The address families to ask for.
@@ -105,8 +107,14 @@ public final class Resolver {
     var pending: [UInt64: Pending] = [:]
     /// Results found by c-ares or without it; their callbacks are called outside of c-ares.
     var answered: [(number: UInt64, found: Found)] = []
-    /// Queries that c-ares still works on, including cancelled and late ones.
-    var running = 0
+    /// Queries that c-ares still works on, cancelled and late ones included; true if one was counted as unanswered.
+    var working: [UInt64: Bool] = [:]
+    /// Queries that are over, told outside of c-ares.
+    private var over: [UInt64] = []
+    /// Called once for each query when no work on it is left, after its callback, on the loop.
+    ///
+    /// A cancelled query is over only when c-ares has given it up too. Not called after ``close()``.
+    public var ended: ((Query) -> Void)?
     private var nextNumber = UInt64(0)
     /// No pending query has a lower number.
     private var oldest: UInt64 = 0
@@ -201,16 +209,28 @@ public final class Resolver {
     /// Whether no name server has answered lately: the last queries, three or more, all ended without an answer.
     public var isUnanswered: Bool { unanswered >= 3 }
 
-    /// Forgets a query: its callback is released and not called.
+    /// Forgets a query: its callback is let go of and not called.
+    ///
+    /// c-ares goes on with it until its own time is up, and it counts until then.
     public func cancel(_ query: Query) {
         loop.assertOnThread()
-        pending[query.number] = nil
+        guard pending.removeValue(forKey: query.number) != nil, working[query.number] == nil,
+            !answered.contains(where: { $0.number == query.number })
+        else { return }
+        noteOver(query.number)
+        setTimer()
+    }
+
+    /// Notes that a query is over if neither an answer nor c-ares is waited for.
+    func noteOver(_ number: UInt64) {
+        if pending[number] == nil, working[number] == nil { over.append(number) }
     }
 
     /// Cancels all queries and closes the sockets; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         pending = [:]
+        working = [:]
         if let old = unsafe channel {
             unsafe channel = nil
             isProcessing = true
@@ -218,6 +238,7 @@ public final class Resolver {
             isProcessing = false
         }
         answered = []
+        over = []
         timer?.close()
         timer = nil
         for socket in sockets.values { socket.close() }
@@ -243,16 +264,25 @@ public final class Resolver {
         process(reading: -1, writing: -1)
     }
 
-    /// Delivers the results of finished and late queries.
+    /// Delivers the results of finished and late queries, then tells which are over.
     private func deliver() {
         let answers = answered
         answered = []
-        for (number, found) in answers { pending.removeValue(forKey: number)?.wanted.tell(found) }
+        for (number, found) in answers {
+            pending.removeValue(forKey: number)?.wanted.tell(found)
+            noteOver(number)
+        }
         let now = loop.now
         while let first = firstPending, first.deadline <= now {
             unanswered += 1
+            // c-ares will give it up too, which is no second query without an answer.
+            if working[first.number] != nil { working[first.number] = true }
             pending.removeValue(forKey: first.number)?.wanted.tell(.none(.timedOut))
+            noteOver(first.number)
         }
+        let ends = over
+        over = []
+        for number in ends { ended?(Query(number: number)) }
     }
 
     /// The query that has waited longest: all have the same time limit, so numbers are in the order of deadlines.
@@ -266,7 +296,7 @@ public final class Resolver {
 
     /// Sets the timer for c-ares' timeout and the first deadline, or for now if results wait.
     private func setTimer() {
-        guard answered.isEmpty else {
+        guard answered.isEmpty, over.isEmpty else {
             timer?.schedule(at: loop.now)
             return
         }

@@ -38,6 +38,9 @@ struct LinkList {
     /// Whom a link counts for; nil when it is gone.
     func source(of link: LinkID) -> LinkSource? { places.source(of: link) }
 
+    /// Whether a client at `address` has a link up.
+    func isUp(at address: AddressShare) -> Bool { places.isUp(.client(address)) { state($0) } }
+
     // MARK: Changes
 
     /// Adds a link, which counts for `source`.

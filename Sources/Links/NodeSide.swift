@@ -28,10 +28,12 @@ final class NodeSide {
     /// The identity to begin links with: none as long as this node is not staked, for nobody would answer it.
     var shownIdentity: LinkIdentity? { !hidesIdentity && isStaked(NodeID(identity.nodeID)) ? identity : nil }
 
-    /// What an initiation of a peer is answered with.
-    func receive(_ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64) -> LinkResponder.Verdict {
+    /// What an initiation of a peer is answered with; `hasLink` says whether a client at an address has a link up.
+    func receive(
+        _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64, hasLink: (AddressShare) -> Bool
+    ) -> LinkResponder.Verdict {
         responder.receive(
             datagram, from: source, now: now, wallClock: wallClock, isStaked: { isStaked(NodeID($0)) },
-            isKnown: isNodeEndpoint, isKnownAddress: isNodeAddress)
+            isKnown: isNodeEndpoint, isKnownAddress: isNodeAddress, hasLink: hasLink)
     }
 }

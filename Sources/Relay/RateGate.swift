@@ -32,9 +32,8 @@ final class RateGate {
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
-    /// The sessions that wait: those that had no turn since sessions were last released, and those that had one.
-    private var withoutTurn: [HostedSession] = []
-    private var withTurn: [HostedSession] = []
+    /// The sessions that wait.
+    private var line = TurnLine<HostedSession>()
 
     init(links: Links, packetSize: Int) {
         self.links = links
@@ -48,18 +47,15 @@ final class RateGate {
 
     /// Puts a session in line, which it must not be in already.
     ///
-    /// It continues after the next check that admits packets.
+    /// It continues after a check that admits packets.
     ///
     /// Sessions that have sent since they were last released continue after the others.
-    func hold(_ session: HostedSession, hasSent: Bool) {
-        if hasSent { withTurn.append(session) } else { withoutTurn.append(session) }
-    }
+    func hold(_ session: HostedSession, hasSent: Bool) { line.add(session, hadTurn: hasSent) }
 
-    /// Releases the sessions in line.
-    private func open() {
-        for session in withoutTurn + withTurn { session.goOn() }
-        withoutTurn.removeAll(keepingCapacity: true)
-        withTurn.removeAll(keepingCapacity: true)
+    /// Releases the first sessions in line, one for each of `packets`: a look at thousands that may not send would take
+    /// the loop's time.
+    private func open(_ packets: UInt64) {
+        for session in line.release(Int(clamping: packets)) { session.goOn() }
     }
 
     /// Limits the rate to `rate` bytes per second, with bursts of `burst` bytes after a pause.
@@ -91,7 +87,7 @@ final class RateGate {
         timer?.close()
         timer = nil
         links.sendCeiling = .max
-        open()
+        open(.max)
     }
 
     private func look() {
@@ -104,8 +100,9 @@ final class RateGate {
             links.sendCeiling = count
         } else {
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
-            links.sendCeiling = count + UInt64(max(level / Double(packetSize), quantum))
-            open()
+            let packets = UInt64(max(level / Double(packetSize), quantum))
+            links.sendCeiling = count + packets
+            open(packets)
         }
         timer?.schedule(at: now + Self.interval)
     }

@@ -62,6 +62,8 @@ public struct Jury: Sendable {
     private var cases = Cases()
     /// The number of cases that each other node opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
+    /// The nodes of the registry that sent a wrong vote at this height.
+    private var liars: Set<NodeID> = []
     /// When to ask a quorum about the node again.
     private var nextAsk: [NodeID: Instant] = [:]
     /// Votes that this node has cast, and verdicts that it has handed in.
@@ -90,7 +92,10 @@ public struct Jury: Sendable {
     public mutating func follow(_ state: RegistryState, now: Instant) { follow(View(state), now: now) }
 
     mutating func follow(_ view: View, now: Instant) {
-        if self.view.map({ $0.state.height < view.state.height }) ?? true { newestAt = now }
+        if self.view.map({ $0.state.height < view.state.height }) ?? true {
+            newestAt = now
+            liars = []
+        }
         self.view = view
         let state = view.state
         let forgotten = state.height < Self.voteless ? nil : state.height - Self.voteless
@@ -254,7 +259,8 @@ public struct Jury: Sendable {
 
     /// Keeps the votes from `sender` that are of members and verify; returns the votes that this node holds now.
     ///
-    /// Costs one verification (60 µs) for each new vote.
+    /// Costs one verification (60 µs) for each new vote. A sender's first wrong one is its last that is verified at a height:
+    /// an honest node passes on verified votes alone. Nodes that are not registered are no members.
     public mutating func take(
         _ other: BallotVotes, from sender: NodeID, now: Instant
     ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
@@ -269,15 +275,19 @@ public struct Jury: Sendable {
         isSigned: (_ signature: [UInt8], _ message: [UInt8], _ node: NodeID) -> Bool
     ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
         let ballot = other.ballot
-        guard open(ballot, from: sender, now), let state = view?.state,
-            let quorum = state.quorum(at: ballot.height)
+        guard !liars.contains(sender), let state = view?.state, state.nodes[sender] != nil,
+            open(ballot, from: sender, now), let quorum = state.quorum(at: ballot.height)
         else { return nil }
         let judges = state.judges(of: ballot.node, height: ballot.height)
         let message = RegistryOperation.ballot(
             ballot.verdict, on: ballot.node, height: ballot.height, block: quorum.block, network: state.network)
         for vote in other.votes where Int(vote.place) < judges.count && cases[ballot]?.votes[vote.place] == nil {
             let judge = judges[Int(vote.place)]
-            guard judge != node, isSigned(vote.signature, message, judge) else { return nil }
+            guard judge != node else { return nil }
+            guard isSigned(vote.signature, message, judge) else {
+                liars.insert(sender)
+                return nil
+            }
             cases[ballot]?.votes[vote.place] = vote.signature
         }
         return (votes(on: ballot), pursue(ballot, now), cases[ballot]?.hasVoted == false)

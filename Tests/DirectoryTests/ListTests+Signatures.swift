@@ -63,6 +63,64 @@ extension ListTests {
         #expect(node.certified?.signatures[signatures[5].signer] == nil)
     }
 
+    /// A signer that leaves, and another voter that joins, would otherwise put the list out of force.
+    @Test(
+        "s11: signatures of a certified list are collected beyond the quorum, also after its cycle",
+        arguments: [true, false])
+    func s11MoreThanAQuorumIsCollected(isFetched: Bool) throws {
+        let store = try store()
+        let round = schedule.round(at: start)
+        let proposer = snap.voters[ListSchedule.proposer(of: round, snapshot: snap.digest, count: 6)]
+        let owner = { (node: NodeID) in (0..<6 as Range<UInt64>).first { NodeID(key($0).publicKey) == node }! }
+        let later = UnixTime(seconds: start.seconds + 40)
+        var hostile = ListSigning(network: network, schedule: schedule, snapshot: snap, digest: snap.digest)
+        hostile.advance(to: later)
+        let proposed = hostile.propose(store, as: proposer, at: later) { key(owner(proposer)).sign($0.rawSpan) }
+        let digest = try #require(proposed)
+        let list = try #require(hostile.collection(digest)?.subject)
+        let message = DescriptorList.message(digest: digest, network: network)
+        let items = snap.voters.enumerated().map { place, node in
+            SignatureItem(place: place, bytes: key(owner(node)).sign(message.rawSpan))
+        }
+        // A voter who is not the proposer is late.
+        let late = items[items[5].place == snap.voters.firstIndex(of: proposer) ? 4 : 5]
+        let early = items.filter { $0 != late }
+        // A node that has the other five: from a neighbour with the list, or as they came.
+        var node = ListSigning(network: network, schedule: schedule, snapshot: snap, digest: snap.digest)
+        node.advance(to: later)
+        if isFetched {
+            let signatures = early.map { SignedSnapshot.Signature(signer: snap.voters[$0.place], bytes: $0.bytes) }
+            let signed = SignedDescriptorList(list, signatures: signatures)
+            let checked = try ListSigning.check(signed, network: network, trusted: snap, digest: snap.digest)
+            let isNew = node.take(checked: signed, digest: checked, descriptors: store.byDigest)
+            #expect(isNew)
+        } else {
+            let friend = NodeID(bytes32(9, 1))
+            try node.take(try #require(hostile.proposal(digest)), digest: digest, from: friend)
+            let isNews = node.add(early, for: digest).isNews
+            #expect(isNews)
+        }
+        #expect(node.certifiedCollection?.count == 5 && node.certified?.signatures.count == 5)
+        // The next snapshot comes, without the first signer.
+        node.advance(to: UnixTime(seconds: later.seconds + schedule.period * UInt64(schedule.rounds)))
+        let entries = snapshot(keys: 0..<7).entries.filter { $0.node != snap.voters[0] }
+        let next = try #require(
+            Snapshot(network: network, height: snap.height + 1, time: later, entries: entries))
+        func signatures() -> Int { node.certified?.signed(for: next.voters).signatures.count ?? 0 }
+        #expect(signatures() == 4 && SnapshotChain.quorum(of: next) == 5)
+        node.follow(next, digest: next.digest)
+        let collection = try #require(node.certifiedCollection)
+        let new = node.add(collection.checked(collection.unknown(items)), for: digest)
+        #expect(new.new == [late] && !new.isNews && node.certifiedCollection?.isWhole == true)
+        #expect(signatures() == 5)
+        // It is no candidate of a later cycle, and a node that knows its voters only by name collects nothing.
+        #expect(node.collections.isEmpty)
+        var stranger = ListSigning(network: network, schedule: schedule, snapshot: next, digest: next.digest)
+        let signed = try #require(node.certified).signed(for: next.voters)
+        let isNew = stranger.take(checked: signed, digest: digest, descriptors: [:])
+        #expect(isNew && stranger.certifiedCollection == nil && stranger.add(items, for: digest).new.isEmpty)
+    }
+
     /// Seven nodes, two of them hostile; the first round has a hostile proposer, the second an honest one.
     ///
     /// The first proposer offers two good lists, or one list to a third of the nodes. The second round still has a

@@ -1,7 +1,8 @@
-import Directory
 import Synchronization
 import Testing
 import Wire
+
+@testable import Directory
 
 /// The spreading of signatures from node to node, each with its own state.
 ///
@@ -135,6 +136,33 @@ struct SignatureExchangeTests {
         inbox.put(items, from: next.voters[0], for: next)
         inbox.put([], from: next.voters[1], for: last)
         #expect(inbox.count == 7 && inbox.digest == next.digest)
+    }
+
+    @Test("s22: items for another snapshot drop none of the signatures that wait, and each waits for its own")
+    func s22ItemsForAnotherSnapshot() throws {
+        var world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 3)
+        _ = world.pass(turnover: 0, reachable: 0)
+        let one = try #require(world.honest.next)
+        let other = SnapshotSignatures(
+            SnapshotWorld.snapshot(of: Array(world.nodes.dropLast()), height: 9, time: world.time),
+            voters: one.voters)
+        let items = (0..<7).map { SignatureItem(place: $0, bytes: [UInt8](repeating: UInt8($0), count: 64)) }
+        var inbox = SignatureInbox()
+        inbox.put(Array(items.dropLast()), from: one.voters[0], for: one)
+        inbox.put([items[0]], from: one.voters[1], for: other)
+        inbox.put([items[6]], from: one.voters[0], for: one)
+        #expect(inbox.count == 8 && inbox.digest == one.digest)
+        #expect(inbox.take(for: one).map(\.item) == items)
+        #expect(inbox.count == 1 && inbox.digest == other.digest)
+        inbox.drop(one.digest)
+        #expect(inbox.take(for: other).map(\.item) == [items[0]] && inbox.digest == nil)
+        // The share of a neighbour is one for all that it brings.
+        let many = (0..<7).map { SignatureItem(place: $0, bytes: [UInt8](repeating: 9, count: 64)) }
+        for _ in 0..<200 {
+            inbox.put(many, from: one.voters[0], for: one)
+            inbox.put(many, from: one.voters[0], for: other)
+        }
+        #expect(inbox.count == SignatureInbox.share)
     }
 
     /// A node signs one snapshot at a height, also after a restart, and waits if it may have missed one.

@@ -231,11 +231,50 @@ private final class NameServer: DatagramReceiver {
         defer { resolver.close() }
         var answers = 0
         for number in 0..<3 {
-            // A query past its deadline counts again when c-ares gives it up, which may be before the third query.
-            if number < 2 { #expect(resolver.isUnanswered == false) }
+            #expect(resolver.isUnanswered == false)
             resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in answers += 1 }
             run(loop) { answers == number + 1 }
         }
         #expect(resolver.isUnanswered)
+    }
+
+    @Test("R6: a query that is late and then given up counts once as unanswered") func lateOnce() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let silent = try (0..<3).map { _ in
+            try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        }
+        var configuration = Resolver.Configuration()
+        // Each round of c-ares asks one server after the other, so its time is longer than the query's.
+        configuration.servers = silent.map { $0.localAddress.description }
+        configuration.timeout = 20_000_000
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        defer { resolver.close() }
+        var (answers, ended) = (0, 0)
+        resolver.ended = { _ in ended += 1 }
+        for _ in 0..<2 { resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in answers += 1 } }
+        run(loop) { answers == 2 && resolver.working.isEmpty && ended == 2 }
+        #expect(resolver.unanswered == 2 && !resolver.isUnanswered)
+    }
+
+    @Test("s14: a cancelled query is over when c-ares has given it up") func cancelledQueriesEnd() throws {
+        let world = SimulatedWorld(seed: 1)
+        let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
+        defer { loop.close() }
+        world.names["there.test"] = [SocketAddress(ipv4: 0xc000_0201, port: 0)]
+        world.silentNames = { $0 == "quiet.test" }
+        let resolver = try Resolver(on: loop)
+        defer { resolver.close() }
+        var events: [String] = []
+        let queries = ["quiet.test", "there.test", "192.0.2.1", "gone.test"].map { name in
+            (name, resolver.resolve(name, port: 1, family: .ipv4First) { _ in events.append(name) })
+        }
+        resolver.ended = { ended in events.append("end of \(queries.first { $0.1 == ended }?.0 ?? "none")") }
+        for (name, query) in queries where name != "gone.test" { resolver.cancel(query) }
+        world.run(for: 7_000_000_000)
+        #expect(Set(events) == ["gone.test", "end of gone.test", "end of there.test", "end of 192.0.2.1"])
+        #expect(events.count == 4 && events.firstIndex(of: "gone.test")! < events.firstIndex(of: "end of gone.test")!)
+        world.run(for: 1_000_000_000)
+        #expect(events.count == 5 && events.last == "end of quiet.test" && resolver.working.isEmpty)
     }
 }

@@ -257,6 +257,20 @@ import Wire
         #expect(table.places.links(of: .node(node(2))) == [up[0], up[5]])
     }
 
+    @Test("s12: whether an address has a link up is told by its own links") func s12_linksUp() {
+        var table = Table(capacity: 40)
+        func isUp(_ number: Int) -> Bool { table.places.isUp(client(number)) { table.states[$0]! } }
+        #expect(!isUp(1))
+        let halfOpen = table.link(client(1), isUp: false)!
+        _ = table.link(client(2))
+        _ = table.link(.node(node(1)))
+        #expect(!isUp(1) && isUp(2) && !isUp(3))
+        table.states[halfOpen]!.isUp = true
+        #expect(isUp(1))
+        table.drop(halfOpen)
+        #expect(!isUp(1))
+    }
+
     @Test("s12: counts hold whatever happens", arguments: 1...20 as ClosedRange<UInt64>)
     func s12_countsHold(seed: UInt64) {
         var random = Mixed(seed: seed)

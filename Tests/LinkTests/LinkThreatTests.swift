@@ -174,7 +174,7 @@ import Wire
     func s18_boundedHandshakes(addresses: Int) {
         // A tenth of a responder's budget and of the flood: 500 a second, from networks of their own.
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(fresh: 35, others: 15, burst: 50, now: now)
+        var budget = HandshakeBudget(fresh: 35, others: 10, returning: 5, burst: 50, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
         var (granted, next) = (0, 0)
         func flood(_ steps: Int) {
@@ -187,8 +187,8 @@ import Wire
             }
         }
         flood(2_000)
-        // Both budgets have a burst.
-        #expect(granted <= 50 * 22)
+        // Each budget has a burst.
+        #expect(granted <= 50 * 23)
         // Tries as an initiator does.
         func isServed(_ newcomer: AddressShare) -> Bool {
             for wait in [25, 50, 100, 200] {
@@ -211,7 +211,7 @@ import Wire
 
     @Test("s18: many new sources of few networks leave newcomers their part") func s18_newSourcesShareByNetwork() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(fresh: 700, others: 300, burst: 64, now: now)
+        var budget = HandshakeBudget(fresh: 700, others: 150, returning: 150, burst: 64, now: now)
         var next = 0
         // 65,536 sources of 256 networks: when one comes again, it has had no handshake for a minute.
         func flood(_ milliseconds: Int) {
@@ -239,7 +239,7 @@ import Wire
 
     @Test("s18: new sources and all others have budgets of their own") func s18_newSourcesAndOthers() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(fresh: 70, others: 30, burst: 8, now: now)
+        var budget = HandshakeBudget(fresh: 70, others: 30, returning: 1, burst: 8, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
         // Ten seconds of a thousand tries each; `next` names the source of a try.
         func granted(_ next: (Int) -> AddressShare) -> Int {
@@ -256,6 +256,70 @@ import Wire
         // Neither group excludes the other.
         let both = granted { source($0 % 2 == 0 ? $0 % 8 : 20_000 + $0) }
         check((960...1_040).contains(both))
+    }
+
+    /// The client's address had a handshake less than a minute ago, so it is none of the new sources.
+    @Test(
+        "s12: a client that comes back beside a flood of links waits for less than five seconds",
+        arguments: [true, false])
+    func s12_returningClients(keepsLinks: Bool) {
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var budget = HandshakeBudget(fresh: 700, others: 150, returning: 150, burst: 64, now: now)
+        func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
+        // 2,000 links a second from 8,000 networks, as in bench/flood.
+        var next = 0
+        var linked: Set<Int> = []
+        func flood(_ milliseconds: Int) {
+            for _ in 0..<milliseconds {
+                now = now + .milliseconds(1)
+                for _ in 0..<2 {
+                    let number = next % 8_000
+                    if budget.take(source(number), hasLink: linked.contains(number), now: now), keepsLinks {
+                        linked.insert(number)
+                    }
+                    next += 1
+                }
+            }
+        }
+        // A flood that ends its links has used its sources' returns by then.
+        flood(keepsLinks ? 20_000 : 150_000)
+        var late = 0
+        for number in 0..<20 {
+            let client = source(20_000 + number)
+            // Tries as an initiator does that has a cookie; says after how many milliseconds it is served.
+            func served() -> Int {
+                var waited = 0
+                for wait in [250, 500, 1_000, 1_000, 1_000, 1_000, 1_000] {
+                    if budget.take(client, now: now) { return waited }
+                    flood(wait)
+                    waited += wait
+                }
+                return .max
+            }
+            if served() >= 5_000 { late += 1 }
+            flood(1_000)
+            if served() >= 5_000 { late += 1 }
+        }
+        // Two of a hundred clients share both of their buckets with sources of the flood.
+        #expect(late <= 4)
+    }
+
+    @Test("s12: a source comes back once before the others until it is new again") func s12_oneReturn() {
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var budget = HandshakeBudget(fresh: 1, others: 1, returning: 1, burst: 1, now: now)
+        let source = AddressShare(IPAddress(v4: 0x0b00_0001))
+        func granted(hasLink: Bool = false) -> Int {
+            (0..<200).count { _ in budget.take(source, hasLink: hasLink, now: now) }
+        }
+        // As a new one, as one that is back, and as any other.
+        #expect(granted() == 3)
+        now = now + .seconds(59)
+        #expect(granted() == 1)
+        now = now + .seconds(60)
+        #expect(granted() == 3)
+        // With a link up it does not come back before the others.
+        now = now + .seconds(60)
+        #expect(granted(hasLink: true) == 2)
     }
 
     @Test("s18: who has got a cookie asks again each second, or as its answers take") func s18_retriesAfterACookie() {

@@ -55,6 +55,31 @@ import Wire
         #expect(news == [false, true, false, true, false])
     }
 
+    @Test("s24: an operator's nodes that ask for links back leave places for another's") func linkBacks() {
+        func id(_ number: UInt64) -> Bytes32 {
+            var writer = ByteWriter()
+            for value in [number, 1, 1, 1] { writer.u64(value) }
+            return Bytes32(copying: writer.bytes.rawSpan)
+        }
+        var places = LinkBackPlaces()
+        var next: UInt64 = 0
+        func take(_ owner: UInt64, at seconds: Int64) -> Bool {
+            next += 1
+            return places.take(NodeID(id(next)), of: id(owner), now: time(seconds))
+        }
+        // Ten operators, each with as many nodes as it likes.
+        for owner in 0..<10 as Range<UInt64> {
+            let taken = (0..<100).count { _ in take(owner, at: Int64(owner / 2)) }
+            #expect(taken >= 1 && taken <= LinkBackPlaces.limit / 4)
+        }
+        let others = (10..<15 as Range<UInt64>).map { take($0, at: 5) }
+        #expect(others == [true, true, true, true, true])
+        // A node is answered once in ten seconds.
+        let node = NodeID(id(1_000_000))
+        let answers = [6, 15, 16].map { places.take(node, of: id(99), now: time($0)) }
+        #expect(answers == [true, false, true])
+    }
+
     @Test("s2: a test under way while this process stood still tells nothing; the next one does") func stalls() {
         var stalls = StallWatch(at: time(0))
         for second in 1...10 { stalls.tick(at: time(Int64(second))) }

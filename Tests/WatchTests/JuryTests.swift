@@ -29,9 +29,11 @@ struct JuryTests {
         // The signature of another node at the same place, and a vote under this node's own name.
         let other = vote(ballot, by: 4, in: world).votes[0]
         let forged = BallotVotes(ballot: ballot, votes: [.init(place: other.place, signature: good.votes[0].signature)])
-        #expect(isRefused(&jury, forged))
+        #expect(isRefused(&jury, forged, from: world.ids[4]))
         let own = vote(ballot, by: 0, in: world)
-        #expect(isRefused(&jury, own))
+        #expect(isRefused(&jury, own, from: world.ids[5]))
+        // A node that is not registered.
+        #expect(isRefused(&jury, good, from: NodeID(Bytes32())))
         // A height without a quorum, a verdict against the standing, and a judge that judges itself.
         for wrong in [
             Ballot(verdict: .decommission, node: world.ids[9], height: 99),
@@ -40,12 +42,58 @@ struct JuryTests {
         ] {
             let isTaken = jury.asked(wrong, from: world.ids[3], now: instant(4))
             #expect(!isTaken)
-            #expect(isRefused(&jury, BallotVotes(ballot: wrong, votes: [])))
+            #expect(isRefused(&jury, BallotVotes(ballot: wrong, votes: []), from: world.ids[3]))
         }
     }
 
-    private func isRefused(_ jury: inout Jury, _ votes: BallotVotes) -> Bool {
-        jury.take(votes, from: NodeID(Bytes32()), now: instant(4)) == nil
+    private func isRefused(_ jury: inout Jury, _ votes: BallotVotes, from sender: NodeID) -> Bool {
+        jury.take(votes, from: sender, now: instant(4)) == nil
+    }
+
+    @Test("s09: a sender's first wrong vote is its last that is verified at a height") func s09ForgedVotes() throws {
+        let world = try World(11, seed: 1)
+        world.run(until: 4)
+        var jury = world.juries[0]
+        let ballot = Ballot(verdict: .decommission, node: world.ids[9], height: world.state.height)
+        let (liar, honest) = (world.ids[3], world.ids[5])
+        var verified = 0
+        func take(_ votes: BallotVotes, from sender: NodeID) -> Bool {
+            jury.take(votes, from: sender, now: instant(4)) { signature, message, judge in
+                verified += 1
+                return SigningKey.verify(signature.rawSpan, of: message.rawSpan, by: judge.key)
+            } != nil
+        }
+        let good = vote(ballot, by: 4, in: world)
+        // Its own signature at other members' places, on ballots of several nodes.
+        for _ in 0..<1_000 {
+            for member in [4, 5, 6] {
+                let place = vote(ballot, by: member, in: world).votes[0].place
+                let signature = vote(ballot, by: 3, in: world).votes[0].signature
+                let isTaken = take(
+                    BallotVotes(ballot: ballot, votes: [.init(place: place, signature: signature)]), from: liar)
+                #expect(!isTaken)
+            }
+        }
+        #expect(verified == 1)
+        // Its right votes are refused too, and others are heard.
+        let isLiarHeard = take(good, from: liar)
+        let isHonestHeard = take(good, from: honest)
+        #expect(!isLiarHeard && isHonestHeard && verified == 2)
+        // The same state once more changes nothing; with the next height it is heard again.
+        jury.follow(world.state, now: instant(4))
+        let isHeardEarly = take(vote(ballot, by: 6, in: world), from: liar)
+        #expect(!isHeardEarly && verified == 2)
+        var seconds = 4.0
+        repeat {
+            seconds += 2
+            world.run(until: seconds)
+        } while ![0, 6].allSatisfy {
+            world.state.isJudge(world.ids[$0], of: world.ids[9], height: world.state.height)
+        }
+        jury.follow(world.state, now: instant(seconds))
+        let later = Ballot(verdict: .decommission, node: world.ids[9], height: world.state.height)
+        let isHeardLater = take(vote(later, by: 6, in: world), from: liar)
+        #expect(isHeardLater && verified == 3)
     }
 
     @Test func othersVotesAloneAreHandedInByNobodyWhoDidNotVote() throws {

@@ -93,6 +93,11 @@ public struct ListSigning: Sendable {
         public internal(set) var signatures: [NodeID: [UInt8]]
         /// The descriptors of the list that are here, by their hashes.
         public internal(set) var descriptors: [Bytes32: SignedDescriptor]
+        /// Its signatures by the voters of the snapshot that it names, while it is no candidate.
+        ///
+        /// More are collected than are needed now: under a coming snapshot some signers may be gone. Nil where the voters are
+        /// not known here.
+        var gathered: ListSignatures?
 
         /// The list with signatures of `voters`: as many as are needed, or all if there are fewer.
         public func signed(for voters: [NodeID]) -> SignedDescriptorList {
@@ -172,6 +177,9 @@ public struct ListSigning: Sendable {
         guard current != round else { return }
         round = current
         guard cycle != before else { return }
+        if let place = certified.flatMap({ candidate($0.digest) }) {
+            certified!.gathered = candidates[place]!.signatures
+        }
         candidates = [:]
         liars = []
         elsewhere = []
@@ -229,9 +237,10 @@ public struct ListSigning: Sendable {
         return signatures.digest
     }
 
-    private func collection(of list: DescriptorList) -> ListSignatures {
-        let digest = list.digest
-        return ListSignatures(
+    private func collection(of list: DescriptorList) -> ListSignatures { collection(of: list, list.digest) }
+
+    private func collection(of list: DescriptorList, _ digest: Bytes32) -> ListSignatures {
+        ListSignatures(
             list, height: list.round, digest: digest,
             message: DescriptorList.message(digest: digest, network: network), voters: voters)
     }
@@ -397,10 +406,14 @@ public struct ListSigning: Sendable {
         return SignatureItem(place: place, bytes: sign(collection.message))
     }
 
-    /// The collected signatures of the list with `digest`; nil unless it is a candidate of this cycle.
+    /// The signatures that are collected for the list with `digest`, a candidate of this cycle or the certified one.
     public func collection(_ digest: Bytes32) -> ListSignatures? {
-        candidate(digest).map { candidates[$0]!.signatures }
+        if let place = candidate(digest) { return candidates[place]!.signatures }
+        return certified?.digest == digest ? certified!.gathered : nil
     }
+
+    /// The signatures of the certified list, of which some may still be missing.
+    public var certifiedCollection: ListSignatures? { certified.flatMap { collection($0.digest) } }
 
     /// The candidates' signatures, by round.
     public var collections: [ListSignatures] { candidates.sorted { $0.key < $1.key }.map(\.value.signatures) }
@@ -409,9 +422,16 @@ public struct ListSigning: Sendable {
     public mutating func add(
         _ items: [SignatureItem], for digest: Bytes32
     ) -> (new: [SignatureItem], isNews: Bool) {
-        guard let place = candidate(digest) else { return ([], false) }
+        guard let place = candidate(digest) else { return (gather(items, for: digest), false) }
         let new = items.filter { candidates[place]!.signatures.add($0) }
         return (new, settle(place))
+    }
+
+    private mutating func gather(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
+        guard certified?.digest == digest, let voters = certified?.gathered?.voters else { return [] }
+        let new = items.filter { certified!.gathered!.add($0) }
+        for item in new { certified!.signatures[voters[item.place]] = item.bytes }
+        return new
     }
 
     @discardableResult
@@ -424,8 +444,8 @@ public struct ListSigning: Sendable {
         }
         let list = candidate.list
         if certified?.digest == candidate.signatures.digest {
-            // More signatures than needed are kept, because the next snapshot may have other voters.
-            certified!.signatures = signatures
+            // More than are needed are kept: the voters of a coming snapshot may be others.
+            certified!.signatures.merge(signatures) { _, new in new }
             if candidate.isGood { certified!.descriptors = candidate.descriptors }
             return false
         }
@@ -465,8 +485,9 @@ public struct ListSigning: Sendable {
 
     /// Takes a list that ``check(_:network:trusted:digest:check:)`` accepted under the present trusted snapshot.
     ///
-    /// `descriptors` are those of the list that are here. Only verified signatures are kept, because the others would
-    /// be sent to readers under the next snapshot. Returns whether the list is newer than the previous one.
+    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would go
+    /// out to readers under a coming snapshot. The other voters' are collected from now on, if the list names the trusted
+    /// snapshot. Returns whether the list is newer than the one before.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]
@@ -476,13 +497,23 @@ public struct ListSigning: Sendable {
         for signature in verified.prefix(SnapshotChain.quorum(of: snapshot)) {
             signatures[signature.signer] = signature.bytes
         }
-        return adopt(
+        let isNew = adopt(
             Certified(list: signed.list, digest: digest, signatures: signatures, descriptors: descriptors))
+        guard isNew else { return false }
+        let place = candidate(digest)
+        guard place != nil || signed.list.snapshot == snapshotDigest else { return true }
+        var gathered = place.map { candidates[$0]!.signatures } ?? collection(of: signed.list, digest)
+        for (node, bytes) in signatures {
+            if let place = gathered.place(of: node) { _ = gathered.add(SignatureItem(place: place, bytes: bytes)) }
+        }
+        if let place { candidates[place]!.signatures = gathered } else { certified!.gathered = gathered }
+        return true
     }
 
     private mutating func adopt(_ found: Certified) -> Bool {
         guard found.list.round > certified?.list.round ?? 0 else { return false }
         previous = certified
+        previous?.gathered = nil
         certified = found
         return true
     }

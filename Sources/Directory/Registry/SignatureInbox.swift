@@ -12,10 +12,9 @@ public struct SignatureInbox: Sendable {
     /// The maximum number of waiting signatures from one neighbour.
     public static let share = 2_048
 
-    /// The digest of the snapshot or list that the waiting signatures are for.
-    public private(set) var digest: Bytes32?
-    private var waiting: [Entry] = []
-    /// The neighbours that sent a wrong signature.
+    /// Those that wait, each with the digest of what it signs, oldest first.
+    private var waiting: [(digest: Bytes32, entry: Entry)] = []
+    /// The neighbours that brought a wrong signature.
     public private(set) var liars: Set<NodeID> = []
 
     /// An empty inbox.
@@ -23,34 +22,36 @@ public struct SignatureInbox: Sendable {
 
     /// The number of waiting signatures.
     public var count: Int { waiting.count }
+    /// The digest of what the oldest one signs.
+    public var digest: Bytes32? { waiting.first?.digest }
 
-    /// Keeps the items of `source` that `collection` lacks; drops the waiting ones for another digest.
+    /// Keeps the items of `source` that `collection` lacks, as many as its share has room for.
+    ///
+    /// Nobody's items make others' give way, whatever they sign: none of them is verified yet.
     public mutating func put<Subject>(
         _ items: [SignatureItem], from source: NodeID, for collection: Signatures<Subject>
     ) {
         let unknown = collection.unknown(items)
-        // Without a missing signature nothing is dropped: otherwise an empty bundle for another digest would drop the
-        // waiting ones.
         guard !liars.contains(source), !unknown.isEmpty else { return }
-        if digest != collection.digest {
-            waiting.removeAll()
-            digest = collection.digest
-        }
-        let share = Self.share - waiting.count { $0.source == source }
+        let share = Self.share - waiting.count { $0.entry.source == source }
         let room = max(0, min(share, Self.maximum - waiting.count))
-        waiting += unknown.prefix(room).map { ($0, source) }
+        waiting += unknown.prefix(room).map { (collection.digest, ($0, source)) }
     }
 
-    /// Takes out the waiting signatures for `collection`; returns those that it still lacks.
+    /// Takes out what waits for `collection`, and returns what it still lacks.
     ///
     /// If two neighbours sent one for the same place, both are returned, because one of them may be wrong.
     public mutating func take<Subject>(for collection: Signatures<Subject>) -> [Entry] {
-        guard digest == collection.digest else { return [] }
-        defer { waiting.removeAll() }
-        return waiting.filter { !collection.holds($0.item.place) && !liars.contains($0.source) }
+        defer { drop(collection.digest) }
+        return waiting.filter { $0.digest == collection.digest }.map(\.entry).filter {
+            !collection.holds($0.item.place) && !liars.contains($0.source)
+        }
     }
 
-    /// Ignores `nodes` from now on; returns whether one of them is new.
+    /// Drops what waits for `digest`, which is collected no longer.
+    public mutating func drop(_ digest: Bytes32) { waiting.removeAll { $0.digest == digest } }
+
+    /// Listens no more to `nodes`; returns whether one of them is new.
     public mutating func shun(_ nodes: Set<NodeID>) -> Bool {
         let before = liars.count
         liars.formUnion(nodes)

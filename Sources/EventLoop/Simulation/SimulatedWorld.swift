@@ -19,6 +19,8 @@ package final class SimulatedWorld {
     package var names: [String: [SocketAddress]] = [:]
     /// Whether the name servers answer at all.
     package var answersNames = true
+    /// The names that they do not answer for.
+    package var silentNames: (String) -> Bool = { _ in false }
     /// Whether packets pass from one host to another; nil: between all hosts.
     package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
     /// Called for each event, with its time, host, kind and number of bytes.

@@ -26,8 +26,10 @@ public struct LinkResponder: ~Copyable {
         /// core.
         public var freshHandshakes = 700
         /// Handshakes a second of all other sources.
-        public var otherHandshakes = 300
-        /// The burst of each of these two rates, during which packets wait for 12 ms.
+        public var otherHandshakes = 150
+        /// Handshakes a second of sources that come back within a minute and have no link up, once each.
+        public var returningHandshakes = 150
+        /// The burst of each of these rates, during which packets wait for 12 ms.
         public var handshakeBurst = 64
         /// A separate rate for addresses of known nodes, with the same burst; above it the two rates count.
         public var knownHandshakes = 200
@@ -88,7 +90,8 @@ public struct LinkResponder: ~Copyable {
         cookies = CookieRates(
             perAddress: limits.cookiesPerAddress, perPrefix: limits.cookiesPerPrefix, inAll: limits.cookies, now: now)
         handshakes = HandshakeBudget(
-            fresh: limits.freshHandshakes, others: limits.otherHandshakes, burst: limits.handshakeBurst, now: now)
+            fresh: limits.freshHandshakes, others: limits.otherHandshakes, returning: limits.returningHandshakes,
+            burst: limits.handshakeBurst, now: now)
         knownHandshakes = SharedRate(perSecond: limits.knownHandshakes, burst: limits.handshakeBurst, now: now)
         sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
         known = SourceRates(
@@ -100,12 +103,13 @@ public struct LinkResponder: ~Copyable {
 
     /// Processes a datagram that begins a handshake: its first four bytes are below 256, and it is not an answer.
     ///
-    /// `wallClock` is nanoseconds since 1970. `isStaked` tells whether a node id is staked, `isKnown` whether an
-    /// endpoint is in a staked node's descriptor, and `isKnownAddress` whether an address is.
+    /// `wallClock` is nanoseconds since 1970. `isStaked` says whether a node id is staked, `isKnown` whether a staked
+    /// node's descriptor has an endpoint, `isKnownAddress` whether one has its address, and `hasLink` whether a client at an
+    /// address has a link up.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },
-        isKnownAddress: (IPAddress) -> Bool = { _ in false }
+        isKnownAddress: (IPAddress) -> Bool = { _ in false }, hasLink: (AddressShare) -> Bool = { _ in false }
     ) -> Verdict {
         guard datagram.byteCount == network.packetSize else { return .drop(.wrongSize) }
         let kind: HandshakeKind
@@ -138,7 +142,9 @@ public struct LinkResponder: ~Copyable {
                 }
                 // Nodes that test this node, or link to it, must not wait for a flood to end.
                 let isFirst = isKnownAddress(source.address) && knownHandshakes.take(share, now)
-                guard isFirst || handshakes.take(share, now: now) else { return .drop(.handshakeLimit) }
+                guard isFirst || handshakes.take(share, hasLink: hasLink(share), now: now) else {
+                    return .drop(.handshakeLimit)
+                }
             } else if kind == .clientInitiation || !passesAsKnown(source, now: now, isKnown) {
                 guard cookies.take(source.address, now: now) else { return .drop(.cookieLimit) }
                 return .cookie(cookieMessage(to: source, index: remoteIndex, mac1: mac1))

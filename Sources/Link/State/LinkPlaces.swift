@@ -98,6 +98,11 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     /// The links of `source`, oldest first.
     public func links(of source: LinkSource) -> [Link] { members[source] ?? [] }
 
+    /// Whether one of the oldest links of `source` is up.
+    public func isUp(_ source: LinkSource, state: (Link) -> State) -> Bool {
+        members[source]?.prefix(Self.mostAsked).contains { state($0).isUp } ?? false
+    }
+
     // MARK: Asking
 
     /// The place for a new link that `source` began.

@@ -51,8 +51,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
     /// Questions for descriptors of lists that wait for their turn.
     private var listing = SharedQueue<(question: ListedQuestion, responder: ControlResponder)>(capacity: 256, most: 16)
     private var isListing = false
-    /// The answer to GET_LIST, encoded once for each list and snapshot.
-    private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
+    private var answer = ListAnswer()
 
     /// The lists under the trusted `snapshot`.
     ///
@@ -125,6 +124,8 @@ final class Lists: SnapshotFollower, SignatureCollector {
             nextQuestion = now + .seconds(Int64(min(60, max(1, period / 10))))
             askForList()
             fetchLacking()
+            // Under a coming snapshot some of its signers may be gone.
+            if let collection = signing.certifiedCollection { exchange.pull(collection) }
         }
     }
 
@@ -349,13 +350,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
         var reader = ByteReader(body.rawSpan)
         guard let round = try? reader.u64(), reader.remaining == 0 else { return nil }
         guard let certified = signing.certified, certified.list.round > round else { return [] }
-        if let answer, answer.list == certified.digest, answer.snapshot == snapshotDigest { return answer.bytes }
-        let signed = certified.signed(for: snapshot.voters)
-        // Under a newer snapshot a list may have too few signatures. Readers would refuse it.
-        guard signed.signatures.count >= SnapshotChain.quorum(of: snapshot) else { return [] }
-        let bytes = signed.encoded()
-        answer = (certified.digest, snapshotDigest, bytes)
-        return bytes
+        return answer.bytes(of: certified, under: snapshotDigest) { snapshot.voters }
     }
 
     /// Answers GET_LISTED on another thread, one question at a time, with a share of the places for each asker.

@@ -144,9 +144,18 @@ final class SignatureExchange<Subject: Sendable> {
     }
 
     private func checkWaiting() {
-        guard !isChecking, let digest = inbox.digest, let collection = collector.collection(digest) else { return }
-        let items = inbox.take(for: collection)
-        guard !items.isEmpty else { return }
+        while !isChecking, let digest = inbox.digest {
+            guard let collection = collector.collection(digest) else {
+                inbox.drop(digest)
+                continue
+            }
+            let items = inbox.take(for: collection)
+            if !items.isEmpty { check(items, for: collection) }
+        }
+    }
+
+    private func check(_ items: [SignatureInbox.Entry], for collection: Signatures<Subject>) {
+        let digest = collection.digest
         isChecking = true
         links.loop.work {
             collection.checked(items)

@@ -2,17 +2,35 @@ internal import Directory
 internal import Links
 internal import Wire
 
+/// The nodes that were answered of late when they asked whether they can be reached, by operator.
+///
+/// An answer cannot be taken back, so the more places are taken, the fewer an operator may have: a quarter of those
+/// that are left, and one as long as any is.
+struct LinkBackPlaces {
+    /// The most nodes that are answered within `pause`, and the time in which one node is answered only once.
+    static let limit = 64
+    static let pause = TimeSpan.seconds(10)
+
+    private var asked: [NodeID: (at: Instant, owner: Bytes32)] = [:]
+
+    /// Takes a place for a node of the operator `owner`; false if there is none for it.
+    mutating func take(_ node: NodeID, of owner: Bytes32, now: Instant) -> Bool {
+        asked = asked.filter { now - $0.value.at < Self.pause }
+        let own = asked.values.count { $0.owner == owner }
+        guard asked[node] == nil, asked.count < Self.limit, own < max(1, (Self.limit - asked.count) / 4) else {
+            return false
+        }
+        asked[node] = (now, owner)
+        return true
+    }
+}
+
 /// Answers nodes that ask whether they can be reached, by making new links to them.
 final class LinkBacks {
-    /// The most nodes that are answered within `pause`, and the time in which one node is answered only once.
-    private static let limit = 64
-    private static let pause = TimeSpan.seconds(10)
-
     private let links: Links
     private let nodes: KnownNodes
     private let client: TestClient
-    /// The time of the last question of each node within `pause`.
-    private var asked: [NodeID: Instant] = [:]
+    private var places = LinkBackPlaces()
 
     /// Makes the links from `client`.
     init(links: Links, nodes: KnownNodes, client: TestClient) {
@@ -25,12 +43,9 @@ final class LinkBacks {
     ///
     /// Nil refuses.
     func answer(_ peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
-        let now = links.now
-        asked = asked.filter { now - $0.value < Self.pause }
-        guard asked[peer] == nil, asked.count < Self.limit,
-            let addresses = nodes.descriptor(of: peer)?.descriptor.addresses
+        guard let addresses = nodes.descriptor(of: peer)?.descriptor.addresses,
+            places.take(peer, of: nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key, now: links.now)
         else { return answer(nil) }
-        asked[peer] = now
         reach(peer, addresses, [], answer)
     }
 

@@ -134,8 +134,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     /// Whether a node without a descriptor should have published one: it became active more than two epochs ago.
     private func isOverdue(_ node: NodeID) -> Bool {
-        guard let since = duty.state?.nodes[node]?.activeSince else { return false }
-        return links.time.seconds > since + 2 * network.epochSeconds + 10
+        guard let since = duty.state?.nodes[node]?.activeSince, links.time.seconds > since else { return false }
+        return links.time.seconds - since > 2 * network.epochSeconds + 10
     }
 
     private func finished(
