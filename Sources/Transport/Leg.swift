@@ -36,6 +36,8 @@ struct Leg: ~Copyable {
 
     var pingWanted = false
     var challengeWanted: UInt64?
+    /// Whether the leg must send CONNECTION_CLOSE.
+    var closeWanted = false
     var responses: [UInt64] = []
     /// The last packet that contained an ACK of this leg.
     var acknowledgedBy: UInt64 = 0
