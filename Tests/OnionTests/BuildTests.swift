@@ -94,18 +94,30 @@ import Wire
         var spoiled = builder.records
         spoiled[4_000] ^= 1
         #expect(fault(fresh.nodes[0], spoiled, now: at(0)) == .unreadable)
-        #expect(fault(fresh.nodes[0], builder.records, now: at(0)) == nil)
+        #expect(outcome(fresh.nodes[0], builder.records, now: at(0)) == .terminal)
         #expect(fault(fresh.nodes[0], builder.records, now: at(0)) == .replayed)
     }
 
-    private func fault(_ node: ChainNode, _ records: [UInt8], now: Instant) -> BuildFault? {
+    /// What a node does with a build, without the keys.
+    private enum Outcome: Equatable {
+        case unreadable(BuildFault)
+        case refused(BuildStatus)
+        case onward, terminal
+    }
+
+    private func outcome(_ node: ChainNode, _ records: [UInt8], now: Instant) -> Outcome {
         let outcome = node.responder.open(records.rawSpan, from: 0, time: testTime, now: now)
         switch consume outcome {
-        case .unreadable(let fault): return fault
-        case .refuse: return nil
-        case .onward: return nil
-        case .terminal: return nil
+        case .unreadable(let fault): return .unreadable(fault)
+        case .refuse(let status, _): return .refused(status)
+        case .onward: return .onward
+        case .terminal: return .terminal
         }
+    }
+
+    /// Why a node resets a build; nil if it does anything else.
+    private func fault(_ node: ChainNode, _ records: [UInt8], now: Instant) -> BuildFault? {
+        if case .unreadable(let fault) = outcome(node, records, now: now) { fault } else { nil }
     }
 
     private func enter(
@@ -260,7 +272,10 @@ import Wire
             let records = builder.records
             // Opens the guard's record as the guard does.
             let node = chain.nodes[0]
-            guard let key = node.responder.keys.key(id: node.responder.keys.current.id) else { return }
+            guard let key = node.responder.keys.key(id: node.responder.keys.current.id) else {
+                Issue.record("the guard does not hold its key")
+                continue
+            }
             let shared = try key.pair.decapsulate(records.rawSpan.extracting(8..<1_128))
             let build = BuildKeys(
                 shared: shared, network: testNetwork, node: node.id, onionKeyHash: key.hash,
