@@ -35,7 +35,7 @@ private final class Bench {
             address: try OxendAddress("http://127.0.0.1:1"), network: Bytes32([UInt8](repeating: 7, count: 32))!,
             node: NodeID(Bytes32([UInt8](repeating: 1, count: 32))!), epochBlocks: 10)
         configuration.silencePatience = .zero
-        let lines = lines
+        let lines = self.lines
         daemon = OxendDaemon(
             configuration, log: Logger(label: "oxend", factory: { _ in LineHandler(lines: lines) }))
         worker = OxendWorker(daemon: daemon, connection: try OxendConnection(configuration.address))
