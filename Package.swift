@@ -230,7 +230,7 @@ let package = Package(
             path: "Tests/RequestsModel", swiftSettings: settings),
         tests(
             "RequestsTests", ["Requests", "RequestsModel", "Link", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
+        tests("OxenTests", ["Oxen", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
         tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("SettingsTests", ["Settings"]),

@@ -5,7 +5,8 @@ extension Loop {
     /// Runs `job` on one of libuv's threads, and later `completion` with its result on this loop.
     ///
     /// Jobs run concurrently and in no order. If the order matters, begin the next job in the completion of the last
-    /// one. Closing the loop waits for jobs that have begun and calls no completion.
+    /// one. Closing the loop waits for jobs that have begun and calls no completion. A job keeps its loop until then, as
+    /// open objects do.
     public func work<Result: Sendable>(
         _ job: @escaping @Sendable () -> Result, completion: @escaping (Result) -> Void
     ) {
@@ -13,7 +14,7 @@ extension Loop {
         guard !isClosed else { return }
         if let host { return host.work { completion(job()) } }
         let result = WorkResult<Result>()
-        let request = WorkRequest(run: { result.set(job()) }) { [unowned self] in
+        let request = WorkRequest(run: { result.set(job()) }) { [self] in
             if !isClosed, let value = result.take() { completion(value) }
         }
         unsafe request.start(on: uv)

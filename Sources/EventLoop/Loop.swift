@@ -152,8 +152,8 @@ public final class Loop {
     }
 
     deinit {
-        // A loop that is still open here has no open handles: an open handle retains its object, which retains the
-        // loop.
+        // A loop that is still open here has no open handles and no jobs: an open handle retains its object, which
+        // retains the loop, and so does a job.
         if state == .open { close() }
         if timerDescriptor >= 0 { Glibc.close(timerDescriptor) }
         unsafe transmits.deallocate()

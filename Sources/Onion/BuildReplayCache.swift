@@ -6,6 +6,10 @@ public import Wire
 ///
 /// It holds keyed digests of eight bytes in two generations; each lives at least as long as any record's time is valid.
 ///
+/// Validity goes by the wall clock, and generations by the monotonic one. If the wall clock is set back, times of records
+/// that were forgotten would be valid again. So records are refused whose time is not after that of all forgotten ones.
+/// While the clock is right, no valid time is that old.
+///
 /// When a generation is full, builds are refused until the next one: refusing is safe, forgetting is not. To keep one
 /// source from filling it, a source may have as many records as places are free, and always a thousandth of the
 /// generation.
@@ -26,6 +30,8 @@ public struct BuildReplayCache: ~Copyable {
         case replayed
         /// There is no place left, for this source or at all.
         case full
+        /// The record's time is that of forgotten ones, of which it may be one.
+        case forgotten
     }
 
     /// Digests in several sets by their lowest bits: a set grows by copying, which must not take long.
@@ -34,11 +40,14 @@ public struct BuildReplayCache: ~Copyable {
         var sets = [Set<UInt64>](repeating: [], count: parts)
         var count = 0
         var countBySource: [UInt64: Int] = [:]
+        /// The latest time of a record.
+        var latest: UInt64?
 
         func contains(_ digest: UInt64) -> Bool { sets[Int(digest % UInt64(Self.parts))].contains(digest) }
 
-        mutating func insert(_ digest: UInt64, of source: UInt64) {
+        mutating func insert(_ digest: UInt64, time: UInt64, of source: UInt64) {
             sets[Int(digest % UInt64(Self.parts))].insert(digest)
+            latest = max(latest ?? time, time)
             count += 1
             countBySource[source, default: 0] += 1
         }
@@ -51,6 +60,8 @@ public struct BuildReplayCache: ~Copyable {
     private var older = Generation()
     private let generation: TimeSpan
     private var started: Instant
+    /// The latest time of the records that were forgotten.
+    private var forgotten: UInt64?
 
     /// An empty cache; each of its two generations lasts for `generation` and holds at most `limit` records.
     public init(
@@ -75,7 +86,9 @@ public struct BuildReplayCache: ~Copyable {
     private mutating func advance(to now: Instant) {
         let age = now - started
         guard age >= generation else { return }
-        older = age >= generation * 2 ? Generation() : recent
+        let isLong = age >= generation * 2
+        forgotten = [forgotten, older.latest, isLong ? recent.latest : nil].compactMap(\.self).max()
+        older = isLong ? Generation() : recent
         recent = Generation()
         started = now
     }
@@ -87,14 +100,16 @@ public struct BuildReplayCache: ~Copyable {
 
     /// Looks up a record that `source` sent, and enters it if it is new.
     ///
-    /// The caller numbers the sources; a source that links again keeps its number.
-    public mutating func enter(_ record: RawSpan, of source: UInt64, now: Instant) -> Entry {
+    /// `time` is the record's time, which is valid now, in units of the caller's. The caller numbers the sources; a
+    /// source that links again keeps its number.
+    public mutating func enter(_ record: RawSpan, time: UInt64, of source: UInt64, now: Instant) -> Entry {
         advance(to: now)
         let digest = digest(of: record)
         if recent.contains(digest) || older.contains(digest) { return .replayed }
+        if let forgotten, time <= forgotten { return .forgotten }
         let room = limit - recent.count
         guard room > 0, recent.countBySource[source] ?? 0 < max(mostOfSource, room) else { return .full }
-        recent.insert(digest, of: source)
+        recent.insert(digest, time: time, of: source)
         return .new
     }
 }

@@ -57,7 +57,7 @@ public struct BuildResponder: ~Copyable {
     /// Opens the first of the four records of a BUILD message and peels the others.
     ///
     /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange, so the limits on builds are checked
-    /// before. `number` is that of the message's source (``BuildReplayCache/enter(_:of:now:)``).
+    /// before. `number` is that of the message's source (``BuildReplayCache/enter(_:time:of:now:)``).
     public mutating func open(
         _ records: RawSpan, from number: UInt64, time: UnixTime, now: Instant, source: BuildSource = .system
     ) -> BuildOutcome {
@@ -84,13 +84,14 @@ public struct BuildResponder: ~Copyable {
         let body: BuildBody
         do { body = try BuildBody(decoding: plain.rawSpan) } catch { return .unreadable(.malformed) }
 
-        let isTimely = BuildMessage.isValid(units: body.timeUnits, at: time)
+        var isTimely = BuildMessage.isValid(units: body.timeUnits, at: time)
         var isFull = false
         if isTimely {
-            switch cache.enter(record, of: number, now: now) {
+            switch cache.enter(record, time: UInt64(body.timeUnits), of: number, now: now) {
             case .new: break
             case .replayed: return .unreadable(.replayed)
             case .full: isFull = true
+            case .forgotten: isTimely = false
             }
         }
 

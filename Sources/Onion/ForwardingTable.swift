@@ -202,10 +202,10 @@ public struct ForwardingTable: ~Copyable {
 
     /// The path that a new one of `source` replaces when the table is full.
     ///
-    /// It belongs to the source with the most paths, and is the one that has been quiet longest among a sample; nil if
-    /// that is less than ``replaceable``. A `source` with at most one path fewer than that one replaces a path of its
-    /// own.
-    public func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
+    /// It belongs to the source with the most paths, and is the one that has been quiet longest among a sample, which
+    /// is another one each time; nil if that is less than ``replaceable``. A `source` with at most one path fewer than
+    /// that one replaces a path of its own.
+    public mutating func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         register.pathToReplace(for: source, now: now)
     }
 }

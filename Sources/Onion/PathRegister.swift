@@ -21,6 +21,8 @@ struct PathRecord {
     /// How much had passed when the table last checked, and since when that has not changed.
     var passed: UInt64 = 0
     var quietSince: Instant
+    /// The path's index among those of its source.
+    fileprivate(set) var number = 0
 
     var isTerminal: Bool { next == nil }
     var isReady: Bool { next?.pathID != 0 }
@@ -36,11 +38,19 @@ struct PathRegister: ~Copyable {
     private var asked: [UInt32: Int] = [:]
     /// How many paths each source has asked for, and the source with the most.
     private var shares: Shares<UInt64>
-    /// The places of the paths that each source has asked for.
-    private var sources: [UInt64: Set<UInt32>] = [:]
+    /// The paths that each source has asked for.
+    private var sources: [UInt64: SourcePaths] = [:]
     private var sweepCursor = 0
     /// How many paths there are.
     private(set) var count = 0
+
+    /// The paths of a source.
+    private struct SourcePaths {
+        /// Their places, in no order.
+        var places: [UInt32] = []
+        /// Where the next look for a path to replace begins.
+        var nextLook = 0
+    }
 
     /// No paths yet, and at most `maximumPaths`.
     init(maximumPaths: Int) {
@@ -56,7 +66,8 @@ struct PathRegister: ~Copyable {
         count += 1
         asked[record.previous.link, default: 0] += 1
         shares.add(record.source)
-        sources[record.source, default: []].insert(place)
+        unsafe records.pointer(place).pointee.number = sources[record.source]?.places.count ?? 0
+        sources[record.source, default: SourcePaths()].places.append(place)
         links[record.previous.link, default: []].insert(place)
         if let next = record.next { links[next.link, default: []].insert(place) }
         return handle(place)
@@ -68,13 +79,21 @@ struct PathRegister: ~Copyable {
         let record = records.remove(path.index)
         count -= 1
         shares.release(record.source)
-        sources[record.source]?.remove(path.index)
-        if sources[record.source]?.isEmpty == true { sources[record.source] = nil }
+        leave(record.source, number: record.number)
         let left = pathsAsked(by: record.previous.link) - 1
         asked[record.previous.link] = left > 0 ? left : nil
         leave(record.previous.link, path.index)
         if let next = record.next { leave(next.link, path.index) }
         return record
+    }
+
+    /// Removes a path from those of its source; the last of them takes its index.
+    private mutating func leave(_ source: UInt64, number: Int) {
+        guard let last = sources[source]?.places.popLast(), let count = sources[source]?.places.count else { return }
+        if count == 0 { sources[source] = nil }
+        guard number < count else { return }
+        sources[source]?.places[number] = last
+        unsafe records.pointer(last).pointee.number = number
     }
 
     private mutating func leave(_ link: UInt32, _ place: UInt32) {
@@ -122,17 +141,25 @@ struct PathRegister: ~Copyable {
     var isCrowded: Bool { count > maximumPaths / 2 }
 
     /// The path that a new one of `source` replaces in a full table; see ``ForwardingTable/pathToReplace(for:now:)``.
-    func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
+    mutating func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         guard let largest = shares.largest else { return nil }
         let loser = shares.places(of: largest) >= shares.places(of: source) + 2 ? largest : source
-        guard let paths = sources[loser] else { return nil }
         var quietest: (place: UInt32, since: Instant)?
-        for place in paths.prefix(Self.replacementSample) {
+        for place in nextPaths(of: loser) {
             let since = unsafe records.pointer(place).pointee.quietSince
             if quietest.map({ since < $0.since }) ?? true { quietest = (place, since) }
         }
         guard let quietest, now - quietest.since >= ForwardingTable.replaceable else { return nil }
         return handle(quietest.place)
+    }
+
+    /// The next places of a source to examine, after the last the first again: busy paths at some do not hide idle ones
+    /// at others.
+    private mutating func nextPaths(of source: UInt64) -> [UInt32] {
+        guard let paths = sources[source] else { return [] }
+        let (places, start) = (paths.places, paths.nextLook % paths.places.count)
+        sources[source]?.nextLook = start + Self.replacementSample
+        return (0..<min(places.count, Self.replacementSample)).map { places[(start + $0) % places.count] }
     }
 
     /// How many paths are examined to find the one to replace.

@@ -9,8 +9,10 @@ struct OxenName {
 
     /// The name in lower case; nil unless it has 1 to 253 printable ASCII characters and no space.
     init?(_ name: String) {
-        let text = Array(name.lowercased().utf8)
-        guard 1...253 ~= text.count, text.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
+        // Checked first: the lower case of other letters can be ASCII, as that of the Kelvin sign is.
+        let bytes = Array(name.utf8)
+        guard 1...253 ~= bytes.count, bytes.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
+        let text = bytes.map { 0x41...0x5a ~= $0 ? $0 | 0x20 : $0 }
         self.text = text
         hash = hexadecimal(Blake2b.digest(text.rawSpan).array)
     }

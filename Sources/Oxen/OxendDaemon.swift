@@ -96,15 +96,25 @@ public final class OxendDaemon: RegistrySource, Sendable {
 
     /// Starts the calls; throws if libcurl is missing or no thread can be started.
     public func start() throws {
+        try start { worker, thread in
+            let context = unsafe Unmanaged.passRetained(worker)
+            let result = unsafe pthread_create(&thread, nil, workerMain, context.toOpaque())
+            if result != 0 { unsafe context.release() }
+            return result
+        }
+    }
+
+    /// The same with `create`, which starts the worker's thread and returns 0, or an error.
+    func start(by create: (OxendWorker, inout pthread_t) -> Int32) throws {
         let connection = try OxendConnection(configuration.address)
         shared.withLock { $0.waker = connection.waker }
         let worker = OxendWorker(daemon: self, connection: connection)
-        let context = unsafe Unmanaged.passRetained(worker)
         try thread.withLock { thread in
             var started = pthread_t()
-            let result = unsafe pthread_create(&started, nil, workerMain, context.toOpaque())
+            let result = create(worker, &started)
             guard result == 0 else {
-                unsafe context.release()
+                // The connection ends here, so it must not be woken any more.
+                shared.withLock { $0.waker = 0 }
                 throw UVError(code: result, call: "pthread_create")
             }
             thread = started

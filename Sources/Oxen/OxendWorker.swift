@@ -8,7 +8,7 @@ final class OxendWorker {
     private static let reportsAtOnce = 4
 
     /// The kind of a call.
-    private enum Kind {
+    enum Kind {
         case ping, list, header, hashes
         /// A report with its number.
         case report(UInt64)
@@ -39,6 +39,9 @@ final class OxendWorker {
         }
     }
 
+    /// The calls that the registry is made of.
+    private enum Part { case list, header, hashes }
+
     private let daemon: OxendDaemon
     private let connection: OxendConnection
     private var follower: ChainFollower
@@ -46,11 +49,15 @@ final class OxendWorker {
     private var nextList: Instant
     private var isPinging = false
     private var isListing = false
-    private var isAskingHeader = false
-    private var isHashing = false
+    /// The height whose header is being requested.
+    private var askedHeader: UInt64?
+    /// The heights whose hashes are being requested.
+    private var askedHashes: [UInt64] = []
     private var reports: [UInt64: NodeID] = [:]
     private var nextReport: UInt64 = 0
-    private var lastTrouble: String?
+    /// Why the last call of a part failed; the daemon is good if no part is here.
+    private var failures: [Part: String] = [:]
+    private var isTroubled = false
     private var lastPingTrouble: String?
 
     init(daemon: OxendDaemon, connection: OxendConnection) {
@@ -69,7 +76,7 @@ final class OxendWorker {
             if now >= nextPing { ping(now) }
             if now >= nextList { ask(now) }
             sendReports()
-            while let (tag, answer) = connection.next() { take(tag, answer) }
+            while let (tag, answer) = connection.next() { take(Kind(tag: tag), answer) }
             let next = min(isPinging ? now + .seconds(1) : nextPing, isListing ? now + .seconds(1) : nextList)
             connection.wait(Int(max(1, min((next - OxendDaemon.now).inSeconds * 1_000, 1_000))))
         }
@@ -77,8 +84,9 @@ final class OxendWorker {
         daemon.shared.withLock { $0.waker = 0 }
     }
 
-    private func take(_ tag: UInt64, _ answer: Result<[UInt8], OxendError>) {
-        switch Kind(tag: tag) {
+    /// Handles the answer to a call.
+    func take(_ kind: Kind, _ answer: Result<[UInt8], OxendError>) {
+        switch kind {
         case .ping: pinged(answer)
         case .list: listed(answer)
         case .header: tookHeader(answer)
@@ -149,62 +157,69 @@ final class OxendWorker {
             } else {
                 try follower.take(try OxendList(result))
             }
-            good()
+            noteList()
+            // What is not needed any more is not requested again.
+            if follower.wantedHeader == nil { failures[.header] = nil }
+            if follower.wantedHashes.isEmpty { failures[.hashes] = nil }
+            good(.list)
             askForHeaders()
         } catch {
-            bad(error)
+            bad(.list, error)
         }
     }
 
     /// Requests the header of a list that can become a snapshot, and the hashes of blocks that place nodes.
     private func askForHeaders() {
         let timeout = daemon.configuration.timeout.other
-        if !isAskingHeader, let height = follower.wantedHeader {
+        if askedHeader == nil, let height = follower.wantedHeader {
             let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
-            isAskingHeader = connection.begin(call.bytes, tag: Kind.header.tag, timeout: timeout)
+            if connection.begin(call.bytes, tag: Kind.header.tag, timeout: timeout) { askedHeader = height }
         }
         let heights = follower.wantedHashes
-        if !heights.isEmpty, !isHashing {
+        if !heights.isEmpty, askedHashes.isEmpty {
             let call = OxendCall(method: "get_block_header_by_height", params: HeadersParameters(heights: heights))
-            isHashing = connection.begin(call.bytes, tag: Kind.hashes.tag, timeout: timeout)
+            if connection.begin(call.bytes, tag: Kind.hashes.tag, timeout: timeout) { askedHashes = heights }
         }
     }
 
     private func tookHashes(_ answer: Result<[UInt8], OxendError>) {
-        isHashing = false
-        let missing = follower.wantedHashes
+        let asked = Set(askedHashes)
+        askedHashes = []
         do throws(OxendError) {
             let headers = try oxendResult(HeadersResult.self, in: try answer.get()).headers
             try follower.takeHashes(headers.map { ($0.height, $0.hash) })
             // After an answer with gaps, the rest is requested after the next list.
-            if Set(missing).isDisjoint(with: follower.wantedHashes) { askForHeaders() }
+            guard asked.isDisjoint(with: follower.wantedHashes) else { throw .malformed("headers are missing") }
+            good(.hashes)
+            askForHeaders()
         } catch {
-            bad(error)
+            bad(.hashes, error)
         }
     }
 
     private func tookHeader(_ answer: Result<[UInt8], OxendError>) {
-        isAskingHeader = false
+        let asked = askedHeader
+        askedHeader = nil
         do throws(OxendError) {
             let header = try oxendResult(HeaderResult.self, in: try answer.get()).header
+            guard header.height == asked else { throw .malformed("the header of another block") }
             try follower.takeHeader(
                 height: header.height, hash: header.hash, time: UnixTime(seconds: header.timestamp))
             daemon.shared.withLock { shared in
                 shared.snapshot = follower.snapshot
                 shared.status.snapshotHeight = follower.snapshot?.height ?? 0
             }
+            good(.header)
         } catch {
-            bad(error)
+            bad(.header, error)
         }
     }
 
-    /// Handles an accepted answer.
-    private func good() {
-        let list = follower.newest
+    /// Shows the newest list in the status.
+    private func noteList() {
+        guard let list = follower.newest else { return }
         daemon.shared.withLock { shared in
-            shared.lastGood = OxendDaemon.now
-            shared.status.trouble = nil
-            guard let list, list.height != shared.status.height || shared.serviceKeys.isEmpty else { return }
+            guard list.height != shared.status.height || shared.serviceKeys.isEmpty else { return }
             shared.status.height = list.height
             shared.status.active = list.count(.active)
             shared.status.decommissioned = list.count(.decommissioned)
@@ -212,18 +227,27 @@ final class OxendWorker {
             shared.status.own = list.nodes.first { $0.node == daemon.configuration.node }
             shared.serviceKeys = Dictionary(list.nodes.map { ($0.node, $0.serviceKey) }) { first, _ in first }
         }
-        if lastTrouble != nil {
-            lastTrouble = nil
-            daemon.log.notice("the oxend daemon answers again")
+    }
+
+    /// Handles an accepted answer: the daemon is good unless a call for another part has failed since its last success.
+    private func good(_ part: Part) {
+        failures[part] = nil
+        let other = failures.first?.value
+        daemon.shared.withLock { shared in
+            shared.status.trouble = other
+            if other == nil { shared.lastGood = OxendDaemon.now }
         }
+        guard isTroubled, other == nil else { return }
+        isTroubled = false
+        daemon.log.notice("the oxend daemon answers again")
     }
 
     /// Handles a failed or refused answer: the last good state remains.
-    private func bad(_ error: OxendError) {
+    private func bad(_ part: Part, _ error: OxendError) {
         let text = error.description
         daemon.shared.withLock { $0.status.trouble = text }
-        guard text != lastTrouble else { return }
-        lastTrouble = text
+        isTroubled = true
+        guard failures.updateValue(text, forKey: part) != text else { return }
         daemon.log.warning("the registry is unchanged: \(text)")
     }
 

@@ -24,7 +24,7 @@ public struct Configuration: Sendable {
     /// When three quarters of this limit are unread, streams that the application does not read are reset, the largest
     /// first.
     public var maxConnectionWindow = 28 << 20
-    /// A stream counts as unread after the application has read nothing from it for this long.
+    /// A stream counts as unread after the application could read from it and has read nothing for this long.
     public var unreadGrace = TimeSpan.seconds(2)
     /// The limit of the bytes that one stream holds for sending, from the first unacknowledged one on.
     ///

@@ -71,7 +71,8 @@ extension Connection {
         var most = 0
         var slot = 0
         while slot < streams.count {
-            if streams[slot].isUsed, streams[slot].receive.held > most,
+            // Bytes behind a hole cannot be read, so they do not make a stream unread.
+            if streams[slot].isUsed, streams[slot].receive.held > most, streams[slot].receive.readable > 0,
                 clock - streams[slot].receive.waitingSince >= configuration.unreadGrace
             {
                 most = streams[slot].receive.held

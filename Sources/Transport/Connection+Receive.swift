@@ -7,7 +7,7 @@ extension Connection {
         clock = max(clock, now)
         guard let position = find(id) else { return .dropped(.unknownLeg) }
         if isClosed {
-            if !isPeerClosed { closesToSend = min(closesToSend + 1, legs.count) }
+            if !isPeerClosed { legs[position].closeWanted = true }
             return .dropped(.closed)
         }
         guard packetNumber <= ReceivedPackets.largestNumber else { return .dropped(.stale) }

@@ -133,14 +133,12 @@ extension Connection {
             legs[position].packetsAcknowledged += 1
             if packet.state == .outstanding {
                 legs[position].settle()
-            } else {
+            } else if packet.isCounted {
                 let distance = legs[position].sent.packets.tail - index
                 let threshold = min(distance, Int(clamping: largest - packet.number))
                 legs[position].sawReordering(distance: threshold)
-                if packet.isCounted {
-                    found.spuriousBytes += legs[position].payloadSize
-                    legs[position].episodeLosses -= 1
-                }
+                found.spuriousBytes += legs[position].payloadSize
+                legs[position].episodeLosses -= 1
             }
             if found.newest.map({ packet.number > $0.number }) ?? true { found.newest = packet }
         }

@@ -15,7 +15,7 @@ extension Connection {
     /// This may be true and `writePacket` still return false, if the peer's credit allows none of the frames.
     public func wantsToSend(leg id: LegID, now: Instant) -> Bool {
         guard let position = find(id) else { return false }
-        if isClosed { return closesToSend > 0 }
+        if isClosed { return legs[position].closeWanted }
         if legs[position].received.isDue(now) || legs[position].hasOwnFrames { return true }
         return id == active && hasData && legs[position].maySendData(now)
     }
@@ -34,8 +34,8 @@ extension Connection {
         precondition(packetNumber >= legs[position].sent.nextNumber, "packet numbers increase")
         var writer = FrameWriter(size: payload.byteCount)
         if isClosed {
-            guard closesToSend > 0, let closeCode else { return false }
-            closesToSend -= 1
+            guard legs[position].closeWanted, let closeCode else { return false }
+            legs[position].closeWanted = false
             writer.u8(FrameType.connectionClose, into: &payload)
             writer.varint(min(closeCode, 1 << 62 - 1), into: &payload)
             writer.pad(&payload)

@@ -237,10 +237,10 @@ extension Connection {
         return streams[slot].send.held
     }
 
-    /// Whether no packet has carried anything of our half; false if the stream is unknown.
+    /// Whether no packet has carried bytes of our half or its end; false if the stream is unknown.
     public func isUnsent(_ id: StreamID) -> Bool {
         guard let slot = index.find(id.value) else { return false }
-        return streams[slot].send.next == 0 && streams[slot].send.fin != .sent
+        return streams[slot].send.isUnsent
     }
 
     /// Queues a datagram of at most 65,507 bytes, split into fragments as needed.

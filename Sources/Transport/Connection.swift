@@ -86,7 +86,6 @@ public struct Connection: ~Copyable {
 
     var pathEvents: [Event] = []
     var closeCode: UInt64?
-    var closesToSend = 0
     var isPeerClosed = false
     var closedEvent: UInt64?
     /// How many packets have been read; it tells which frames are of one packet.
@@ -133,12 +132,17 @@ public struct Connection: ~Copyable {
     /// An acknowledgement of a skipped number reveals a peer that acknowledges packets it has not received.
     public mutating func numbersToSkip() -> UInt64 { nextRandom() >> 56 == 0 ? 1 : 0 }
 
-    /// Closes at once: as many packets as there are legs carry CONNECTION_CLOSE, and one more for each packet that
-    /// still comes.
+    /// Closes at once: each leg sends CONNECTION_CLOSE in one packet, and in one more after packets that still come on
+    /// it.
     public mutating func close(code: UInt64) {
         guard closeCode == nil else { return }
         closeCode = code
-        closesToSend = isPeerClosed ? 0 : max(legs.count, 1)
+        guard !isPeerClosed else { return }
+        var position = 0
+        while position < legs.count {
+            legs[position].closeWanted = true
+            position += 1
+        }
     }
 
     /// Whether either end has closed the connection.

@@ -32,10 +32,11 @@ struct Leg: ~Copyable {
     var packetThreshold = initialPacketThreshold
     /// How many eighths of the round trip a packet may be late, in addition to the round trip.
     var reorderEighths: Int64 = 1
-    var quietRounds = 0
 
     var pingWanted = false
     var challengeWanted: UInt64?
+    /// Whether the leg must send CONNECTION_CLOSE.
+    var closeWanted = false
     var responses: [UInt64] = []
     /// The last packet that contained an ACK of this leg.
     var acknowledgedBy: UInt64 = 0
@@ -130,11 +131,10 @@ struct Leg: ~Copyable {
         elicitingInFlight -= 1
     }
 
-    /// A packet declared lost has arrived: wait longer for reordered packets.
+    /// A packet that `detectLosses` declared lost has arrived: wait longer for reordered packets.
     mutating func sawReordering(distance: Int) {
         packetThreshold = min(max(packetThreshold, distance + 2), Self.maxPacketThreshold)
         reorderEighths = min(reorderEighths + 1, 8)
-        quietRounds = 0
         packetsSpuriouslyLost += 1
     }
 

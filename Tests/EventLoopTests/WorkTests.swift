@@ -19,6 +19,21 @@ import Testing
         #expect(results.sorted() == (0..<20).map { $0 * $0 })
     }
 
+    @Test func aJobKeepsItsLoop() throws {
+        var loop: Loop? = try Loop()
+        var results: [Int] = []
+        loop?.work({ 1 }) { results.append($0) }
+        weak let kept = loop
+        loop = nil
+        do {
+            let loop = try #require(kept)
+            while results.isEmpty { loop.runOnce(waiting: true) }
+            loop.close()
+        }
+        #expect(results == [1])
+        #expect(kept == nil)
+    }
+
     @Test func aClosedLoopCallsBackForNothing() throws {
         let loop = try Loop()
         loop.work({ 1 }) { _ in Issue.record("called back by a closed loop") }

@@ -141,11 +141,13 @@ import Wire
     @Test("R2: nothing that is sent back is longer than what came", arguments: sizes) func sizesOfAnswers(_ size: Int) {
         var parties = Handshakes(packetSize: size)
         var initiator = parties.initiator()
-        if case .cookie(let cookie) = parties.meet(parties.initiation(&initiator)) { check(cookie.count == size) }
+        guard case .cookie(let cookie) = parties.meet(parties.initiation(&initiator)) else { return check(Bool(false)) }
+        check(cookie.count == size)
         var node = parties.initiator(isNode: true)
         let initiation = parties.initiation(&node)
         check(initiation.count == size)
-        if case .accepted(let response) = parties.meet(initiation) { check(response.count == size) }
+        guard case .accepted(let response) = parties.meet(initiation) else { return check(Bool(false)) }
+        check(response.count == size)
     }
 
     @Test("R4: a client's initiation works once, however long its cookie is good") func clientReplay() throws {
@@ -298,11 +300,59 @@ import Wire
         check(resends == 3)
     }
 
-    @Test("the responder chooses suite 1 where both can, and takes no other version's or network's word") func suites()
+    /// The suite in the answer of a responder with `suites` to a node that offers the bits `offered`; nil if the
+    /// initiation is dropped as malformed.
+    private func suite(offered: UInt8, of suites: SuiteSet) throws -> UInt8? {
+        let parties = Handshakes()
+        let (network, node) = (parties.network, parties.node)
+        var responder = LinkResponder(network: network, identity: node, suites: suites, now: parties.now)
+        let prologue = network.prologue(.nodeInitiation, responder: node.nodeID)
+        var handshake = NoiseHandshake(
+            initiator: .ik, prologue: prologue.rawSpan, identity: parties.peer, remoteStatic: node.linkKey)
+        var payload = ByteWriter()
+        payload.u8(offered)
+        payload.u8(0)
+        payload.u64(parties.wallClock)
+        payload.bytes32(parties.peer.nodeID)
+        payload.zeros(network.packetSize - 40 - NoisePattern.ik.firstOverhead - payload.bytes.count)
+        var message = ByteWriter()
+        message.u32(HandshakeKind.nodeInitiation.rawValue)
+        message.u32(4_242)
+        message.raw(try handshake.writeFirst(payload.bytes.rawSpan))
+        message.raw(Blake2b.mac16(key: network.macKey(of: node.nodeID).bytes, message.bytes.rawSpan))
+        message.zeros(HandshakeLayout.macSize)
+        switch responder.receive(
+            message.bytes.rawSpan, from: parties.source, now: parties.now, wallClock: parties.wallClock,
+            isStaked: { _ in true })
+        {
+        case .drop(let reason):
+            check(reason == .malformed)
+            return nil
+        case .cookie: throw Handshakes.Missing.response
+        case .accepted(let initiation):
+            let answer = initiation.respond(localIndex: 777_777, time: UnixTime(seconds: 1), now: parties.now)
+            guard let answer else { throw Handshakes.Missing.response }
+            let bytes = answer.bytes
+            let noise = bytes.rawSpan.extracting(HandshakeLayout.responseNoise..<bytes.count)
+            return try handshake.readSecond(noise).bytes.first
+        }
+    }
+
+    @Test("the responder chooses suite 1 where both can, and takes no suite that one of the two cannot") func suites()
+        throws
     {
-        check(SuiteSet([.aes256gcm, .chacha20poly1305]).preferred == .aes256gcm)
-        check(SuiteSet.chacha20poly1305.preferred == .chacha20poly1305)
-        check(SuiteSet(rawValue: 0).preferred == nil)
-        check(SuiteSet(rawValue: 0xfc).preferred == nil)
+        let (aes, chacha) = (SuiteSet.aes256gcm, SuiteSet.chacha20poly1305)
+        if Suite.aes256gcm.isAvailable {
+            check(try suite(offered: 3, of: [aes, chacha]) == 1)
+            check(try suite(offered: 1, of: [aes, chacha]) == 1)
+            // Bits that stand for no suite change nothing.
+            check(try suite(offered: 0xff, of: [aes, chacha]) == 1)
+        }
+        check(try suite(offered: 2, of: [aes, chacha]) == 2)
+        check(try suite(offered: 3, of: chacha) == 2)
+        check(try suite(offered: 1, of: chacha) == nil)
+        check(try suite(offered: 2, of: aes) == nil)
+        check(try suite(offered: 0, of: [aes, chacha]) == nil)
+        check(try suite(offered: 0xfc, of: [aes, chacha]) == nil)
     }
 }

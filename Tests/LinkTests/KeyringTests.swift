@@ -68,10 +68,16 @@ import Wire
     @Test("nothing that shows on the wire is the same in two packets but the index") func noRepeats() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
-        let a = pair.near.data()
-        let b = pair.near.data()
-        check(a[0..<4] == b[0..<4])
-        for range in [4..<12, 12..<28, 28..<36, 36..<60, 108..<132] { check(a[range] != b[range]) }
+        // The payload of a data packet is sealed by the path's layers, that of a control packet by the link.
+        let data = [pair.near.data(), pair.near.data()].map { [UInt8]($0.prefix(Packet.payloadOffset)) }
+        let control = [pair.near.control(7), pair.near.control(7)]
+        for (a, b) in [(data[0], data[1]), (control[0], control[1])] {
+            check(a[0..<4] == b[0..<4])
+            for start in stride(from: 4, to: a.count, by: 8) {
+                let range = start..<min(start + 8, a.count)
+                check(a[range] != b[range])
+            }
+        }
     }
 
     // MARK: Rekey

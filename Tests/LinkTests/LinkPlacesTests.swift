@@ -271,6 +271,36 @@ import Wire
         #expect(!isUp(1))
     }
 
+    @Test("s12: of an address with many links a part is examined, another one after each new link")
+    func s12_aPartOfAnAddress() throws {
+        var table = Table(capacity: 4_096)
+        var links: [Int] = []
+        while links.count < 1_500 { links.append(try #require(table.link(client(1), paths: 1))) }
+        for number in 2..<40 { for _ in 0..<32 { _ = table.link(client(number), paths: 1) } }
+        table.wait(10_000)
+        // One of the address's links has no path.
+        let idle = links[1_000]
+        table.states[idle]!.paths = 0
+        var asked = 0
+        func look(_ table: Table) -> LinkPlaces<Int>.Room {
+            asked = 0
+            let states = table.states
+            return table.places.room(for: client(1), now: table.now) { link in
+                asked += 1
+                return states[link]!
+            }
+        }
+        var room = look(table)
+        #expect(room == .none)
+        for number in 100..<200 where room == .none {
+            #expect(asked <= LinkPlaces<Int>.mostAsked)
+            _ = table.link(client(number), paths: 1)
+            room = look(table)
+        }
+        #expect(room == .after(idle))
+        #expect(asked <= LinkPlaces<Int>.mostAsked)
+    }
+
     @Test("s12: counts hold whatever happens", arguments: 1...20 as ClosedRange<UInt64>)
     func s12_countsHold(seed: UInt64) {
         var random = Mixed(seed: seed)

@@ -71,5 +71,74 @@ import Wire
         check(pair.near.take(pair.far.data(), now: parties.now) == .success(.confirmed))
         check(pair.near.keyring.wantsRekey(now: parties.now + .seconds(170)))
         check(pair.near.take(pair.far.data(), now: parties.now) == .success(.committed))
+
+        // The first packet under later keys is not the link's first one.
+        check(pair.far.take(pair.near.data(), now: parties.now) == .success(.confirmed))
+        let old = pair.far.data()
+        let body = pair.near.startRekey(localIndex: 10_001)
+        guard let answer = pair.far.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now) else {
+            return check(Bool(false))
+        }
+        check(pair.near.finishRekey(answer.rawSpan, now: parties.now))
+        check(pair.far.take(pair.near.data(), now: parties.now) == .success(.switched))
+        check(pair.near.take(pair.far.data(), now: parties.now) == .success(.committed))
+        check(pair.near.take(old, now: parties.now) == .success(.committed))
+        check(pair.far.take(pair.near.data(), now: parties.now) == .success(.committed))
+    }
+
+    // MARK: Control counters
+
+    /// The peer holds the keys, so it may seal any counter.
+    @Test("O17: a control counter counts once, under whatever link counter it comes") func controlTwice() throws {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        let now = parties.now
+        check(pair.far.takeControl(pair.near.control(1), now: now) == .success([0, 1]))
+        pair.near.skipControlNumbers(.max)
+        var again = pair.near.control(2)
+        var span = again.mutableRawSpan
+        check(pair.far.openHeader(&span) == nil && pair.far.openControl(&span) == .drop(.replayedControl))
+        check(pair.far.takeControl(pair.near.control(3), now: now) == .success([1, 3]))
+        // Counters too far back cannot be told from those that have come.
+        pair.near.skipControlNumbers(20_000)
+        check(pair.far.takeControl(pair.near.control(4), now: now) == .success([20_002, 4]))
+        pair.near.skipControlNumbers(0 &- 20_001)
+        check(pair.near.nextControlNumber == 2)
+        check(pair.far.takeControl(pair.near.control(5), now: now) == .failure(.replayedControl))
+    }
+
+    @Test("O17: of two control packets with one counter, both opened before either was committed, one counts")
+    func controlRace() throws {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        var first = pair.near.control(1)
+        pair.near.skipControlNumbers(.max)
+        var second = pair.near.control(2)
+        var (a, b) = (first.mutableRawSpan, second.mutableRawSpan)
+        check(pair.far.openHeader(&a) == nil && pair.far.openControl(&a) == .opened(packetNumber: 0))
+        check(pair.far.openHeader(&b) == nil && pair.far.openControl(&b) == .opened(packetNumber: 0))
+        check(pair.far.commitControl(packetNumber: 0))
+        check(!pair.far.commitControl(packetNumber: 0))
+    }
+
+    @Test(
+        "O17: control counters before the start, or 2^62 above it, are dropped and move nothing",
+        arguments: [true, false])
+    func controlRange(isNode: Bool) throws {
+        var parties = Handshakes()
+        var pair = try parties.pair(isNode: isNode)
+        let now = parties.now
+        // The counters before the start wrap to the largest numbers.
+        for number in [UInt64.max, .max - 1, 1 << 63, 1 << 62, 1 << 62 + 1] {
+            let back = pair.near.nextControlNumber
+            pair.near.skipControlNumbers(number &- back)
+            check(pair.near.nextControlNumber == number)
+            check(pair.far.takeControl(pair.near.control(1), now: now) == .failure(.replayedControl))
+            pair.near.skipControlNumbers(back &- number &- 1)
+            check(pair.near.nextControlNumber == back)
+        }
+        check(pair.far.takeControl(pair.near.control(2), now: now) == .success([0, 2]))
+        pair.near.skipControlNumbers((1 << 62 - 1) &- pair.near.nextControlNumber)
+        check(pair.far.takeControl(pair.near.control(3), now: now) == .success([1 << 62 - 1, 3]))
     }
 }

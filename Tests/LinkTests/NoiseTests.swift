@@ -145,15 +145,36 @@ import Wire
         #expect(throws: NoiseError.lowOrderPoint) { _ = try initiator.readSecond(message.rawSpan) }
     }
 
-    @Test("Noise: messages that are too short are refused", arguments: 0..<48) func short(_ count: Int) throws {
-        let identity = LinkIdentity(SigningKey())
-        let message = [UInt8](repeating: 9, count: count)
-        for pattern in [NoisePattern.ik, .nk, .nnPSK0] {
-            var responder = NoiseHandshake(
-                responder: pattern, prologue: RawSpan(), identity: identity,
-                psk: pattern == .nnPSK0 ? Secret.random() : nil)
+    @Test(
+        "Noise: messages that are too short are refused, and those of the least length are read",
+        arguments: [(NoisePattern.ik, 96), (.nk, 48), (.nnPSK0, 48)])
+    func short(_ pattern: NoisePattern, _ least: Int) throws {
+        let (node, peer) = (LinkIdentity(SigningKey()), LinkIdentity(SigningKey()))
+        func psk() -> Secret? {
+            pattern == .nnPSK0 ? Secret(copying: [UInt8](repeating: 7, count: 32).rawSpan) : nil
+        }
+        func responder() -> NoiseHandshake {
+            NoiseHandshake(responder: pattern, prologue: RawSpan(), identity: node, psk: psk())
+        }
+        var initiator = NoiseHandshake(
+            initiator: pattern, prologue: RawSpan(), identity: peer, remoteStatic: node.linkKey, psk: psk())
+        let first = try initiator.writeFirst(RawSpan())
+        #expect(first.count == least)
+        for count in 0..<least {
+            var responder = responder()
+            let message = Array(first.prefix(count))
             #expect(throws: NoiseError.tooShort) { _ = try responder.readFirst(message.rawSpan) }
         }
+        var whole = responder()
+        #expect(try whole.readFirst(first.rawSpan) == [])
+        let second = try whole.writeSecond(RawSpan()).bytes
+        #expect(second.count == NoisePattern.secondOverhead)
+        for count in 0..<second.count {
+            let message = Array(second.prefix(count))
+            #expect(throws: NoiseError.tooShort) { _ = try initiator.readSecond(message.rawSpan) }
+        }
+        let read = try initiator.readSecond(second.rawSpan)
+        #expect(read.bytes == [])
     }
 }
 

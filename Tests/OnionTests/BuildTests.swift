@@ -94,25 +94,41 @@ import Wire
         var spoiled = builder.records
         spoiled[4_000] ^= 1
         #expect(fault(fresh.nodes[0], spoiled, now: at(0)) == .unreadable)
-        #expect(fault(fresh.nodes[0], builder.records, now: at(0)) == nil)
+        #expect(outcome(fresh.nodes[0], builder.records, now: at(0)) == .terminal)
         #expect(fault(fresh.nodes[0], builder.records, now: at(0)) == .replayed)
     }
 
-    private func fault(_ node: ChainNode, _ records: [UInt8], now: Instant) -> BuildFault? {
-        let outcome = node.responder.open(records.rawSpan, from: 0, time: testTime, now: now)
+    /// What a node does with a build, without the keys.
+    private enum Outcome: Equatable {
+        case unreadable(BuildFault)
+        case refused(BuildStatus)
+        case onward, terminal
+    }
+
+    private func outcome(
+        _ node: ChainNode, _ records: [UInt8], time: UnixTime = testTime, now: Instant
+    ) -> Outcome {
+        let outcome = node.responder.open(records.rawSpan, from: 0, time: time, now: now)
         switch consume outcome {
-        case .unreadable(let fault): return fault
-        case .refuse: return nil
-        case .onward: return nil
-        case .terminal: return nil
+        case .unreadable(let fault): return .unreadable(fault)
+        case .refuse(let status, _): return .refused(status)
+        case .onward: return .onward
+        case .terminal: return .terminal
         }
     }
 
+    /// Why a node resets a build; nil if it does anything else.
+    private func fault(_ node: ChainNode, _ records: [UInt8], now: Instant) -> BuildFault? {
+        if case .unreadable(let fault) = outcome(node, records, now: now) { fault } else { nil }
+    }
+
     private func enter(
-        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, of source: UInt64? = nil
+        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, of source: UInt64? = nil,
+        time: UInt64? = nil
     ) -> BuildReplayCache.Entry {
-        // Each record has its own source, unless a test names one.
-        cache.enter(record.rawSpan, of: source ?? UInt64(record[0]), now: now)
+        // Each record has its own source, and the time at which it comes, unless a test names another.
+        cache.enter(
+            record.rawSpan, time: time ?? now.nanoseconds / 600_000_000_000, of: source ?? UInt64(record[0]), now: now)
     }
 
     private func decode(_ bytes: [UInt8]) throws -> BuildBody { try BuildBody(decoding: bytes.rawSpan) }
@@ -132,6 +148,34 @@ import Wire
         #expect(cache.count == 4)
         #expect(enter(&cache, records[0], at(20_000)) == .new)
         #expect(cache.count == 1)
+    }
+
+    @Test func o13_aClockThatIsSetBackMakesNoForgottenBuildValid() throws {
+        for pauses in [[9_000.0], [3_000, 3_000], [2_999, 3_001], [1_500, 1_500, 3_000, 3_000]] {
+            let chain = try Chain(1)
+            func met(_ records: [UInt8], time: UnixTime, now: Double) -> Outcome {
+                outcome(chain.nodes[0], records, time: time, now: at(now))
+            }
+            func build(_ time: UnixTime) throws -> [UInt8] {
+                try PathBuilder(hops: chain.targets, network: testNetwork, time: time).records
+            }
+            let recorded = try build(testTime)
+            #expect(met(recorded, time: testTime, now: 0) == .terminal)
+            var passed = 0.0
+            for pause in pauses {
+                passed += pause
+                let time = UnixTime(seconds: testTime.seconds + UInt64(passed))
+                // While the clock is right, every valid time is accepted.
+                for units in [-2, 0, 2] as [Int64] {
+                    let own = UnixTime(seconds: UInt64(Int64(time.seconds) + units * 600))
+                    #expect(met(try build(own), time: time, now: passed) == .terminal)
+                }
+            }
+            #expect(met(recorded, time: testTime, now: passed) == .refused(.timeInvalid))
+            // As soon as the clock is right again, builds pass.
+            let right = UnixTime(seconds: testTime.seconds + UInt64(passed))
+            #expect(met(try build(right), time: right, now: passed) == .terminal)
+        }
     }
 
     @Test("s17: sources that fill the memory of builds leave room to others", arguments: [1, 4, 64])
@@ -260,7 +304,10 @@ import Wire
             let records = builder.records
             // Opens the guard's record as the guard does.
             let node = chain.nodes[0]
-            guard let key = node.responder.keys.key(id: node.responder.keys.current.id) else { return }
+            guard let key = node.responder.keys.key(id: node.responder.keys.current.id) else {
+                Issue.record("the guard does not hold its key")
+                continue
+            }
             let shared = try key.pair.decapsulate(records.rawSpan.extracting(8..<1_128))
             let build = BuildKeys(
                 shared: shared, network: testNetwork, node: node.id, onionKeyHash: key.hash,

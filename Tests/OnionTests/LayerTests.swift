@@ -171,5 +171,25 @@ import Wire
         let b = HopKeys(secret: Secret.random(), slot: 1, suite: .chacha20poly1305)
         #expect(a.forwardStart != b.forwardStart && a.forwardStart != a.backwardStart)
         #expect(a.forwardStart < 1 << 47 && b.backwardStart < 1 << 47)
+        // What one key of the four seals, none of the others opens.
+        for sealing in 0..<4 {
+            for opening in 0..<4 {
+                func key(_ number: Int) -> Secret {
+                    switch number {
+                    case 0: a.forward.clone()
+                    case 1: a.backward.clone()
+                    case 2: b.forward.clone()
+                    default: b.backward.clone()
+                    }
+                }
+                var sealer = LayerSealer(.chacha20poly1305, key(sealing), start: 5, now: at(0))
+                var opener = LayerOpener(.chacha20poly1305, key(opening), start: 5)
+                var packet = blank()
+                var span = packet.mutableRawSpan
+                _ = sealer.seal(&span, slot: 4, now: at(0))
+                let isSame = sealing == opening
+                #expect(opener.open(&span, slot: 4, now: at(0)) == (isSame ? .opened(0) : .dropped(.badTag)))
+            }
+        }
     }
 }

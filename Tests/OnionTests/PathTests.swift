@@ -170,15 +170,15 @@ import Wire
     @Test func o5_aGuardSeesThreeAndFourHopsAlike() throws {
         for hops in 3...4 {
             let chain = try Chain(hops)
-            try chain.build()
+            #expect(try chain.build() == .path)
             var packet = chain.clientPacket()
-            _ = chain.forward(&packet) { index, bytes in
-                // After the guard, its slot is zero, and the slots behind the next hop's slot are encrypted.
-                if index == 1 {
-                    #expect(slotBytes(bytes, 1).allSatisfy { $0 == 0 } && bytes.count == Packet.minimumSize)
-                    for slot in 3...4 { #expect(!slotBytes(bytes, slot).allSatisfy { $0 == 0 }) }
-                }
+            var shapes: [[Bool]] = []
+            let verdict = chain.forward(&packet) { index, bytes in
+                if index < 2 { shapes.append((1...4).map { slotBytes(bytes, $0).allSatisfy { $0 == 0 } }) }
             }
+            #expect(verdict == .deliver(path: chain.nodes[hops - 1].handle!, number: 0))
+            // Into the guard all slots are encrypted. After it, its own slot alone is zero.
+            #expect(shapes == [[false, false, false, false], [true, false, false, false]])
             for node in chain.nodes {
                 #expect(node.seenRecords.count == BuildMessage.recordsSize)
                 for place in 0..<4 {  // no place is empty or repeated, whatever the length of the path
@@ -189,11 +189,30 @@ import Wire
         }
     }
 
-    @Test(arguments: 1...4) func o6_everyPacketKeepsItsSize(hops: Int) throws {
+    /// A part of a payload that showed as it is, or the same on two links, would tell how much of a packet is filled.
+    @Test(arguments: 1...4, [Packet.minimumSize, Packet.defaultSize, Packet.maximumSize])
+    func o6_noPartOfAPayloadIsPlainOrTheSameOnTwoLinks(hops: Int, size: Int) throws {
         let chain = try Chain(hops)
-        try chain.build()
-        var packet = chain.clientPacket(size: 1_392)
-        _ = chain.forward(&packet) { _, bytes in #expect(bytes.count == 1_392) }
+        #expect(try chain.build() == .path)
+        var seen: Set<[UInt8]> = []
+        var links = 0
+        func note(_ bytes: [UInt8], _ fill: UInt8) {
+            links += 1
+            // The last of these parts ends with the packet.
+            for offset in stride(from: size - 8, through: Packet.payloadOffset, by: -8) {
+                let part = [UInt8](bytes[offset..<offset + 8])
+                #expect(part != [UInt8](repeating: fill, count: 8) && seen.insert(part).inserted)
+            }
+        }
+        var packet = chain.clientPacket(size: size, fill: 0)
+        let verdict = chain.forward(&packet) { _, bytes in note(bytes, 0) }
+        #expect(verdict == .deliver(path: chain.nodes[hops - 1].handle!, number: 0))
+        #expect(packet[Packet.payloadOffset...].allSatisfy { $0 == 0 } && packet.count == size)
+        var answer = chain.terminalPacket(size: size, fill: 0)
+        let opening = chain.backward(&answer) { _, bytes in note(bytes, 0) }
+        #expect(opening == .packet(0))
+        #expect(answer[Packet.payloadOffset...].allSatisfy { $0 == 0 } && answer.count == size)
+        #expect(links == 2 * hops)
     }
 
     @Test(arguments: 2...4) func o15_marksInHeaderBytesAreGoneAfterOneHop(hops: Int) throws {

@@ -27,5 +27,7 @@ struct NameTests {
         #expect(OxenName("two words.loki") == nil)
         #expect(OxenName(String(repeating: "a", count: 254)) == nil)
         #expect(OxenName("ünï.loki") == nil)
+        // The Kelvin sign, whose lower case is a k.
+        #expect(OxenName("bloc\u{212a}s.loki") == nil)
     }
 }

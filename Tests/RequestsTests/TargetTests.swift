@@ -40,6 +40,12 @@ import Wire
             late.insert(.answer(again))
         }
         #expect(late.count == 2)
+        // Not even a clock that is set back makes it valid again.
+        bench.time.seconds -= 2_000
+        let message = try bench.forward(request.envelope, from: 3)
+        try bench.open()
+        guard case .answer(let again)? = bench.answers[message] else { throw Unexpected() }
+        #expect(request.open(again) == RequestAnswer(.timeInvalid))
         #expect(bench.target.pending == 0 && bench.performing.isEmpty)
     }
 

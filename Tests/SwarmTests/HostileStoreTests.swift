@@ -143,6 +143,29 @@ import Wire
         #expect(table.hasPlace(via: other) == (true, UInt64(SwarmLimits.subscriptions) - 1))
     }
 
+    @Test("A subscription that cannot push waits in one place, however often it is tried")
+    func subscriptionsWaitOnce() throws {
+        var table = Subscriptions()
+        for id in 0..<5 as Range<UInt64> {
+            table.add(id, .init(box: network, shard: 0, kinds: .all, via: Key(8).node, log: 0, cursor: 0))
+        }
+        var first = try #require(table.all[0])
+        let all = SwarmLimits.linkPushUnits
+        first.underway = [try #require(table.take(all * 4_096, for: 0, via: first.via))]
+        table.update(0, first)
+        for _ in 0..<100 { for id in 1..<4 as Range<UInt64> { #expect(table.take(1, for: id, via: first.via) == nil) } }
+        table.remove(2)
+        #expect(table.takeQueued() == [1, 3])
+        for _ in 0..<100 { for id in 3..<5 as Range<UInt64> { #expect(table.take(1, for: id, via: first.via) == nil) } }
+        table.pushed(0, 1)
+        #expect(table.takeQueued() == [0, 3, 4])
+        #expect(table.take(all * 4_096, for: 0, via: first.via) == all)
+        #expect(table.take(1, for: 1, via: first.via) == nil)
+        table.queueAll()
+        #expect(table.take(1, for: 1, via: first.via) == nil)
+        #expect(table.takeQueued() == [1])
+    }
+
     // MARK: Deletion
 
     @Test("SW4: the box key's tombstone outlasts the grant of the item's author")

@@ -78,6 +78,27 @@ struct ScenarioTests {
         #expect(holds(simulator.flows[flow].responder.connection.legStatus(LegID(0)) == nil))
     }
 
+    /// Each leg sends the end once, so one that is dead does not use up the other's.
+    @Test(arguments: [0, 1] as [UInt8])
+    func anEndArrivesOverTheLegThatWorks(dead: UInt8) {
+        let simulator = Simulator(seed: 7)
+        var dying = LinkShape()
+        dying.diesAt = simulator.now + .milliseconds(500)
+        let flow = simulator.addFlow(legs: [
+            dead: (SimulatedLink(dying), SimulatedLink(dying)),
+            1 - dead: (SimulatedLink(LinkShape()), SimulatedLink(LinkShape())),
+        ])
+        let (initiator, responder) = simulator.flows[flow]
+        var code: UInt64?
+        responder.onEvent = { _, event, _ in if case .closed(let told) = event { code = told } }
+        simulator.run(.seconds(1))
+        let carried = simulator.routes[flow].mapValues { $0.0.carried }
+        initiator.connection.close(code: 3)
+        simulator.run(.milliseconds(100))
+        #expect(code == 3)
+        #expect(simulator.routes[flow].mapValues { $0.0.carried } == carried.mapValues { $0 + 1 })
+    }
+
     @Test func aFastLinkIsNotHeldBack() {
         let simulator = Simulator(seed: 6)
         var shape = LinkShape()

@@ -137,6 +137,47 @@ struct UnreadStreamTests {
         #expect(before < 48 << 20)
     }
 
+    /// A stream with a hole at its front gives the application nothing to read; its grace begins when the hole is closed.
+    @Test func aStreamBehindAHoleIsNotUnread() throws {
+        var configuration = Configuration()
+        configuration.maxConnectionWindow = 0
+        var connection = Connection(role: .responder, configuration: configuration, seed: 25)
+        let start = Instant(nanoseconds: 1_000_000_000)
+        connection.addLeg(LegID(0), payloadSize: 1_260, now: start)
+        var number: UInt64 = 0
+        func deliver(_ stream: UInt64, at offset: UInt64, count: Int, _ connection: inout Connection, _ now: Instant) {
+            var writer = ByteWriter()
+            writer.u8(0x0e)
+            for field in [stream, offset, UInt64(count)] { writer.varint(field) }
+            writer.raw([UInt8](repeating: 0x33, count: count))
+            let bytes = writer.bytes + [UInt8](repeating: 0, count: 1_260 - writer.bytes.count)
+            #expect(
+                connection.receive(leg: LegID(0), packetNumber: number, payload: bytes.rawSpan, now: now) == .accepted)
+            number += 1
+        }
+        func resets(_ connection: inout Connection) -> [StreamID: UInt64] {
+            var found: [StreamID: UInt64] = [:]
+            while let event = connection.nextEvent() { if case .reset(let id, let code) = event { found[id] = code } }
+            return found
+        }
+        // The first packet of each stream is missing.
+        let streams = InitialLimits.data / InitialLimits.streamData
+        for stream in 0..<UInt64(streams) {
+            for offset in stride(from: 1_000, through: InitialLimits.streamData - 1_000, by: 1_000) {
+                deliver(stream * 2, at: UInt64(offset), count: 1_000, &connection, start)
+            }
+        }
+        #expect(holds(connection.isCrowded))
+        let late = start + .seconds(3)
+        connection.deadlineReached(now: late)
+        #expect(resets(&connection).isEmpty)
+        deliver(0, at: 0, count: 1_000, &connection, late)
+        connection.deadlineReached(now: late + configuration.unreadGrace - .milliseconds(1))
+        #expect(resets(&connection).isEmpty)
+        connection.deadlineReached(now: late + configuration.unreadGrace + .milliseconds(100))
+        #expect(resets(&connection) == [StreamID(0): StreamCode.unread])
+    }
+
     /// Bytes that the application wrote to streams that the peer does not read leave room for other streams.
     @Test func blockedStreamsLeaveTheSendBufferToOthers() throws {
         let setting = Setting(seed: 23, reads: 0)

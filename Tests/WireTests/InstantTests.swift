@@ -33,27 +33,4 @@ struct InstantTests {
         (253_402_300_799, "9999-12-31 23:59 UTC"),
     ])
     func datesAreWritten(_ seconds: UInt64, _ text: String) { #expect(UnixTime(seconds: seconds).dateText == text) }
-
-    @Test("S9: a node is named by the first letters of its id too")
-    func s9NodesHaveShortForms() throws {
-        let id = NodeID(Bytes32())
-        let text = id.description
-        for form in [text, String(text.prefix(4)), "\(text.prefix(8))…snode", String(text.prefix(52))] {
-            #expect(id.hasShortForm(form), "\(form)")
-        }
-        for form in ["", "y", "yyy", "…snode", "yyyb", "\(text)x", "\(text.prefix(7))b…snode"] {
-            #expect(!id.hasShortForm(form), "\(form)")
-        }
-    }
-
-    @Test("S8: example addresses are known as such")
-    func s8ExamplesAreNoPublicAddresses() throws {
-        for text in ["192.0.2.33", "198.51.100.7", "203.0.113.9", "2001:db8::7"] {
-            let address = try #require(IPAddress(text))
-            #expect(address.isDocumentation && !address.isPublic)
-        }
-        for text in ["10.0.0.1", "8.8.8.8", "2001:db9::7", "203.0.112.1"] {
-            #expect(try #require(IPAddress(text)).isDocumentation == false)
-        }
-    }
 }

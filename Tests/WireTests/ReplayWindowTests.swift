@@ -46,7 +46,6 @@ private struct Seeded: RandomNumberGenerator {
             case 97..<99: counter = cursor &+ random.next() % 200
             default: counter = seed % 6 == 5 ? cursor : cursor &+ random.next() % 20_000
             }
-            if counter < cursor && random.next() % 2 == 0 && counter &+ 1 < counter { continue }
             #expect(window.check(counter) == model.check(counter), "seed \(seed) step \(step) counter \(counter)")
             if !model.check(counter) {
                 #expect(window.commit(counter) == false && window.commitNext(counter) == false)

@@ -201,12 +201,10 @@ public struct LinkInitiator: ~Copyable {
         else { return .drop(.unexpectedAnswer) }
         guard remoteIndex >= Packet.firstReceiverIndex else { return .drop(.malformed) }
         let noise = datagram.extracting(HandshakeLayout.responseNoise..<datagram.byteCount)
-        if let link = Self.finish(latest, noise, self, remoteIndex, now) { return Self.check(link) }
-        if let link = Self.finish(earlier, noise, self, remoteIndex, now) { return Self.check(link) }
+        if let link = Self.finish(latest, noise, self, remoteIndex, now) { return .established(link) }
+        if let link = Self.finish(earlier, noise, self, remoteIndex, now) { return .established(link) }
         return .drop(.badHandshake)
     }
-
-    private static func check(_ link: consuming NewLink) -> Outcome { .established(link) }
 
     /// The link made by a response to `attempt`; nil if the response is not authentic or not valid.
     private static func finish(

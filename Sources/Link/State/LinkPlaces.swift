@@ -135,7 +135,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         let own = clients.places(of: address, in: network)
         let free = part - clients.count
         if own >= max(Self.mostOfAddress, free) {
-            return quietest(members[.client(address)] ?? [], state, madeBefore: now).map { .after($0) } ?? .none
+            return quietest(aPart(of: links(of: .client(address))), state, madeBefore: now).map { .after($0) } ?? .none
         }
         let isNetworkFull = clients.places(of: network) >= max(mostOfNetwork, free)
         if !isNetworkFull, free > 0, count < capacity { return .free }
@@ -150,7 +150,9 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
             }
         if let link = loser.flatMap({ pathlessOfLargest(in: $0, state) }) { return .after(link) }
         if isNetworkFull {
-            if let link = quietest(members[.client(address)] ?? [], state, madeBefore: now) { return .after(link) }
+            if let link = quietest(aPart(of: links(of: .client(address))), state, madeBefore: now) {
+                return .after(link)
+            }
         } else {
             let mayTakeNodes = count >= capacity && nodeLinks.count > capacity / 4
             if let link = quietest(aPart(of: clientLinks), state, madeBefore: now)
@@ -178,23 +180,24 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     public func surplus(of source: LinkSource, state: (Link) -> State) -> Link? {
         let up = links(of: source).filter { state($0).isUp }
         guard case .node = source, up.count > Self.mostOfNode else { return nil }
-        // The newest is the one that has just proved that the node is there.
+        // The newest stays. Mostly it has just proved that the node is there; of two handshakes at once it may be the
+        // other one.
         let others = up.dropLast()
         return quietest(others, state) ?? others.first
     }
 
     /// The pathless link that has been quiet longest, of the address with the most links in `network`.
     private func pathlessOfLargest(in network: NetworkShare, _ state: (Link) -> State) -> Link? {
-        clients.largest(in: network).flatMap { quietest(members[.client($0)]?.prefix(Self.mostAsked) ?? [], state) }
+        clients.largest(in: network).flatMap { quietest(aPart(of: links(of: .client($0))), state) }
     }
 
     private func newestOfLargest(in network: NetworkShare) -> Link? {
         clients.largest(in: network).flatMap { members[.client($0)]?.last }
     }
 
-    /// The part of `links` to examine; it changes with each new link.
+    /// The part of `links` to examine: all if they are few, else a part that changes with each new link.
     private func aPart(of links: [Link]) -> some Sequence<Link> {
-        let start = links.isEmpty ? 0 : nextLook % links.count
+        let start = links.count <= Self.mostAsked ? 0 : nextLook % links.count
         return (0..<min(links.count, Self.mostAsked)).lazy.map { links[(start + $0) % links.count] }
     }
 

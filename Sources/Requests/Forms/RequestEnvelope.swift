@@ -167,7 +167,8 @@ public final class OpenedRequest: Sendable {
     public let binding: Bytes32
     /// Key id and ciphertext, by which the target remembers it.
     let opening: [UInt8]
-    private let units: UInt32
+    /// Its time, in units.
+    let units: UInt32
     private let answerKeys: AnswerKeys
 
     init(units: UInt32, method: UInt8, arguments: [UInt8], opening: [UInt8], keys: borrowing RequestKeys) {

@@ -21,16 +21,17 @@ extension RequestTarget {
             counters.unreadable += 1
             return end(ticket, .unreadable, &actions)
         }
-        guard request.isValid(at: time) else {
-            return end(ticket, .answer(request.seal(RequestAnswer(.timeInvalid), salt: salt())), &actions)
-        }
+        guard request.isValid(at: time) else { return endUntimely(ticket, request, &actions) }
         let (opening, arguments) = (request.opening, request.arguments)
-        switch cache.enter(opening.rawSpan, of: Self.number(of: entry.node), now: now) {
+        switch cache.enter(
+            opening.rawSpan, time: UInt64(request.units), of: Self.number(of: entry.node), now: now)
+        {
         case .new: break
         case .replayed:
             counters.replayed += 1
             return end(ticket, .unreadable, &actions)
         case .full: return end(ticket, .busy(seconds: 60), &actions)
+        case .forgotten: return endUntimely(ticket, request, &actions)
         }
         entries[ticket]?.state = .performing(request)
         guard let method = RequestMethod(rawValue: request.method) else {
@@ -57,6 +58,11 @@ extension RequestTarget {
                     ticket, method, arguments: arguments, binding: request.binding,
                     room: Self.largest(entry).size - RequestEnvelope.answerHeadSize))
         }
+    }
+
+    /// Ends a request whose time is not valid.
+    private mutating func endUntimely(_ ticket: Ticket, _ request: OpenedRequest, _ actions: inout [Action]) {
+        end(ticket, .answer(request.seal(RequestAnswer(.timeInvalid), salt: salt())), &actions)
     }
 
     /// How many requests of a node wait here for another node or client.

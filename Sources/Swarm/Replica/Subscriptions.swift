@@ -26,8 +26,9 @@ struct Subscriptions {
     private var places = Shares<NodeID>(capacity: SwarmLimits.subscriptions, most: SwarmLimits.subscriptions)
     /// The pushes under way in units of 4 KiB, by link.
     private var units = Shares<NodeID>(capacity: SwarmLimits.pushUnits, most: SwarmLimits.linkPushUnits)
-    /// The subscriptions that wait for units, in order.
+    /// The subscriptions that wait for units, in order, each once.
     private var waiting: [UInt64] = []
+    private var isWaiting: Set<UInt64> = []
     /// The subscriptions that may continue.
     private var queued: [UInt64] = []
 
@@ -57,6 +58,7 @@ struct Subscriptions {
         byBox[old.box]?.remove(id)
         if byBox[old.box]?.isEmpty ?? false { byBox[old.box] = nil }
         places.release(old.via)
+        if isWaiting.remove(id) != nil { waiting.removeAll { $0 == id } }
         release(old.underway.reduce(0, +), old.via)
     }
 
@@ -67,7 +69,7 @@ struct Subscriptions {
     mutating func take(_ size: Int, for id: UInt64, via: NodeID) -> Int? {
         let wanted = max(1, (size - 1) / 4_096 + 1)
         guard units.take(for: via, places: wanted) == .granted else {
-            waiting.append(id)
+            if isWaiting.insert(id).inserted { waiting.append(id) }
             return nil
         }
         return wanted
@@ -76,8 +78,10 @@ struct Subscriptions {
     private mutating func release(_ count: Int, _ via: NodeID) {
         if count > 0 { units.release(via, places: count) }
         // A push of 64 KiB may make room for sixteen small ones.
-        queued += waiting.prefix(16)
-        waiting.removeFirst(min(16, waiting.count))
+        let next = waiting.prefix(16)
+        queued += next
+        isWaiting.subtract(next)
+        waiting.removeFirst(next.count)
     }
 
     /// Notes that the oldest push under way has left.
@@ -95,6 +99,7 @@ struct Subscriptions {
     mutating func queueAll() {
         queued += waiting
         waiting = []
+        isWaiting = []
     }
 
     /// Removes and returns the subscriptions that may continue, each once.

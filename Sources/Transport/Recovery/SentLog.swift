@@ -38,7 +38,9 @@ struct SentPacket {
     var isEliciting: Bool
     /// Whether the sender had no more data at that time.
     var isAppLimited: Bool
-    /// Whether the congestion controller has been told that it is lost.
+    /// Whether loss detection declared it lost and told the congestion controller.
+    ///
+    /// The frames of other lost packets were only queued again, for another leg.
     var isCounted: Bool
 }
 

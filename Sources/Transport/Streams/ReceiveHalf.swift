@@ -28,7 +28,7 @@ struct ReceiveHalf: ~Copyable {
     private(set) var stopped = false
     /// Whether this end abandoned the half because the application did not read it.
     private(set) var isAbandoned = false
-    /// Since when the held bytes have waited without any being consumed.
+    /// Since when the readable bytes have waited without any being consumed.
     private(set) var waitingSince = Instant(nanoseconds: 0)
     private var lastGrant: Instant?
     private var ahead = RangeSet()
@@ -63,7 +63,6 @@ struct ReceiveHalf: ~Copyable {
             highest += grown
             return .accepted(grown: grown, readable: false)
         }
-        if highest == consumed { waitingSince = now }
         if low > ready {
             guard high > low || frame.fin else { return .accepted(grown: 0, readable: false) }
             if high > low {
@@ -77,6 +76,7 @@ struct ReceiveHalf: ~Copyable {
         }
         let before = ready
         if high > ready {
+            if ready == consumed { waitingSince = now }
             let news = frame.data.extracting(Int(ready - low)..<frame.data.byteCount)
             ring.write(news, at: ready, keeping: consumed, pool: &pool)
             ready = high

@@ -26,6 +26,8 @@ struct SendHalf: ~Copyable {
     /// The limit granted by the peer.
     private(set) var limit: UInt64
     private(set) var resetCode: UInt64 = 0
+    /// Whether no packet has carried bytes or the end.
+    private(set) var isUnsent = true
     /// Bytes declared lost and not sent again yet.
     private var lost = RangeSet()
     /// Acknowledged bytes above `base`, and how many they are.
@@ -113,6 +115,7 @@ struct SendHalf: ~Copyable {
     }
 
     mutating func sent(offset: UInt64, count: Int, isNew: Bool, fin ends: Bool) {
+        isUnsent = false
         if isNew { next += UInt64(count) } else { lost.remove(offset, offset + UInt64(count)) }
         if ends { fin = .sent }
     }
