@@ -50,7 +50,6 @@ final class LoadStream: ByteStreamDelegate {
     private var check: PatternCheck
     private var place: Int
     private var reports: [UInt8] = []
-    private var hasFetched = false
 
     /// Begins to open the stream.
     ///
