@@ -64,16 +64,7 @@ extension Client {
             return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
                 + "\(hops) hops; no node of the network file may be reachable."
         }
-        return switch pool.counts.lastFailure {
-        case .noChoice(let refusal): "No hops can be chosen: \(refusal)."
-        case .noDescriptor: "The descriptor of a chosen hop is not known yet."
-        case .guardUnreachable: "No guard can be reached; check the network connection."
-        case .refused(let hop, let status):
-            "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
-        case .timedOut: "Builds of paths are not answered in time."
-        case .unbuildable: "A chosen hop names keys that this client cannot use."
-        case nil: "The first path is being built."
-        }
+        return pool.counts.lastFailure?.text ?? "The first path is being built."
     }
 
     /// The steps of the start, and whether each is done.
