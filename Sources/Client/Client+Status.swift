@@ -45,7 +45,8 @@ extension Client {
     var problem: String? {
         let hops = pool.hops
         guard !sessions.readiness.isReady else {
-            return directory.keeper.error.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
+            return directory.keeper.error.map { "The state of the network cannot be saved: \($0)." }
+                ?? directory.clockProblem
         }
         if let problem = directory.staleness { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }

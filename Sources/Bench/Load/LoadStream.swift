@@ -69,7 +69,7 @@ final class LoadStream: ByteStreamDelegate {
         place = Pattern.firstPlace(ofStream: number)
         guard let address = route.proxy ?? target.address else {
             phase = .ended
-            tally.fault = Fault(.refused, "\(target) is no numeric address")
+            tally.fault = Fault(.refused, "\(target) is not a numeric address")
             return
         }
         do throws(UVError) {
