@@ -134,8 +134,8 @@ let package = Package(
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Bench", "BuildInfo", "Control", "CShims", "Daemon", "Directory", "EventLoop", "Links", "OnionCrypto",
-                "Oxen", "Process", "Provision", "Registry", "Settings", "Store", "Texts", "Wire",
+                "Bench", "BuildInfo", "Control", "CShims", "Daemon", "Directory", "OnionCrypto", "Oxen", "Process",
+                "Provision", "Registry", "Settings", "Store", "Texts", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -206,15 +206,15 @@ let package = Package(
             "ClientTests",
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
-                "OnionCrypto", "Requests", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
+                "OnionCrypto", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Whole networks on simulated time.
         tests(
             "SimulationTests",
             [
-                "CSimulation", "Relay", "Client", "Sessions", "Links", "Onion", "Link", "Transport", "Directory",
-                "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
+                "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry", "Store",
+                "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "VectorFiles", "Wire"]),
@@ -237,22 +237,22 @@ let package = Package(
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
-        tests("TunicTests", ["Tunic", "TunicC"]),
-        tests("ControlTests", ["Control", "EventLoop", "LoopTesting", "Texts"]),
-        tests("WebTests", ["Web", "EventLoop"]),
+        tests("TunicTests", ["Tunic", "Directory", "Wire"]),
+        tests("ControlTests", ["Control", "EventLoop", "LoopTesting"]),
+        tests("WebTests", ["Web"]),
         tests("BenchTests", ["Bench", "EventLoop", "LoopTesting"]),
         tests("TextsTests", ["Texts"]),
         tests(
             "DaemonTests",
             [
-                "Daemon", "Client", "Control", "Directory", "EventLoop", "LoopTesting", "OnionCrypto", "Process",
-                "Provision", "Registry", "Relay", "Settings", "Web", "Wire",
+                "Daemon", "Client", "Control", "Directory", "EventLoop", "OnionCrypto", "Process", "Provision",
+                "Registry", "Relay", "Settings", "Web", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ProvisionTests",
             [
-                "Provision", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Wire",
+                "Provision", "Bench", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Wire",
             ]),
     ]
 )

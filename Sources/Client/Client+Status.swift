@@ -45,7 +45,8 @@ extension Client {
     var problem: String? {
         let hops = pool.hops
         guard !sessions.readiness.isReady else {
-            return directory.keeper.error.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
+            return directory.keeper.error.map { "The state of the network cannot be saved: \($0)." }
+                ?? directory.clockProblem
         }
         if let problem = directory.staleness { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
@@ -64,16 +65,7 @@ extension Client {
             return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
                 + "\(hops) hops; no node of the network file may be reachable."
         }
-        return switch pool.counts.lastFailure {
-        case .noChoice(let refusal): "No hops can be chosen: \(refusal)."
-        case .noDescriptor: "The descriptor of a chosen hop is not known yet."
-        case .guardUnreachable: "No guard can be reached; check the network connection."
-        case .refused(let hop, let status):
-            "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
-        case .timedOut: "Builds of paths are not answered in time."
-        case .unbuildable: "A chosen hop names keys that this client cannot use."
-        case nil: "The first path is being built."
-        }
+        return pool.counts.lastFailure?.text ?? "The first path is being built."
     }
 
     /// The steps of the start, and whether each is done.

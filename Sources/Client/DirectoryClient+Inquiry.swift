@@ -68,7 +68,7 @@ extension DirectoryClient {
             guard let self, number == rounds.number, rounds.current != nil else { return }
             guard let link else {
                 refreshFamilies()
-                return answered(node, nil, number)
+                return answered(node, nil)
             }
             fetchSnapshot(link) { [weak self] in
                 guard let self, number == rounds.number, rounds.current != nil else { return }
@@ -88,13 +88,13 @@ extension DirectoryClient {
             self?.fetchDescriptors(link, from: node, fromFirst: true) { [weak self] isGood in
                 guard let self, number == rounds.number, rounds.current != nil else { return }
                 rounds.current?.listSince = nil
-                answered(node, isGood ? link : nil, number)
+                answered(node, isGood ? link : nil)
                 while rounds.current?.waiting.isEmpty == false { askForList() }
             }
         }
     }
 
-    private func answered(_ node: NodeID, _ link: LinkID?, _ number: UInt64) {
+    private func answered(_ node: NodeID, _ link: LinkID?) {
         if let link { rounds.current?.heard.append((node, link)) }
         // Descriptors from a node that is no longer staked count. Its answer does not: one owner may have many such
         // nodes.

@@ -48,9 +48,6 @@ public struct DNSQuery: Hashable, Sendable {
     /// The largest UDP message that the app accepts; nil without EDNS.
     var ednsSize: Int?
 
-    /// Whether the app supports EDNS, so that the answer can have the reason of a failure.
-    public var speaksEDNS: Bool { ednsSize != nil }
-
     /// Reads a message.
     public static func decode(from message: RawSpan) -> Message {
         guard 12...maximumSize ~= message.byteCount else { return .none }

@@ -69,7 +69,7 @@ public final class Links {
 
     // MARK: Sockets
 
-    private func openSockets() throws(UVError) {
+    func openSockets() throws(UVError) {
         try sockets.open(on: loop, configuration, isNode: node != nil, receiver: Inlet(self), for: &table)
     }
 
@@ -77,18 +77,6 @@ public final class Links {
     public func reaches(_ endpoint: Endpoint) -> Bool {
         let address = SocketAddress(endpoint)
         return table.socket(for: address) != nil && loop.hasRoute(to: address)
-    }
-
-    /// Opens new sockets in place of the present ones, after the network has changed; links stay and tell their peers.
-    ///
-    /// Not to be called from a packet handler. When it throws, the old sockets are gone and no new ones may be open.
-    public func rebind() throws(UVError) {
-        closeSockets()
-        try openSockets()
-        for link in list.all where link.isOpen {
-            link.exchange.ping()
-            markDirty(link)
-        }
     }
 
     func closeSockets() { sockets.close(for: &table) }

@@ -29,7 +29,7 @@ extension Failure {
         case .system(let error): Failure(.cannotCreate, "\(path): the control socket cannot be made (\(error))")
         case .timedOut: Failure(.unavailable, "\(path): no answer in time; the process hangs or is stopped")
         case .closed: Failure(.unavailable, "\(path): the connection was closed without an answer")
-        case .malformedReply: Failure(.data, "\(path): the answer makes no sense; is it another program's socket?")
+        case .malformedReply: Failure(.data, "\(path): the answer cannot be read; is it another program's socket?")
         case .refused(let reason): Failure(.unavailable, "\(path): \(reason)")
         case .denied(let reason): Failure(.permission, "\(path): \(reason)")
         }
@@ -53,12 +53,12 @@ extension Failure {
                 Failure(
                     .unavailable,
                     error.name == "EBADF"
-                        ? "\(address): systemd has handed over no socket of that name; give it with FileDescriptorName= in a "
-                            + "socket unit, or choose another address with \(option)"
-                        : "\(address): what systemd has handed over is no listening TCP or unix socket (\(error)); give it "
+                        ? "\(address): systemd has given this process no socket of that name; give it with "
+                            + "FileDescriptorName= in a socket unit, or choose another address with \(option)"
+                        : "\(address): the socket from systemd is not a listening TCP or unix socket (\(error)); give it "
                             + "with ListenStream= in a socket unit, or choose another address with \(option)")
             } else if error.name == "EADDRNOTAVAIL" {
-                Failure(.unavailable, "\(address) is no address of this machine; choose another with \(option)")
+                Failure(.unavailable, "\(address) is not an address of this machine; choose another with \(option)")
             } else {
                 Failure(.unavailable, "cannot listen at \(address) (\(error)); choose another address with \(option)")
             }

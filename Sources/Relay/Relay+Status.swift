@@ -52,7 +52,7 @@ extension Relay {
         if let problem = directory.epochs.problem {
             return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")"
         }
-        if let error = directory.keeper.error { return "What is learnt cannot be kept: \(error)." }
+        if let error = directory.keeper.error { return "The state of the network cannot be saved: \(error)." }
         if let exit, exit.resolver.isUnanswered { return Self.noNameServer }
         return watching.status.warning
     }

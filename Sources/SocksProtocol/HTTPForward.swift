@@ -164,7 +164,9 @@ public struct HTTPBody: Hashable, Sendable {
         let isText = byte >= UInt8(ascii: " ") && byte != 0x7f || byte == UInt8(ascii: "\t")
         switch state {
         case .size(let value, let digits):
-            if let digit = hexDigit(byte), digits < 15 { return .size(value << 4 | digit, digits: digits + 1) }
+            if let digit = hexadecimalDigit(byte), digits < 15 {
+                return .size(value << 4 | UInt64(digit), digits: digits + 1)
+            }
             guard digits > 0 else { throw .badHead }
             if isReturn { return .sizeEnd(value) }
             guard byte == UInt8(ascii: ";") else { throw .badHead }
@@ -199,15 +201,6 @@ public struct HTTPBody: Hashable, Sendable {
             guard isLineFeed else { throw .badHead }
             return .done
         case .length, .piece, .done: preconditionFailure("bytes of these are counted, not looked at")
-        }
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt64? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt64(byte - UInt8(ascii: "0"))
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt64(byte - UInt8(ascii: "a")) + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt64(byte - UInt8(ascii: "A")) + 10
-        default: nil
         }
     }
 }

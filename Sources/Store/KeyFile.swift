@@ -34,27 +34,13 @@ public enum KeyFile {
     public static func load(
         _ path: String, isCredential: Bool = false, passphrase: borrowing Passphrase? = nil
     ) throws(StoreError) -> SigningKey {
-        let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw .failed(path, "stat", errno) }
-        if isCredential {
-            guard status.st_mode & 0o037 == 0 else {
-                throw .tooOpen(path: path, mode: UInt32(status.st_mode), isFolder: false)
-            }
-        } else {
-            try checkPrivate(status, path, isFolder: false)
-        }
-        let size = Int(status.st_size)
-        guard size == Self.size || size == Self.sealedSize else { throw .damaged(path: path) }
-        var bytes = [UInt8](repeating: 0, count: size)
+        var bytes = try PrivateFile.read(path, for: isCredential ? .credential : .own, limit: sealedSize)
         defer { wipe(&bytes) }
-        guard unsafe read(descriptor, &bytes, size) == size else { throw .damaged(path: path) }
-        if size == Self.sealedSize {
+        if bytes.count == sealedSize {
             guard bytes.starts(with: sealedMagic) else { throw .damaged(path: path) }
             return try unseal(bytes, path, passphrase)
         }
+        guard bytes.count == size else { throw .damaged(path: path) }
         let digest = Blake2b.digest(bytes.rawSpan.extracting(0..<40)).array
         guard bytes.starts(with: magic), bytes[40...].elementsEqual(digest.prefix(16)) else {
             throw .damaged(path: path)

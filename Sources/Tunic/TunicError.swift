@@ -3,7 +3,7 @@ internal import Wire
 
 /// What can go wrong for a program that uses Tunic; nothing of it ends the program.
 public enum TunicError: Error, Hashable, Sendable {
-    /// The network file cannot be read, or is none; the text names the place.
+    /// The network file cannot be read, or is not a network file; the text names the place.
     case networkFile(String)
     /// The data folder cannot be used; the text names it and the remedy.
     case dataFolder(String)

@@ -31,7 +31,7 @@ enum Code: Int32 {
     /// One sentence.
     var text: String {
         switch self {
-        case .networkFile: "the network file cannot be read, or is none"
+        case .networkFile: "the network file cannot be read, or is not one"
         case .dataFolder: "the data folder cannot be used"
         case .inUse: "another client works with the data folder"
         case .system: "the operating system refused something"

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 enum tunic_error {
-    TUNIC_NETWORK_FILE = -1,  /* the network file cannot be read, or is none */
+    TUNIC_NETWORK_FILE = -1,  /* the network file cannot be read, or is not one */
     TUNIC_DATA_FOLDER = -2,   /* the data folder cannot be used */
     TUNIC_IN_USE = -3,        /* another client works with the data folder */
     TUNIC_SYSTEM = -4,        /* the operating system refused something */

@@ -11,7 +11,9 @@ public func bytes(hexadecimal text: String) -> [UInt8]? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(digits.count / 2)
     for index in stride(from: 0, to: digits.count, by: 2) {
-        guard let high = value(digits[index]), let low = value(digits[index + 1]) else { return nil }
+        guard let high = hexadecimalDigit(digits[index]), let low = hexadecimalDigit(digits[index + 1]) else {
+            return nil
+        }
         bytes.append(high << 4 | low)
     }
     return bytes
@@ -23,7 +25,8 @@ public func bytes32(hexadecimal text: String) -> Bytes32? {
     return bytes(hexadecimal: text).flatMap { Bytes32($0) }
 }
 
-private func value(_ digit: UInt8) -> UInt8? {
+/// The value of a hexadecimal digit of either case; nil for any other character.
+public func hexadecimalDigit(_ digit: UInt8) -> UInt8? {
     switch digit {
     case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
     case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10

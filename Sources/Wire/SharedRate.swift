@@ -19,13 +19,8 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
         since = now
     }
 
-    /// Takes a token for `source` if there is any, and counts it for its part.
-    public mutating func takeFirst(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: false) }
-
     /// Takes a token for `source` if the source's part allows one.
-    public mutating func take(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: true) }
-
-    private mutating func take(_ source: Source, _ now: Instant, hasPart: Bool) -> Bool {
+    public mutating func take(_ source: Source, _ now: Instant) -> Bool {
         if now - since >= Self.window {
             sourcesBefore = now - since >= Self.window * 2 ? 0 : taken.count
             taken.removeAll(keepingCapacity: true)
@@ -37,7 +32,7 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
         let isCounted = own > 0 || taken.count < Self.mostSources
         if isCounted { taken[source] = own }
         let share = max(1, perSecond / max(1, sourcesBefore, taken.count))
-        if hasPart, own >= share, bucket.isBelowHalf(now) { return false }
+        if own >= share, bucket.isBelowHalf(now) { return false }
         guard bucket.take(now: now) else { return false }
         if isCounted { taken[source] = own + 1 }
         return true

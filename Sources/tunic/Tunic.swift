@@ -27,7 +27,7 @@ struct Tunic: ParsableCommand {
               74  a read or write failed
               75  in use by another process
               77  permissions are wrong
-              78  the configuration or the clock makes no sense
+              78  the configuration or the clock is wrong
             """,
         version: VersionCommand.text,
         subcommands: [

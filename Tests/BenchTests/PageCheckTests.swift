@@ -146,13 +146,13 @@ private let page = Array("HTTP/1.1 200 OK\r\n\r\n192.0.2.7\n".utf8)
 
 @Test(
     arguments: [
-        ("http://192.0.2.1/", [[[5, 255]]], "is no SOCKS5 proxy of ours"),
+        ("http://192.0.2.1/", [[[5, 255]]], "is not a SOCKS5 proxy of Tunic"),
         ("http://192.0.2.1/", [[[5, 2], [1, 1]]], "does not take credentials"),
         ("http://192.0.2.1/", [[[5, 2], [1, 0], [5, 5, 0, 1, 0, 0, 0, 0, 0, 0]]], "192.0.2.1: connection refused"),
         ("http://192.0.2.1/", [[[5, 2], [1, 0], [5, 77, 0, 1, 0]]], "refused with code 77"),
         ("http://192.0.2.1/", [[[5, 2], []]], "the client gave no answer"),
         ("http://192.0.2.1/", [accepted() + [[]]], "192.0.2.1 closed the connection without an answer"),
-        ("http://192.0.2.1/", [accepted() + [Array("SSH-2.0-x\r\n".utf8)]], "gave an answer that is no HTTP"),
+        ("http://192.0.2.1/", [accepted() + [Array("SSH-2.0-x\r\n".utf8)]], "gave an answer that is not HTTP"),
         ("https://192.0.2.1/", [accepted() + [Array("HTTP/1.1 400 Bad\r\n".utf8)]], "does not speak TLS"),
         ("http://name.example/", [accepted([5, 4, 0, 1, 0])], "the name is not known or the host unreachable"),
     ] as [(String, [[[UInt8]]], String)])

@@ -17,4 +17,12 @@ import Wire
         let ofExit = PathFailure(PathBuildError.suiteUnavailable(2), hops: hops)
         #expect(ofExit.isFault(of: hops[2], hops: 3))
     }
+
+    @Test("users read words, not names of the code") func texts() {
+        #expect(
+            PathFailure.noChoice(.tooFewNodes).text
+                == "No hops can be chosen: too few nodes of different operators and address ranges.")
+        #expect(PathFailure.refused(hop: 2, .draining).text == "Hop 3 did not build a path (draining).")
+        #expect(PathFailure.refused(hop: 0, nil).text == "Hop 1 did not build a path (no reason given).")
+    }
 }

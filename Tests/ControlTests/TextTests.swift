@@ -149,8 +149,8 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
                 "fee      0.01 SESH for each operation except 'leave'",
                 "stake    1 SESH in \(first) (active, leaves at 1970-01-01 00:00 UTC, locked at 1970-01-01 00:01 UTC "
                     + "unless it serves again)",
-                "locked   5 SESH until 1970-01-01 00:02 UTC: \(second) was deregistered, for it was away for longer than "
-                    + "its credit",
+                "locked   5 SESH until 1970-01-01 00:02 UTC: \(second) was deregistered, because it was away for longer "
+                    + "than its credit",
             ])
     }
 }

@@ -1,5 +1,6 @@
 import EventLoop
 import Link
+import Messages
 import OnionCrypto
 import Testing
 import Wire
@@ -214,5 +215,17 @@ import Wire
         a.links.link(to: b.nodeID, at: [b.endpoint]) { again = $0 }
         #expect(harness.run { again != nil })
         #expect(again == .success(near))
+    }
+}
+
+extension Links {
+    /// Opens new sockets in place of the present ones, as if the network had changed; links stay and tell their peers.
+    fileprivate func rebind() throws {
+        closeSockets()
+        try openSockets()
+        for link in list.all where link.isOpen {
+            link.exchange.ping()
+            markDirty(link)
+        }
     }
 }

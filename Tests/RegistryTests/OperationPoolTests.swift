@@ -218,7 +218,7 @@ import Wire
     }
 
     @Test func thePoolsBoundsComeToOneMebibyte() {
-        #expect(OperationPool.maximumOperations == 2_400)
+        #expect(OperationShare.allCases.reduce(0) { $0 + $1.places } == 2_400)
         #expect(OperationShare.verdicts.places * (RegistryOperation.maximumSize + 2) <= 256 << 10)
         let report = RegistryOperation(
             reporting: (0..<16).map { .init(node: NodeID(bytes32(1, $0)), capacity: 1) }, height: 1, network: networkID,

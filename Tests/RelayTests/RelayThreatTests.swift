@@ -274,7 +274,7 @@ import Wire
         /// Answers that the paths are ready, with records that nobody can open.
         func answer(pathID: UInt64) {
             let records = [UInt8](repeating: 3, count: BuildMessage.replyRecordsSize)
-            for responder in builds { links.answer(responder, BuildBody.encode(pathID: pathID, records)) }
+            for responder in builds { links.answer(responder, PathRecords.encode(pathID: pathID, records)) }
             builds = []
         }
 

@@ -11,7 +11,7 @@ import Wire
     func unreached() {
         let warning = OperatorWarning(at: time(0))
         let text = { (seconds: Int64, standing: OperatorWarning.Standing, others: Int) in
-            warning.text(standing, others: others, interval: .seconds(1), at: self.time(seconds))
+            warning.kind(standing, others: others, interval: .seconds(1), at: self.time(seconds))?.text
         }
         #expect(text(41, .staked, 3)?.hasPrefix("No client and no test of another node has come for 41 s") == true)
         #expect(text(41, .unstaked, 3) == nil && text(86_400, .unstaked, 300) == nil)
@@ -23,12 +23,12 @@ import Wire
         var warning = OperatorWarning(at: time(0))
         warning.clientCame(at: time(30))
         #expect(warning.silence(at: time(41)) == .seconds(11))
-        #expect(warning.text(.staked, others: 3, interval: .seconds(1), at: time(41)) == nil)
+        #expect(warning.kind(.staked, others: 3, interval: .seconds(1), at: time(41)) == nil)
     }
 
     @Test("S3: a decommissioned node is warned, one in maintenance is not") func standing() {
         let warning = OperatorWarning(at: time(0))
-        let text = { warning.text($0, others: 9, interval: .seconds(1), at: self.time(100)) }
+        let text = { warning.kind($0, others: 9, interval: .seconds(1), at: self.time(100))?.text }
         #expect(text(.decommissioned)?.hasPrefix("This node is decommissioned") == true)
         #expect(text(.inMaintenance) == nil)
     }
@@ -36,7 +36,7 @@ import Wire
     @Test func twoSuspicionsWithinTenMinutesAreToldAndOneIsNot() {
         var warning = OperatorWarning(at: time(0))
         let text = { (warning: OperatorWarning, seconds: Int64) in
-            warning.text(.staked, others: 2, interval: .seconds(1), at: self.time(seconds))
+            warning.kind(.staked, others: 2, interval: .seconds(1), at: self.time(seconds))?.text
         }
         warning.suspect(at: time(1))
         #expect(text(warning, 2) == nil)
@@ -50,8 +50,8 @@ import Wire
 
     @Test func aWarningIsToldOnceAndSoIsItsEnd() {
         var warning = OperatorWarning(at: time(0))
-        let silence = "No client and no test of another node has come for"
-        let news = [nil, "\(silence) 41 s", "\(silence) 42 s", nil, nil].map { warning.isNews($0) }
+        let silence = OperatorWarning.Kind.unreached
+        let news = [nil, silence(.seconds(41)), silence(.seconds(42)), nil, nil].map { warning.isNews($0) }
         #expect(news == [false, true, false, true, false])
     }
 
@@ -78,6 +78,12 @@ import Wire
         let node = NodeID(id(1_000_000))
         let answers = [6, 15, 16].map { places.take(node, of: id(99), now: time($0)) }
         #expect(answers == [true, false, true])
+    }
+
+    @Test func anotherKindOfWarningIsNews() {
+        var warning = OperatorWarning(at: time(0))
+        let kinds: [OperatorWarning.Kind] = [.suspected, .unreached(.seconds(41)), .decommissioned, .decommissioned]
+        #expect(kinds.map { warning.isNews($0) } == [true, true, true, false])
     }
 
     @Test("s2: a test under way while this process stood still tells nothing; the next one does") func stalls() {

@@ -28,7 +28,7 @@ struct PageAddress {
         guard !url.utf8.contains(where: { $0 <= 32 || $0 == 127 }) else {
             throw CheckFault(.usage, "an address has no spaces and no control characters")
         }
-        let none = CheckFault(.usage, "'\(authority)' is no name or address with or without a port")
+        let none = CheckFault(.usage, "expected a host, and perhaps a port, got '\(authority)'")
         if authority.hasPrefix("[") {
             // An IPv6 address, with a port or without.
             let text = authority.hasSuffix("]") ? "\(authority):\(scheme.2)" : authority
@@ -43,7 +43,7 @@ struct PageAddress {
         guard port > 0 else { throw none }
         guard IPAddress(host) != nil || HostName(host) != nil else {
             let remedy = host.utf8.contains { $0 > 127 } ? "; write a name in other letters in its form with xn--" : ""
-            throw CheckFault(.usage, "'\(host)' is no host name\(remedy)")
+            throw CheckFault(.usage, "'\(host)' is not a host name\(remedy)")
         }
     }
 }

@@ -77,7 +77,7 @@ public final class PageCheck {
         let text = String(decoding: answer.bytes, as: UTF8.self)
         let words = text.split(separator: " ", maxSplits: 2)
         guard words.count > 1, words[0].hasPrefix("HTTP/"), let code = Int(words[1]) else {
-            let what = text.isEmpty ? "closed the connection without an answer" : "gave an answer that is no HTTP"
+            let what = text.isEmpty ? "closed the connection without an answer" : "gave an answer that is not HTTP"
             throw CheckFault(.unavailable, "\(place.host) \(what)")
         }
         report.status = code

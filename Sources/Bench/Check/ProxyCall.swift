@@ -72,7 +72,7 @@ final class ProxyCall: ByteStreamDelegate {
     private func fault(_ refusal: SocksOpening.Refusal, _ target: Target) -> CheckFault {
         let message =
             switch refusal {
-            case .method: "\(door) is no SOCKS5 proxy of ours"
+            case .method: "\(door) is not a SOCKS5 proxy of Tunic"
             case .password: "\(door) does not take credentials"
             case .reply(let code): "\(target.host): \(Self.words[Int(code)] ?? "refused with code \(code)")"
             case .addressType(let type): "\(target.host): the reply names a place of the unknown type \(type)"

@@ -50,7 +50,6 @@ final class LoadStream: ByteStreamDelegate {
     private var check: PatternCheck
     private var place: Int
     private var reports: [UInt8] = []
-    private var hasFetched = false
 
     /// Begins to open the stream.
     ///
@@ -70,7 +69,7 @@ final class LoadStream: ByteStreamDelegate {
         place = Pattern.firstPlace(ofStream: number)
         guard let address = route.proxy ?? target.address else {
             phase = .ended
-            tally.fault = Fault(.refused, "\(target) is no numeric address")
+            tally.fault = Fault(.refused, "\(target) is not a numeric address")
             return
         }
         do throws(UVError) {

@@ -53,4 +53,29 @@ enum PathFailure: Error {
 
     /// Whether no answer came.
     var isTimeout: Bool { if case .timedOut = self { true } else { false } }
+
+    /// The failure for users, in one sentence; it names no node.
+    var text: String {
+        switch self {
+        case .noChoice(let refusal): "No hops can be chosen: \(refusal.text)."
+        case .noDescriptor: "The descriptor of a chosen hop is not known yet."
+        case .guardUnreachable: "No guard can be reached; check the network connection."
+        case .refused(let hop, let status):
+            "Hop \(hop + 1) did not build a path (\(status?.name ?? "no reason given"))."
+        case .timedOut: "Builds of paths are not answered in time."
+        case .unbuildable: "A chosen hop names keys that this client cannot use."
+        }
+    }
+}
+
+extension PathRefusal {
+    /// The reason, for the end of a sentence.
+    fileprivate var text: String {
+        switch self {
+        case .noGuard: "none of the nodes can be the guard"
+        case .noTerminal: "none of the nodes can be the last hop"
+        case .tooFewNodes: "too few nodes of different operators and address ranges"
+        case .tooLittleKnown: "too little of the network is known"
+        }
+    }
 }

@@ -271,7 +271,7 @@ private struct Form: Codable {
         do {
             signed = try SignedSnapshot(decoding: [UInt8](snapshot).rawSpan)
         } catch {
-            throw .invalid(key: "snapshot", remedy: "take the network file again from where it came (\(error))")
+            throw .invalid(key: "snapshot", remedy: "get the network file again from its source (\(error))")
         }
         var file = NetworkFile(name: name, id: networkID, bootstrap: nodes, snapshot: signed)
         file.packetSize = packetSize ?? file.packetSize

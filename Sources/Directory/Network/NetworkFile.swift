@@ -158,7 +158,7 @@ public struct NetworkFile: Hashable, Sendable {
         } catch {
             throw .invalid(
                 key: "snapshot",
-                remedy: "take the network file again from where it came: the snapshot does not verify (\(error))")
+                remedy: "get the network file again from its source: the snapshot does not verify (\(error))")
         }
     }
 }
@@ -180,8 +180,8 @@ public enum NetworkFileError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .tooLarge: "the network file is larger than \(NetworkFile.maximumFileSize) bytes; it must be another file"
-        case .notJSON(let reason): "the network file is not JSON (\(reason)); take it again from where it came"
-        case .missingKey(let key): "the network file lacks \"\(key)\"; take it again from where it came or add it"
+        case .notJSON(let reason): "the network file is not JSON (\(reason)); get it again from its source"
+        case .missingKey(let key): "the network file lacks \"\(key)\"; add it, or get the file again from its source"
         case .unknownKey(let key, let nearest):
             if let nearest {
                 "the network file has an unknown key \"\(key)\"; did you mean \"\(nearest)\"?"

@@ -24,7 +24,7 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unreadable(let error):
-            "the registry file is no signed snapshot (\(error)); take it again from where it came"
+            "the registry file is not a signed snapshot (\(error)); get it again from its source"
         case .otherNetwork: "the registry file belongs to another network; take the one of this network"
         case .tooFewSignatures(let signatures, let needed):
             "the registry file has \(signatures) good signatures of the network's authorities and needs \(needed)"

@@ -146,7 +146,7 @@ public struct LedgerNode {
     /// Asks a random neighbour if a block is overdue.
     private mutating func poll(_ actions: inout [Action], now: UInt64) {
         guard now / 1_000 >= chain.state.time + rules.blockSeconds, fetches.hasRoom else { return }
-        fetch(.init(), &actions, now: now)
+        fetch(.init(), &actions)
     }
 
     /// Asks another random neighbour after a failure, a few times between two regular polls.
@@ -168,10 +168,10 @@ public struct LedgerNode {
         guard height > chain.height, other != node,
             fetches.admits(other, isAuthority: rules.authority(at: other) != nil, now: now)
         else { return }
-        fetch(.init(source: other, claimed: height, isAnnounced: true), &actions, now: now)
+        fetch(.init(source: other, claimed: height, isAnnounced: true), &actions)
     }
 
-    private mutating func fetch(_ fetch: FetchTable.Fetch, _ actions: inout [Action], now: UInt64) {
+    private mutating func fetch(_ fetch: FetchTable.Fetch, _ actions: inout [Action]) {
         var fetch = fetch
         fetch.above = chain.height
         fetches.began(fetch, question: nextQuestion)
@@ -197,7 +197,7 @@ public struct LedgerNode {
         guard let source = fetch.source else { return }
         if isGood, chain.height > before {
             fetches.delivered(source)
-            if fetches.hasRoom { self.fetch(fetch, &actions, now: now) }
+            if fetches.hasRoom { self.fetch(fetch, &actions) }
         } else if body == nil, !fetch.isAnnounced {
             fetches.wasSilent(source)
             pollAgain(&actions, now: now)

@@ -6,8 +6,6 @@ public import Wire
 /// Verdicts, reports, stakes and transfers have separate places (``OperationShare``). When a share's places are full,
 /// the account with the most gives up one to an account that has at least two fewer.
 public struct OperationPool: Sendable {
-    /// The largest number of operations.
-    public static let maximumOperations = OperationShare.allCases.reduce(0) { $0 + $1.places }
     /// The most operations of one account, of verdicts on one node, and of reports by one node.
     public static let maximumPerSource = 64
 

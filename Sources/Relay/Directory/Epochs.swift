@@ -124,7 +124,7 @@ final class Epochs: SignatureCollector {
         if let problem {
             log.warning("the registry: \(problem)")
         } else {
-            log.info("the registry is well again")
+            log.info("the registry answers again")
         }
     }
 
@@ -141,7 +141,8 @@ final class Epochs: SignatureCollector {
                 exchange.spread(add([item], for: signed.digest), of: signed.digest)
             }
         } catch {
-            signError = "The next snapshot is not signed, for what is signed cannot be kept: \(error)."
+            signError =
+                "The next snapshot is not signed, because the record of its signature cannot be written: \(error)."
         }
     }
 

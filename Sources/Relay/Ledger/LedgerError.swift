@@ -15,11 +15,11 @@ public enum LedgerError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .wrongGenesis:
-            "the network file's \"ledger.genesis\" is wrong; take the network file again from where it came"
+            "the network file's \"ledger.genesis\" is wrong; get the network file again from its source"
         case .wrongStart(let reason):
-            "the network file's \"ledger.blocks\" are refused (\(reason)); take the network file again from where it came"
+            "the network file's \"ledger.blocks\" are refused (\(reason)); get the network file again from its source"
         case .damaged(let reason):
-            "\(LedgerStore.fileName) in the data folder is damaged (\(reason)); a node that is no authority may move it "
+            "\(LedgerStore.fileName) in the data folder is damaged (\(reason)); a node that is not an authority may move it "
                 + "away and fetches the ledger again, an authority restores it from a backup taken after its last block"
         case .notAuthority:
             "the authority's key is not among those of the network file; use the key that was made with it"

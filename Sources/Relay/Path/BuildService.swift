@@ -67,7 +67,7 @@ final class BuildService {
         guard let source = links.source(of: link), rates.admit(link, of: source, isNode: isNode, now: now) else {
             return reset(answer, "rate")
         }
-        guard let message = BuildBody(body, recordsSize: BuildMessage.recordsSize) else {
+        guard let message = PathRecords(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
         let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
@@ -101,7 +101,7 @@ final class BuildService {
             builds += 1
             paths.begin(path, from: link, of: source, secrets: secrets)
             let forwardID = paths.forwardID(of: path) ?? 0
-            links.answer(answer, BuildBody.encode(pathID: forwardID, reply.answer(.ready)))
+            links.answer(answer, PathRecords.encode(pathID: forwardID, reply.answer(.ready)))
         case .onward(let node, let records, let keys, let reply):
             guard takesPaths else { return refuse(.draining, reply, answer) }
             guard let addresses = nodes.addresses(of: NodeID(node)) else {
@@ -126,7 +126,7 @@ final class BuildService {
             let path = paths.insert(
                 keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
         else { return refuse(build, .overloaded) }
-        let message = BuildBody.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
+        let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
         links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
             [weak self] result in
             self?.extended(build, path, over: next, result)
@@ -138,7 +138,7 @@ final class BuildService {
         _ build: PendingBuild, _ path: PathHandle, over next: LinkID, _ result: Result<[UInt8], ControlFailure>
     ) {
         guard case .success(let body) = result,
-            let built = BuildBody(body, recordsSize: BuildMessage.replyRecordsSize)
+            let built = PathRecords(body, recordsSize: BuildMessage.replyRecordsSize)
         else {
             paths.discard(path)
             return refuse(build, .nextHopFailed)
@@ -154,14 +154,14 @@ final class BuildService {
         }
         let forwardID = built.pathID == 0 ? 0 : paths.forwardID(of: path) ?? 0
         if forwardID == 0 { paths.discard(path) } else { builds += 1 }
-        links.answer(build.answer, BuildBody.encode(pathID: forwardID, records))
+        links.answer(build.answer, PathRecords.encode(pathID: forwardID, records))
     }
 
     // MARK: Refusals
 
     private func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
         refusals[status.name, default: 0] += 1
-        links.answer(answer, BuildBody.encode(pathID: 0, reply.answer(status)))
+        links.answer(answer, PathRecords.encode(pathID: 0, reply.answer(status)))
     }
 
     private func refuse(_ build: PendingBuild, _ status: BuildStatus) {

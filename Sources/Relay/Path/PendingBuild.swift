@@ -3,8 +3,8 @@ internal import Links
 internal import Onion
 internal import Wire
 
-/// The body of BUILD or BUILT: a path id and records.
-struct BuildBody {
+/// A path id and records: the body of BUILD or BUILT.
+struct PathRecords {
     static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
 
     let pathID: UInt64
@@ -20,7 +20,7 @@ struct BuildBody {
 
 /// A build that waits for its turn.
 struct WaitingBuild {
-    let message: BuildBody
+    let message: PathRecords
     let link: LinkID
     let isNode: Bool
     let answer: ControlResponder

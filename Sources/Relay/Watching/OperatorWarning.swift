@@ -14,22 +14,49 @@ struct OperatorWarning {
         case inMaintenance
     }
 
+    /// A warning by its kind.
+    enum Kind: Equatable {
+        case decommissioned
+        /// Others report that this node does not serve.
+        case suspected
+        /// No client and no test of another node has come for this time.
+        case unreached(TimeSpan)
+
+        /// Whether it tells the operator the same as `other`, perhaps with another time.
+        func isSame(as other: Kind) -> Bool {
+            switch (self, other) {
+            case (.decommissioned, .decommissioned), (.suspected, .suspected), (.unreached, .unreached): true
+            case (.decommissioned, _), (.suspected, _), (.unreached, _): false
+            }
+        }
+
+        /// The warning, in one or two sentences.
+        var text: String {
+            switch self {
+            case .decommissioned:
+                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
+                    + "tests; see that its UDP port can be reached, and run 'tunic relay --check'."
+            case .suspected: "Other nodes report that this one does not serve; run 'tunic relay --check'."
+            case .unreached(let silence):
+                "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
+                    + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
+            }
+        }
+    }
+
     /// The number of intervals without a client after which to warn.
     ///
     /// The chance of such a silence is below one in a million.
     private static let quietIntervals: Int64 = 40
     /// The time for which a suspicion of others is remembered.
     private static let suspicionTime = TimeSpan.seconds(600)
-    private static let decommissioned =
-        "This node is decommissioned: others found that it did not serve. It is used again when it passes their tests; see "
-        + "that its UDP port can be reached, and run 'tunic relay --check'."
 
     /// The time of the last link from a client, or from a test of another node.
     private var lastClient: Instant
     /// The time of the last suspicion of others, and how many there were.
     private var suspected: (at: Instant, count: Int)?
-    /// The kind of the last warning in the log.
-    private var told: String?
+    /// The last warning in the log.
+    private var told: Kind?
 
     /// Begins at `now`, as if a client had just come.
     init(at now: Instant) { lastClient = now }
@@ -51,33 +78,28 @@ struct OperatorWarning {
     /// The warning; nil if there is none.
     ///
     /// `others` is the number of nodes that this one tests, and `interval` is the time between tests.
-    func text(_ standing: Standing, others: Int, interval: TimeSpan, at now: Instant) -> String? {
+    func kind(_ standing: Standing, others: Int, interval: TimeSpan, at now: Instant) -> Kind? {
         switch standing {
         case .inMaintenance: return nil
-        case .decommissioned: return Self.decommissioned
+        case .decommissioned: return .decommissioned
         case .unstaked: return nil
         case .staked: break
         }
         if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
-            return "Other nodes report that this one does not serve; run 'tunic relay --check'."
+            return .suspected
         }
-        return Self.unreached(for: silence(at: now), others: others, interval: interval)
-    }
-
-    /// The warning if no client and no test has come for `silence`, on a node that tests `others` other nodes.
-    ///
-    /// Fewer than three other nodes are too few for a conclusion.
-    private static func unreached(for silence: TimeSpan, others: Int, interval: TimeSpan) -> String? {
-        guard others >= 3, silence > interval * quietIntervals else { return nil }
-        return "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
-            + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
+        let silence = silence(at: now)
+        // Fewer than three other nodes are too few for a conclusion.
+        return others >= 3 && silence > interval * Self.quietIntervals ? .unreached(silence) : nil
     }
 
     /// Whether `warning` belongs in the log: its kind differs from the last one's.
-    mutating func isNews(_ warning: String?) -> Bool {
-        let kind = warning.map { String($0.prefix(24)) }
-        guard kind != told else { return false }
-        told = kind
-        return true
+    mutating func isNews(_ warning: Kind?) -> Bool {
+        defer { told = warning }
+        return switch (warning, told) {
+        case (nil, nil): false
+        case (let warning?, let told?): !warning.isSame(as: told)
+        case (nil, _), (_, nil): true
+        }
     }
 }

@@ -232,16 +232,16 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return snapshot.isStaked(node) ? .staked : .unstaked
     }
 
-    private var warningText: String? {
-        warning.text(standing, others: tester.records.count, interval: timing.interval, at: now)
+    private var warningKind: OperatorWarning.Kind? {
+        warning.kind(standing, others: tester.records.count, interval: timing.interval, at: now)
     }
 
     private func tellWarning() {
-        let text = warningText
-        guard warning.isNews(text) else { return }
+        let kind = warningKind
+        guard warning.isNews(kind) else { return }
         // In maintenance, or without a stake, it is not tested.
-        if let text {
-            log.warning("\(text)")
+        if let kind {
+            log.warning("\(kind.text)")
         } else if standing == .staked {
             log.notice("the node is tested again and passes")
         }
@@ -256,7 +256,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         status.durations = durations.sorted()
         (status.votes, status.verdicts) = duty.counts
         status.sinceClient = warning.silence(at: now)
-        status.warning = warningText
+        status.warning = warningKind?.text
         return status
     }
 

@@ -96,8 +96,6 @@ public enum OuterAnswer: Hashable, Sendable {
 
     /// The longest answer of the session's own terminal, in bytes.
     public static let longestOwnAnswer = 1 << 20
-    /// The longest answer on a stream, in bytes, with status and length.
-    public static let longestOnStream = 5 + longestOwnAnswer
     /// The longest one to a request for another node than the terminal.
     public static let longestForClient = 5 + max(RequestClass.bytes65792.answerSize, Descriptor.maximumSize)
 

@@ -41,7 +41,7 @@ public enum RequestStatus: UInt8, CaseIterable, Sendable {
     case malformed = 1
     /// The method or a kind is not known.
     case unknown = 2
-    /// The node is no replica; height u64.
+    /// The node is not a replica; height u64.
     case notReplica = 3
     /// A quota is full, or the answer has no room.
     case full = 4
@@ -73,7 +73,7 @@ extension RequestStatus {
         case .done: "done"
         case .malformed: "the arguments cannot be read"
         case .unknown: "the method is not known"
-        case .notReplica: "the node is no replica"
+        case .notReplica: "the node is not a replica"
         case .full: "no room"
         case .notAuthorised: "not authorised"
         case .timeInvalid: "the time of the request is not valid; check this machine's clock"

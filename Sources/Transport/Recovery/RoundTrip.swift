@@ -20,8 +20,6 @@ struct RoundTrip {
         variation = initial == nil ? start / 2 : start / 4
     }
 
-    var hasSample: Bool { smallest != nil }
-
     /// Takes a sample with the delay that the peer claims.
     ///
     /// A claim counts only up to the delay of an honest peer with this estimate. Otherwise a receiver could hide the
