@@ -192,13 +192,15 @@ class SixNodes(Stakes):
         self.wait_for(4, None, 180)
         status, out, _ = tunic("nodes", self.ids[4], "--control", self.control())
         self.assertEqual(status, 0)
-        self.assertRegex(out, "deregistered: it was away for longer than its credit; its stake is locked until 20")
+        self.assertRegex(out, "deregistered: it was away for longer than its credit and the [0-9]+ s of grace after it; "
+                         "its stake is locked until 20")
         out = tunic("stake", "show", "--wallet", self.wallet(4), "--control", self.control())[1]
-        self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered")
+        self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered.*its credit and the [0-9]+ s of grace")
         # After its thaw the node hears of this from the others, which no longer answer it as a node.
         wait_until(lambda: ask(self.control(), "status")["snapshot"]["nodes"] == 5)
         self.thaw(4)
         wait_until(lambda: "was deregistered" in (ask(self.control(4), "status").get("problem") or ""), 60, interval=0.5)
+        self.assertRegex(ask(self.control(4), "status")["problem"], "its credit and the [0-9]+ (s|min) of grace after it")
 
     def test_s3_a_decommissioned_node_is_not_ready_and_its_metrics_say_why(self):
         wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 5 for node in self.net.nodes))

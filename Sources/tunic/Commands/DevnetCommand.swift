@@ -45,7 +45,8 @@ struct DevnetCommand: ParsableCommand {
     var epoch: UInt64 = 5
 
     @Option(
-        help: ArgumentHelp("How long a new node may fail to serve before it is removed.", valueName: "seconds"))
+        help: ArgumentHelp(
+            "A new node's credit: how long it may fail to serve, beside an epoch of grace.", valueName: "seconds"))
     var credit: UInt32 = 60
 
     @OptionGroup var path: PathOptions
