@@ -2,8 +2,8 @@ package import Control
 package import EventLoop
 
 extension Failure {
-    /// The failure of a control socket at `path`.
-    package static func of(_ error: ControlError, _ path: String) -> Failure {
+    /// The failure of a control socket at `path`; `asked` is what was asked there, if something was.
+    package static func of(_ error: ControlError, _ path: String, asked: AskedProcess = .any) -> Failure {
         return switch error {
         case .pathTooLong(let count):
             Failure(
@@ -13,9 +13,9 @@ extension Failure {
         case .inUse:
             Failure(.inUse, "\(path): in use by another process or another file; give another path with --control")
         case .unreachable(let error) where error.name == "ENOENT":
-            Failure(.unavailable, "\(path): no such socket; is it running, and with this control socket?")
+            Failure(.unavailable, "\(path): no such socket; is \(asked.name) running? \(asked.remedy)")
         case .unreachable(let error) where error.kind == .connectionRefused:
-            Failure(.unavailable, "\(path): nobody listens there; the process has ended")
+            Failure(.unavailable, "\(path): nobody listens there, the process has ended; \(asked.remedy)")
         case .unreachable(let error) where error.kind == .notPermitted:
             Failure(.permission, "\(path): permission denied; \(ControlGroup.remedy(path))")
         case .unreachable(let error):

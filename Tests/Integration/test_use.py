@@ -306,7 +306,11 @@ class Everyday(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})
             self.assertEqual(code, 69, err)
-            self.assertIn("is it running", err)
+            self.assertIn("is the client running? start it with 'tunic client'", err)
+            for command, starter in [("paths", "'tunic client',"), ("status", "'tunic client' or 'tunic relay',"), ("maintenance 1h", "'tunic relay',")]:
+                code, _, err = run(*command.split(), environment={"HOME": folder, "XDG_STATE_HOME": ""})
+                self.assertEqual(code, 69, err)
+                self.assertIn(f"start it with {starter} or name its socket with --control", err)
 
     def test_j_join_keeps_a_network_file_for_the_client(self):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:

@@ -5,7 +5,7 @@ package import Process
 package enum ProxiedProgram {
     /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
-        let socks = try proxy(of: try target.ask(.status, as: StatusReport.self), at: target.path)
+        let socks = try proxy(of: try target.ask(.status, of: .client, as: StatusReport.self), at: target.path)
         try CommandReplacement.run(
             command, environment: ProxyEnvironment.variables(socks: socks, control: target.path))
     }
