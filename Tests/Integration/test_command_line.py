@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,12 @@ class Usage(CommandLineTest):
                 self.assertIn("tunic", out)
                 if arguments[-1] == "--help":
                     self.assertRegex(out, "Example|A whole network")
+
+    def test_the_help_has_every_exit_code(self):
+        out = run("--help")[1]
+        codes = re.findall(r"^ {2,}(\d+(?:\+n)?)  \S", out, re.M)
+        self.assertEqual(codes, "1 64 65 66 69 70 71 73 74 75 77 78 126 127 128+n".split())
+        self.assertIn("/etc/tunic/tunic.toml", re.sub(r"\s+", " ", run("client", "--help")[1]))
 
     def test_the_version_names_the_commit_that_was_built(self):
         code, out, err = run("version")
