@@ -94,6 +94,35 @@ private func endpoint(_ text: String) -> Endpoint {
         #expect(network.instructions(isLocal: false).hasSuffix("network.json"))
         #expect(!network.instructions(isLocal: false).contains("--exit-allow"))
     }
+
+    /// The address of a rented machine is often not that of its interface, and its files have another place there.
+    @Test func nodesOfOtherMachinesListenAtAllAddressesAndAnnounceTheirs() throws {
+        let folder = try Folder()
+        let network = try folder.network {
+            $0.addresses = [
+                [endpoint("198.51.100.7:7100")], [endpoint("203.0.113.9:7101")],
+                [endpoint("192.0.2.33:7102"), endpoint("[2001:db8::9]:7103")],
+            ]
+            ($0.isLocal, $0.registry.authorities) = (false, 1)
+        }
+        let path = "\(folder.path)/net"
+        let lines = network.instructions(isLocal: false).split(separator: "\n").map(String.init)
+        let start = "  tunic relay --network network.json --listen"
+        #expect(
+            lines == [
+                "Made \(path)/network.json, the keys of 3 nodes, and their operators' in \(path)/wallets.",
+                "For the node at 198.51.100.7:7100, copy \(path)/network.json and the folder \(path)/node-1 to its machine, "
+                    + "and run there:",
+                "\(start) 0.0.0.0:7100 --public 198.51.100.7:7100 --data node-1 --authority node-1/authority.key",
+                "For the node at 203.0.113.9:7101, copy \(path)/network.json and the folder \(path)/node-2 to its machine, "
+                    + "and run there:",
+                "\(start) 0.0.0.0:7101 --public 203.0.113.9:7101 --data node-2",
+                "For the node at 192.0.2.33:7102 and [2001:db8::9]:7103, copy \(path)/network.json and the folder "
+                    + "\(path)/node-3 to its machine, and run there:",
+                "\(start) '0.0.0.0:7102,[::]:7103' --public '192.0.2.33:7102,[2001:db8::9]:7103' --data node-3 --exit",
+                "A client needs only \(path)/network.json:", "  tunic join network.json && tunic client",
+            ])
+    }
 }
 
 @Suite struct DevnetChoicesTests {
