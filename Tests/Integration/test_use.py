@@ -26,6 +26,68 @@ from served import Echo, Served
 from test_command_line import run
 
 
+@unittest.skipIf(os.path.exists("/run/tunic"), "commands ask the service of this machine")
+class StandardControl(unittest.TestCase):
+    """The README's devnet: the commands find its client where they look for any client."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.home = pathlib.Path(folder.name)
+        self.environment = {"HOME": folder.name, "XDG_STATE_HOME": ""}
+        self.control = self.home / ".local/state/tunic/control.sock"
+
+    def devnet(self, *arguments):
+        """A devnet of three nodes that is ready, and what it has printed."""
+        process = subprocess.Popen(
+            [binary(), "devnet", "--nodes", "3", "--exits", "1", "--socks", "127.0.0.1:0", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **self.environment})
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
+        text = ""
+        while "Ctrl-C" not in text:
+            line = process.stdout.readline()
+            self.assertTrue(line, text)
+            text += line
+        return process, text
+
+    def test_commands_find_the_client_of_a_devnet(self):
+        process, text = self.devnet()
+        self.assertIn("  tunic paths\n", text)
+        for command in ("paths", "status", "web"):
+            code, out, err = run(command, environment=self.environment)
+            self.assertEqual(code, 0, err)
+        # A second one leaves the first one's place alone, and says so.
+        second, text = self.devnet()
+        self.assertIn("Another process or file is where commands look", text)
+        code, _, err = run(*re.search("tunic (paths --control .*)", text)[1].split(), environment=self.environment)
+        self.assertEqual(code, 0, err)
+        second.terminate()
+        self.assertEqual(second.wait(60), 0)
+        self.assertEqual(run("paths", environment=self.environment)[0], 0)
+        process.terminate()
+        self.assertEqual(process.wait(60), 0)
+        self.assertFalse(self.control.parent.exists())
+
+    def test_a_devnet_takes_no_place_of_another_file(self):
+        self.control.parent.mkdir(parents=True)
+        self.control.write_text("mine")
+        process, text = self.devnet()
+        self.assertRegex(text, "tunic paths --control .*\n")
+        process.terminate()
+        process.wait(60)
+        self.assertEqual(self.control.read_text(), "mine")
+        # What a killed process has left is no obstacle, and its folder stays.
+        self.control.unlink()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(self.control))
+        process, text = self.devnet()
+        self.assertIn("  tunic paths\n", text)
+        process.terminate()
+        process.wait(60)
+        self.assertEqual(list(self.control.parent.iterdir()), [])
+
+
 class Everyday(unittest.TestCase):
     """The commands beside a running client."""
 

@@ -145,10 +145,12 @@ private func endpoint(_ text: String) -> Endpoint {
         let announcement = DevnetAnnouncement(
             socks: "127.0.0.1:9", control: "/c", client: .init(pid: 1), folder: "/f", network: "/n",
             nodes: [.init(id: "", pid: 2, address: "", exit: true, control: "/r")])
-        let text = DevnetPrinter.welcome(announcement, hasCommand: false)
+        let text = DevnetPrinter.welcome(announcement, hasCommand: false, hasStandardControl: false)
         #expect(text.hasPrefix("Ready: SOCKS5 at 127.0.0.1:9\n"))
         #expect(text.contains("  tunic nodes --control /r\n") && text.hasSuffix("\nCtrl-C ends it."))
-        #expect(!DevnetPrinter.welcome(announcement, hasCommand: true).contains("Ctrl-C"))
+        let short = DevnetPrinter.welcome(announcement, hasCommand: true, hasStandardControl: true)
+        #expect(!short.contains("Ctrl-C") && short.contains("  tunic paths\n"))
+        #expect(text.contains("  tunic paths --control /c\n") && text.contains("without --control"))
     }
 }
 

@@ -100,6 +100,10 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
+    /// Whether ``unix(on:path:group:backlog:onAccept:)`` can listen at `path`: nothing is there, or a socket of this user
+    /// without a listener.
+    public static func isFree(unixPath path: String) -> Bool { UnixSocketPath.isFree(path) }
+
     /// Accepts connections at a socket that listens already, TCP or unix, using a copy of its descriptor.
     ///
     /// The caller keeps the descriptor, open, and the file of a unix socket stays. Any other descriptor is refused
