@@ -129,7 +129,7 @@ let package = Package(
             "Provision",
             [
                 "Bench", "BuildInfo", "CCurl", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto",
-                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Wire",
+                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Web", "Wire",
             ]),
         .executableTarget(
             name: "tunic",
@@ -248,7 +248,7 @@ let package = Package(
         tests(
             "ProvisionTests",
             [
-                "Provision", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Wire",
+                "Provision", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Web", "Wire",
             ]),
     ]
 )

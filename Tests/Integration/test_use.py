@@ -374,6 +374,34 @@ class Everyday(unittest.TestCase):
                 self.assertEqual(code, 69, err)
                 self.assertIn(f"start it with {starter} or name its socket with --control", err)
 
+    def test_u10_exec_keeps_a_browser_within_the_proxy(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder)
+            for name in ("firefox", "chromium"):
+                (folder / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+                (folder / name).chmod(0o755)
+            environment = {"HOME": str(folder), "XDG_STATE_HOME": "", "PATH": f"{folder}:{os.environ['PATH']}"}
+            state = folder / ".local/state/tunic"
+
+            def start(*command):
+                code, out, err = run("exec", "--control", self.client.control, "--", *command, environment=environment)
+                self.assertEqual((code, err.count("\n")), (0, 1), err)
+                return out.splitlines(), err
+
+            words, err = start("firefox", "https://example.org/")
+            self.assertEqual(words, ["--no-remote", "--profile", str(state / "firefox"), "https://example.org/"])
+            self.assertIn("firefox has a profile of its own", err)
+            text = (state / "firefox/user.js").read_text()
+            self.assertIn(f'user_pref("network.proxy.socks_port", {self.proxy.rpartition(":")[2]});', text)
+            self.assertIn('user_pref("media.peerconnection.enabled", false);', text)
+            self.assertEqual((state / "firefox").stat().st_mode & 0o777, 0o700)
+            self.assertEqual(start("firefox", "-P", "work")[0], ["-P", "work"])
+            words, err = start("chromium", "https://example.org/")
+            self.assertIn(f"--proxy-server=socks5://{self.proxy}", words)
+            self.assertIn("--webrtc-ip-handling-policy=disable_non_proxied_udp", words)
+            self.assertEqual(words[-2:], [f"--user-data-dir={state / 'chromium'}", "https://example.org/"])
+            self.assertEqual((state / "chromium").stat().st_mode & 0o777, 0o700)
+
     def test_j_join_keeps_a_network_file_for_the_client(self):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             root = pathlib.Path(folder)
