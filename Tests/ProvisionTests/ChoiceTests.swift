@@ -185,6 +185,9 @@ private func endpoint(_ text: String) -> Endpoint {
         #expect(
             fault { ($0.direct, $0.measure) = (true, [.builds]) }?
                 .hasPrefix("--measure builds cannot be combined with --direct") == true)
+        #expect(
+            fault { ($0.socks, $0.raisesLimits) = (socks, true) }?
+                .hasPrefix("--raise-limits cannot be combined with --socks") == true)
     }
 
     @Test func standardOutputHasOneForm() {
@@ -211,7 +214,11 @@ private func endpoint(_ text: String) -> Endpoint {
         let plan = choices.plan
         #expect(plan.streams == [2] && plan.directions == [.up] && plan.measurements == [.latency])
         #expect(plan.repeats == 10 && plan.seconds == 1 && plan.patience == 5 && plan.isolates)
-        if case .devnet(let hops) = choices.subject { #expect(hops == 3) } else { Issue.record("a network of its own") }
+        guard case .devnet(let hops, let raisesLimits) = choices.subject else {
+            Issue.record("a network of its own")
+            return
+        }
+        #expect(hops == 3 && !raisesLimits)
         choices.direct = true
         if case .direct = choices.subject {} else { Issue.record("a direct connection") }
     }
