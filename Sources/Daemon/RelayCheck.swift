@@ -17,13 +17,11 @@ package enum RelayCheck {
     /// A running relay has its settings, so that only its socket must be known. If the command line names a data folder,
     /// another relay is asked only when that folder is in use: by a service, whose socket is elsewhere.
     package static func run(_ source: SettingsSource, control: String? = nil) throws(Failure) -> CheckReport {
-        let loop = try makeLoop()
-        defer { loop.close() }
         func askOthers() throws(Failure) -> CheckReport? {
             guard control == nil, let target = try? ControlTarget(nil) else { return nil }
-            return try askRunning(target.path, on: loop, mayRefuse: true)
+            return try askRunning(target.path, mayRefuse: true)
         }
-        if let control, let report = try askRunning(control, on: loop) { return report }
+        if let control, let report = try askRunning(control) { return report }
         let namesFolder = source.names("data")
         let settings: Settings
         let shared: ProcessSettings
@@ -34,17 +32,15 @@ package enum RelayCheck {
             if !namesFolder, let report = try askOthers() { return report }
             throw error
         }
-        if control == nil, let report = try askRunning(shared.controlPath, on: loop) { return report }
+        if control == nil, let report = try askRunning(shared.controlPath) { return report }
         // A service of which this user may know nothing does not keep a relay of the user's own from being checked.
-        if !namesFolder, let report = (try? askOthers()) ?? nil { return report }
+        if !namesFolder, let report = try? askOthers() { return report }
         do throws(Failure) {
             try ProcessSettings.check(settings, .relay)
             try ProcessLimits.apply()
-            let network = try NetworkFile.read(shared.network)
-            let log = Logger(label: "relay") { _ in SwiftLogNoOpLogHandler() }
-            let role = try RelayRole(
-                on: loop, settings, network: network, folder: try shared.folder(of: .relay), log: log)
-            return start(role, on: loop)
+            let loop = try makeLoop()
+            defer { loop.close() }
+            return try start(settings, shared, on: loop)
         } catch {
             if error.code == .inUse, let report = try askOthers() { return report }
             throw error
@@ -52,9 +48,9 @@ package enum RelayCheck {
     }
 
     /// The report of the process whose control socket is at `path`; nil if none runs there, or one that `mayRefuse` does.
-    private static func askRunning(
-        _ path: String, on loop: Loop, mayRefuse: Bool = false
-    ) throws(Failure) -> CheckReport? {
+    private static func askRunning(_ path: String, mayRefuse: Bool = false) throws(Failure) -> CheckReport? {
+        let loop = try makeLoop()
+        defer { loop.close() }
         let end = loop.now + limit * 1_000_000_000
         var failure: ControlError?
         var report: CheckReport?
@@ -88,7 +84,13 @@ package enum RelayCheck {
     }
 
     /// The report of a relay that runs only for the check.
-    private static func start(_ role: RelayRole, on loop: Loop) -> CheckReport {
+    private static func start(
+        _ settings: Settings, _ shared: ProcessSettings, on loop: Loop
+    ) throws(Failure) -> CheckReport {
+        let log = Logger(label: "relay") { _ in SwiftLogNoOpLogHandler() }
+        let role = try RelayRole(
+            on: loop, settings, network: try NetworkFile.read(shared.network), folder: try shared.folder(of: .relay),
+            log: log)
         let end = loop.now + limit * 1_000_000_000
         var report = role.checkReport()
         role.start {}

@@ -24,6 +24,6 @@ struct StandardControl {
     /// Removes what a client that was killed has left there; its folder only if that is empty and was made for this.
     func remove() {
         if StreamListener.isFree(unixPath: path) { Files.remove(path) }
-        if let madeFolder { rmdir(madeFolder) }
+        if let madeFolder { unsafe rmdir(madeFolder) }
     }
 }
