@@ -30,8 +30,8 @@ extension NetworkFolder {
     /// The address of a rented machine is often not that of its interface, so each node listens at all of them.
     private func separately(isLocal: Bool) -> String {
         let starts = nodes.map { node in
-            let data = String(node.folder.dropFirst(folder.utf8.count + 1))
-            let authority = node.authority.map { " --authority \(data)\($0.dropFirst(node.folder.utf8.count))" } ?? ""
+            let data = String(node.folder.dropFirst(folder.count + 1))
+            let authority = node.authority.map { " --authority \(data)\($0.dropFirst(node.folder.count))" } ?? ""
             let any = node.addresses.map {
                 Endpoint(address: $0.address.v4 != nil ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0), port: $0.port)
             }

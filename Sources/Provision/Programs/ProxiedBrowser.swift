@@ -35,7 +35,7 @@ enum ProxiedBrowser {
     func arrange(
         _ command: [String], by setup: ProxySetup, in folder: (String) throws(Failure) -> String
     ) throws(Failure) -> (command: [String], notice: String) {
-        let arguments = command.dropFirst()
+        let (program, arguments) = (Array(command.prefix(1)), Array(command.dropFirst()))
         switch self {
         case .firefox:
             guard !arguments.contains(where: Self.namesProfile) else {
@@ -44,21 +44,21 @@ enum ProxiedBrowser {
             let profile = try folder(name)
             try Files.replace("\(profile)/user.js", Array("\(setup.firefoxPreferences)\n".utf8), mode: 0o600)
             return (
-                command.prefix(1) + ["--no-remote", "--profile", profile] + arguments,
+                program + ["--no-remote", "--profile", profile] + arguments,
                 "firefox has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
             )
         case .chromium:
             // The last of two equal options counts.
             guard !arguments.contains(where: { $0.hasPrefix("--user-data-dir") }) else {
                 return (
-                    command.prefix(1) + setup.chromiumOptions + arguments,
+                    program + setup.chromiumOptions + arguments,
                     "chromium has the profile that you named; if it runs already, it does not use the proxy at "
                         + setup.address
                 )
             }
             let profile = try folder(name)
             return (
-                command.prefix(1) + setup.chromiumOptions + ["--user-data-dir=\(profile)"] + arguments,
+                program + setup.chromiumOptions + ["--user-data-dir=\(profile)"] + arguments,
                 "chromium has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
             )
         }
