@@ -129,7 +129,7 @@ let package = Package(
             "Provision",
             [
                 "Bench", "BuildInfo", "CCurl", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto",
-                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Wire",
+                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Web", "Wire",
             ]),
         .executableTarget(
             name: "tunic",
@@ -252,7 +252,8 @@ let package = Package(
         tests(
             "ProvisionTests",
             [
-                "Provision", "Bench", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Wire",
+                "Provision", "Bench", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Web",
+                "Wire",
             ]),
     ]
 )

@@ -28,7 +28,7 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var fee: Int
         /// For how many seconds it has been active without interruption; 0 if it is not active.
         public var uptime: UInt64
-        /// The seconds for which it may still fail to serve.
+        /// The seconds of its credit; it may fail to serve for these and the grace after them.
         public var credit: UInt64
         /// How many seconds ago a test ended, by this node or by the ledger's reports; nil: never.
         public var lastTest: UInt64?
@@ -46,12 +46,14 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var deregistersAt: UInt64?
         /// Until when the stake of a deregistered node is locked, in seconds since 1970.
         public var lockedUntil: UInt64?
+        /// The seconds after the end of its credit until a node is deregistered; only for a deregistered one.
+        public var grace: UInt64?
         /// The contributions, the operator's first; only in a report about one node.
         public var contributions: [Part]?
 
         enum CodingKeys: String, CodingKey {
             case id, state, `operator`, stake, fee, uptime, credit, capacity, contributions
-            case marks
+            case marks, grace
             case lastTest = "last_test"
             case lastPass = "last_pass"
             case leavesAt = "leaves_at"
@@ -137,6 +139,8 @@ public struct AccountReport: Codable, Sendable, Equatable {
         public var until: UInt64
         /// The node that was deregistered.
         public var node: String
+        /// The seconds after the end of its credit until it was deregistered; nil in reports of older versions.
+        public var grace: UInt64?
 
         /// `amount` from `node`, locked until `until`.
         public init(amount: UInt64, until: UInt64, node: String) {

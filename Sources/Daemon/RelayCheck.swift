@@ -3,6 +3,7 @@ internal import Directory
 internal import EventLoop
 internal import Logging
 package import Process
+internal import Settings
 internal import Wire
 
 /// Checks whether a relay can serve, by asking the running process, or one that is started for the check.
@@ -10,29 +11,46 @@ package enum RelayCheck {
     /// The longest time for the whole check, in seconds.
     private static let limit: UInt64 = 25
 
-    /// The report of the process that runs with the settings of `source`, or of a relay that runs only for the check.
-    package static func run(_ source: SettingsSource) throws(Failure) -> CheckReport {
-        let settings = try source.load()
-        let shared = try ProcessSettings(settings, roles: [.relay])
-        let loop = try makeLoop()
-        let report: CheckReport
-        if let running = try askRunning(shared.controlPath, on: loop) {
-            report = running
-        } else {
+    /// The report of the process at `control`, of the one that runs with the settings of `source`, of the one that other
+    /// commands ask, or of a relay that runs only for the check.
+    ///
+    /// A running relay has its settings, so that only its socket must be known. If the command line names a data folder,
+    /// another relay is asked only when that folder is in use: by a service, whose socket is elsewhere.
+    package static func run(_ source: SettingsSource, control: String? = nil) throws(Failure) -> CheckReport {
+        func askOthers() throws(Failure) -> CheckReport? {
+            guard control == nil, let target = try? ControlTarget(nil) else { return nil }
+            return try askRunning(target.path, mayRefuse: true)
+        }
+        if let control, let report = try askRunning(control) { return report }
+        let namesFolder = source.names("data")
+        let settings: Settings
+        let shared: ProcessSettings
+        do throws(Failure) {
+            settings = try source.load()
+            shared = try ProcessSettings(settings, roles: [.relay])
+        } catch {
+            if !namesFolder, let report = try askOthers() { return report }
+            throw error
+        }
+        if control == nil, let report = try askRunning(shared.controlPath) { return report }
+        // A service of which this user may know nothing does not keep a relay of the user's own from being checked.
+        if !namesFolder, let report = try? askOthers() { return report }
+        do throws(Failure) {
             try ProcessSettings.check(settings, .relay)
             try ProcessLimits.apply()
-            let network = try NetworkFile.read(shared.network)
-            let log = Logger(label: "relay") { _ in SwiftLogNoOpLogHandler() }
-            let role = try RelayRole(
-                on: loop, settings, network: network, folder: try shared.folder(of: .relay), log: log)
-            report = start(role, on: loop)
+            let loop = try makeLoop()
+            defer { loop.close() }
+            return try start(settings, shared, on: loop)
+        } catch {
+            if error.code == .inUse, let report = try askOthers() { return report }
+            throw error
         }
-        loop.close()
-        return report
     }
 
-    /// The report of the process whose control socket is at `path`; nil if none runs there.
-    private static func askRunning(_ path: String, on loop: Loop) throws(Failure) -> CheckReport? {
+    /// The report of the process whose control socket is at `path`; nil if none runs there, or one that `mayRefuse` does.
+    private static func askRunning(_ path: String, mayRefuse: Bool = false) throws(Failure) -> CheckReport? {
+        let loop = try makeLoop()
+        defer { loop.close() }
         let end = loop.now + limit * 1_000_000_000
         var failure: ControlError?
         var report: CheckReport?
@@ -57,13 +75,22 @@ package enum RelayCheck {
         if failure == nil { loop.run() }
         timer.close()
         waiting?.close()
-        if case .unreachable = failure { return nil }
-        if let failure { throw Failure.of(failure, path) }
-        return report
+        switch failure {
+        case nil: return report
+        case .refused where mayRefuse: return nil
+        case .unreachable(let error) where error.kind != .notPermitted: return nil
+        case .some(let error): throw Failure.of(error, path, asked: .relay)
+        }
     }
 
     /// The report of a relay that runs only for the check.
-    private static func start(_ role: RelayRole, on loop: Loop) -> CheckReport {
+    private static func start(
+        _ settings: Settings, _ shared: ProcessSettings, on loop: Loop
+    ) throws(Failure) -> CheckReport {
+        let log = Logger(label: "relay") { _ in SwiftLogNoOpLogHandler() }
+        let role = try RelayRole(
+            on: loop, settings, network: try NetworkFile.read(shared.network), folder: try shared.folder(of: .relay),
+            log: log)
         let end = loop.now + limit * 1_000_000_000
         var report = role.checkReport()
         role.start {}

@@ -4,13 +4,22 @@ public import Wire
 /// A node in a daemon's list.
 public struct OxendNode: Hashable, Sendable {
     /// The state of a node on the chain.
-    public enum Standing: Sendable {
+    public enum Standing: CaseIterable, Sendable {
         /// Not fully funded.
         case open
         /// Funded and serving.
         case active
         /// Funded, and suspended for bad service.
         case decommissioned
+
+        /// Its name in reports, which does not change with the name in the source.
+        public var name: String {
+            switch self {
+            case .open: "open"
+            case .active: "active"
+            case .decommissioned: "decommissioned"
+            }
+        }
     }
 
     /// The part of one address in a node's stake.

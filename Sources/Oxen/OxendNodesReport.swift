@@ -27,7 +27,7 @@ package struct OxendNodesReport: Encodable {
         height = list.height
         nodes = list.nodes.sorted { $0.node < $1.node }.map {
             Node(
-                node: $0.node.description, state: "\($0.standing)", operatorAddress: $0.operatorAddress, fee: $0.fee,
+                node: $0.node.description, state: $0.standing.name, operatorAddress: $0.operatorAddress, fee: $0.fee,
                 stake: $0.stake, credit: $0.creditBlocks, contributors: $0.contributions.count)
         }
     }

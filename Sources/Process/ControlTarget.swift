@@ -28,8 +28,11 @@ package struct ControlTarget {
     private static var isServiceHidden: Bool { Files.isFolder("/run/tunic") && !Files.maySearch("/run/tunic") }
 
     /// Sends a request and waits at most so many seconds for the answer.
+    ///
+    /// A failure says how to start `asked`, by default the kind of process that has this command.
     package func ask<Report: Decodable>(
-        _ command: ControlCommand, _ argument: String? = nil, within seconds: UInt64 = 5, as type: Report.Type
+        _ command: ControlCommand, _ argument: String? = nil, of asked: AskedProcess? = nil,
+        within seconds: UInt64 = 5, as type: Report.Type
     ) throws(Failure) -> Report {
         var result: Result<Report, ControlError>?
         let loop = try makeLoop()
@@ -43,7 +46,7 @@ package struct ControlTarget {
         loop.close()
         switch result {
         case .success(let report): return report
-        case .failure(let error): throw Failure.of(error, path)
+        case .failure(let error): throw Failure.of(error, path, asked: asked ?? AskedProcess(command))
         case nil: throw Failure(.software, "\(path): no answer")
         }
     }

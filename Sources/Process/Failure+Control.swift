@@ -1,9 +1,10 @@
 package import Control
 package import EventLoop
+internal import Wire
 
 extension Failure {
-    /// The failure of a control socket at `path`.
-    package static func of(_ error: ControlError, _ path: String) -> Failure {
+    /// The failure of a control socket at `path`; `asked` is what was asked there, if something was.
+    package static func of(_ error: ControlError, _ path: String, asked: AskedProcess = .any) -> Failure {
         return switch error {
         case .pathTooLong(let count):
             Failure(
@@ -13,9 +14,9 @@ extension Failure {
         case .inUse:
             Failure(.inUse, "\(path): in use by another process or another file; give another path with --control")
         case .unreachable(let error) where error.name == "ENOENT":
-            Failure(.unavailable, "\(path): no such socket; is it running, and with this control socket?")
+            Failure(.unavailable, "\(path): no such socket; is \(asked.name) running? \(asked.remedy)")
         case .unreachable(let error) where error.kind == .connectionRefused:
-            Failure(.unavailable, "\(path): nobody listens there; the process has ended")
+            Failure(.unavailable, "\(path): nobody listens there, the process has ended; \(asked.remedy)")
         case .unreachable(let error) where error.kind == .notPermitted:
             Failure(.permission, "\(path): permission denied; \(ControlGroup.remedy(path))")
         case .unreachable(let error):
@@ -35,8 +36,10 @@ extension Failure {
         }
     }
 
-    /// A failure to listen at `address`, which `option` sets.
-    package static func listening(_ error: UVError, at address: String, option: String) -> Failure {
+    /// A failure to listen at `address`, which `option` sets; a relay's may differ from the one that it announces.
+    package static func listening(
+        _ error: UVError, at address: String, option: String, isRelay: Bool = false
+    ) -> Failure {
         switch error.kind {
         case .addressInUse:
             Failure(
@@ -58,10 +61,20 @@ extension Failure {
                         : "\(address): the socket from systemd is not a listening TCP or unix socket (\(error)); give it "
                             + "with ListenStream= in a socket unit, or choose another address with \(option)")
             } else if error.name == "EADDRNOTAVAIL" {
-                Failure(.unavailable, "\(address) is not an address of this machine; choose another with \(option)")
+                Failure(
+                    .unavailable,
+                    "\(address) is not an address of this machine; "
+                        + (isRelay ? behindNAT(address) : "choose another with \(option)"))
             } else {
                 Failure(.unavailable, "cannot listen at \(address) (\(error)); choose another address with \(option)")
             }
         }
+    }
+    /// What a relay needs whose machine is reached by an `address` that it does not have.
+    private static func behindNAT(_ address: String) -> String {
+        guard let announced = Endpoint(address) else { return "choose another with --listen" }
+        let any = announced.address.v4 != nil ? "0.0.0.0" : "[::]"
+        return "if others reach it by that address, give --listen \(any):\(announced.port) --public \(announced), "
+            + "else choose another with --listen"
     }
 }

@@ -75,7 +75,8 @@ extension Relay {
                 return "This node is not registered: no path leads over it until it is; see 'tunic stake register'."
             }
             return
-                "This node was deregistered: it did not serve for longer than its credit. Its stake is locked until "
+                "This node was deregistered: it did not serve for longer than its credit and the "
+                + "\(Self.text(ofGrace: state.parameters.creditGrace)) of grace after it. Its stake is locked until "
                 + "\(UnixTime(seconds: lock.until).dateText); to serve again, register it with another stake "
                 + "('tunic stake register')."
         }
@@ -93,6 +94,11 @@ extension Relay {
                 + "tests, or else deregistered at \(UnixTime(seconds: own.deregistersAt).dateText) and its stake locked; "
                 + "see that its UDP port can be reached, and run 'tunic relay --check'."
         }
+    }
+
+    /// The grace of `seconds` seconds, for people.
+    static func text(ofGrace seconds: UInt32) -> String {
+        seconds > 0 && seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
     }
 
     /// This node's request for maintenance of `seconds` seconds, or to end it if 0; nil if the node is not registered.

@@ -16,6 +16,12 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
     public var pac: String
     /// The lines, app by app.
     public let lines: [Line]
+    /// The file `user.js` of a Firefox profile that uses nothing but the proxy.
+    public let firefoxPreferences: String
+    /// The options with which Chromium uses nothing but the proxy.
+    public let chromiumOptions: [String]
+
+    private enum CodingKeys: String, CodingKey { case address, pac, lines }
 
     /// The set-up for the first TCP address of `listeners`, named as in a client's report; nil if none is one.
     ///
@@ -24,6 +30,8 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
         guard let endpoint = listeners.lazy.compactMap({ Self.local($0) }).first else { return nil }
         address = endpoint.description
         self.pac = pac
+        firefoxPreferences = Self.firefox(endpoint)
+        chromiumOptions = Self.chromium(endpoint)
         lines = Self.lines(endpoint)
     }
 
@@ -37,30 +45,41 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
         }
     }
 
+    private static func firefox(_ endpoint: Endpoint) -> String {
+        """
+        user_pref("network.proxy.type", 1);
+        user_pref("network.proxy.socks", "\(endpoint.address)");
+        user_pref("network.proxy.socks_port", \(endpoint.port));
+        user_pref("network.proxy.socks_version", 5);
+        user_pref("network.proxy.socks_remote_dns", true);
+        user_pref("network.proxy.socks5_remote_dns", true);
+        user_pref("network.proxy.http", "");
+        user_pref("network.proxy.ssl", "");
+        user_pref("network.proxy.no_proxies_on", "");
+        user_pref("network.proxy.failover_direct", false);
+        user_pref("network.proxy.allow_bypass", false);
+        user_pref("media.peerconnection.enabled", false);
+        user_pref("network.trr.mode", 5);
+        """
+    }
+
+    private static func chromium(_ endpoint: Endpoint) -> [String] {
+        let host = endpoint.address.v4 != nil ? endpoint.address.description : "[\(endpoint.address)]"
+        return [
+            "--proxy-server=socks5://\(endpoint)", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE \(host)",
+            "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+        ]
+    }
+
     private static func lines(_ endpoint: Endpoint) -> [Line] {
-        let (proxy, host) = (endpoint.description, endpoint.address.description)
-        let pattern = endpoint.address.v4 != nil ? host : "[\(host)]"
+        let proxy = endpoint.description
         let variables = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
         return [
             Line(app: "curl", text: "curl --proxy socks5h://\(proxy) https://example.org/"),
-            Line(
-                app: "Firefox (user.js in a profile of its own)",
-                text: """
-                    user_pref("network.proxy.type", 1);
-                    user_pref("network.proxy.socks", "\(host)");
-                    user_pref("network.proxy.socks_port", \(endpoint.port));
-                    user_pref("network.proxy.socks_version", 5);
-                    user_pref("network.proxy.socks_remote_dns", true);
-                    user_pref("network.proxy.socks5_remote_dns", true);
-                    user_pref("network.proxy.failover_direct", false);
-                    user_pref("network.proxy.allow_bypass", false);
-                    user_pref("media.peerconnection.enabled", false);
-                    user_pref("network.trr.mode", 5);
-                    """),
+            Line(app: "Firefox (user.js in a profile of its own)", text: firefox(endpoint)),
             Line(
                 app: "Chromium",
-                text:
-                    "chromium --proxy-server=socks5://\(proxy) --host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE \(pattern)' "
+                text: "chromium \(chromium(endpoint).map(quoted).joined(separator: " ")) "
                     + "--user-data-dir=\"$HOME/.chromium-tunic\""),
             Line(app: "git (https)", text: "git config --global http.proxy socks5h://git:x@\(proxy)"),
             Line(app: "ssh (netcat-openbsd)", text: "ssh -o ProxyCommand='nc -X 5 -x \(proxy) %h %p' USER@HOST"),
@@ -71,6 +90,12 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
                         "export \($0.0)=\($0.1)://\(proxy) \($0.0.lowercased())=\($0.1)://\(proxy)"
                     }.joined(separator: "\n")),
         ]
+    }
+
+    /// An option as a shell takes it.
+    private static func quoted(_ option: String) -> String {
+        guard option.contains(" "), let equals = option.firstIndex(of: "=") else { return option }
+        return "\(option[...equals])'\(option[option.index(after: equals)...])'"
     }
 
     /// The PAC file: everything except this machine goes to the proxy, by SOCKS5 or as an HTTP proxy, and nothing else

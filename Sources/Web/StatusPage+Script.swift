@@ -233,7 +233,7 @@ extension StatusPage {
               await ask('/newpath' + (label ? '?key=' + encodeURIComponent(label) : ''), 'POST');
               await update();
             } catch (error) { say('bad', error.message); }
-            button.disabled = false;
+            button.disabled = failures > 0;
           }
           function newPathButton(label) {
             const button = make('button', { type: 'button', class: 'small' }, 'New path');
@@ -242,13 +242,21 @@ extension StatusPage {
           }
           document.getElementById('newpath').addEventListener('click', event => newPath(event.target, null));
 
+          // Without an answer the figures are old, and no button of the process works.
+          function mark(isOld) {
+            document.body.classList.toggle('old', isOld);
+            for (const button of document.querySelectorAll('#newpath, #main button')) button.disabled = isOld;
+          }
+
           let failures = 0;
           async function update() {
             try {
               draw(await ask('/state', 'GET'));
+              if (failures) mark(false);
               failures = 0;
             } catch (error) {
               failures++;
+              mark(true);
               say('bad', error instanceof TypeError ? 'The process does not answer; it may have ended.' : error.message);
             }
           }

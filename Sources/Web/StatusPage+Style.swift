@@ -25,6 +25,8 @@ extension StatusPage {
         button { font: inherit; color: var(--text); background: var(--chip); border: 1px solid var(--line);
           border-radius: .45rem; padding: .35rem .9rem; cursor: pointer; }
         button:hover { border-color: var(--dim); } button:focus-visible { outline: 2px solid var(--in); }
+        button:disabled { color: var(--dim); cursor: default; border-color: var(--line); }
+        .old main, .old #facts { opacity: .4; filter: grayscale(1); }
         button.small { padding: .1rem .5rem; font-size: .82rem; }
         main { display: grid; gap: .9rem; padding: .9rem 1rem 2rem; max-width: 1500px; margin: 0 auto;
           grid-template-columns: minmax(0, 1fr); }

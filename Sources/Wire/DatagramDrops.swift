@@ -18,6 +18,20 @@ public struct DatagramDrops: Sendable {
         case udpSocket
         /// The session's queue is full.
         case udpQueue
+
+        /// Its name in status and metrics, which does not change with the name in the source.
+        public var name: String {
+            switch self {
+            case .udpSource: "udpSource"
+            case .udpUnreadable: "udpUnreadable"
+            case .udpNotAllowed: "udpNotAllowed"
+            case .udpHosts: "udpHosts"
+            case .udpRate: "udpRate"
+            case .udpName: "udpName"
+            case .udpSocket: "udpSocket"
+            case .udpQueue: "udpQueue"
+            }
+        }
     }
 
     private var counts = [UInt64](repeating: 0, count: Reason.allCases.count)
@@ -31,7 +45,7 @@ public struct DatagramDrops: Sendable {
     /// The counts by reason; only reasons that occurred.
     public var byName: [String: UInt64] {
         var named: [String: UInt64] = [:]
-        for reason in Reason.allCases where counts[reason.rawValue] > 0 { named["\(reason)"] = counts[reason.rawValue] }
+        for reason in Reason.allCases where counts[reason.rawValue] > 0 { named[reason.name] = counts[reason.rawValue] }
         return named
     }
 }

@@ -17,6 +17,7 @@ struct Tunic: ParsableCommand {
               curl --proxy socks5h://127.0.0.1:1080 http://127.0.0.1:8000/
 
             Exit codes:
+               1  not ready ('status'), or ended at once by a second signal
               64  the command line is wrong
               65  a file's contents are wrong
               66  a file is missing
@@ -28,6 +29,11 @@ struct Tunic: ParsableCommand {
               75  in use by another process
               77  permissions are wrong
               78  the configuration or the clock is wrong
+             126  the program cannot be run ('exec', 'devnet')
+             127  there is no such program ('exec', 'devnet')
+             128+n  ended by signal n ('devnet', 'bench')
+
+            'exec', and 'devnet' with a command, end with the program's status.
             """,
         version: VersionCommand.text,
         subcommands: [

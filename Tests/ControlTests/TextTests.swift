@@ -131,9 +131,9 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
             nodes([node("maintenance") { $0.maintenanceUntil = 60 }])[2]
                 == "  in maintenance, at its own request, until 1970-01-01 00:01 UTC; then active again")
         #expect(
-            nodes([node("deregistered") { $0.lockedUntil = 60 }])[2]
-                == "  deregistered: it was away for longer than its credit; its stake is locked until 1970-01-01 00:01 UTC, "
-                + "then free; it can be registered again with another stake")
+            nodes([node("deregistered") { ($0.lockedUntil, $0.grace) = (60, 3_600) }])[2]
+                == "  deregistered: it was away for longer than its credit and the 60 min of grace after it; its stake is "
+                + "locked until 1970-01-01 00:01 UTC, then free; it can be registered again with another stake")
         #expect(nodes([node("decommissioned"), node("active")]).count == 4)
     }
 
@@ -149,8 +149,8 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
                 "fee      0.01 SESH for each operation except 'leave'",
                 "stake    1 SESH in \(first) (active, leaves at 1970-01-01 00:00 UTC, locked at 1970-01-01 00:01 UTC "
                     + "unless it serves again)",
-                "locked   5 SESH until 1970-01-01 00:02 UTC: \(second) was deregistered, because it was away for longer "
-                    + "than its credit",
+                "locked   5 SESH until 1970-01-01 00:02 UTC: \(second) was deregistered, because it was away for longer than "
+                    + "its credit and grace",
             ])
     }
 }

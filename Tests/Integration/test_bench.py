@@ -143,7 +143,8 @@ class Benchmark(unittest.TestCase):
         self.assertLessEqual(report["path_builds"]["p50_ms"], report["path_builds"]["p90_ms"])
         self.assertGreater(report["memory"]["idle"]["client"], 1 << 20)
         self.assertGreater(report["memory"]["peak"]["client"], 1 << 20)
-        for word in ("MB/s", "p99.9", "per second", "4 streams up", "guard"):
+        self.assertEqual(report["settings"]["limits"], "default")
+        for word in ("MB/s", "p99.9", "per second", "4 streams up", "guard", ", default limits;", "--raise-limits measures"):
             self.assertIn(word, out)
         page = html_path.read_text()
         self.assertEqual(page.count("<svg"), 3)
@@ -194,9 +195,11 @@ class Benchmark(unittest.TestCase):
         report["host"]["cpu"] = "another processor"
         del report["settings"]["repeats"], report["commit"], report["host"]["load_average"]
         first.write_text(json.dumps(report))
-        code, out, err = run(*options, "--measure", "throughput", "--json", second, "--compare", first, timeout=120)
+        code, out, err = run(
+            *options, "--raise-limits", "--measure", "throughput", "--json", second, "--compare", first, timeout=120)
         self.assertEqual(code, 0, err)
-        for words in ("Beside the older run", "1 stream down, CPU s/GiB", "ratio", "processor: another processor then", "windows: 1 then, 3 now"):
+        self.assertEqual(json.loads(second.read_text())["settings"]["limits"], "raised")
+        for words in ("limits: default then, raised now", ", raised limits;", "Beside the older run", "1 stream down, CPU s/GiB", "ratio", "processor: another processor then", "windows: 1 then, 3 now"):
             self.assertIn(words, out)
         second.write_text("{}")
         code, _, err = run(*options, "--compare", second)
@@ -317,6 +320,7 @@ class Benchmark(unittest.TestCase):
             (["--listen", "--sink"], ["--listen", "127.0.0.1:1"]),
             (["--sink", "--listen"], ["--sink", "--hops", "2"]),
             (["--sink", "--listen"], ["--sink", "--seconds", "2"]),
+            (["--raise-limits", "--socks"], ["--raise-limits", "--socks", "127.0.0.1:1"]),
             (["--measure builds", "--direct"], ["--direct", "--measure", "builds"]),
         ]:
             with self.subTest(arguments=arguments):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import unittest
 
 from devnet import Devnet, answers, binary, is_running, wait_until
+from network import free_port
 
 
 def run(*arguments, environment=None, timeout=60):
@@ -106,6 +108,12 @@ class Usage(CommandLineTest):
                 if arguments[-1] == "--help":
                     self.assertRegex(out, "Example|A whole network")
 
+    def test_the_help_has_every_exit_code(self):
+        out = run("--help")[1]
+        codes = re.findall(r"^ +(\d+(?:\+n)?)  \S", out, re.M)
+        self.assertEqual(codes, "1 64 65 66 69 70 71 73 74 75 77 78 126 127 128+n".split())
+        self.assertIn("/etc/tunic/tunic.toml", re.sub(r"\s+", " ", run("client", "--help")[1]))
+
     def test_the_version_names_the_commit_that_was_built(self):
         code, out, err = run("version")
         self.assertRegex(out, r"\Atunic \d+\.\d+\.\d+\+([0-9a-f]{12}(\.modified)?|unknown) \((debug|release), \w+\)\n\Z")
@@ -134,8 +142,24 @@ class Files(CommandLineTest):
 
     def test_s8_the_guides_addresses_make_a_network(self):
         addresses = [word for number in range(3) for word in ("--address", f"198.51.100.{number + 7}:7100")]
-        code, _, err = run("network", "create", "--dir", self.folder / "net", *addresses)
+        code, out, err = run("network", "create", "--dir", self.folder / "net", *addresses)
         self.assertEqual(code, 0, err)
+        # What it prints starts a node in the folder to which the files were copied. There is no such address here.
+        start = next(line for line in out.splitlines() if "--public 198.51.100.7:7100" in line).split()
+        self.assertEqual(start[:2], ["tunic", "relay"])
+        port = free_port()
+        words = ["127.0.0.1:%d" % port if word == "0.0.0.0:7100" else word for word in start[1:]]
+        with subprocess.Popen([binary(), *words], cwd=self.folder / "net", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as node:
+            line = node.stderr.readline()
+            while line and "started" not in line:
+                line = node.stderr.readline()
+            node.terminate()
+            self.assertIn("started", line)
+            node.stderr.read()
+        self.assert_fails(
+            69, ["198.51.100.7:7100 is not an address of this machine", "--listen 0.0.0.0:7100 --public 198.51.100.7:7100"],
+            "relay", "--network", self.folder / "net" / "network.json", "--listen", "198.51.100.7:7100", "--data",
+            self.folder / "net" / "node-1")
         self.assert_fails(
             64, ["10.0.0.7 is not a public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
 

@@ -76,7 +76,7 @@ class LedgerTest(unittest.TestCase):
         return self.net.nodes[4].control
 
     def stake(self, what, wallet, *arguments):
-        return tunic("stake", what, "--wallet", wallet, "--control", self.control, *arguments)
+        return tunic("stake", what, "--yes", "--wallet", wallet, "--control", self.control, *arguments)
 
     def done(self, what, wallet, *arguments):
         status, out, err = self.stake(what, wallet, *arguments)
@@ -166,7 +166,7 @@ class LedgerTest(unittest.TestCase):
         self.refused("feeOutOfRange", "register", operator, "--node-key", folder, "--fee", "100.01", "--stake", "6250")
         # The operation is submitted at the new node itself.
         status, _, err = tunic(
-            "stake", "register", "--wallet", operator, "--control", control, *register, "6250")
+            "stake", "register", "--yes", "--wallet", operator, "--control", control, *register, "6250")
         self.assertEqual(status, 0, err)
         wait_until(lambda: self.account(operator)["stakes"])
         self.assertEqual(self.node(id)["state"], "open")

@@ -155,13 +155,37 @@ class ThreeNodes(Stakes):
         proof.write_text(tunic(
             "stake", "proof", "--account", account, "--control", self.control(), "--node-key", folder, "--fee", "10",
             "--stake", "6250")[1])
-        status, out, err = tunic("stake", "register", "--wallet", self.wallet(0), "--offline", proof)
+        status, out, err = tunic("stake", "register", "--yes", "--wallet", self.wallet(0), "--offline", proof)
         self.assertEqual(status, 0, err)
         signed.write_text(out)
         status, _, err = tunic("stake", "submit", signed, "--control", self.control())
         # The operators of a devnet have staked all that they own.
         self.assertEqual(status, 65)
         self.assertRegex(err, "overspent|operationFeeUnpaid")
+
+    def test_what_cannot_be_taken_back_is_not_done_without_a_question(self):
+        account = tunic("wallet", "show", "--wallet", self.wallet(1))[1]
+        state = self.folder / "state-of-1.json"
+        state.write_text(tunic("stake", "state", "--account", account, "--control", self.control())[1])
+        new = self.folder / "unasked"
+        tunic("network", "key", "--data", new)
+        before = json.loads(tunic("stake", "show", "--json", "--account", account, "--control", self.control())[1])
+        for what, *arguments in [
+            ("leave", "--node", self.ids[1]), ("leave", "--node", self.ids[1], "--offline", state),
+            ("transfer", "--to", account, "--amount", "0.1"),
+            ("register", "--node-key", new, "--fee", "10", "--stake", "6250"),
+        ]:
+            by = [] if "--offline" in arguments else ["--control", self.control()]
+            status, out, err = tunic("stake", what, "--wallet", self.wallet(1), *by, *arguments)
+            self.assertEqual((status, out), (64, ""), what)
+            self.assertIn("there is no terminal to ask at; give --yes", err)
+        # A trial does nothing, and so does not ask.
+        status, out, err = tunic(
+            "stake", "leave", "--dry-run", "--wallet", self.wallet(1), "--control", self.control(), "--node", self.ids[1])
+        self.assertNotIn("terminal", err)
+        after = json.loads(tunic("stake", "show", "--json", "--account", account, "--control", self.control())[1])
+        for key in ("nonce", "stakes", "balance"):
+            self.assertEqual(after[key], before[key])
 
     def test_s9_a_shortened_id_will_do(self):
         status, out, err = tunic("nodes", f"{self.ids[1][:8]}…snode", "--control", self.control())
@@ -192,13 +216,15 @@ class SixNodes(Stakes):
         self.wait_for(4, None, 180)
         status, out, _ = tunic("nodes", self.ids[4], "--control", self.control())
         self.assertEqual(status, 0)
-        self.assertRegex(out, "deregistered: it was away for longer than its credit; its stake is locked until 20")
+        self.assertRegex(out, "deregistered: it was away for longer than its credit and the [0-9]+ s of grace after it; "
+                         "its stake is locked until 20")
         out = tunic("stake", "show", "--wallet", self.wallet(4), "--control", self.control())[1]
-        self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered")
+        self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered.*its credit and the [0-9]+ s of grace")
         # After its thaw the node hears of this from the others, which no longer answer it as a node.
         wait_until(lambda: ask(self.control(), "status")["snapshot"]["nodes"] == 5)
         self.thaw(4)
         wait_until(lambda: "was deregistered" in (ask(self.control(4), "status").get("problem") or ""), 60, interval=0.5)
+        self.assertRegex(ask(self.control(4), "status")["problem"], "its credit and the [0-9]+ (s|min) of grace after it")
 
     def test_s3_a_decommissioned_node_is_not_ready_and_its_metrics_say_why(self):
         wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 5 for node in self.net.nodes))

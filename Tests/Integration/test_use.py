@@ -26,6 +26,68 @@ from served import Echo, Served
 from test_command_line import run
 
 
+@unittest.skipIf(os.path.exists("/run/tunic"), "commands ask the service of this machine")
+class StandardControl(unittest.TestCase):
+    """The README's devnet: the commands find its client where they look for any client."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.home = pathlib.Path(folder.name)
+        self.environment = {"HOME": folder.name, "XDG_STATE_HOME": ""}
+        self.control = self.home / ".local/state/tunic/control.sock"
+
+    def devnet(self, *arguments):
+        """A devnet of three nodes that is ready, and what it has printed."""
+        process = subprocess.Popen(
+            [binary(), "devnet", "--nodes", "3", "--exits", "1", "--socks", "127.0.0.1:0", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **self.environment})
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
+        text = ""
+        while "Ctrl-C" not in text:
+            line = process.stdout.readline()
+            self.assertTrue(line, text)
+            text += line
+        return process, text
+
+    def test_commands_find_the_client_of_a_devnet(self):
+        process, text = self.devnet()
+        self.assertIn("  tunic paths\n", text)
+        for command in ("paths", "status", "web"):
+            code, out, err = run(command, environment=self.environment)
+            self.assertEqual(code, 0, err)
+        # A second one leaves the first one's place alone, and says so.
+        second, text = self.devnet()
+        self.assertIn("Another process or file is where commands look", text)
+        code, _, err = run(*re.search("tunic (paths --control .*)", text)[1].split(), environment=self.environment)
+        self.assertEqual(code, 0, err)
+        second.terminate()
+        self.assertEqual(second.wait(60), 0)
+        self.assertEqual(run("paths", environment=self.environment)[0], 0)
+        process.terminate()
+        self.assertEqual(process.wait(60), 0)
+        self.assertFalse(self.control.parent.exists())
+
+    def test_a_devnet_takes_no_place_of_another_file(self):
+        self.control.parent.mkdir(parents=True)
+        self.control.write_text("mine")
+        process, text = self.devnet()
+        self.assertRegex(text, "tunic paths --control .*\n")
+        process.terminate()
+        process.wait(60)
+        self.assertEqual(self.control.read_text(), "mine")
+        # What a killed process has left is no obstacle, and its folder stays.
+        self.control.unlink()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(self.control))
+        process, text = self.devnet()
+        self.assertIn("  tunic paths\n", text)
+        process.terminate()
+        process.wait(60)
+        self.assertEqual(list(self.control.parent.iterdir()), [])
+
+
 class Everyday(unittest.TestCase):
     """The commands beside a running client."""
 
@@ -306,7 +368,39 @@ class Everyday(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})
             self.assertEqual(code, 69, err)
-            self.assertIn("is it running", err)
+            self.assertIn("is the client running? start it with 'tunic client'", err)
+            for command, starter in [("paths", "'tunic client',"), ("status", "'tunic client' or 'tunic relay',"), ("maintenance 1h", "'tunic relay',")]:
+                code, _, err = run(*command.split(), environment={"HOME": folder, "XDG_STATE_HOME": ""})
+                self.assertEqual(code, 69, err)
+                self.assertIn(f"start it with {starter} or name its socket with --control", err)
+
+    def test_u10_exec_keeps_a_browser_within_the_proxy(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder)
+            for name in ("firefox", "chromium"):
+                (folder / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+                (folder / name).chmod(0o755)
+            environment = {"HOME": str(folder), "XDG_STATE_HOME": "", "PATH": f"{folder}:{os.environ['PATH']}"}
+            state = folder / ".local/state/tunic"
+
+            def start(*command):
+                code, out, err = run("exec", "--control", self.client.control, "--", *command, environment=environment)
+                self.assertEqual((code, err.count("\n")), (0, 1), err)
+                return out.splitlines(), err
+
+            words, err = start("firefox", "https://example.org/")
+            self.assertEqual(words, ["--no-remote", "--profile", str(state / "firefox"), "https://example.org/"])
+            self.assertIn("firefox has a profile of its own", err)
+            text = (state / "firefox/user.js").read_text()
+            self.assertIn(f'user_pref("network.proxy.socks_port", {self.proxy.rpartition(":")[2]});', text)
+            self.assertIn('user_pref("media.peerconnection.enabled", false);', text)
+            self.assertEqual((state / "firefox").stat().st_mode & 0o777, 0o700)
+            self.assertEqual(start("firefox", "-P", "work")[0], ["-P", "work"])
+            words, err = start("chromium", "https://example.org/")
+            self.assertIn(f"--proxy-server=socks5://{self.proxy}", words)
+            self.assertIn("--webrtc-ip-handling-policy=disable_non_proxied_udp", words)
+            self.assertEqual(words[-2:], [f"--user-data-dir={state / 'chromium'}", "https://example.org/"])
+            self.assertEqual((state / "chromium").stat().st_mode & 0o777, 0o700)
 
     def test_j_join_keeps_a_network_file_for_the_client(self):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:

@@ -13,7 +13,7 @@ import time
 import unittest
 
 from devnet import Devnet, ask, binary, wait_until
-from network import Network, free_port
+from network import Network, Process, free_port
 from test_ledger import Snapshots
 
 LONG = os.environ.get("TUNIC_WATCHING") == "long"
@@ -175,6 +175,47 @@ class Check(unittest.TestCase):
             self.assertEqual(status, 69, report)
             bad = [item["name"] for item in report["items"] if item["verdict"] == "bad"]
             self.assertEqual(bad, ["reachable"])
+
+    @unittest.skipIf(os.path.exists("/run/tunic"), "commands ask the service of this machine")
+    def test_a_running_relay_needs_no_settings_for_its_check(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=0) as network:
+            network.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in network.nodes))
+            # A service's socket is not in its data folder.
+            node, folder = network.nodes[0], network.folder / "net" / "node-1"
+            node.process.terminate()
+            node.process.wait(60)
+            home = network.folder / "home"
+            state = home / ".local" / "state" / "tunic"
+            state.mkdir(0o700, parents=True)
+            options = ["--network", network.file, "--data", folder, "--listen", network.addresses[0][0]]
+            network.nodes[0] = Process([], ["relay", *options, "--control", state / "control.sock"], folder)
+            network.nodes[0].control = str(state / "control.sock")
+            wait_until(lambda: network.nodes[0].status()["ready"])
+
+            def check(*arguments, home=home):
+                done = subprocess.run(
+                    [binary(), "relay", "--check", "--json", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                    env={**os.environ, "HOME": str(home), "XDG_STATE_HOME": ""})
+                return done.returncode, done.stdout and json.loads(done.stdout)["serves"], done.stderr
+
+            self.assertEqual(check(), (0, True, ""))
+            self.assertEqual(check(*options), (0, True, ""))
+            self.assertEqual(check("--control", network.nodes[0].control, home="/nonexistent"), (0, True, ""))
+            # Without a running relay the settings are needed; the folder of another node is not this relay's.
+            status, _, err = check(home="/nonexistent")
+            self.assertEqual(status, 64, err)
+            self.assertIn("no network file", err)
+            status, _, err = check("--data", network.folder / "net" / "node-2")
+            self.assertEqual(status, 64, err)
+            # A client is where other commands ask: it has nothing to say.
+            network.nodes[0].process.terminate()
+            network.nodes[0].process.wait(60)
+            network.start_client(folder=state)
+            wait_until(lambda: network.client.status()["descriptors"])
+            status, _, err = check()
+            self.assertEqual(status, 64, err)
+            self.assertEqual(check(*options), (0, True, ""))
 
 
 if __name__ == "__main__":

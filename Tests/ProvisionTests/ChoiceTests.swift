@@ -94,6 +94,35 @@ private func endpoint(_ text: String) -> Endpoint {
         #expect(network.instructions(isLocal: false).hasSuffix("network.json"))
         #expect(!network.instructions(isLocal: false).contains("--exit-allow"))
     }
+
+    /// The address of a rented machine is often not that of its interface, and its files have another place there.
+    @Test func nodesOfOtherMachinesListenAtAllAddressesAndAnnounceTheirs() throws {
+        let folder = try Folder()
+        let network = try folder.network {
+            $0.addresses = [
+                [endpoint("198.51.100.7:7100")], [endpoint("203.0.113.9:7101")],
+                [endpoint("192.0.2.33:7102"), endpoint("[2001:db8::9]:7103")],
+            ]
+            ($0.isLocal, $0.registry.authorities) = (false, 1)
+        }
+        let path = "\(folder.path)/net"
+        let lines = network.instructions(isLocal: false).split(separator: "\n").map(String.init)
+        let start = "  tunic relay --network network.json --listen"
+        #expect(
+            lines == [
+                "Made \(path)/network.json, the keys of 3 nodes, and their operators' in \(path)/wallets.",
+                "For the node at 198.51.100.7:7100, copy \(path)/network.json and the folder \(path)/node-1 to its machine, "
+                    + "and run there:",
+                "\(start) 0.0.0.0:7100 --public 198.51.100.7:7100 --data node-1 --authority node-1/authority.key",
+                "For the node at 203.0.113.9:7101, copy \(path)/network.json and the folder \(path)/node-2 to its machine, "
+                    + "and run there:",
+                "\(start) 0.0.0.0:7101 --public 203.0.113.9:7101 --data node-2",
+                "For the node at 192.0.2.33:7102 and [2001:db8::9]:7103, copy \(path)/network.json and the folder "
+                    + "\(path)/node-3 to its machine, and run there:",
+                "\(start) '0.0.0.0:7102,[::]:7103' --public '192.0.2.33:7102,[2001:db8::9]:7103' --data node-3 --exit",
+                "A client needs only \(path)/network.json:", "  tunic join network.json && tunic client",
+            ])
+    }
 }
 
 @Suite struct DevnetChoicesTests {
@@ -116,10 +145,12 @@ private func endpoint(_ text: String) -> Endpoint {
         let announcement = DevnetAnnouncement(
             socks: "127.0.0.1:9", control: "/c", client: .init(pid: 1), folder: "/f", network: "/n",
             nodes: [.init(id: "", pid: 2, address: "", exit: true, control: "/r")])
-        let text = DevnetPrinter.welcome(announcement, hasCommand: false)
+        let text = DevnetPrinter.welcome(announcement, hasCommand: false, hasStandardControl: false)
         #expect(text.hasPrefix("Ready: SOCKS5 at 127.0.0.1:9\n"))
         #expect(text.contains("  tunic nodes --control /r\n") && text.hasSuffix("\nCtrl-C ends it."))
-        #expect(!DevnetPrinter.welcome(announcement, hasCommand: true).contains("Ctrl-C"))
+        let short = DevnetPrinter.welcome(announcement, hasCommand: true, hasStandardControl: true)
+        #expect(!short.contains("Ctrl-C") && short.contains("  tunic paths\n"))
+        #expect(text.contains("  tunic paths --control /c\n") && text.contains("without --control"))
     }
 }
 
@@ -154,6 +185,9 @@ private func endpoint(_ text: String) -> Endpoint {
         #expect(
             fault { ($0.direct, $0.measure) = (true, [.builds]) }?
                 .hasPrefix("--measure builds cannot be combined with --direct") == true)
+        #expect(
+            fault { ($0.socks, $0.raisesLimits) = (socks, true) }?
+                .hasPrefix("--raise-limits cannot be combined with --socks") == true)
     }
 
     @Test func standardOutputHasOneForm() {
@@ -180,7 +214,11 @@ private func endpoint(_ text: String) -> Endpoint {
         let plan = choices.plan
         #expect(plan.streams == [2] && plan.directions == [.up] && plan.measurements == [.latency])
         #expect(plan.repeats == 10 && plan.seconds == 1 && plan.patience == 5 && plan.isolates)
-        if case .devnet(let hops) = choices.subject { #expect(hops == 3) } else { Issue.record("a network of its own") }
+        guard case .devnet(let hops, let raisesLimits) = choices.subject else {
+            Issue.record("a network of its own")
+            return
+        }
+        #expect(hops == 3 && !raisesLimits)
         choices.direct = true
         if case .direct = choices.subject {} else { Issue.record("a direct connection") }
     }

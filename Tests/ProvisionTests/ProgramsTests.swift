@@ -1,6 +1,7 @@
 import Control
 import Process
 import Testing
+import Web
 
 @testable import Provision
 
@@ -41,6 +42,51 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
                 "http_proxy=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9",
             ])
         #expect(variables.contains("TUNIC_SOCKS=127.0.0.1:9") && variables.contains("TUNIC_CONTROL=/c"))
+    }
+
+    /// What becomes of a command line whose program is a browser, with the folder of a profile.
+    private func arranged(_ line: String, _ profile: String = "/p") throws -> (command: [String], notice: String)? {
+        let command = line.split(separator: " ").map(String.init)
+        let setup = try #require(ProxySetup(listeners: ["127.0.0.1:9"], pac: ""))
+        return try ProxiedBrowser(program: command[0])?.arrange(command, by: setup) { _ in profile }
+    }
+
+    @Test(arguments: ["firefox", "/usr/bin/firefox-esr", "firefox-bin"])
+    func firefoxHasAProfileThatUsesTheProxyAlone(program: String) throws {
+        let folder = try Folder()
+        try folder.write("user.js", Array("user_pref(\"network.proxy.type\", 0);".utf8))
+        let found = try #require(try arranged("\(program) --headless https://example.org/", folder.path))
+        #expect(
+            found.command
+                == [program, "--no-remote", "--profile", folder.path, "--headless", "https://example.org/"])
+        #expect(found.notice.contains("a profile of its own, \(folder.path)") && !found.notice.contains("\n"))
+        let setup = try #require(ProxySetup(listeners: ["127.0.0.1:9"], pac: ""))
+        #expect(try contents("\(folder.path)/user.js") == Array("\(setup.firefoxPreferences)\n".utf8))
+        #expect(mode("\(folder.path)/user.js") == "600")
+    }
+
+    @Test(arguments: ["-P work", "-p work", "--profile /x", "-profile /x", "--ProfileManager", "--profile=/x"])
+    func aNamedProfileOfFirefoxIsLeftAsItIs(option: String) throws {
+        let found = try #require(try arranged("firefox \(option)", "/nowhere"))
+        #expect(found.command == "firefox \(option)".split(separator: " ").map(String.init))
+        #expect(found.notice.contains("the profile that you named"))
+    }
+
+    @Test(arguments: ["chromium", "chromium-browser", "/opt/google-chrome", "google-chrome-stable"])
+    func chromiumHasAProfileThatUsesTheProxyAlone(program: String) throws {
+        let options = try #require(ProxySetup(listeners: ["127.0.0.1:9"], pac: "")).chromiumOptions
+        let found = try #require(try arranged("\(program) https://example.org/"))
+        #expect(found.command == [program] + options + ["--user-data-dir=/p", "https://example.org/"])
+        // A profile of the user's has the proxy too, but a browser that runs with it already does not change.
+        let own = try #require(try arranged("\(program) --user-data-dir=/x"))
+        #expect(own.command == [program] + options + ["--user-data-dir=/x"])
+        #expect(own.notice.contains("if it runs already"))
+    }
+
+    @Test func otherProgramsAreNoBrowsers() throws {
+        for program in ["curl", "thunderbird", "chromiumoxide", "firefoxes", ""] {
+            #expect(ProxiedBrowser(program: program) == nil)
+        }
     }
 
     @Test("C1: a member of a network goes by nobody's configuration")

@@ -42,7 +42,20 @@ import Testing
         for line in [
             #"user_pref("network.proxy.socks", "::1");"#, #"user_pref("network.proxy.socks_port", 1080);"#,
             #"user_pref("network.proxy.socks5_remote_dns", true);"#,
-            #"user_pref("network.proxy.failover_direct", false);"#,
+            #"user_pref("network.proxy.failover_direct", false);"#, #"user_pref("network.proxy.no_proxies_on", "");"#,
         ] { #expect(text.contains(line)) }
+        #expect(text == setup.firefoxPreferences)
+    }
+
+    @Test func chromiumSendsNoNamesAndNoUDPPastTheProxy() throws {
+        let setup = try #require(ProxySetup(listeners: ["[::1]:1080"], pac: "p"))
+        let options = [
+            "--proxy-server=socks5://[::1]:1080", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE [::1]",
+            "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+        ]
+        #expect(setup.chromiumOptions == options)
+        let text = try #require(setup.lines.first { $0.app == "Chromium" }).text
+        let rules = "--host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE [::1]'"
+        #expect(text == "chromium \(options[0]) \(rules) \(options[2]) --user-data-dir=\"$HOME/.chromium-tunic\"")
     }
 }

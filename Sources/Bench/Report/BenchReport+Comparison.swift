@@ -62,6 +62,7 @@ extension BenchReport {
         compare("kernel", old.host.kernel, host.kernel)
         compare("measured", old.settings.subject, settings.subject)
         compare("hops", text(old.settings.hops), text(settings.hops))
+        compare("limits", text(old.settings.limits?.rawValue), text(settings.limits?.rawValue))
         compare("seconds of a window", figureText(old.settings.seconds), figureText(settings.seconds))
         compare("windows", text(old.settings.repeats ?? 1), text(settings.repeats ?? 1))
         compare("each stream isolated", text(old.settings.isolated), text(settings.isolated))

@@ -16,9 +16,10 @@ extension BenchReport {
     /// The conditions that the figures depend on, in one line.
     public var conditions: String {
         let hops = settings.hops.map { ", \($0) \($0 == 1 ? "hop" : "hops")" } ?? ""
+        let limits = settings.limits.map { ", \($0.rawValue) limits" } ?? ""
         let repeats = settings.repeats ?? 1
         let windows = repeats > 1 ? "medians of \(repeats) windows of" : "windows of"
-        return "\(settings.subject)\(hops); \(windows) \(figureText(settings.seconds)) s, "
+        return "\(settings.subject)\(hops)\(limits); \(windows) \(figureText(settings.seconds)) s, "
             + "\(settings.isolated ? "each stream isolated" : "all streams of one application"); "
             + "\(host.cpu), \(host.cores) cores, Linux \(host.kernel)\(host.load.map { ", load average \(numberText($0, decimals: 2))" } ?? ""); tunic \(version), \(date)"
     }
@@ -31,7 +32,11 @@ extension BenchReport {
             cpu
             ? "CPU (seconds per GiB) is the steadiest column, unless a window carries little: what the nodes do at rest "
                 + "counts there. " : ""
-        return several + steady + "Rates and times change with everything else that the machine does."
+        let limited =
+            settings.limits == .byDefault && connections?.rate != nil
+            ? "The network's limits bound new connections, as for every client; --raise-limits measures the program. "
+            : ""
+        return several + steady + limited + "Rates and times change with everything else that the machine does."
     }
 
     /// The tables of all measurements of the run.

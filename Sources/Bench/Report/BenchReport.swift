@@ -32,6 +32,14 @@ public struct BenchReport: Codable, Equatable, Sendable {
         private static let restingLoad = 0.25
     }
 
+    /// The limits of the benchmark's own network.
+    public enum Limits: String, Codable, Sendable {
+        /// Those of every network whose file names no others.
+        case byDefault = "default"
+        /// Higher ones, for the program's own speed.
+        case raised
+    }
+
     /// The settings of the run.
     public struct Settings: Codable, Equatable, Sendable {
         /// A description of the subject.
@@ -44,9 +52,12 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var isolated: Bool
         /// The number of windows of which each figure is the median; nil: one.
         public var repeats: Int?
+        /// The limits of the benchmark's own network; nil for other subjects, and in reports of older versions, which raised
+        /// them.
+        public var limits: Limits?
 
         enum CodingKeys: String, CodingKey {
-            case subject, hops, seconds, patience, isolated, repeats
+            case subject, hops, seconds, patience, isolated, repeats, limits
             case warmUp = "warm_up"
         }
 

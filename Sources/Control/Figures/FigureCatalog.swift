@@ -322,7 +322,7 @@ package enum RegistryStanding: String, Codable, Sendable, CaseIterable, FigureVa
     case maintenance
     /// Others found that it does not serve.
     case decommissioned
-    /// It was away for longer than its credit, and its stake is locked.
+    /// It was away for longer than its credit and grace, and its stake is locked.
     case deregistered
 
     package var asFigure: FigureContent { .text(rawValue) }

@@ -21,7 +21,7 @@ extension AccountReport {
             table.add(
                 "locked",
                 "\(Amount.text(lock.amount)) SESH until \(UnixTime(seconds: lock.until).dateText): \(lock.node) was "
-                    + "deregistered, because it was away for longer than its credit")
+                    + "deregistered, because it was away for longer than \(allowanceText(grace: lock.grace))")
         }
         return table.lines.joined(separator: "\n")
     }

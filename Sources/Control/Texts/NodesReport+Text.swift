@@ -42,8 +42,8 @@ extension NodesReport {
             "others found that it did not serve; active again when it passes their tests, else deregistered at "
                 + "\(date(node.deregistersAt)) and its stake locked; run 'tunic relay --check' there"
         case "deregistered":
-            "deregistered: it was away for longer than its credit; its stake is locked until \(date(node.lockedUntil)), then "
-                + "free; it can be registered again with another stake"
+            "deregistered: it was away for longer than \(allowanceText(grace: node.grace)); its stake is locked until "
+                + "\(date(node.lockedUntil)), then free; it can be registered again with another stake"
         default: nil
         }
     }
@@ -55,4 +55,10 @@ extension NodesReport {
         guard let marks = node.marks, marks > 0, node.lastPass.map({ $0 > age }) ?? true else { return text }
         return marks >= 3 ? "\(text), dead" : "\(text), failed"
     }
+}
+
+/// How long a node may fail to serve: its credit, and the `grace` of its network in seconds.
+func allowanceText(grace: UInt64?) -> String {
+    guard let grace else { return "its credit and grace" }
+    return "its credit and the \(durationText(Double(grace))) of grace after it"
 }

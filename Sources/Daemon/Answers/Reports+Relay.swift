@@ -71,7 +71,7 @@ extension StatusReport {
         self.oxendSilence = daemon.silence.inSeconds
         self.oxendTrouble = daemon.trouble ?? daemon.pingTrouble
         self.oxendTakesPings = daemon.takesPings
-        self.oxendStanding = daemon.own.map { "\($0.standing)" }
+        self.oxendStanding = daemon.own?.standing.name
         self.oxendReports = daemon.reportsTaken
     }
 }

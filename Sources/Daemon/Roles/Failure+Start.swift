@@ -11,7 +11,7 @@ extension Failure {
             guard let address = error.address else {
                 return Failure(.system, "cannot open a file or socket (\(error))")
             }
-            return listening(error, at: address, option: option)
+            return listening(error, at: address, option: option, isRelay: option == "--listen")
         }
         return Failure(.configuration, "\(error)")
     }

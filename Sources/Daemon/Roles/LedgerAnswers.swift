@@ -98,6 +98,7 @@ final class LedgerAnswers {
             id: id.description, state: RegistryStanding.deregistered.rawValue, operator: "",
             stake: locks.map(\.amount).reduce(0, +), fee: 0, uptime: 0, credit: 0)
         report.lockedUntil = locks.last?.until
+        report.grace = UInt64(state.parameters.creditGrace)
         report.contributions = locks.map { .init(account: hexadecimal($0.account.key.array), amount: $0.amount) }
         return .report(
             NodesReport(
@@ -139,7 +140,10 @@ final class LedgerAnswers {
                 balance: holding?.balance ?? 0, rewards: holding?.rewards ?? 0, nonce: holding?.nonce ?? 0,
                 operationFee: state.parameters.operationFee, stakes: stakes,
                 locked: state.locks.filter { $0.account == account }.map {
-                    .init(amount: $0.amount, until: $0.until, node: $0.node.description)
+                    var lock = AccountReport.Locked(
+                        amount: $0.amount, until: $0.until, node: $0.node.description)
+                    lock.grace = UInt64(state.parameters.creditGrace)
+                    return lock
                 }))
     }
 

@@ -45,6 +45,16 @@ package struct SettingsSource {
         return places.first(where: Files.exists)
     }
 
+    /// Whether an option of the command line sets `key`.
+    func names(_ key: String) -> Bool {
+        given.contains { option in
+            switch option {
+            case .text(_, key, _), .list(_, key, _): true
+            case .text, .list: false
+            }
+        }
+    }
+
     /// Reads file, environment and options, in that order.
     package func load() throws(Failure) -> Settings {
         do throws(SettingProblems) { return try loadAll() } catch { throw Failure.of(error) }

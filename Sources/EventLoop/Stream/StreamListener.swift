@@ -100,6 +100,10 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
+    /// Whether ``unix(on:path:group:backlog:onAccept:)`` can listen at `path`: nothing is there, or a socket of this user
+    /// without a listener.
+    public static func isFree(unixPath path: String) -> Bool { UnixSocketPath.isFree(path) }
+
     /// Accepts connections at a socket that already listens, TCP or unix, through a copy of its descriptor.
     ///
     /// The caller keeps the descriptor open; the file of a unix socket is not removed. Any other descriptor is refused

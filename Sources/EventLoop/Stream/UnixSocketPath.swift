@@ -25,12 +25,8 @@ struct UnixSocketPath {
     /// umask changes. Members of `group` can use it too, after the file's group has been set.
     static func bind(_ path: String, group: gid_t? = nil) throws(UVError) -> (descriptor: Int32, path: UnixSocketPath) {
         try check(path)
-        if let existing = status(path) {
-            guard existing.st_mode & S_IFMT == S_IFSOCK, existing.st_uid == geteuid(), !isAnswering(path) else {
-                throw UVError(code: UV_EADDRINUSE.rawValue, call: "bind")
-            }
-            unsafe unlink(path)
-        }
+        guard isFree(path) else { throw UVError(code: UV_EADDRINUSE.rawValue, call: "bind") }
+        if status(path) != nil { unsafe unlink(path) }
         let descriptor = try UVError.check(shim_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue)), "socket")
         do throws(UVError) {
             try UVError.check(fchmod(descriptor, 0o600) == 0 ? 0 : -errno, "fchmod")
@@ -54,6 +50,12 @@ struct UnixSocketPath {
             throw UVError(code: -error, call: "chown")
         }
         return (descriptor, UnixSocketPath(path: path, device: made.st_dev, node: made.st_ino))
+    }
+
+    /// Whether nothing is at `path`, or a socket of this user without a listener.
+    static func isFree(_ path: String) -> Bool {
+        guard let existing = status(path) else { return true }
+        return existing.st_mode & S_IFMT == S_IFSOCK && existing.st_uid == geteuid() && !isAnswering(path)
     }
 
     /// Removes the file if it is still the one that was made.

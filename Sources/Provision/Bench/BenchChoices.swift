@@ -18,6 +18,8 @@ package struct BenchChoices {
     package var isolate = false
     /// The time without a byte after which a stream counts as stalled, in seconds.
     package var patience: Double?
+    /// Whether the benchmark's own network has limits above the defaults.
+    package var raisesLimits = false
     /// The proxy to measure.
     package var socks: Endpoint?
     /// The network file of the network to measure.
@@ -61,7 +63,7 @@ package struct BenchChoices {
             let others: [Any?] = [
                 target, hops, json, html, streams, seconds, direction, measure, patience, repeats, compare,
             ]
-            guard chosen.isEmpty, !isolate, others.allSatisfy({ $0 == nil }) else {
+            guard chosen.isEmpty, !isolate, !raisesLimits, others.allSatisfy({ $0 == nil }) else {
                 throw ChoiceFault("--sink measures nothing; the only other option it takes is --listen")
             }
         }
@@ -75,6 +77,10 @@ package struct BenchChoices {
         }
         if let first = chosen.first, first != "--network", hops != nil {
             throw ChoiceFault("--hops cannot be combined with \(first), for which the benchmark builds no paths")
+        }
+        if let first = chosen.first, raisesLimits {
+            throw ChoiceFault(
+                "--raise-limits cannot be combined with \(first); it is for the benchmark's own network")
         }
         if direct, let target, target.address == nil {
             throw ChoiceFault("--target \(target): --direct needs a numeric address")
@@ -108,7 +114,7 @@ package struct BenchChoices {
         } else if direct {
             .direct(target)
         } else {
-            .devnet(hops: hops ?? 3)
+            .devnet(hops: hops ?? 3, raisesLimits: raisesLimits)
         }
     }
 }

@@ -12,8 +12,8 @@ package import Wire
 package final class BenchRun {
     /// The subject of a measurement.
     package enum Subject {
-        /// A network of the benchmark's own.
-        case devnet(hops: Int)
+        /// A network of the benchmark's own, with the default limits or higher ones.
+        case devnet(hops: Int, raisesLimits: Bool)
         /// The network of a file, through a client of the benchmark's own.
         case network(String, Target, hops: Int)
         /// Any SOCKS5 proxy.
@@ -64,7 +64,7 @@ package final class BenchRun {
         if let warning = host.warning { progress.keep("note: \(warning)") }
         let status =
             switch subject {
-            case .devnet(let hops): try runDevnet(hops: hops)
+            case .devnet(let hops, let raisesLimits): try runDevnet(hops: hops, raisesLimits: raisesLimits)
             case .network, .proxy, .direct: try runAlone()
             }
         guard let report else { return (nil, status) }
@@ -73,8 +73,8 @@ package final class BenchRun {
 
     // MARK: - A network of its own
 
-    /// New connections and paths a second must be limited by the program's speed, not by the default limits.
-    private static var limits: NetworkLimits {
+    /// Limits that new connections and paths do not reach: the program's speed bounds them.
+    private static var raisedLimits: NetworkLimits {
         var limits = NetworkLimits()
         (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.buildsPerSecond) = (2_000, 2_000, 5_000)
         limits.pathsPerClientLink = 10_000
@@ -82,10 +82,10 @@ package final class BenchRun {
         return limits
     }
 
-    private func runDevnet(hops: Int) throws(Failure) -> Int32 {
+    private func runDevnet(hops: Int, raisesLimits: Bool) throws(Failure) -> Int32 {
         var options = Devnet.Options(socks: Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0))
         (options.nodes, options.exits, options.hops) = (Self.nodes, Self.exits, hops)
-        options.limits = Self.limits
+        if raisesLimits { options.limits = Self.raisedLimits }
         options.logLevel = "warning"
         options.endsBySignal = false
         let devnet = try Devnet(options, watcher: self)
@@ -151,7 +151,8 @@ package final class BenchRun {
         on loop: Loop, route: Route, members: BenchMembers?, hops: Int?,
         completion: @escaping (Result<Void, Failure>) -> Void
     ) {
-        let settings = BenchReport.Settings(subject: subjectText, hops: hops, plan: plan)
+        var settings = BenchReport.Settings(subject: subjectText, hops: hops, plan: plan)
+        if case .devnet(_, let raisesLimits) = subject { settings.limits = raisesLimits ? .raised : .byDefault }
         do throws(UVError) {
             let benchmark = try Benchmark(
                 on: loop, plan, along: route, subject: members,
@@ -182,7 +183,7 @@ extension BenchRun: DevnetWatcher {
     package func starting(_ text: String) {}
 
     package func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement) {
-        guard case .devnet(let hops) = subject else { return }
+        guard case .devnet(let hops, _) = subject else { return }
         let members = BenchMembers(
             on: devnet.loop, control: announcement.control,
             processes: [SubjectProcess(pid: announcement.client.pid)]

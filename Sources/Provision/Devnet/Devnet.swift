@@ -29,6 +29,8 @@ package final class Devnet {
         package var command: [String] = []
         /// Whether a signal is the normal way to stop the network once it is ready.
         package var endsBySignal = true
+        /// Whether commands shall find the client without an option, if no other process is where they look.
+        package var takesStandardControl = false
 
         /// The defaults, with a proxy at `socks`.
         package init(socks: Endpoint) { self.socks = socks }
@@ -55,6 +57,8 @@ package final class Devnet {
     private let nodes: [Member]
     private let client: Member
     private var command: ChildProcess?
+    /// Where commands find the client without an option; nil: only at its own socket.
+    private var standardControl: StandardControl?
     private var phase = Phase.nodes
     private var result: Result<Int32, Failure> = .success(0)
     private var ticker: LoopTimer?
@@ -119,6 +123,7 @@ package final class Devnet {
         loop.run()
         signals.close()
         loop.close()
+        standardControl?.remove()
         if options.folder == nil { Files.remove(folder) }
         return try result.get()
     }
@@ -139,11 +144,13 @@ package final class Devnet {
     private func startClient() {
         phase = .client
         watcher.starting("Starting the client")
+        if options.takesStandardControl { standardControl = StandardControl() }
+        if let standardControl { client.control = standardControl.path }
         _ = start(
             client,
             [
                 "client", "--network", network.file, "--socks", options.socks.description, "--data", client.folder,
-                "--hops", "\(options.hops)", "--path-use", "\(options.pathUse)",
+                "--control", client.control, "--hops", "\(options.hops)", "--path-use", "\(options.pathUse)",
             ])
     }
 
@@ -188,6 +195,9 @@ package final class Devnet {
         watcher.ready(self, announcement(socks: socks))
         if !options.command.isEmpty { startCommand(socks: socks) }
     }
+
+    /// Whether commands find the client without an option.
+    package var hasStandardControl: Bool { standardControl != nil }
 
     private func announcement(socks: String) -> DevnetAnnouncement {
         DevnetAnnouncement(

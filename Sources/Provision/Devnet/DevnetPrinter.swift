@@ -15,25 +15,35 @@ package final class DevnetPrinter: DevnetWatcher {
     package func starting(_ text: String) { say(text) }
 
     package func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement) {
-        if isJSON { printNow(json(announcement)) } else { say(Self.welcome(announcement, hasCommand: hasCommand)) }
+        if isJSON {
+            printNow(json(announcement))
+        } else {
+            say(
+                Self.welcome(announcement, hasCommand: hasCommand, hasStandardControl: devnet.hasStandardControl))
+        }
     }
 
     package func memberEnded(_ text: String) { complain(text) }
     package func ending() {}
 
     /// What is printed for people when a path is ready.
-    static func welcome(_ network: DevnetAnnouncement, hasCommand: Bool) -> String {
-        """
-        Ready: SOCKS5 at \(network.socks)
+    ///
+    /// Without the standard socket the commands name the client's.
+    static func welcome(_ network: DevnetAnnouncement, hasCommand: Bool, hasStandardControl: Bool) -> String {
+        let control = hasStandardControl ? "" : " --control \(network.control)"
+        return """
+            Ready: SOCKS5 at \(network.socks)
 
-        Try, with any server on this machine (python3 -m http.server 8000):
-          curl --proxy socks5h://\(network.socks) http://127.0.0.1:8000/
-          tunic paths --control \(network.control)
-          tunic status --control \(network.control)
-          tunic nodes --control \(network.nodes[0].control)
+            Try, with any server on this machine (python3 -m http.server 8000):
+              curl --proxy socks5h://\(network.socks) http://127.0.0.1:8000/
+              tunic paths\(control)
+              tunic status\(control)
+              tunic nodes --control \(network.nodes[0].control)
 
-        """ + (hasCommand ? "" : "\nCtrl-C ends it.")
+            """ + (hasCommand ? "" : (hasStandardControl ? "" : Self.elsewhere) + "\nCtrl-C ends it.")
     }
+
+    private static let elsewhere = "\nAnother process or file is where commands look without --control.\n"
 
     /// Prints progress for people; if a command runs, standard output belongs to it.
     private func say(_ text: String) {

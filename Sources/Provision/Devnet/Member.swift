@@ -8,6 +8,8 @@ internal import Process
 final class Member {
     let name: String
     let folder: String
+    /// The path of its control socket.
+    var control: String
     private(set) var pid: Int32 = 0
     private var process: ChildProcess?
     private var exit: ChildProcess.Exit?
@@ -18,10 +20,9 @@ final class Member {
     init(name: String, folder: String) {
         self.name = name
         self.folder = folder
+        control = "\(folder)/\(ClientFolder.socketName)"
     }
 
-    /// The path of its control socket.
-    var control: String { "\(folder)/\(ClientFolder.socketName)" }
     private var log: String { "\(folder)/log" }
     /// Whether it was started and has not ended.
     var isRunning: Bool { process != nil }

@@ -2,17 +2,20 @@ internal import Wire
 
 extension NetworkFolder {
     /// What `tunic network create` prints: the commands that start the nodes and a client.
+    ///
+    /// Nodes with loopback addresses all run here; each of the others on a machine of its own, with a copy of its folder.
     package func instructions(isLocal: Bool) -> String {
+        let made = "Made \(file), the keys of \(nodes.count) nodes, and their operators' in \(folder)/wallets."
+        guard nodes.allSatisfy({ $0.addresses.allSatisfy(\.address.isLoopback) }) else {
+            return "\(made)\n\n\(separately(isLocal: isLocal))"
+        }
         let starts = nodes.map { node in
             let authority = node.authority.map { " --authority \($0)" } ?? ""
-            let exit = !node.isExit ? "" : isLocal ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
-            let addresses = node.addresses.map(\.description).joined(separator: ",")
-            // Shells take brackets for a pattern.
-            let listen = addresses.contains("[") ? "'\(addresses)'" : addresses
-            return "  tunic relay --network \(file) --listen \(listen) --data \(node.folder)\(authority)\(exit)"
+            return "  tunic relay --network \(file) --listen \(Self.list(node.addresses)) --data \(node.folder)"
+                + authority + Self.exit(node, isLocal: isLocal)
         }
         return """
-            Made \(file), the keys of \(nodes.count) nodes, and their operators' in \(folder)/wallets. Start them with:
+            \(made) Start them with:
 
             \(starts.joined(separator: "\n"))
 
@@ -20,5 +23,42 @@ extension NetworkFolder {
 
               tunic client --network \(file)
             """
+    }
+
+    /// The commands for nodes on machines of their own.
+    ///
+    /// The address of a rented machine is often not that of its interface, so each node listens at all of them.
+    private func separately(isLocal: Bool) -> String {
+        let starts = nodes.map { node in
+            let data = String(node.folder.dropFirst(folder.count + 1))
+            let authority = node.authority.map { " --authority \(data)\($0.dropFirst(node.folder.count))" } ?? ""
+            let any = node.addresses.map {
+                Endpoint(address: $0.address.v4 != nil ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0), port: $0.port)
+            }
+            let places = node.addresses.map(\.description).joined(separator: " and ")
+            return """
+                For the node at \(places), copy \(file) and the folder \(node.folder) to its machine, and run there:
+                  tunic relay --network network.json --listen \(Self.list(any)) --public \(Self.list(node.addresses)) \
+                --data \(data)\(authority)\(Self.exit(node, isLocal: isLocal))
+                """
+        }
+        return """
+            \(starts.joined(separator: "\n\n"))
+
+            A client needs only \(file):
+
+              tunic join network.json && tunic client
+            """
+    }
+
+    /// Addresses as an option takes them; shells take brackets for a pattern.
+    private static func list(_ addresses: [Endpoint]) -> String {
+        let text = addresses.map(\.description).joined(separator: ",")
+        return text.contains("[") ? "'\(text)'" : text
+    }
+
+    /// The options of an exit.
+    private static func exit(_ node: Node, isLocal: Bool) -> String {
+        !node.isExit ? "" : isLocal ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
     }
 }

@@ -10,7 +10,7 @@ package enum ClientCheck {
     package static func run(_ url: String, through target: ControlTarget) throws(Failure) -> PageReport {
         let page: PageCheck
         do { page = try PageCheck(url) } catch { throw Failure(error) }
-        let status = try target.ask(.status, as: StatusReport.self)
+        let status = try target.ask(.status, of: .client, as: StatusReport.self)
         let door: ProxyDoor
         do { door = try page.door(status.socks, flags: status.socksFlags ?? []) } catch { throw Failure(error) }
         let before = try keys(target)

@@ -1,11 +1,22 @@
 internal import Control
 package import Process
+internal import Web
 
 /// Runs a program that uses a running client as its proxy.
 package enum ProxiedProgram {
     /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
+    ///
+    /// A browser gets a profile of its own.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
-        let socks = try proxy(of: try target.ask(.status, as: StatusReport.self), at: target.path)
+        let socks = try proxy(of: try target.ask(.status, of: .client, as: StatusReport.self), at: target.path)
+        var command = command
+        if let browser = command.first.flatMap({ ProxiedBrowser(program: $0) }),
+            let setup = ProxySetup(listeners: [socks], pac: "")
+        {
+            let arranged = try browser.arrange(command, by: setup, in: ProxiedBrowser.folder)
+            complain(arranged.notice)
+            command = arranged.command
+        }
         try CommandReplacement.run(
             command, environment: ProxyEnvironment.variables(socks: socks, control: target.path))
     }

@@ -13,6 +13,7 @@ struct BenchCommand: ParsableCommand {
               tunic bench
               tunic bench --hops 2 --streams 1,16 --seconds 5 --json result.json --html result.html
               tunic bench --compare result.json
+              tunic bench --raise-limits --measure connections
               tunic bench --socks 127.0.0.1:9050
               tunic bench --sink --listen 203.0.113.7:7000          # on the machine behind the exit, and then:
               tunic bench --network network.json --target 203.0.113.7:7000
@@ -56,6 +57,16 @@ struct BenchCommand: ParsableCommand {
 
     @Flag(help: "Give each stream a SOCKS user name, and so a path, of its own.")
     var isolate = false
+
+    @Flag(
+        name: .customLong("raise-limits"),
+        help: ArgumentHelp(
+            "Give the benchmark's own network limits that it does not reach.",
+            discussion: """
+                By default it has those of every network, which bound new connections: 200 streams a second and key, 1,000 \
+                at once.
+                """))
+    var raisesLimits = false
 
     @Option(help: "After how many seconds without a byte a stream counts as stalled, 0.1 to 600 (default: 20).")
     var patience: Double?
@@ -106,6 +117,7 @@ struct BenchCommand: ParsableCommand {
         (choices.patience, choices.socks, choices.network) = (patience, socks, network)
         (choices.direct, choices.target, choices.sink, choices.listen) = (direct, target, sink, listen)
         (choices.json, choices.html, choices.compare) = (json, html, compare)
+        choices.raisesLimits = raisesLimits
         return choices
     }
 

@@ -19,6 +19,9 @@ struct DevnetCommand: ParsableCommand {
             in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, the client's control socket \
             in TUNIC_CONTROL, and no NO_PROXY.
 
+            Unless another client or the service runs, 'tunic paths', 'top', 'web' and the like find the network's client \
+            without --control; not with --json, whose line names its socket, and not beside a command.
+
             Exits reach this machine's loopback addresses. SIGINT and SIGTERM end everything.
             """)
 
@@ -45,7 +48,8 @@ struct DevnetCommand: ParsableCommand {
     var epoch: UInt64 = 5
 
     @Option(
-        help: ArgumentHelp("How long a new node may fail to serve before it is removed.", valueName: "seconds"))
+        help: ArgumentHelp(
+            "A new node's credit: how long it may fail to serve, beside an epoch of grace.", valueName: "seconds"))
     var credit: UInt32 = 60
 
     @OptionGroup var path: PathOptions
@@ -70,6 +74,8 @@ struct DevnetCommand: ParsableCommand {
         options.registry = RegistryPlan(epoch: epoch, block: 1, testCredit: credit)
         options.logLevel = (logging.level ?? .notice).rawValue
         options.command = command
+        // Programs and the command are told the socket, and several of their networks may start at once.
+        options.takesStandardControl = !json && command.isEmpty
         return options
     }
 

@@ -9,10 +9,13 @@ struct ExecCommand: ParsableCommand {
         discussion: """
             Examples:
               tunic exec -- curl https://example.org/
-              tunic exec -- firefox --no-remote -P tunic
+              tunic exec -- firefox
 
             The program finds the proxy in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, and no \
             NO_PROXY. Programs that ignore these bypass the proxy: nothing stops them.
+
+            Firefox and Chromium send some requests, names and UDP past such a proxy. They get a profile of their own that uses \
+            only the proxy, unless the command names a profile (-P, --profile, --user-data-dir).
             """)
 
     @Option(

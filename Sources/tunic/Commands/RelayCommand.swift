@@ -82,7 +82,10 @@ struct RelayCommand: ParsableCommand {
     @Flag(
         help: ArgumentHelp(
             "Print whether this node can serve, and end: ports, clock, file limits, registry, reachability from others.",
-            discussion: "A relay that runs with this data folder is asked; otherwise one is started for it."))
+            discussion: """
+                The running relay is asked: at --control, with this data folder, or where 'tunic status' asks. Otherwise \
+                one is started for the check.
+                """))
     var check = false
 
     @Flag(help: "With --check: print the report as one line of JSON.")
@@ -107,7 +110,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--passphrase-file", "relay.passphrase_file", passphrase.file)
         source.add("--authority-passphrase-file", "relay.authority_passphrase_file", authorityPassphraseFile)
         if check {
-            let report = try RelayCheck.run(source)
+            let report = try RelayCheck.run(source, control: options.control)
             print(json ? Control.json(report) : report.text)
             throw ExitCode(report.serves ? 0 : Failure.Code.unavailable.rawValue)
         }

@@ -8,7 +8,7 @@ struct SettingsOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             The configuration file (default: $TUNIC_CONFIG, else tunic.toml in systemd's configuration folder or in tunic in \
-            $XDG_CONFIG_HOME or ~/.config, where there is one).
+            $XDG_CONFIG_HOME or ~/.config, and for root also /etc/tunic/tunic.toml; the first that is there).
             """,
             valueName: "file"))
     var config: String?

@@ -47,7 +47,8 @@ struct StakeOptions: ParsableArguments {
         name: .customLong("dry-run"), help: "Print whether the rules would accept the operation, and do nothing else.")
     var dryRun = false
 
-    @Flag(help: "Ask nothing.")
+    @Flag(
+        help: "Do not ask before 'register', 'leave' and 'transfer'; without a terminal they need this.")
     var yes = false
 
     func validate() throws {
@@ -179,7 +180,7 @@ struct StakeRegister: ParsableCommand {
         } else {
             let (fee, stake) = try terms.read()
             let key = try node.read()
-            try options.run(Self.text(NodeID(key.publicKey), fee, stake)) {
+            try options.run(Self.text(NodeID(key.publicKey), fee, stake), asks: true) {
                 $0.register(key, fee: fee, stake: stake)
             }
         }
