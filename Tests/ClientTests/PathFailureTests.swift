@@ -1,3 +1,4 @@
+import Directory
 import Onion
 import OnionCrypto
 import Testing

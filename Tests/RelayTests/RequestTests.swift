@@ -100,7 +100,8 @@ import Wire
         #expect(malformed == .answer(RequestAnswer(.malformed).encoded()))
         // The descriptor of a node: one that it has, one that it has not, and no node id.
         func descriptor(_ arguments: [UInt8]) throws -> RequestAnswer {
-            let answer = try bench.ask(.own(method: RequestMethod.descriptor.rawValue, arguments: arguments), on: session)
+            let answer = try bench.ask(
+                .own(method: RequestMethod.descriptor.rawValue, arguments: arguments), on: session)
             guard case .answer(let bytes)? = answer else { throw Unexpected() }
             return try RequestAnswer(decoding: bytes.rawSpan)
         }
