@@ -255,11 +255,12 @@ extension DirectoryClient {
     /// Nodes of other operators are to be asked for these versions now.
     func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now) }
 
-    /// Nodes to ask for the version of `node`: each of a different operator, none of the node's own.
+    /// Nodes to ask for the version of `node`: each of a different operator, none of the node's own unless there is no other.
     func witnesses(of node: NodeID) -> [Descriptor] {
-        var owners = Set([owner(of: node)])
+        var owners = trust.operatorCount > 1 ? Set([owner(of: node)]) : []
         var found: [Descriptor] = []
-        for witness in proxies.shuffled(using: &random) where owners.insert(witness.operatorID).inserted {
+        let others = proxies.filter { $0.id != node }.shuffled(using: &random)
+        for witness in others where owners.insert(witness.operatorID).inserted {
             guard let descriptor = descriptor(of: witness.id) else { continue }
             found.append(descriptor)
             if found.count == DescriptorStore.vouchers + 1 { break }

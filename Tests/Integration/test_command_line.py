@@ -185,7 +185,7 @@ class Files(CommandLineTest):
         ]:
             with self.subTest(name):
                 path.write_bytes(content)
-                self.assert_fails(65, [path, "not JSON", "take it again"], *self.client(path))
+                self.assert_fails(65, [path, "not JSON", "get it again"], *self.client(path))
         path.write_bytes(b" " * (5 << 20))
         self.assert_fails(65, [path, "too large"], *self.client(path))
         self.assertFalse((self.folder / "data").exists())

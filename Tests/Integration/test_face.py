@@ -299,7 +299,7 @@ class Face(unittest.TestCase):
         self.assertGreater(report["first_byte_ms"], 0)
 
     def test_a_check_without_an_answer_is_a_failure(self):
-        for answer, words in [(b"", "without an answer"), (b"SSH-2.0-x\r\n", "no HTTP")]:
+        for answer, words in [(b"", "without an answer"), (b"SSH-2.0-x\r\n", "not HTTP")]:
             with self.subTest(answer), socket.create_server(("127.0.0.1", 0)) as server:
                 def serve():
                     with server.accept()[0] as peer:

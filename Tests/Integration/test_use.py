@@ -302,7 +302,7 @@ class Everyday(unittest.TestCase):
                 with self.assertRaises(SocksError) as failed:
                     socks_connect((host, int(port)), "a.example", 80)
                 self.assertEqual(failed.exception.code, 3)
-                self.assertLess(time.monotonic() - begin, 20)  # after 10 s; 28 s before
+                self.assertLess(time.monotonic() - begin, 25)  # 20 s after the start
                 begin = time.monotonic()
                 with socket.create_connection((host, int(port)), timeout=20) as sock:
                     sock.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")

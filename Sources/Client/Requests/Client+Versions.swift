@@ -12,6 +12,10 @@ extension Client {
     func askForVersions() {
         for node in directory.takeDoubtful() {
             let witnesses = directory.witnesses(of: node)
+            guard !witnesses.isEmpty else {
+                directory.vouchOverLinks()
+                continue
+            }
             var (left, missed) = (witnesses.count, 0)
             for witness in witnesses {
                 let call = RequestClient.Call(
