@@ -38,7 +38,9 @@ public struct SnapshotSigning: Sendable {
         self.signed = signed
         if let history, history.digest == chain.digest {
             self.history = history
-        } else if let history, history.count > 0, history.newest.height < chain.snapshot.height {
+        } else if let history, history.newest.height > chain.first.height,
+            history.newest.height < chain.snapshot.height
+        {
             // The process ended between the two writes; the missing snapshots will be requested.
             self.history = history
             self.chain.fallBack(to: history.newest, digest: history.digest)
@@ -189,10 +191,11 @@ public struct SnapshotSigning: Sendable {
     /// Does nothing and returns false if the trusted snapshot is as new already.
     public mutating func take(_ update: SnapshotUpdate, accepted: SnapshotChain) -> Bool {
         guard accepted.snapshot.height > snapshot.height else { return false }
-        history.absorb(update, earlier: chain.earlier)
+        let first = SnapshotChain.Earlier(snapshot: chain.first, digest: chain.firstDigest)
+        history.absorb(update, from: [chain.earlier, first].compactMap { $0 })
         if history.digest != accepted.digest {
             // The history does not lead there, so a new one begins.
-            history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest)
+            history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest, limits: history.limits)
         }
         chain = accepted
         restart()
