@@ -109,7 +109,7 @@ final class Epochs: SignatureCollector {
     func tick() {
         let time = links.time
         tellProblem()
-        if let found = registry.snapshot(above: max(snapshot.height, signing.next?.snapshot.height ?? 0), at: time) {
+        if let found = registry.snapshot(above: signing.height(at: time), at: time) {
             _ = signing.propose(found.snapshot, at: time)
         }
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
