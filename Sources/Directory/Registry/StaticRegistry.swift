@@ -11,6 +11,10 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
     case tooFewSignatures(signatures: Int, needed: Int)
     /// Its height or its time is below the previous file's, or its height is 2^31 or more.
     case older(height: UInt64, held: UInt64)
+    /// Its height is 2^31 or more.
+    case tooHigh(height: UInt64)
+    /// Its height is above the previous file's, `held`, and its time is before that one's.
+    case timeWentBack(height: UInt64, held: UInt64)
     /// It has the previous file's height and differs from it.
     case conflicting(height: UInt64)
     /// Its time is more than the tolerance ahead of the clock.
@@ -30,6 +34,11 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
             "the registry file has \(signatures) good signatures of the network's authorities and needs \(needed)"
         case .older(let height, let held):
             "the registry file has height \(height), below \(held), which was read before; take the newest one"
+        case .tooHigh(let height):
+            "the registry file has height \(height), and heights are below 2147483648; ask the network's authorities"
+        case .timeWentBack(let height, let held):
+            "the registry file of height \(height) has an earlier time than the one of height \(held); ask the "
+                + "network's authorities"
         case .conflicting(let height):
             "the registry file differs from another one of the same height \(height); ask the network's authorities"
         case .fromTheFuture: "the registry file's time is in the future; check this machine's clock"
@@ -92,9 +101,8 @@ public struct StaticRegistry: Sendable {
         let snapshot = signed.snapshot
         guard snapshot.network == network else { throw .otherNetwork }
         let held = files[files.count - 1]
-        guard snapshot.height >= held.height, snapshot.height < 1 << 31 else {
-            throw .older(height: snapshot.height, held: held.height)
-        }
+        guard snapshot.height < 1 << 31 else { throw .tooHigh(height: snapshot.height) }
+        guard snapshot.height >= held.height else { throw .older(height: snapshot.height, held: held.height) }
         if snapshot.height == held.height {
             guard snapshot.entries == held.entries, snapshot.preface == held.preface, snapshot.time == held.time
             else {
@@ -102,7 +110,9 @@ public struct StaticRegistry: Sendable {
             }
             return nil
         }
-        guard snapshot.time >= held.time else { throw .older(height: snapshot.height, held: held.height) }
+        guard snapshot.time >= held.time else {
+            throw .timeWentBack(height: snapshot.height, held: held.height)
+        }
         guard snapshot.time.seconds <= now.seconds &+ SnapshotChain.clockTolerance else { throw .fromTheFuture }
         guard snapshot.stakedCount > 0 else { throw .empty }
         let message = Snapshot.message(digest: snapshot.digest, network: network, height: snapshot.height)
