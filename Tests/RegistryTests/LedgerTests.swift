@@ -81,10 +81,12 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
             realm, followers: UInt64.random(in: 1...2, using: &random), seed: seed &* 77, skew: 300)
         var nonces = [UInt64](repeating: 0, count: 5)
         var submitted: [UInt64] = []
+        var deadlyRounds = 0
         for _ in 0..<12 {
             town.conditions.loss = Int.random(in: 0...40, using: &random)
             town.conditions.delay = [5, 50, 400, 1_500].randomElement(using: &random)!
             town.conditions.kills = [0, 10, 50].randomElement(using: &random)!
+            deadlyRounds += town.conditions.kills / 50
             if Bool.random(using: &random) {
                 town.conditions.side = [Int.random(in: 0..<Int(authorities), using: &random): 1]
             } else {
@@ -106,8 +108,6 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         let ofTime = ["fromTheFuture", "Set the clock that is wrong"]
         #expect(town.warnings.allSatisfy { warning in ofTime.contains { warning.contains($0) } }, "\(town.warnings)")
         for case .applied(let height) in submitted.compactMap({ town.results[$0] }) { #expect(height <= town.height) }
-    }
-}
         #expect(town.killCount > 0 || deadlyRounds < 3)
         // Each payer's next operation is applied.
         let state = town.nodes.compactMap { $0?.chain }.max { $0.height < $1.height }!.state
@@ -156,3 +156,5 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
             let found = results(node.answered(id, refusal, from: nil, now: now + 12_100))
             #expect(found == (id == third[3] ? [.refused("blockFull")] : []))
         }
+    }
+}
