@@ -126,7 +126,7 @@ final class Epochs: SignatureCollector {
         if let problem {
             log.warning("the registry: \(problem)")
         } else {
-            log.info("the registry is well again")
+            log.info("the registry works again")
         }
     }
 
