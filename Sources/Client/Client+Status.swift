@@ -48,7 +48,7 @@ extension Client {
             return directory.keeper.error.map { "The state of the network cannot be saved: \($0)." }
                 ?? directory.clockProblem
         }
-        if let problem = directory.staleness { return problem }
+        if let problem = directory.staleness ?? directory.gap { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
         if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.sample.isEmpty { return lack }
         if let choice = directory.choice, choice.nodes >= hops {

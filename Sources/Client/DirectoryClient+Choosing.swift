@@ -174,6 +174,14 @@ extension DirectoryClient {
             + "works, or get the network's newest network file and start again."
     }
 
+    /// Advice about a snapshot that is before the beginning of several nodes' histories, in one sentence; otherwise nil.
+    var gap: String? {
+        let count = trust.unreachable.count
+        guard count >= min(2, trust.operatorCount) else { return nil }
+        return "\(count) nodes have newer snapshots, and their histories do not reach back to this client's, of height "
+            + "\(trust.chain.snapshot.height); get the network's newest network file and start again."
+    }
+
     /// Chooses the hops of a path, guard first; if `only` names guards, the guard is one of them.
     func select(
         hops: Int, terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil

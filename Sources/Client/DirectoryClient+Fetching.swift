@@ -66,19 +66,25 @@ extension DirectoryClient {
 
     /// Asks for the updates that lead from the trusted snapshot to the newest one.
     ///
-    /// The snapshots of `bases` are tried in order until the other node knows one. `then` is called in any case.
+    /// The snapshots of `bases` are tried in order until the other node knows one; `unknown` is called if it knows none.
+    /// `then` is called in any case.
     func fetchSnapshot(
         _ link: LinkID, at bases: ArraySlice<SnapshotPlace.Base> = [.trusted], isAgain: Bool = false,
-        then: @escaping () -> Void
+        unknown: @escaping () -> Void = {}, then: @escaping () -> Void
     ) {
-        guard let base = bases.first else { return then() }
+        guard let base = bases.first else {
+            unknown()
+            return then()
+        }
         let rest = bases.dropFirst()
-        guard let asked = SnapshotPlace(trust.chain, at: base) else { return fetchSnapshot(link, at: rest, then: then) }
+        guard let asked = SnapshotPlace(trust.chain, at: base) else {
+            return fetchSnapshot(link, at: rest, unknown: unknown, then: then)
+        }
         links.request(on: link, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.longAnswerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result else { return then() }
             guard let pursuit = SnapshotPursuit(body, to: asked, for: trust.chain, at: unixTime) else {
-                return fetchSnapshot(link, at: rest, then: then)
+                return fetchSnapshot(link, at: rest, unknown: unknown, then: then)
             }
             loop.work {
                 pursuit.finding()
@@ -155,6 +161,11 @@ extension DirectoryClient {
             let bases: ArraySlice<SnapshotPlace.Base> =
                 answer.same == digest ? [.trusted] : [.trusted, .earlier, .first]
             fetchSnapshot(link, at: bases) { [weak self] in
+                guard let self, answer.newest > height, answer.same != digest, trust.isBehind(node) else { return }
+                log.warning(
+                    "a node's history does not reach back to this client's snapshot; get the newest network file",
+                    metadata: ["height": "\(height)", "newest": "\(answer.newest)"])
+            } then: { [weak self] in
                 self?.fetchList(link, from: node) { [weak self] in self?.changed() }
             }
         }

@@ -11,6 +11,8 @@ struct SnapshotTrust {
     private(set) var witnesses: Set<NodeID> = []
     /// Whether a node has another snapshot of the same height, or another list of the same round.
     var isContradicted = false
+    /// The nodes that have a newer snapshot and no update to it from any of this client's.
+    private(set) var unreachable: Set<NodeID> = []
     /// When a node that is not a guard is next asked which snapshot it has.
     var nextStranger: Instant
 
@@ -23,12 +25,18 @@ struct SnapshotTrust {
     /// Trusts a newer snapshot, which no node has confirmed yet.
     mutating func follow(_ chain: SnapshotChain) {
         self.chain = chain
-        (witnesses, isContradicted) = ([], false)
+        (witnesses, isContradicted, unreachable) = ([], false, [])
         count()
     }
 
     /// Notes that a node has the same snapshot.
     mutating func confirm(_ node: NodeID) { witnesses.insert(node) }
+
+    /// Notes that a node has a newer snapshot and no update to it; returns whether it is the first one.
+    mutating func isBehind(_ node: NodeID) -> Bool {
+        unreachable.insert(node)
+        return unreachable.count == 1
+    }
 
     private mutating func count() {
         operatorCount = Set(chain.snapshot.entries.lazy.filter(\.isStaked).map(\.operatorID)).count

@@ -144,13 +144,13 @@ extension RegistryState {
         return result
     }
 
-    /// Checks the parts of a state against each other: the amounts add up, every account is known, no lock is overdue,
-    /// each time and height is possible, and the quorums are by rank.
+    /// Checks the parts of a state against each other: the amounts add up, every account is known, no lock is due, each
+    /// time and height is possible, and the quorums are by rank.
     private func check() throws(WireError) {
         guard isBalanced, accounts[parameters.treasury] != nil,
             accounts.count <= Int(parameters.maximumAccounts), nodes.values.allSatisfy({ isConsistent($0) }),
             locks.allSatisfy({
-                accounts[$0.account] != nil && $0.until >= time
+                accounts[$0.account] != nil && $0.until > time
                     && $0.until - time <= UInt64(parameters.deregistrationLock)
             }),
             quorums.allSatisfy({ quorum in

@@ -42,4 +42,22 @@ import Wire
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 4 })
         #expect(directory.trust.chain.digest == others.digest)
     }
+
+    @Test("s11: a client whose snapshot is before the beginning of the nodes' histories is told so")
+    func tooOld() throws {
+        let world = try DirectoryWorld(5)
+        let first = world.network.snapshot.snapshot
+        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        let whole = try history(common, to: 3, world)
+        let cut = SnapshotHistory(first: whole.newest, digest: whole.digest)
+        for node in world.nodes { node.history = cut }
+        #expect(world.start())
+        let directory = world.directory
+        #expect(world.loop.run(for: .seconds(7 * 86_400)) { directory.gap != nil })
+        #expect(directory.trust.chain.snapshot.height == first.height && directory.trust.unreachable.count >= 2)
+        // Another node leads on from it.
+        for node in world.nodes { node.history = whole }
+        #expect(world.loop.run(for: .seconds(86_400)) { directory.trust.chain.digest == whole.digest })
+        #expect(directory.gap == nil)
+    }
 }

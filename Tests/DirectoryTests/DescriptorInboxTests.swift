@@ -146,6 +146,12 @@ import Wire
         #expect(inbox.count == DescriptorInbox.maximum)
         inbox.put(ids.prefix(100).map { Self.version($0, 6) }, from: ids[1], now: time)
         #expect(inbox.count(of: ids[1]) == 100 && inbox.count == DescriptorInbox.maximum)
+        // A neighbour whose news finds no room still replaces what it brought before.
+        let unknown = NodeID(bytes32(3, 1))
+        inbox.put([Self.version(unknown, 7), Self.version(ids[9_000], 7)], from: ids[0], now: time)
+        var copy = inbox
+        let found = copy.take().map(\.signed)
+        #expect(found.contains(Self.version(ids[9_000], 7)) && !found.contains(Self.version(unknown, 7)))
         // All descriptors that a liar sent are dropped at once.
         inbox.shun([ids[0]])
         #expect(inbox.count == 100 && inbox.take().count == 100 && inbox.count == 0)

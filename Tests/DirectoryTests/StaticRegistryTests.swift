@@ -7,11 +7,11 @@ import Wire
 struct StaticRegistryTests {
     let start = UnixTime(seconds: 1_800_000_000 / 3_600 * 3_600)
 
-    func registry() -> StaticRegistry {
+    func registry(authorities: Range<UInt64> = 50..<53) -> StaticRegistry {
         var file = NetworkFile(
             name: "test", id: network, bootstrap: [],
             snapshot: signed(snapshot(keys: 0..<6, height: 1, time: start), by: 0..<6))
-        file.authorities = (50..<53 as Range<UInt64>).map {
+        file.authorities = authorities.map {
             NetworkFile.AuthorityEntry(key: key($0).publicKey, node: NodeID(key($0).publicKey))
         }
         file.authorityThreshold = 2
@@ -51,6 +51,11 @@ struct StaticRegistryTests {
         let held = registry.snapshot(above: 1, at: UnixTime(seconds: start.seconds + 3_700))
         #expect(throws: StaticRegistryError.older(height: 4, held: 5)) { try registry.read(file(4), at: soon) }
         #expect(registry.problem != nil)
+        #expect(throws: StaticRegistryError.tooHigh(height: 1 << 31)) { try registry.read(file(1 << 31), at: soon) }
+        #expect(throws: StaticRegistryError.timeWentBack(height: 6, held: 5)) {
+            try registry.read(file(6, after: 59), at: soon)
+        }
+        #expect(throws: StaticRegistryError.empty) { try registry.read(file(6, keys: 0..<0), at: soon) }
         #expect(throws: StaticRegistryError.conflicting(height: 5)) {
             try registry.read(file(5, keys: 0..<8), at: soon)
         }
@@ -69,5 +74,25 @@ struct StaticRegistryTests {
         }
         #expect(registry.snapshot(above: 1, at: UnixTime(seconds: start.seconds + 3_700)) == held)
         #expect(try registry.read(file(6), at: soon) && registry.problem == nil)
+        var alone = self.registry(authorities: 50..<50)
+        #expect(throws: StaticRegistryError.noAuthorities) { try alone.read(file(5), at: soon) }
+        #expect(alone.problem == "\(StaticRegistryError.noAuthorities)")
+    }
+
+    @Test func theFileThatCountsIsKeptHoweverManyFollow() throws {
+        var registry = registry()
+        func count(_ after: UInt64) throws -> Int {
+            let time = UnixTime(seconds: start.seconds + after)
+            return try #require(registry.snapshot(above: 1, at: time)?.snapshot, "after \(after) s").entries.count
+        }
+        // Several files in one epoch: the last of them counts in the next one, and until then the one before.
+        for (height, after) in [(2, 60), (3, 100), (4, 3_000)] as [(UInt64, UInt64)] {
+            let bytes = file(height, keys: 0..<5 + height, after: after)
+            _ = try registry.read(bytes, at: UnixTime(seconds: start.seconds + 3_050))
+            #expect(try count(3_100) == 6)
+        }
+        // One dated in the next epoch counts only in the one after that.
+        _ = try registry.read(file(5, keys: 0..<10, after: 3_700), at: UnixTime(seconds: start.seconds + 3_200))
+        #expect(try count(3_300) == 6 && count(3_600) == 9 && count(7_199) == 9 && count(7_200) == 10)
     }
 }

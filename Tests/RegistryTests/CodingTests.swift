@@ -101,16 +101,113 @@ import Wire
         }
     }
 
-    @Test func everyPartOfTheStateIsInItsDigest() {
+    /// One change of each stored value of a state, by the value's name.
+    private static let changes: [(name: String, change: @Sendable (inout RegistryState) -> Void)] = [
+        ("height", { $0.height += 1 }), ("time", { $0.time += 1 }),
+        ("operationsInBlock", { $0.operationsInBlock += 1 }), ("distributedUntil", { $0.distributedUntil -= 1 }),
+        ("pool", { $0.pool -= 1 }), ("fees", { $0.fees += 1 }), ("accounts", { $0.accounts[Town.ids[9]] = nil }),
+        ("accounts.balance", { $0.accounts[Town.ids[9]]!.balance += 1 }),
+        ("accounts.rewards", { $0.accounts[Town.ids[9]]!.rewards += 1 }),
+        ("accounts.nonce", { $0.accounts[Town.ids[9]]!.nonce += 1 }), ("nodes", { $0.nodes[Town.nodeIDs[8]] = nil }),
+        ("nodes.standing", { $0.nodes[Town.nodeIDs[8]]!.standing = .decommissioned }),
+        ("nodes.fee", { $0.nodes[Town.nodeIDs[8]]!.fee += 1 }),
+        ("nodes.changedHeight", { $0.nodes[Town.nodeIDs[8]]!.changedHeight += 1 }),
+        ("nodes.activeSince", { $0.nodes[Town.nodeIDs[8]]!.activeSince += 1 }),
+        ("nodes.allowance", { $0.nodes[Town.nodeIDs[8]]!.allowance += 1 }),
+        ("nodes.creditTime", { $0.nodes[Town.nodeIDs[8]]!.creditTime += 1 }),
+        ("nodes.leavesAt", { $0.nodes[Town.nodeIDs[8]]!.leavesAt += 1 }),
+        ("nodes.maintenanceEnd", { $0.nodes[Town.nodeIDs[8]]!.maintenanceEnd += 1 }),
+        ("nodes.placement", { $0.nodes[Town.nodeIDs[8]]!.placement += 1 }),
+        ("nodes.contributions", { $0.nodes[Town.nodeIDs[12]]!.contributions.removeLast() }),
+        ("nodes.contributions.amount", { $0.nodes[Town.nodeIDs[12]]!.contributions[1].amount += 1 }),
+        (
+            "nodes.contributions.account",
+            { $0.nodes[Town.nodeIDs[12]]!.contributions[1] = .init(account: Town.ids[20], amount: full / 10) }
+        ),
+        ("nodes.reports", { $0.nodes[Town.nodeIDs[8]]!.reports = [] }),
+        ("nodes.reports.height", { $0.nodes[Town.nodeIDs[8]]!.reports[0].height -= 1 }),
+        ("nodes.reports.time", { $0.nodes[Town.nodeIDs[8]]!.reports[0].time -= 1 }),
+        ("nodes.reports.capacity", { $0.nodes[Town.nodeIDs[8]]!.reports[0].capacity += 1 }),
+        (
+            "nodes.reports.operatorAccount",
+            {
+                let report = $0.nodes[Town.nodeIDs[8]]!.reports[0]
+                $0.nodes[Town.nodeIDs[8]]!.reports[0] = .init(
+                    operatorAccount: Town.ids[20], height: report.height, time: report.time, capacity: report.capacity)
+            }
+        ),
+        ("locks", { $0.locks = [] }), ("locks.amount", { $0.locks[0].amount += 1 }),
+        ("locks.until", { $0.locks[0] = changed($0.locks[0], until: $0.locks[0].until - 1) }),
+        ("locks.account", { $0.locks[0] = changed($0.locks[0], account: Town.ids[20]) }),
+        ("locks.node", { $0.locks[0] = changed($0.locks[0], node: Town.nodeIDs[20]) }),
+        ("quorums", { $0.quorums.removeFirst() }),
+        ("quorums.height", { $0.quorums[0] = changed($0.quorums[0], height: 0) }),
+        ("quorums.block", { $0.quorums[0] = changed($0.quorums[0], block: bytes32(6, 6)) }),
+        ("quorums.seed", { $0.quorums[0] = changed($0.quorums[0], seed: bytes32(6, 6)) }),
+        ("quorums.nodes", { $0.quorums[$0.quorums.count - 1] = changed($0.quorums[$0.quorums.count - 1], nodes: []) }),
+    ]
+
+    private static func changed(
+        _ lock: RegistryState.Lock, until: UInt64? = nil, account: Account? = nil, node: NodeID? = nil
+    ) -> RegistryState.Lock {
+        .init(
+            until: until ?? lock.until, account: account ?? lock.account, node: node ?? lock.node, amount: lock.amount)
+    }
+
+    private static func changed(
+        _ quorum: RegistryState.Quorum, height: UInt64? = nil, block: Bytes32? = nil, seed: Bytes32? = nil,
+        nodes: [NodeID]? = nil
+    ) -> RegistryState.Quorum {
+        .init(
+            height: height ?? quorum.height, block: block ?? quorum.block, seed: seed ?? quorum.seed,
+            nodes: nodes ?? quorum.nodes)
+    }
+
+    @Test func everyPartOfTheStateIsInItsDigest() throws {
         let state = eventful().state
+        let again = eventful().state
+        #expect(again.digest == state.digest)
         var digests: Set<Bytes32> = [state.digest]
-        var other = eventful()
-        other.run(29, .pay(amount: 1))
-        digests.insert(other.state.digest)
-        other.next(after: 0)
-        digests.insert(other.state.digest)
-        let again = eventful().state.digest
-        #expect(digests.count == 3 && again == state.digest)
+        for (name, change) in Self.changes {
+            var other = state
+            change(&other)
+            #expect(other != state && digests.insert(other.digest).inserted, "\(name)")
+        }
+        // The values that never change.
+        func other(_ network: Bytes32, _ supply: UInt64, _ change: (inout RegistryParameters) -> Void) -> Bytes32 {
+            var parameters = state.parameters
+            change(&parameters)
+            var other = RegistryState(
+                network: network, parameters: parameters, supply: supply, height: state.height, time: state.time,
+                distributedUntil: state.distributedUntil, pool: state.pool, accounts: state.accounts)
+            (other.operationsInBlock, other.fees, other.nodes) = (state.operationsInBlock, state.fees, state.nodes)
+            (other.locks, other.quorums) = (state.locks, state.quorums)
+            return other.digest
+        }
+        #expect(other(networkID, state.supply) { _ in } == state.digest)
+        digests.insert(other(bytes32(6, 6), state.supply) { _ in })
+        digests.insert(other(networkID, state.supply + 1) { _ in })
+        digests.insert(other(networkID, state.supply) { $0.maintenanceWait += 1 })
+        #expect(digests.count == Self.changes.count + 4)
+        // Each stored value has a change above.
+        let node = try #require(state.nodes[Town.nodeIDs[8]])
+        let parts: [(String, Any)] = [
+            ("", state), ("accounts.", try #require(state.accounts[Town.ids[9]])), ("nodes.", node),
+            ("nodes.contributions.", node.contributions[0]), ("nodes.reports.", node.reports[0]),
+            ("locks.", state.locks[0]), ("quorums.", state.quorums[0]),
+        ]
+        let names = parts.flatMap { prefix, part in Mirror(reflecting: part).children.map { prefix + ($0.label ?? "") }
+        }
+        #expect(Set(names) == Set(Self.changes.map(\.name)).union(["network", "parameters", "supply"]))
+    }
+
+    @Test func aLockThatIsDueIsNotRead() throws {
+        var state = eventful().state
+        let lock = state.locks[0]
+        state.locks[0] = Self.changed(lock, until: state.time + 1)
+        #expect(try decodeState(state.encoded()) == state)
+        state.locks[0] = Self.changed(lock, until: state.time)
+        #expect(throws: WireError.outOfRange) { try decodeState(state.encoded()) }
     }
 
     @Test func unitsThatDoNotAddUpAreNotRead() {
@@ -128,20 +225,31 @@ import Wire
     @Test func mutationsNeverTrap() {
         var random = Seeded(11)
         let seeds = operations().map { $0.encoded() }
+        var operationsRead = 0
         for _ in 0..<20_000 {
             let bytes = mutated(seeds.randomElement(using: &random)!, using: &random)
-            if let read = try? decodeOperation(bytes) { #expect(read.encoded() == bytes) }
+            guard let read = try? decodeOperation(bytes) else { continue }
+            #expect(read.encoded() == bytes)
+            operationsRead += 1
         }
         let state = eventful().state.encoded()
+        var (statesRead, blocks) = (0, 0)
         for _ in 0..<3_000 {
             let bytes = mutated(state, using: &random)
             guard var read = try? decodeState(bytes) else { continue }
             #expect(read.encoded() == bytes && read.isBalanced)
-            // A state that was read takes another block without a trap.
-            try? read.begin(height: .max, time: read.time + 1, block: networkID, seed: networkID)
-            try? read.begin(height: .max, time: RegistryState.timeLimit, block: networkID, seed: networkID)
-            #expect(read.isBalanced || read.height < .max)
+            statesRead += 1
+            // A state that was read takes two more blocks without a trap, the last one at the end of all time.
+            for (height, time) in [(.max - 1, read.time + 1), (.max, RegistryState.timeLimit)] as [(UInt64, UInt64)] {
+                guard (try? read.begin(height: height, time: time, block: networkID, seed: networkID)) != nil else {
+                    continue
+                }
+                blocks += 1
+                #expect(read.isBalanced && read.height == height && read.time == time)
+            }
         }
+        // Without inputs that are still read, nothing above would be checked.
+        #expect(operationsRead > 2_000 && statesRead > 50 && blocks > statesRead)
     }
 
     private func mutated(_ bytes: [UInt8], using random: inout Seeded) -> [UInt8] {

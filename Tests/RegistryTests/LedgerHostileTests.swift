@@ -47,6 +47,10 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         let least = town.honest.map { town.nodes[$0]!.chain.height }.min()!
         #expect(least + 4 >= town.height, "\(count) authorities, \(kinds): one has \(least) of \(town.height)")
         #expect(town.finals.count == Int(town.height))
+        // A hostile authority of a kind that leads has led.
+        let passive: [LedgerCabal.Kind] = [.ahead, .garbage, .announcing, .silent]
+        let leads = kinds.contains { $0.key < count && !passive.contains($0.value) }
+        #expect((town.cabal.plots > 0) == leads, "\(count) authorities, \(kinds)")
     }
 
     /// With enough hostile authorities to stop the chain, but too few for two blocks of one height; the simulation

@@ -81,10 +81,12 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
             realm, followers: UInt64.random(in: 1...2, using: &random), seed: seed &* 77, skew: 300)
         var nonces = [UInt64](repeating: 0, count: 5)
         var submitted: [UInt64] = []
+        var deadlyRounds = 0
         for _ in 0..<12 {
             town.conditions.loss = Int.random(in: 0...40, using: &random)
             town.conditions.delay = [5, 50, 400, 1_500].randomElement(using: &random)!
             town.conditions.kills = [0, 10, 50].randomElement(using: &random)!
+            deadlyRounds += town.conditions.kills / 50
             if Bool.random(using: &random) {
                 town.conditions.side = [Int.random(in: 0..<Int(authorities), using: &random): 1]
             } else {
@@ -106,5 +108,53 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         let ofTime = ["fromTheFuture", "Set the clock that is wrong"]
         #expect(town.warnings.allSatisfy { warning in ofTime.contains { warning.contains($0) } }, "\(town.warnings)")
         for case .applied(let height) in submitted.compactMap({ town.results[$0] }) { #expect(height <= town.height) }
+        #expect(town.killCount > 0 || deadlyRounds < 3)
+        // Each payer's next operation is applied.
+        let state = town.nodes.compactMap { $0?.chain }.max { $0.height < $1.height }!.state
+        let paid = (0..<5).map { state.accounts[Town.ids[$0]]!.nonce }
+        let last = (0..<5).map { payer in
+            town.submit(realm.operation(UInt64(payer), paid[payer], .pay(amount: 1)), at: town.ids.count - 1)
+        }
+        town.run(for: 30_000)
+        for id in last {
+            guard case .applied = town.results[id] else {
+                Issue.record("not applied: \(String(describing: town.results[id]))")
+                continue
+            }
+        }
+    }
+
+    /// The second try of an operation goes to all authorities; answers to the first one that come late are not its.
+    @Test func answersToAnEarlierTryDoNotCount() throws {
+        let realm = Realm()
+        var node = LedgerNode(
+            node: NodeID(key(3009).publicKey), chain: LedgerChain(realm.rules), epochs: EpochSnapshots(seconds: 10),
+            authority: nil)
+        func asked(_ actions: [LedgerNode.Action]) -> [UInt64] {
+            actions.compactMap { if case .ask(_, .submit, let id) = $0 { id } else { nil } }
+        }
+        func results(_ actions: [LedgerNode.Action]) -> [SubmitResult] {
+            actions.compactMap { if case .submitted(_, let result) = $0 { result } else { nil } }
+        }
+        let now = start * 1_000
+        let first = asked(node.submit(realm.operation(0, 0, .pay(amount: 5)), id: 1, now: now))
+        let second = asked(node.tick(now: now + 6_000))
+        #expect(first.count == 4 && second.count == 4)
+        // Each refuses the first try, and nobody has answered the second.
+        let refusal = SubmitAnswer(refusal: "blockFull", height: 0).encoded()
+        for id in first { #expect(results(node.answered(id, refusal, from: nil, now: now + 6_100)) == []) }
+        #expect(asked(node.tick(now: now + 7_200)) == [])
+        // All four answers to the second try are heard.
+        let waits = SubmitAnswer(refusal: nil, height: 0).encoded()
+        for id in second.dropLast() { #expect(results(node.answered(id, refusal, from: nil, now: now + 7_300)) == []) }
+        #expect(results(node.answered(second[3], waits, from: nil, now: now + 7_300)) == [])
+        #expect(asked(node.tick(now: now + 8_400)) == [])
+        // All refuse the third try, which ends it.
+        let third = asked(node.tick(now: now + 12_000))
+        #expect(third.count == 4)
+        for id in third {
+            let found = results(node.answered(id, refusal, from: nil, now: now + 12_100))
+            #expect(found == (id == third[3] ? [.refused("blockFull")] : []))
+        }
     }
 }

@@ -78,7 +78,10 @@ import Wire
     @Test func onlyTheNodeAsksAndARequestCountsOnce() {
         var town = town(12)
         let height = town.state.height
-        guard case .maintain(_, let seconds, _, let proof) = town.maintenance(3, 60).action else { return }
+        guard case .maintain(_, let seconds, _, let proof) = town.maintenance(3, 60).action else {
+            Issue.record("no request")
+            return
+        }
         func forged(_ node: Int, _ seconds: UInt32, _ height: UInt64) -> RegistryOperation {
             RegistryOperation(
                 unsigned: .maintain(node: Town.nodeIDs[node], seconds: seconds, height: height, proof: proof),

@@ -188,7 +188,7 @@ import Wire
                 let report = RegistryOperation(
                     reporting: [.init(node: nodes[node], capacity: 5)], height: height, network: networkID,
                     nodeKey: key(100 + UInt64(reporter)))
-                #expect(throws: RegistryRefusal.self) { try town.add(report) }
+                #expect(throws: RegistryRefusal.unknownQuorum) { try town.add(report) }
             }
         }
         #expect(town.pool.count == 0)

@@ -38,11 +38,14 @@ import Wire
         town.refuse(town.registration(1, 0, stake: full), .alreadyRegistered)
         let forged = RegistryOperation(
             registering: key(140), fee: 0, stake: full, network: networkID, nonce: 0, key: key(1))
-        guard case .register(_, _, _, let proof) = forged.action else { return }
+        guard case .register(_, _, _, let proof) = forged.action else { Issue.record("no registration"); return }
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: proof), .wrongNodeSignature)
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: []), .wrongNodeSignature)
         // The node's signature for one operator is not valid for another.
-        guard case .register(_, _, _, let other) = town.registration(2, 1, stake: full).action else { return }
+        guard case .register(_, _, _, let other) = town.registration(2, 1, stake: full).action else {
+            Issue.record("no registration")
+            return
+        }
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: other), .wrongNodeSignature)
     }
 

@@ -67,7 +67,10 @@ import Wire
 
     @Test func votesAreForOneVerdictOnOneNode() {
         var town = town(20)
-        guard case .judge(_, _, let height, let votes) = town.verdict(.decommission, 3, places: 0..<7) else { return }
+        guard case .judge(_, _, let height, let votes) = town.verdict(.decommission, 3, places: 0..<7) else {
+            Issue.record("no verdict")
+            return
+        }
         // Nodes 3 and 4 have different judges only if one of them is in the quorum; the ballot differs in any case.
         town.refuse(
             0, .judge(.decommission, node: Town.nodeIDs[4], height: height, votes: votes), .wrongVote(place: 0))

@@ -61,7 +61,8 @@ import Wire
         return longer
     }
 
-    @Test("s11: it follows the other, whose snapshot does not follow its own") func heldBack() throws {
+    /// Runs `test` with a relay that has the snapshot of height 1, and with its only neighbour.
+    private func run(_ test: (Loop, Epochs, Neighbour, SnapshotHistory) throws -> Void) throws {
         let loop = Loop.simulated()
         defer { loop.close() }
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
@@ -77,8 +78,8 @@ import Wire
                 network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: LinkIdentity(key(1)), isStaked: { ids.contains($0) })
         defer { links.closeAll() }
-        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2)
-        let neighbour = Neighbour(links, common)
+        let history = SnapshotHistory(first: first, digest: first.digest)
+        let neighbour = Neighbour(links, history)
         links.control = neighbour
         var file = NetworkFile(
             name: "test", id: id,
@@ -89,18 +90,37 @@ import Wire
             identity: key(0), store: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         defer { relay.close {} }
         relay.start()
-        let epochs = relay.directory.epochs
-        #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 2 })
-        neighbour.history = try history(common, to: 3)
-        #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
-        neighbour.history = try history(common, to: 4)
-        #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 4 })
-        #expect(epochs.digest == neighbour.history.digest)
-        // A neighbour with the same snapshot shows that it is the newest; one that is behind shows nothing.
-        #expect(loop.run(for: .seconds(300)) { epochs.isCurrentAt != nil })
-        neighbour.history = common
-        let shown = epochs.isCurrentAt
-        #expect(!loop.run(for: .seconds(300)) { epochs.isCurrentAt != shown })
-        #expect(epochs.snapshot.height == 4)
+        try test(loop, relay.directory.epochs, neighbour, history)
+    }
+
+    @Test("s11: it follows the other, whose snapshot does not follow its own") func heldBack() throws {
+        try run { loop, epochs, neighbour, first in
+            let common = try history(first, to: 2)
+            neighbour.history = common
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 2 })
+            neighbour.history = try history(common, to: 3)
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
+            neighbour.history = try history(common, to: 4)
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 4 })
+            #expect(epochs.digest == neighbour.history.digest)
+            // A neighbour with the same snapshot shows that it is the newest; one that is behind shows nothing.
+            #expect(loop.run(for: .seconds(300)) { epochs.isCurrentAt != nil })
+            neighbour.history = common
+            let shown = epochs.isCurrentAt
+            #expect(!loop.run(for: .seconds(300)) { epochs.isCurrentAt != shown })
+            #expect(epochs.snapshot.height == 4 && epochs.problem == nil)
+        }
+    }
+
+    @Test("s11: it says so if its snapshot is before the beginning of the other's history") func tooOld() throws {
+        try run { loop, epochs, neighbour, first in
+            let whole = try history(history(first, to: 2), to: 3)
+            neighbour.history = SnapshotHistory(first: whole.newest, digest: whole.digest)
+            #expect(loop.run(for: .seconds(300)) { epochs.problem?.contains("newest network file") == true })
+            #expect(epochs.snapshot.height == 1)
+            neighbour.history = whole
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
+            #expect(epochs.problem == nil)
+        }
     }
 }

@@ -63,7 +63,8 @@ public struct DescriptorInbox: Sendable {
             if let known = waiting[node]?[source] {
                 guard signed.descriptor.published > known.descriptor.published else { continue }
             } else {
-                guard makeRoom(for: source) else { return }
+                // Newer versions of nodes that have places need no room.
+                guard makeRoom(for: source) else { continue }
                 brought[source, default: []].insert(node)
             }
             waiting[node, default: [:]][source] = signed

@@ -2,13 +2,20 @@ public import Wire
 
 /// The form in which a node keeps its history on disk.
 extension SnapshotHistory {
-    private static let magic: [UInt8] = Array("tunichs2".utf8)
+    private static let magic: [UInt8] = Array("tunichs3".utf8)
+    /// The form before, which has a whole snapshot at its beginning.
+    private static let magicBefore: [UInt8] = Array("tunichs2".utf8)
+    /// The bytes of a step without a change.
+    private static let leastStep = SnapshotUpdate.Header.size + 1
 
-    /// The encoding: the first and the newest snapshot, the steps, the signatures.
+    /// The encoding: the beginning, the newest snapshot, the steps, the signatures.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 1 << 20)
         writer.raw(Self.magic)
-        writer.raw(first.encoded())
+        writer.u64(first.height)
+        writer.bytes32(first.digest)
+        writer.u8(first.hasVoters ? 1 : 0)
+        Self.write(first.voters, to: &writer)
         writer.raw(newest.encoded())
         writer.u32(UInt32(steps.count))
         for step in steps {
@@ -18,10 +25,8 @@ extension SnapshotHistory {
             writer.bytes32(step.header.contents)
             writer.u8(step.change == nil ? 0 : 1)
             guard let change = step.change else { continue }
-            for list in [change.left, change.joined] {
-                writer.u16(UInt16(list.count))
-                for node in list { writer.nodeID(node) }
-            }
+            Self.write(change.left, to: &writer)
+            Self.write(change.joined, to: &writer)
         }
         writer.u32(UInt32(signatures.count))
         for (node, signature) in signatures {
@@ -32,23 +37,40 @@ extension SnapshotHistory {
         return writer.bytes
     }
 
-    /// Reads a kept history that begins at `first`; nil if it begins elsewhere or is damaged.
+    private static func write(_ nodes: [NodeID], to writer: inout ByteWriter) {
+        writer.u16(UInt16(nodes.count))
+        for node in nodes { writer.nodeID(node) }
+    }
+
+    /// Reads a kept history of the network whose file has the snapshot `first`; nil if it is damaged or of another one.
     ///
-    /// It does not verify signatures, because the bytes are from this node's own disk.
-    public init?(kept bytes: [UInt8], first: Snapshot, digest: Bytes32) {
-        self.init(first: first, digest: digest)
-        guard (try? read(bytes)) == true else { return nil }
+    /// The history must contain that snapshot or begin after it. One that ends before it, or has another snapshot of
+    /// that height, is of an older network file. It does not verify signatures, because the bytes are from this node's
+    /// own disk.
+    public init?(kept bytes: [UInt8], first: Snapshot, digest: Bytes32, limits: Limits = Limits()) {
+        self.init(first: first, digest: digest, limits: limits)
+        guard (try? read(bytes)) == true, newest.height >= first.height else { return nil }
+        guard self.digest(at: first.height).map({ $0 == digest }) ?? (self.first.height > first.height) else {
+            return nil
+        }
     }
 
     private mutating func read(_ bytes: [UInt8]) throws(WireError) -> Bool {
         var reader = ByteReader(bytes.rawSpan)
-        guard try reader.array(Self.magic.count) == Self.magic, try Snapshot.decode(from: &reader) == first else {
-            return false
+        switch try reader.array(Self.magic.count) {
+        case Self.magic:
+            let (height, digest, hasVoters) = (try reader.u64(), try reader.bytes32(), try reader.u8() == 1)
+            begin(
+                at: Beginning(height: height, digest: digest, voters: try Self.nodes(&reader), hasVoters: hasVoters))
+        case Self.magicBefore:
+            let whole = try Snapshot.decode(from: &reader)
+            begin(at: Beginning(height: whole.height, digest: whole.digest, voters: whole.voters))
+        default: return false
         }
         let newest = try Snapshot.decode(from: &reader)
         let count = Int(try reader.u32())
-        guard count <= Self.maximumSteps else { return false }
-        var previous = firstDigest
+        guard newest.network == network, reader.remaining >= count * Self.leastStep else { return false }
+        var previous = first.digest
         for _ in 0..<count {
             let header = SnapshotUpdate.Header(
                 height: try reader.u64(), time: UnixTime(seconds: try reader.u64()), voters: try reader.bytes32(),
@@ -60,14 +82,15 @@ extension SnapshotHistory {
             previous = header.digest(network: network, previous: previous)
             add(header, previous, change)
         }
-        guard count == 0 ? newest == first : newest.digest == previous else { return false }
+        guard newest.digest == previous else { return false }
         for _ in 0..<Int(try reader.u32()) {
             let node = try reader.nodeID()
             let height = try reader.u64()
             add(try reader.array(64), of: node, height: height)
         }
         try reader.end()
-        if count > 0 { keep(newest) }
+        // Above the limits, this also drops the oldest steps.
+        if bodies.isEmpty || count > 0 { keep(newest) }
         return true
     }
 

@@ -7,10 +7,29 @@ public import Wire
 /// all snapshots before it. It keeps the entries of the snapshots that are 1, 2, 3, 4 or about 6, 8, 12, 16, 24 and 32
 /// steps old.
 ///
-/// When it has more than 8,784 snapshots, a year of hours, only those after the oldest whole snapshot stay.
+/// Above its limits it drops the oldest steps. It then begins at the last dropped one, of which it keeps the height, the
+/// digest and the voters.
 public struct SnapshotHistory: Sendable {
-    /// The number of snapshots above which the oldest are dropped.
-    public static let maximumSteps = 8_784
+    /// How much a history keeps.
+    public struct Limits: Sendable {
+        /// The number of snapshots after the first: a year of hours.
+        public var steps = 8_784
+        /// The number of node ids in all changes of voters: 32 MiB.
+        public var changes = 1 << 20
+
+        /// The limits of a node.
+        public init() {}
+    }
+
+    /// The snapshot at which a history begins.
+    struct Beginning: Sendable {
+        let height: UInt64
+        let digest: Bytes32
+        /// Its voters, or those of the newest snapshot before it whose voters are known.
+        var voters: [NodeID]
+        /// Whether ``voters`` are its own, so that an update can begin there.
+        var hasVoters = true
+    }
 
     struct Step: Sendable {
         let header: SnapshotUpdate.Header
@@ -18,6 +37,8 @@ public struct SnapshotHistory: Sendable {
         /// The nodes that left and joined since the last step whose voters are known; nil if the voters of this one are
         /// not.
         let change: (left: [NodeID], joined: [NodeID])?
+        /// The number of node ids in the change.
+        var changeCount: Int { change.map { $0.left.count + $0.joined.count } ?? 0 }
     }
 
     struct Signature: Sendable {
@@ -26,33 +47,39 @@ public struct SnapshotHistory: Sendable {
     }
 
     let network: Bytes32
-    /// The snapshot at which the history begins, and its digest.
-    private(set) var first: Snapshot
-    private(set) var firstDigest: Bytes32
+    let limits: Limits
+    private(set) var first: Beginning
     private(set) var steps: [Step] = []
     private(set) var signatures: [NodeID: Signature] = [:]
     /// Whole snapshots with their numbers, the newest last.
-    private var bodies: [(number: Int, snapshot: Snapshot)]
+    private(set) var bodies: [(number: Int, snapshot: Snapshot)]
     private var added = 0
 
     /// A history that begins at `first`.
-    public init(first: Snapshot, digest: Bytes32) {
+    public init(first: Snapshot, digest: Bytes32, limits: Limits = Limits()) {
         network = first.network
-        self.first = first
-        firstDigest = digest
+        self.limits = limits
+        self.first = Beginning(height: first.height, digest: digest, voters: first.voters)
         bodies = [(0, first)]
+    }
+
+    /// Moves the empty history of the network file's snapshot to another beginning; then all steps follow, and at last
+    /// the newest snapshot for ``keep(_:)``.
+    mutating func begin(at other: Beginning) {
+        if other.digest != first.digest { bodies = [] }
+        first = other
     }
 
     /// The newest snapshot.
     public var newest: Snapshot { bodies[bodies.count - 1].snapshot }
     /// The digest of the newest snapshot.
-    public var digest: Bytes32 { steps.last?.digest ?? firstDigest }
+    public var digest: Bytes32 { steps.last?.digest ?? first.digest }
     /// The number of snapshots after the first.
     public var count: Int { steps.count }
 
     /// The digest of the snapshot at `height`, if there is one.
     public func digest(at height: UInt64) -> Bytes32? {
-        if height == first.height { return firstDigest }
+        if height == first.height { return first.digest }
         return index(of: height).map { steps[$0].digest }
     }
 
@@ -81,17 +108,12 @@ public struct SnapshotHistory: Sendable {
         signatures[node] = Signature(height: height, bytes: signature)
     }
 
-    /// Adds the snapshots of an accepted update, which began at the newest snapshot here, at the one before it, or at
-    /// the first.
+    /// Adds the snapshots of an accepted update.
     ///
-    /// An update from the first snapshot replaces the whole history. `earlier` is the snapshot before the newest one;
-    /// it is needed because a history from disk has few whole snapshots.
-    public mutating func absorb(_ update: SnapshotUpdate, earlier: SnapshotChain.Earlier? = nil) {
-        if update.base == first.height, steps.count > 0 {
-            self = SnapshotHistory(first: first, digest: firstDigest)
-        } else if update.base != newest.height {
-            guard goBack(to: update.base, earlier) else { return }
-        }
+    /// The update began at the newest snapshot here or at one of `known`, which a history from disk does not have
+    /// whole. Snapshots after that one are dropped. The history begins anew there if it does not reach back so far.
+    public mutating func absorb(_ update: SnapshotUpdate, from known: [SnapshotChain.Earlier] = []) {
+        if update.base != newest.height { guard goBack(to: update.base, known) else { return } }
         guard let followed = try? FollowedUpdate(update, from: newest, digest: digest),
             let signers = try? followed.signers(nil)
         else { return }
@@ -119,13 +141,24 @@ public struct SnapshotHistory: Sendable {
     /// Drops the snapshots above `height`, which led nowhere; false if the one at `height` is not available whole.
     ///
     /// Signatures of the dropped snapshots no longer vouch for anything.
-    private mutating func goBack(to height: UInt64, _ earlier: SnapshotChain.Earlier?) -> Bool {
-        guard let place = index(of: height) else { return false }
-        let held = bodies.last { $0.snapshot.height == height }?.snapshot
-        guard let whole = held ?? (earlier?.digest == steps[place].digest ? earlier?.snapshot : nil) else {
-            return false
+    private mutating func goBack(to height: UInt64, _ known: [SnapshotChain.Earlier]) -> Bool {
+        guard let there = digest(at: height) else {
+            guard let base = known.first(where: { $0.snapshot.height == height }) else { return false }
+            self = SnapshotHistory(first: base.snapshot, digest: base.digest, limits: limits)
+            return true
         }
-        steps.removeSubrange((place + 1)...)
+        let held = bodies.last { $0.snapshot.height == height }?.snapshot
+        guard let whole = held ?? known.first(where: { $0.digest == there })?.snapshot else { return false }
+        if let place = index(of: height) {
+            if steps[place].change == nil {
+                let change = Self.change(from: voters(at: place), to: whole.voters)
+                steps[place] = Step(header: steps[place].header, digest: there, change: change)
+            }
+            steps.removeSubrange((place + 1)...)
+        } else {
+            first = Beginning(height: height, digest: there, voters: whole.voters)
+            steps = []
+        }
         bodies.removeAll { $0.snapshot.height >= height }
         signatures = signatures.filter { $0.value.height <= height }
         keep(whole)
@@ -147,13 +180,25 @@ public struct SnapshotHistory: Sendable {
             let grain = age <= 8 ? 2 : age <= 16 ? 4 : 8
             return age > 32 || number % grain != 0
         }
-        guard steps.count > Self.maximumSteps else { return }
-        // Above the limit, the history begins at the oldest whole snapshot.
-        guard let (_, body) = bodies.first, let place = index(of: body.height) else { return }
-        first = body
-        firstDigest = steps[place].digest
-        steps.removeFirst(place + 1)
-        signatures = signatures.filter { $0.value.height >= body.height }
+        trim()
+    }
+
+    /// Drops the oldest steps above the limits, but never the newest one; the history then begins at the last dropped.
+    private mutating func trim() {
+        var excess = max(0, steps.count - max(1, limits.steps))
+        var changes = steps[excess...].reduce(0) { $0 + $1.changeCount }
+        while changes > limits.changes, excess < steps.count - 1 {
+            changes -= steps[excess].changeCount
+            excess += 1
+        }
+        guard excess > 0 else { return }
+        let last = steps[excess - 1]
+        first = Beginning(
+            height: last.header.height, digest: last.digest, voters: voters(at: excess - 1),
+            hasVoters: last.change != nil)
+        steps.removeFirst(excess)
+        // A signature vouches only for the snapshots up to its own.
+        signatures = signatures.filter { $0.value.height > first.height }
     }
 
     private static func change(from old: [NodeID], to new: [NodeID]) -> (left: [NodeID], joined: [NodeID]) {
@@ -191,7 +236,7 @@ public struct SnapshotHistory: Sendable {
 
     /// The update from the snapshot at `height` with `digest` to the newest one.
     ///
-    /// Nil if that snapshot is unknown here or is the newest, if the signatures do not reach from it to the newest, or
+    /// Nil if that snapshot is unknown here (one before the beginning is) or is the newest, if the signatures do not reach from it to the newest, or
     /// if they need more than `SnapshotUpdate.maximumTurns` turns.
     public func update(from height: UInt64, digest: Bytes32) -> SnapshotUpdate? {
         guard let last = steps.indices.last, let start = start(height, digest), start < last else { return nil }
@@ -228,9 +273,9 @@ public struct SnapshotHistory: Sendable {
             preface: newest.preface, entries: entries(from: height))
     }
 
-    /// The step at which to begin, -1 for the first snapshot; nil if its voters are not known.
+    /// The step at which to begin, -1 for the beginning of the history; nil if its voters are not known.
     private func start(_ height: UInt64, _ digest: Bytes32) -> Int? {
-        if height == first.height { return digest == firstDigest ? -1 : nil }
+        if height == first.height { return digest == first.digest && first.hasVoters ? -1 : nil }
         guard let place = index(of: height), steps[place].digest == digest, steps[place].change != nil else {
             return nil
         }

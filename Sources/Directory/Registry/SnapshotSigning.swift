@@ -38,7 +38,9 @@ public struct SnapshotSigning: Sendable {
         self.signed = signed
         if let history, history.digest == chain.digest {
             self.history = history
-        } else if let history, history.count > 0, history.newest.height < chain.snapshot.height {
+        } else if let history, history.newest.height > chain.first.height,
+            history.newest.height < chain.snapshot.height
+        {
             // The process ended between the two writes; the missing snapshots will be requested.
             self.history = history
             self.chain.fallBack(to: history.newest, digest: history.digest)
@@ -101,24 +103,49 @@ public struct SnapshotSigning: Sendable {
 
     // MARK: Signing
 
+    /// The height above which a snapshot of the registry is new at `now`: that of the proposed one, if there is one.
+    ///
+    /// A proposed snapshot that is dated too far ahead of the clock does not count. It came from a clock that was ahead.
+    public func height(at now: UnixTime) -> UInt64 {
+        let held = next.flatMap { Self.isAhead($0.snapshot, at: now) ? nil : $0.snapshot.height }
+        return max(chain.highWaterMark.height, held ?? 0)
+    }
+
+    /// Whether `snapshot` is dated more than the tolerance ahead of the clock.
+    private static func isAhead(_ snapshot: Snapshot, at now: UnixTime) -> Bool {
+        snapshot.time.seconds > now.seconds && snapshot.time.seconds - now.seconds > SnapshotChain.clockTolerance
+    }
+
     /// Proposes the registry's snapshot for a coming height; returns whether there is something new to sign.
     ///
-    /// Ignores a snapshot whose height is not above the greatest accepted one and the one proposed before.
+    /// Ignores a snapshot whose height is not above the greatest accepted one and the proposed one. One that is dated
+    /// too far ahead gives way to a lower one that is not.
     public mutating func propose(_ registry: Snapshot, at now: UnixTime) -> Bool {
+        let isHigher = registry.height > next?.snapshot.height ?? 0
+        guard isHigher || registry.height > height(at: now) && !Self.isAhead(registry, at: now) else { return false }
+        return propose(registry, since: now)
+    }
+
+    private mutating func propose(_ registry: Snapshot, since time: UnixTime) -> Bool {
         guard registry.network == snapshot.network, registry.height > chain.highWaterMark.height,
-            registry.height > next?.snapshot.height ?? 0, registry.stakedCount > 0, registry.time >= snapshot.time
+            registry.stakedCount > 0, registry.time >= snapshot.time
         else { return false }
         next = SnapshotSignatures(registry.following(chain.digest), voters: snapshot.voters)
-        proposed = now
+        proposed = time
         return true
     }
 
     /// The snapshot that this node must sign now; nil if it has no vote, or has signed at that height before.
     ///
+    /// Nothing is signed that is dated more than the tolerance ahead of the clock: after the signature, the node has no
+    /// vote at lower heights.
+    ///
     /// A node that may have missed a snapshot waits a quarter of an epoch, because its signature also names the
     /// previous snapshot.
     public func due(_ node: NodeID, epoch: UInt64, at now: UnixTime) -> SnapshotSignatures? {
-        guard let next, let proposed, let place = next.place(of: node), !next.holds(place) else { return nil }
+        guard let next, let proposed, let place = next.place(of: node), !next.holds(place),
+            !Self.isAhead(next.snapshot, at: now)
+        else { return nil }
         if let signed {
             guard signed.height < next.snapshot.height || signed.digest == next.digest else { return nil }
         }
@@ -189,10 +216,11 @@ public struct SnapshotSigning: Sendable {
     /// Does nothing and returns false if the trusted snapshot is as new already.
     public mutating func take(_ update: SnapshotUpdate, accepted: SnapshotChain) -> Bool {
         guard accepted.snapshot.height > snapshot.height else { return false }
-        history.absorb(update, earlier: chain.earlier)
+        let first = SnapshotChain.Earlier(snapshot: chain.first, digest: chain.firstDigest)
+        history.absorb(update, from: [chain.earlier, first].compactMap { $0 })
         if history.digest != accepted.digest {
             // The history does not lead there, so a new one begins.
-            history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest)
+            history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest, limits: history.limits)
         }
         chain = accepted
         restart()
@@ -200,11 +228,11 @@ public struct SnapshotSigning: Sendable {
     }
 
     private mutating func restart() {
-        let held = next
+        let (held, since) = (next, proposed)
         next = nil
         last = nil
         proposed = nil
         // Earlier signatures name another previous snapshot, so they no longer count.
-        if let held, held.snapshot.height > snapshot.height { _ = propose(held.snapshot, at: snapshot.time) }
+        if let held, let since { _ = propose(held.snapshot, since: since) }
     }
 }

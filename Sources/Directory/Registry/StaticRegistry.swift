@@ -9,8 +9,12 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
     case otherNetwork
     /// Too few of the network's authorities have signed it.
     case tooFewSignatures(signatures: Int, needed: Int)
-    /// Its height or its time is below the previous file's, or its height is 2^31 or more.
+    /// Its height is below the previous file's.
     case older(height: UInt64, held: UInt64)
+    /// Its height is 2^31 or more.
+    case tooHigh(height: UInt64)
+    /// Its height is above the previous file's, `held`, and its time is before that one's.
+    case timeWentBack(height: UInt64, held: UInt64)
     /// It has the previous file's height and differs from it.
     case conflicting(height: UInt64)
     /// Its time is more than the tolerance ahead of the clock.
@@ -30,6 +34,11 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
             "the registry file has \(signatures) good signatures of the network's authorities and needs \(needed)"
         case .older(let height, let held):
             "the registry file has height \(height), below \(held), which was read before; take the newest one"
+        case .tooHigh(let height):
+            "the registry file has height \(height), and heights are below 2147483648; ask the network's authorities"
+        case .timeWentBack(let height, let held):
+            "the registry file of height \(height) has an earlier time than the one of height \(held); ask the "
+                + "network's authorities"
         case .conflicting(let height):
             "the registry file differs from another one of the same height \(height); ask the network's authorities"
         case .fromTheFuture: "the registry file's time is in the future; check this machine's clock"
@@ -50,7 +59,7 @@ public struct StaticRegistry: Sendable {
     private let authorities: Set<NodeID>
     private let needed: Int
     private let epoch: UInt64
-    /// The last two files, by ascending height: the newest one may only count from the next epoch on.
+    /// The file that counts now, and those that count from a later epoch on, one of each epoch, by ascending height.
     private var files: [Snapshot]
     /// The file's problem now, in one sentence.
     public private(set) var problem: String?
@@ -69,8 +78,7 @@ public struct StaticRegistry: Sendable {
         do throws(StaticRegistryError) {
             let fresh = try check(bytes, at: now)
             problem = nil
-            // The previous file counts until the first epoch after the new one's time.
-            if let fresh { files = files.suffix(1) + [fresh] }
+            if let fresh { keep(fresh, at: now) }
             return fresh != nil
         } catch {
             problem = "\(error)"
@@ -80,6 +88,20 @@ public struct StaticRegistry: Sendable {
 
     /// Records a problem with the file, for example that it cannot be read; the last good file stays in use.
     public mutating func report(_ problem: String) { self.problem = problem }
+
+    /// Adds a newer file; the one before it counts until the first epoch after the new one's time.
+    private mutating func keep(_ fresh: Snapshot, at now: UnixTime) {
+        let start = now.seconds / epoch * epoch
+        let counting = files.lastIndex { $0.time.seconds <= start } ?? 0
+        let all = files[counting...] + [fresh]
+        // Of the files that count from the same epoch on, the last one counts.
+        files = zip(all, all.dropFirst()).filter { firstEpoch(of: $0) < firstEpoch(of: $1) }.map(\.0) + [fresh]
+    }
+
+    /// The number of the first epoch in which `file` counts.
+    private func firstEpoch(of file: Snapshot) -> UInt64 {
+        file.time.seconds / epoch + (file.time.seconds % epoch == 0 ? 0 : 1)
+    }
 
     private func check(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Snapshot? {
         guard !authorities.isEmpty else { throw .noAuthorities }
@@ -92,9 +114,8 @@ public struct StaticRegistry: Sendable {
         let snapshot = signed.snapshot
         guard snapshot.network == network else { throw .otherNetwork }
         let held = files[files.count - 1]
-        guard snapshot.height >= held.height, snapshot.height < 1 << 31 else {
-            throw .older(height: snapshot.height, held: held.height)
-        }
+        guard snapshot.height < 1 << 31 else { throw .tooHigh(height: snapshot.height) }
+        guard snapshot.height >= held.height else { throw .older(height: snapshot.height, held: held.height) }
         if snapshot.height == held.height {
             guard snapshot.entries == held.entries, snapshot.preface == held.preface, snapshot.time == held.time
             else {
@@ -102,7 +123,9 @@ public struct StaticRegistry: Sendable {
             }
             return nil
         }
-        guard snapshot.time >= held.time else { throw .older(height: snapshot.height, held: held.height) }
+        guard snapshot.time >= held.time else {
+            throw .timeWentBack(height: snapshot.height, held: held.height)
+        }
         guard snapshot.time.seconds <= now.seconds &+ SnapshotChain.clockTolerance else { throw .fromTheFuture }
         guard snapshot.stakedCount > 0 else { throw .empty }
         let message = Snapshot.message(digest: snapshot.digest, network: network, height: snapshot.height)

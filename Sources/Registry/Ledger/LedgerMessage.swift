@@ -27,8 +27,7 @@ public enum LedgerMessage: UInt8, MessageFamily {
     /// The longest body in bytes.
     public var longestBody: Int {
         switch self {
-        case .getBlocks: 8
-        case .announce: 40
+        case .getBlocks, .announce: 8
         case .submit: RegistryOperation.maximumSize
         case .prepare: 16
         case .propose, .final: Self.blockRoom

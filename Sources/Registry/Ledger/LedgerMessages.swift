@@ -37,7 +37,7 @@ public struct SubmitAnswer: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole answer; throws unless a rule's name has 1 to 64 bytes from `A` to `z`.
+    /// Reads a whole answer; throws unless a rule's name has 1 to 64 letters of ASCII.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let status = try reader.u8()
@@ -46,8 +46,8 @@ public struct SubmitAnswer: Hashable, Sendable {
         switch status {
         case 1 where name.isEmpty: refusal = nil
         case 0 where 1...64 ~= name.count:
-            let letters = UInt8(ascii: "A")...UInt8(ascii: "z")
-            guard name.allSatisfy({ letters.contains($0) }) else { throw .outOfRange }
+            let (small, large) = (UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"))
+            guard name.allSatisfy({ small.contains($0) || large.contains($0) }) else { throw .outOfRange }
             refusal = String(decoding: name, as: UTF8.self)
         default: throw .outOfRange
         }

@@ -50,7 +50,8 @@ public struct LedgerNode {
         let operation: RegistryOperation
         let hash: Bytes32
         let deadline: UInt64
-        /// How many authorities have not answered yet.
+        /// The number of the last try, and how many authorities have not answered it yet.
+        var tries = 0
         var asked = 0
         var isWaiting = false
         var refusal: (name: String, height: UInt64)?
@@ -59,7 +60,8 @@ public struct LedgerNode {
 
     private enum Question {
         case blocks
-        case submit(UInt64)
+        /// The operation's number, and that of the try.
+        case submit(UInt64, Int)
         case authority(AuthorityRequest, Int)
         /// The answer is ignored.
         case final
@@ -303,24 +305,27 @@ public struct LedgerNode {
             submission.nextTry = now + 2_000 * rules.blockSeconds + 2_000
             submission.isWaiting = false
             submission.refusal = nil
+            submission.tries += 1
             submission.asked = 0
             for authority in rules.authorities where authority.node != node {
                 submission.asked += 1
-                ask(.node(authority.node), .submit(submission.operation), .submit(id), &actions)
+                ask(.node(authority.node), .submit(submission.operation), .submit(id, submission.tries), &actions)
             }
             if isAuthority {
                 submission.asked += 1
                 submissions[id] = submission
-                return answered(id, take(submission.operation, now: now), &actions, now: now)
+                let answer = take(submission.operation, now: now)
+                return answered(id, submission.tries, answer, &actions, now: now)
             }
             submissions[id] = submission
         }
     }
 
+    /// Counts an answer to a try; one to an earlier try says nothing about those that are still to come.
     private mutating func answered(
-        _ id: UInt64, _ answer: SubmitAnswer?, _ actions: inout [Action], now: UInt64
+        _ id: UInt64, _ number: Int, _ answer: SubmitAnswer?, _ actions: inout [Action], now: UInt64
     ) {
-        guard var submission = submissions[id], submission.asked > 0 else { return }
+        guard var submission = submissions[id], submission.tries == number, submission.asked > 0 else { return }
         submission.asked -= 1
         if let answer {
             if let name = answer.refusal {
@@ -395,9 +400,9 @@ public struct LedgerNode {
             guard var fetch = fetches.ended(question: id) else { break }
             fetch.source = fetch.source ?? source
             take(body, fetch, &actions, now: now)
-        case .submit(let submission):
+        case .submit(let submission, let number):
             let answer = body.flatMap { try? SubmitAnswer(decoding: $0.rawSpan) }
-            answered(submission, answer, &actions, now: now)
+            answered(submission, number, answer, &actions, now: now)
         case .authority(let request, let index):
             let answer = body.flatMap { try? AuthorityAnswer(decoding: $0.rawSpan) }
             if case .refused(let reason, let height)? = answer {

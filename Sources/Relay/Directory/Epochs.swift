@@ -40,6 +40,8 @@ final class Epochs: SignatureCollector {
     private var isAnswering = false
     private var isSaving = false
     private var isSaveDue = false
+    /// The neighbours that have a newer snapshot and no update to it from any of this node's.
+    private var unreachable: Set<LinkID> = []
     private var toldProblem: String?
     /// The reason why nothing was signed, in one sentence.
     private var signError: String?
@@ -93,7 +95,7 @@ final class Epochs: SignatureCollector {
     /// The chain by which the snapshot is trusted.
     var chain: SnapshotChain { signing.chain }
     /// The problem with the registry, in one sentence; nil if there is none.
-    var problem: String? { registry.problem ?? signError ?? staleness }
+    var problem: String? { registry.problem ?? signError ?? staleness ?? gap }
     /// The number of signatures that the next snapshot has, and the number of its voters; nil if there is no next
     /// snapshot.
     var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
@@ -107,7 +109,7 @@ final class Epochs: SignatureCollector {
     func tick() {
         let time = links.time
         tellProblem()
-        if let found = registry.snapshot(above: max(snapshot.height, signing.next?.snapshot.height ?? 0), at: time) {
+        if let found = registry.snapshot(above: signing.height(at: time), at: time) {
             _ = signing.propose(found.snapshot, at: time)
         }
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
@@ -155,6 +157,15 @@ final class Epochs: SignatureCollector {
             + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
+    /// The problem and the remedy if this node's newest snapshot is before the beginning of most neighbours' histories;
+    /// otherwise nil.
+    private var gap: String? {
+        let count = neighbours.up.values.count { unreachable.contains($0) }
+        guard count * 2 > neighbours.up.count else { return nil }
+        return "The other nodes have newer snapshots, and their histories do not reach back to this node's, of height "
+            + "\(snapshot.height); get the network's newest network file and start again."
+    }
+
     func collection(_ digest: Bytes32) -> Signatures<Snapshot>? { signing.collection(digest) }
 
     func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
@@ -166,6 +177,7 @@ final class Epochs: SignatureCollector {
     /// To be called when a newer snapshot has become the trusted one.
     private func changed() {
         answers.forget()
+        unreachable = []
         exchange.forgive()
         let wasStaked = signing.last?.voters.contains(node) ?? false
         log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
@@ -223,7 +235,10 @@ final class Epochs: SignatureCollector {
 
     /// Asks a neighbour for an update to its newest snapshot from the first of `bases` that it knows.
     private func lead(_ bases: ArraySlice<SnapshotPlace.Base>, _ peer: LinkID) {
-        guard let base = bases.first else { return }
+        guard let base = bases.first else {
+            unreachable = unreachable.intersection(neighbours.up.values).union([peer])
+            return
+        }
         let rest = bases.dropFirst()
         guard let asked = SnapshotPlace(chain, at: base) else { return lead(rest, peer) }
         let digest = digest
