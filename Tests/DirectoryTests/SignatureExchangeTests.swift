@@ -208,7 +208,12 @@ struct SignatureExchangeTests {
         let time = UnixTime(seconds: world.time.seconds + 60)
         let ahead = UnixTime(seconds: time.seconds + 9 * hour)
         var node = world.honest
-        var isNew = node.propose(snapshot(13), at: ahead)
+        // The next snapshot, for which there is no wait, is not signed before its time.
+        let coming = world.time.seconds + hour
+        var isNew = node.propose(snapshot(5), at: UnixTime(seconds: coming))
+        #expect(isNew && node.due(me, epoch: hour, at: UnixTime(seconds: coming - 601)) == nil)
+        #expect(node.due(me, epoch: hour, at: UnixTime(seconds: coming - 600)) != nil)
+        isNew = node.propose(snapshot(13), at: ahead)
         #expect(isNew && node.due(me, epoch: hour, at: ahead) == nil)
         // The clock is right again. The other nodes' next snapshot leads here.
         _ = world.pass(turnover: 0, reachable: 1)
