@@ -261,7 +261,10 @@ import Wire
     func s12_aPartOfAnAddress() throws {
         var table = Table(capacity: 4_096)
         var links: [Int] = []
-        while links.count < 1_500 { links.append(try #require(table.link(client(1), paths: 1))) }
+        while links.count < 1_500 {
+            let link = table.link(client(1), paths: 1)
+            links.append(try #require(link))
+        }
         for number in 2..<40 { for _ in 0..<32 { _ = table.link(client(number), paths: 1) } }
         table.wait(10_000)
         // One of the address's links has no path.

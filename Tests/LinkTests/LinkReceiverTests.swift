@@ -114,7 +114,8 @@ import Wire
         var first = pair.near.control(1)
         pair.near.skipControlNumbers(.max)
         var second = pair.near.control(2)
-        var (a, b) = (first.mutableRawSpan, second.mutableRawSpan)
+        var a = first.mutableRawSpan
+        var b = second.mutableRawSpan
         check(pair.far.openHeader(&a) == nil && pair.far.openControl(&a) == .opened(packetNumber: 0))
         check(pair.far.openHeader(&b) == nil && pair.far.openControl(&b) == .opened(packetNumber: 0))
         check(pair.far.commitControl(packetNumber: 0))
@@ -129,13 +130,11 @@ import Wire
         var pair = try parties.pair(isNode: isNode)
         let now = parties.now
         // The counters before the start wrap to the largest numbers.
-        for number in [UInt64.max, .max - 1, 1 << 63, 1 << 62, 1 << 62 + 1] {
-            let back = pair.near.nextControlNumber
-            pair.near.skipControlNumbers(number &- back)
-            check(pair.near.nextControlNumber == number)
+        for number in [.max, .max - 1, 1 << 63, 1 << 62, 1 << 62 + 1] as [UInt64] {
+            pair.near.skipControlNumbers(number)
             check(pair.far.takeControl(pair.near.control(1), now: now) == .failure(.replayedControl))
-            pair.near.skipControlNumbers(back &- number &- 1)
-            check(pair.near.nextControlNumber == back)
+            pair.near.skipControlNumbers(0 &- number &- 1)
+            check(pair.near.nextControlNumber == 0)
         }
         check(pair.far.takeControl(pair.near.control(2), now: now) == .success([0, 2]))
         pair.near.skipControlNumbers((1 << 62 - 1) &- pair.near.nextControlNumber)

@@ -151,7 +151,8 @@ import Wire
         }
         var first = try #require(table.all[0])
         let all = SwarmLimits.linkPushUnits
-        first.underway = [try #require(table.take(all * 4_096, for: 0, via: first.via))]
+        let units = table.take(all * 4_096, for: 0, via: first.via)
+        first.underway = [try #require(units)]
         table.update(0, first)
         for _ in 0..<100 { for id in 1..<4 as Range<UInt64> { #expect(table.take(1, for: id, via: first.via) == nil) } }
         table.remove(2)

@@ -172,7 +172,7 @@ struct UnreadStreamTests {
         connection.deadlineReached(now: late)
         #expect(resets(&connection).isEmpty)
         deliver(0, at: 0, count: 1_000, &connection, late)
-        connection.deadlineReached(now: late + configuration.unreadGrace - .milliseconds(1))
+        connection.deadlineReached(now: late + (configuration.unreadGrace - .milliseconds(1)))
         #expect(resets(&connection).isEmpty)
         connection.deadlineReached(now: late + configuration.unreadGrace + .milliseconds(100))
         #expect(resets(&connection) == [StreamID(0): StreamCode.unread])
