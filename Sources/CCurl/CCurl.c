@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,15 +50,14 @@ static int find(void *library, const char *name, void *place) {
     return symbol != NULL;
 }
 
-int shim_http_load(void) {
-    static int state = 0;
-    if (state != 0) return state > 0 ? 0 : -1;
-    state = -1;
+static int is_loaded = 0;
+
+static void load(void) {
     static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4", "libcurl.4.dylib"};
     void *library = NULL;
     for (size_t index = 0; index < sizeof names / sizeof *names && !library; index++)
         library = dlopen(names[index], RTLD_NOW | RTLD_LOCAL);
-    if (!library) return -1;
+    if (!library) return;
     int is_whole = find(library, "curl_global_init", &curl.global_init) &
         find(library, "curl_easy_init", &curl.easy_init) & find(library, "curl_easy_cleanup", &curl.easy_cleanup) &
         find(library, "curl_easy_setopt", &curl.easy_setopt) & find(library, "curl_easy_getinfo", &curl.easy_getinfo) &
@@ -70,9 +70,14 @@ int shim_http_load(void) {
         find(library, "curl_multi_perform", &curl.multi_perform) & find(library, "curl_multi_poll", &curl.multi_poll) &
         find(library, "curl_multi_wakeup", &curl.multi_wakeup) &
         find(library, "curl_multi_info_read", &curl.multi_info_read);
-    if (!is_whole || curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return -1;
-    state = 1;
-    return 0;
+    is_loaded = is_whole && curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+int shim_http_load(void) {
+    // Several threads may ask at the same time.
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
+    return is_loaded ? 0 : -1;
 }
 
 shim_http *shim_http_new(void) {
