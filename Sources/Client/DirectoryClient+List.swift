@@ -255,11 +255,13 @@ extension DirectoryClient {
     /// Nodes of other operators are to be asked for these versions now.
     func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now) }
 
-    /// Nodes to ask for the version of `node`: each of a different operator, none of the node's own unless there is no other.
-    func witnesses(of node: NodeID) -> [Descriptor] {
-        var owners = trust.operatorCount > 1 ? Set([owner(of: node)]) : []
+    /// Nodes to ask for the versions of `nodes`: each of a different operator, one more than have to agree.
+    ///
+    /// None is of the first node's own operator, unless there is no other: its word does not count.
+    func witnesses(of nodes: [NodeID]) -> [Descriptor] {
+        var owners = trust.operatorCount > 1 ? Set(nodes.prefix(1).map(owner)) : []
         var found: [Descriptor] = []
-        let others = proxies.filter { $0.id != node }.shuffled(using: &random)
+        let others = proxies.filter { !nodes.contains($0.id) }.shuffled(using: &random)
         for witness in others where owners.insert(witness.operatorID).inserted {
             guard let descriptor = descriptor(of: witness.id) else { continue }
             found.append(descriptor)

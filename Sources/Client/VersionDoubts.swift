@@ -9,8 +9,8 @@ struct VersionDoubts {
     private static let changesPause = TimeSpan.seconds(10)
     /// How often other operators are asked about versions that the list does not name.
     private static let vouchPause = TimeSpan.seconds(20)
-    /// The most hops that others are asked about at once.
-    private static let doubtfulAtOnce = 4
+    /// The most nodes that others are asked about at once.
+    private static let doubtfulAtOnce = 8
 
     /// Hops that could not be used, perhaps because no list names their present version.
     private(set) var suspects: Set<NodeID> = []
@@ -36,15 +36,17 @@ struct VersionDoubts {
         return time
     }
 
-    /// The hops that could not be used and whose present version no list may name: nodes of other operators are to be asked for it
-    /// now.
+    /// The nodes about whose present versions nodes of other operators are to be asked now.
+    ///
+    /// They are hops that could not be used and of which a version is known that no list names, and then other nodes with such
+    /// versions: where several have restarted, they are needed next.
     mutating func takeDoubtful(_ descriptors: DescriptorStore, at now: Instant) -> [NodeID] {
-        guard now >= nextVouch, !suspects.isEmpty else { return [] }
-        let doubtful = suspects.filter { descriptors.hasFresh(of: [$0]) }.sorted().prefix(Self.doubtfulAtOnce)
-        guard !doubtful.isEmpty else { return [] }
-        suspects.subtract(doubtful)
+        guard now >= nextVouch, !suspects.isEmpty, descriptors.hasFresh(of: suspects) else { return [] }
+        let fresh = descriptors.freshNodes
+        let doubtful = fresh.filter(suspects.contains) + fresh.filter { !suspects.contains($0) }
+        suspects.removeAll()
         nextVouch = now + Self.vouchPause
-        return Array(doubtful)
+        return Array(doubtful.prefix(Self.doubtfulAtOnce))
     }
 
     /// Whether to ask a guard for its own descriptor: at most once a second.

@@ -7,32 +7,38 @@ extension Client {
     /// restarted.
     ///
     /// It asks by onion requests, so nobody learns this machine's address. A hop decides when its build fails; were others then
-    /// asked over links, it could have the client show itself to a node of its own party. Without any path to a proxy they are
-    /// asked over links.
+    /// asked over links, it could have the client show itself to a node of its own party. They are asked over links only if no
+    /// path at all was built meanwhile, as when all nodes have restarted: a hop cannot bring that about.
     func askForVersions() {
-        for node in directory.takeDoubtful() {
-            let witnesses = directory.witnesses(of: node)
-            guard !witnesses.isEmpty else {
+        if let since = versionsAskedAt {
+            if pool.counts.lastBuilt >= since {
+                versionsAskedAt = nil
+            } else if pool.now - since >= buildPatience {
+                versionsAskedAt = nil
                 directory.vouchOverLinks()
-                continue
             }
-            var (left, missed) = (witnesses.count, 0)
-            for witness in witnesses {
+        }
+        let nodes = directory.takeDoubtful()
+        guard !nodes.isEmpty else { return }
+        let witnesses = directory.witnesses(of: nodes)
+        guard !witnesses.isEmpty else { return directory.vouchOverLinks() }
+        versionsAskedAt = versionsAskedAt ?? pool.now
+        for witness in witnesses {
+            for node in nodes {
                 let call = RequestClient.Call(
-                    scope: .init(isolation: 0, purpose: .descriptor(node)), method: .descriptor,
+                    scope: .init(isolation: 0, purpose: .descriptors), method: .descriptor,
                     targets: [.init(node: witness.node, onionKey: witness.onionKey)],
                     arguments: { _ in node.key.array })
                 requests.ask(call) { [directory] outcome in
-                    left -= 1
-                    switch outcome {
-                    case .answered(let answer, _, _):
-                        if answer.status == .done { directory.heard(answer.result, of: node, from: witness.node) }
-                    case .noProxy: missed += 1
-                    case .refused, .timedOut, .tooMany: break
-                    }
-                    if left == 0, missed == witnesses.count { directory.vouchOverLinks() }
+                    guard case .answered(let answer, _, _) = outcome, answer.status == .done else { return }
+                    directory.heard(answer.result, of: node, from: witness.node)
                 }
             }
         }
+    }
+
+    /// How long to wait for a build: four times as long as the slowest of the last ones took, 3 to 10 s.
+    private var buildPatience: TimeSpan {
+        min(.seconds(10), max(.seconds(3), (pool.counts.times.max() ?? .zero) * 4))
     }
 }

@@ -157,6 +157,9 @@ public struct DescriptorStore: Sendable {
     /// Whether a version of one of `nodes` is known that no list names and that too few operators have.
     public func hasFresh(of nodes: Set<NodeID>) -> Bool { nodes.contains { fresh[$0] != nil } }
 
+    /// The nodes of which a version is known that no list names and that too few operators have.
+    public var freshNodes: [NodeID] { fresh.keys.sorted() }
+
     /// Adds a descriptor with a checked signature that a node of the operator `witness` has; returns whether it is now
     /// in use.
     ///

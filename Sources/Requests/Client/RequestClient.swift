@@ -18,8 +18,8 @@ public struct RequestClient {
         case service(Bytes32)
         /// The state of one node, for diagnosis.
         case state(NodeID)
-        /// The descriptor of one node.
-        case descriptor(NodeID)
+        /// Descriptors of nodes.
+        case descriptors
         /// One introduction point of one service.
         case introduction(service: Bytes32, node: NodeID)
     }
