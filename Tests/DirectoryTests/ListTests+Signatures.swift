@@ -190,10 +190,7 @@ extension ListTests {
         let proposer = snap.voters[place(round + 1)]
         let own = owner(place(round + 1))
         let leader = honest.firstIndex(of: own)!
-        for index in honest.indices {
-            nodes[index].advance(to: UnixTime(seconds: second.seconds - 40))
-            nodes[index].advance(to: second)
-        }
+        for index in honest.indices { nodes[index].advance(to: second) }
         #expect(nodes[leader].isTurn(of: proposer, at: second))
         let digest = try #require(
             nodes[leader].propose(store, as: proposer, at: second) { key(own).sign($0.rawSpan) })

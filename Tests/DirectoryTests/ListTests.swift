@@ -143,32 +143,6 @@ struct ListTests {
         #expect(early[all[0].descriptor.node]?.seconds == 0)
     }
 
-    @Test("s27: a proposer whose clock was ahead for a moment, or that has just started, does not sign at once")
-    func s27ClockAheadForAMoment() throws {
-        let begin = start.seconds + 5 * 3_600
-        let round = schedule.round(at: UnixTime(seconds: begin))
-        let proposer = snap.voters[ListSchedule.proposer(of: round, snapshot: snap.digest, count: 6)]
-        /// The seconds of the round in which it is the proposer's turn, after the clock was at each second of `before`.
-        func turns(after before: some Sequence<UInt64>, from first: UInt64) -> [UInt64] {
-            var node = ListSigning(network: network, schedule: schedule, snapshot: snap, digest: snap.digest)
-            for second in before { node.advance(to: UnixTime(seconds: second)) }
-            return (first..<schedule.step).filter { second in
-                let time = UnixTime(seconds: begin + second)
-                node.advance(to: time)
-                return node.isTurn(of: proposer, at: time)
-            }
-        }
-        // The clock comes to the round second by second.
-        #expect(turns(after: begin - 300..<begin, from: 0) == Array(30..<120))
-        // It jumps there from hours before, or back from hours after.
-        #expect(turns(after: begin - 9_100..<begin - 9_000, from: 0).isEmpty)
-        #expect(turns(after: [begin - 9_000, begin + 200, begin - 3_000], from: 50).isEmpty)
-        // After a start in the middle of the round, it waits a quarter of a step.
-        #expect(turns(after: [], from: 50) == Array(80..<120))
-        // A short pause is no jump.
-        #expect(turns(after: [begin - 600], from: 0) == Array(30..<120))
-    }
-
     /// A node signs one list of a round, also after a restart; a proposal by a node that was not drawn is refused.
     @Test func s11NobodySignsTwoListsOfARound() throws {
         let store = try store()
@@ -180,7 +154,6 @@ struct ListTests {
         func node(_ signed: ListSigning.Signed? = nil) -> ListSigning {
             var node = ListSigning(
                 network: network, schedule: schedule, snapshot: snap, digest: snap.digest, signed: signed)
-            node.advance(to: start)
             node.advance(to: later)
             return node
         }

@@ -121,11 +121,6 @@ public struct ListSigning: Sendable {
     private var proposers: [Int] = []
     /// The round at the time of the last ``advance(to:)``.
     public private(set) var round: UInt64 = 0
-    /// When the clock came to ``round``, and the time of the last ``advance(to:)``.
-    private var entered = UnixTime(seconds: 0)
-    private var last = UnixTime(seconds: 0)
-    /// The cycle to which the clock jumped; none if there was no jump.
-    private var jumpedTo: UInt64?
     /// The candidates, by the place of their round in this cycle.
     private var candidates: [Int: Candidate] = [:]
     /// The newest certified list.
@@ -179,13 +174,8 @@ public struct ListSigning: Sendable {
     /// Moves to the round at `now`; drops the candidates of other cycles.
     public mutating func advance(to now: UnixTime) {
         let (before, current) = (cycle, schedule.round(at: now))
-        if last.seconds > 0, now.seconds > last.seconds, now.seconds - last.seconds > SnapshotChain.clockTolerance {
-            jumpedTo = schedule.cycle(at: now)
-        }
-        last = now
         guard current != round else { return }
         round = current
-        entered = now
         guard cycle != before else { return }
         if let place = certified.flatMap({ candidate($0.digest) }) {
             certified!.gathered = candidates[place]!.signatures
@@ -206,15 +196,12 @@ public struct ListSigning: Sendable {
     /// Whether `node` must propose now: it is drawn for this round, has signed no list of it, and no list of the cycle
     /// is certified.
     ///
-    /// A proposer first waits a quarter of a step, so that late descriptors arrive. The clock must have been in the round
-    /// for as long, and it must not have jumped to this cycle. A proposal is signed at once, and a node whose clock was
-    /// ahead for a moment would sign no list until the clock comes to that round again.
+    /// A proposer first waits a quarter of a step, so that late descriptors arrive.
     public func isTurn(of node: NodeID, at now: UnixTime) -> Bool {
         let place = ListSchedule.place(of: round)
-        let wait = schedule.step / 4
         return !isDone && (signed?.round ?? 0) < round && schedule.round(at: now) == round
-            && isProposer(node, place) && candidates[place] == nil && jumpedTo != cycle
-            && schedule.isOpen(place, at: now, for: wait) && now.seconds - min(now.seconds, entered.seconds) >= wait
+            && isProposer(node, place) && candidates[place] == nil
+            && schedule.isOpen(place, at: now, for: schedule.step / 4)
     }
 
     /// Whether `node` may propose in a round of this cycle.
