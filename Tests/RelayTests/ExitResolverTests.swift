@@ -59,7 +59,7 @@ import Wire
     }
 
     @Test(
-        "s14: look-ups that nobody answers, of sessions that displace each other's, keep no newcomer out",
+        "s14: look-ups that nobody answers keep no newcomer out",
         arguments: [(1, 12, 60), (20, 12, 4), (1_000, 2, 1)])
     func displacedLookups(sources: Int, sessions: Int, each: Int) throws {
         let exit = try Exit()
