@@ -121,15 +121,7 @@ func links(_ input: RawSpan) {
 
 /// A node's control messages with an honest client and a hostile one, as the input says; the model traps.
 func exchange(_ input: RawSpan) {
-    let bytes = [UInt8](copying: input)
     var model = ExchangeModel()
-    var place = 0
-    while place < bytes.count {
-        model.step { bound in
-            guard bound > 0, place < bytes.count else { return 0 }
-            defer { place += 1 }
-            return bound <= 256 ? Int(bytes[place]) % bound : Int(bytes[place]) * (bound / 256)
-        }
-    }
+    run(input) { model.step($0) }
     model.finish()
 }

@@ -25,3 +25,16 @@ struct Mutation {
 /// The start time of all targets; only differences matter.
 let start = Instant(nanoseconds: 1_000_000_000_000)
 let wallClock = UnixTime(seconds: 1_800_000_123)
+
+/// Calls `step` until the input is used up; each number that a step asks for, below a bound, is made of the next byte.
+func run(_ input: RawSpan, _ step: ((Int) -> Int) -> Void) {
+    let bytes = [UInt8](copying: input)
+    var place = 0
+    while place < bytes.count {
+        step { bound in
+            guard bound > 0, place < bytes.count else { return 0 }
+            defer { place += 1 }
+            return bound <= 256 ? Int(bytes[place]) % bound : Int(bytes[place]) * (bound / 256)
+        }
+    }
+}

@@ -164,14 +164,6 @@ private func send(_ packet: inout [UInt8], by node: Node, link: UInt32) -> Bool 
 
 /// Honest clients and nodes beside a hostile one, on a network that the input controls; the model traps.
 func paths(_ input: RawSpan) {
-    let bytes = [UInt8](copying: input)
     let model = OnionModel()
-    var place = 0
-    while place < bytes.count {
-        model.step { bound in
-            guard bound > 0, place < bytes.count else { return 0 }
-            defer { place += 1 }
-            return bound <= 256 ? Int(bytes[place]) % bound : Int(bytes[place]) * (bound / 256)
-        }
-    }
+    run(input) { model.step($0) }
 }
