@@ -9,6 +9,8 @@ public struct LinkEnd: ~Copyable {
     public var receiver: LinkReceiver
     /// The sending side.
     public var sender: LinkSender
+    /// The line that the sending side has once the peer uses the keys that wait.
+    public private(set) var waiting: LinkLine?
 
     /// The end of a link whose handshake is done.
     public init(_ link: consuming NewLink) {
@@ -63,6 +65,7 @@ public struct LinkEnd: ~Copyable {
         case .switched:
             keyring.switched()
             sender = LinkSender(keyring.line, sole: true)
+            waiting = nil
             keyring.retireReplaced()
         }
         return result
@@ -72,7 +75,6 @@ public struct LinkEnd: ~Copyable {
     public func takeCounters(_ count: Int) -> UInt64? { sender.takeCounters(count) }
 
     /// As ``LinkSender`` does.
-    @discardableResult
     public func sealHeader(_ packet: inout MutableRawSpan) -> Bool { sender.sealHeader(&packet) }
 
     /// As ``LinkSender`` does.
@@ -87,7 +89,6 @@ public struct LinkEnd: ~Copyable {
     public mutating func skipControlNumbers(_ count: UInt64) { keyring.skipControlNumbers(count) }
 
     /// Seals payload and header; false where the counters are used up.
-    @discardableResult
     public mutating func sealControl(_ packet: inout MutableRawSpan) -> Bool {
         keyring.sealControl(&packet, for: sender.line)
         return sender.sealHeader(&packet)
@@ -117,6 +118,7 @@ public struct LinkEnd: ~Copyable {
     public mutating func answerRekey(_ body: RawSpan, localIndex: UInt32, now: Instant) -> [UInt8]? {
         guard let answer = keyring.answerRekey(body, localIndex: localIndex, now: now) else { return nil }
         let message = answer.body
+        waiting = answer.line
         receiver.expect(answer.takeKeys())
         return message
     }
@@ -124,6 +126,7 @@ public struct LinkEnd: ~Copyable {
     /// Wipes all keys that are over; true if the link must close.
     public mutating func expire(now: Instant) -> Bool {
         receiver.expire(now: now)
+        if !receiver.isWaiting { waiting = nil }
         return keyring.expire(now: now)
     }
 

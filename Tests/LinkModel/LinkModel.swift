@@ -293,7 +293,8 @@ public struct LinkModel: ~Copyable {
     private static func seal(_ bytes: inout [UInt8], _ keyring: inout LinkEnd, pathID: UInt64) {
         var span = bytes.mutableRawSpan
         span.pathID = pathID
-        if pathID == 0 { keyring.sealControl(&span) } else { keyring.sealHeader(&span) }
+        let isSealed = pathID == 0 ? keyring.sealControl(&span) : keyring.sealHeader(&span)
+        precondition(isSealed, "a packet is sealed")
     }
 
     /// Opens a packet as a link does, up to its commits; nil when it was dropped.

@@ -121,7 +121,8 @@ extension LinkEnd {
     mutating func data(pathID: UInt64 = 5, size: Int = Packet.defaultSize) -> [UInt8] {
         var packet = blank(1, pathID: pathID, size: size)
         var span = packet.mutableRawSpan
-        sealHeader(&span)
+        let isSealed = sealHeader(&span)
+        precondition(isSealed, "the line is over")
         return packet
     }
 
@@ -129,7 +130,8 @@ extension LinkEnd {
     mutating func control(_ first: UInt8, size: Int = Packet.defaultSize) -> [UInt8] {
         var packet = blank(first, size: size)
         var span = packet.mutableRawSpan
-        sealControl(&span)
+        let isSealed = sealControl(&span)
+        precondition(isSealed, "the line is over")
         return packet
     }
 

@@ -122,11 +122,11 @@ import Wire
             var packet = [UInt8](repeating: 0, count: 132) + (0..<1_100).map { UInt8(truncatingIfNeeded: 9 + 3 * $0) }
             var span = packet.mutableRawSpan
             span.pathID = 0x0123_4567_89ab_cdef
-            ring.sealHeader(&span)
+            check(ring.sealHeader(&span))
             #expect(packet == (try file("\(side) packet")))
             packet = [UInt8](repeating: 0, count: 132) + (0..<1_100).map { UInt8(truncatingIfNeeded: 10 + 3 * $0) }
             span = packet.mutableRawSpan
-            ring.sealControl(&span)
+            check(ring.sealControl(&span))
             #expect(packet == (try file("\(side) control")))
         }
 

@@ -57,6 +57,11 @@ import Wire
         #expect(node.links.counters.drops[.notSendable] >= before.drops[.notSendable] + 4)
         #expect(node.links.counters.packetsSent == before.packetsSent)
         #expect(client.packets.count == 1)
+        // Nothing can be sent any more, and no new keys are on their way: the link ends with the next look at it.
+        let moment = node.links.now
+        #expect(harness.run { !node.downs.isEmpty })
+        #expect(node.downs[0] == (link.far, .keysExpired))
+        #expect(node.links.now - moment < .seconds(2))
     }
 
     @Test("a link whose keys cannot be renewed is closed when they end") func keysExpire() throws {

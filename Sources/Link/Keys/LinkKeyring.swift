@@ -202,6 +202,7 @@ public struct LinkKeyring: ~Copyable {
         let split = result.takeKeys()
         let keys = SendingKeys(split, isInitiator: false, suite: suite, remoteIndex: body.receiverIndex, now: now)
         let line = keys.line
+        endWaiting()
         next = consume keys
         return RekeyAnswer(
             answer.bytes, line,
@@ -210,12 +211,19 @@ public struct LinkKeyring: ~Copyable {
 
     // MARK: Time
 
-    /// Wipes waiting keys past their lifetime; true if the current keys are past theirs, and the link must close.
+    /// Wipes waiting keys past their lifetime; true if the link must close: the current keys are past theirs, or their line is over
+    /// while no others are on their way.
     ///
     /// ``LinkReceiver/expire(now:)`` does the same to the receiving keys, which are as old.
     public mutating func expire(now: Instant) -> Bool {
-        if let keys = next.take(), !keys.isOver(timing.keyLifetime, now) { next = consume keys }
-        return current.isOver(timing.keyLifetime, now)
+        if let isOld = next?.isOver(timing.keyLifetime, now), isOld { endWaiting() }
+        return current.isOver(timing.keyLifetime, now) || current.line.isOver && pendingIndex == nil && next == nil
+    }
+
+    /// Drops the keys that wait for the peer's first packet, and ends their line, whoever holds it.
+    private mutating func endWaiting() {
+        next?.line.retire()
+        next = nil
     }
 
     /// Local indices of rekeys that failed; each is returned once.

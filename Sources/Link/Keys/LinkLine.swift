@@ -4,7 +4,9 @@ internal import Synchronization
 /// The sending side of one generation of a link's keys, as far as several threads share it: where packets go, the secret of the
 /// header's key, and the counter of the packets sealed.
 ///
-/// A thread that sends makes a ``LinkSender`` of it. The secret is wiped when the last of them, and the link, let go of the line.
+/// A thread that sends makes a ``LinkSender`` of it. The secret is wiped when the last of them, and the link, let go of the line. It
+/// stays until then although a sole sender has expanded it: it opens no more than the expanded key beside it, and a secret that can
+/// go earlier would be state that changes under several threads.
 @safe public final class LinkLine: Sendable {
     /// The receiver index that the peer chose, written to outgoing packets.
     public let remoteIndex: UInt32
@@ -22,7 +24,9 @@ internal import Synchronization
     static let counterSpace = 128
     /// A word from which no counter can be taken, and which nobody writes.
     nonisolated(unsafe) static let alwaysOver: UnsafeMutablePointer<Atomic<UInt64>> = {
-        let word = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 1)
+        // In cache lines of its own as well: beside memory that is written it would be as slow as a word that is.
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: counterSpace, alignment: counterSpace)
+        let word = unsafe memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
         unsafe word.initialize(to: Atomic(over))
         return unsafe word
     }()
@@ -50,24 +54,27 @@ internal import Synchronization
         unsafe UnsafeMutableRawPointer(counter).deallocate()
     }
 
-    /// How many counters were taken, those of a line that is over included.
-    public var taken: UInt64 { unsafe counter.pointee.load(ordering: .relaxed) & ~Self.over }
+    /// How many counters were taken; 2^63 or more of a line that is over.
+    public var taken: UInt64 { unsafe counter.pointee.load(ordering: .relaxed) }
 
     /// Whether no more packets are sealed.
     public var isOver: Bool { unsafe counter.pointee.load(ordering: .relaxed) >= Self.over }
 
     /// Ends the line: a sender that takes counters afterwards gets none, on any thread.
     ///
-    /// Packets whose counters were taken before may still be on their way to the peer. A line with a sole sender is ended by the
-    /// sender's thread.
+    /// Packets whose counters were taken before may still be on their way to the peer. A line with a sole sender must be ended by the
+    /// sender's thread: from another one, the sender's store could undo it. The line does not check that.
     public func retire() { _ = unsafe counter.pointee.exchange(Self.over, ordering: .relaxed) }
 
-    /// Takes counters for one of several senders by one atomic addition; nil for a sole sender, which has found the line over.
+    /// Takes counters for one of several senders by one atomic addition; nil for a sole sender, which has found too few left.
     ///
-    /// What is taken of a line that is over is lost. It stays out of the sender, which a call would have the compiler copy.
+    /// A line with too few counters left for a run is over. It stays out of the sender, which a call would have the compiler copy.
     @usableFromInline @inline(never)
     func takeShared(_ count: Int) -> UInt64? {
-        guard senders.load(ordering: .relaxed) != Self.isSole else { return nil }
+        guard senders.load(ordering: .relaxed) != Self.isSole else {
+            retire()
+            return nil
+        }
         let result = unsafe counter.pointee.add(UInt64(truncatingIfNeeded: count), ordering: .relaxed)
         return result.newValue < Self.over ? result.oldValue : nil
     }

@@ -52,8 +52,8 @@ public import Wire
         key.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
     }
 
-    /// The same under the next counter; false, with the packet as it was, when there is none.
-    @inlinable @inline(__always) @discardableResult
+    /// The same under the next counter; false, with the packet as it was, when there is none: then it must not be sent.
+    @inlinable @inline(__always)
     public func sealHeader(_ packet: inout MutableRawSpan) -> Bool {
         guard let counter = takeCounters(1) else { return false }
         sealHeader(&packet, counter: counter)

@@ -265,8 +265,8 @@ public import Wire
 
     /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.
     ///
-    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone, no memory is free, or
-    /// `fill` returned false.
+    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone or its line over, no memory is free,
+    /// or `fill` returned false. The counter is taken last, and without one the memory goes back unsent.
     public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
         guard let entry = unsafe liveEntry(link) else { return false }
         let address = unsafe entry.pointee.sending.address

@@ -132,7 +132,8 @@ private final class Initiator {
             do {
                 var bytes = packet.mutableRawSpan
                 keyring.sealControl(&bytes, for: keyring.line)
-                LinkSender(keyring.line, sole: true).sealHeader(&bytes)
+                let isSealed = LinkSender(keyring.line, sole: true).sealHeader(&bytes)
+                precondition(isSealed, "a new line has counters")
             }
             return .first(packet)
         }

@@ -12,7 +12,7 @@ func linkSeal(_ meter: inout Meter, _ suite: Suite) {
         meter.measure {
             for number in 0..<PacketArea.count {
                 var packet = packets.packet(number, size)
-                link.near.sender.sealHeader(&packet)
+                guard link.near.sender.sealHeader(&packet) else { fail("header sealed") }
             }
             return PacketArea.count
         }
@@ -28,7 +28,7 @@ func linkOpen(_ meter: inout Meter, _ suite: Suite) {
     while meter.wantsMore {
         for number in 0..<PacketArea.count {
             var packet = packets.packet(number, size)
-            link.near.sender.sealHeader(&packet)
+            guard link.near.sender.sealHeader(&packet) else { fail("header sealed") }
         }
         meter.measure {
             for number in 0..<PacketArea.count {

@@ -20,7 +20,7 @@ func relayForward(_ meter: inout Meter, _ suite: Suite) {
                 var packet = packets.packet(number, size)
                 packet.pathID = ready.pathID
                 guard ready.client.seal(&packet, now: start) != nil else { fail("sealed") }
-                before.near.sender.sealHeader(&packet)
+                guard before.near.sender.sealHeader(&packet) else { fail("header sealed") }
             }
             meter.measure {
                 for number in 0..<PacketArea.count {
@@ -31,7 +31,7 @@ func relayForward(_ meter: inout Meter, _ suite: Suite) {
                         case .send = table.forward(place, &packet, now: start),
                         before.far.receiver.commit(index: index, counter: counter, now: start) != .duplicate
                     else { fail("relayed") }
-                    after.near.sender.sealHeader(&packet)
+                    guard after.near.sender.sealHeader(&packet) else { fail("header sealed") }
                 }
                 return PacketArea.count
             }
@@ -54,7 +54,7 @@ func relayBackward(_ meter: inout Meter, _ suite: Suite) {
             for number in 0..<PacketArea.count {
                 var packet = packets.packet(number, size)
                 packet.pathID = backwardID
-                after.far.sender.sealHeader(&packet)
+                guard after.far.sender.sealHeader(&packet) else { fail("header sealed") }
             }
             meter.measure {
                 for number in 0..<PacketArea.count {
@@ -65,7 +65,7 @@ func relayBackward(_ meter: inout Meter, _ suite: Suite) {
                         after.near.receiver.commit(index: index, counter: counter, now: start) != .duplicate,
                         case .send = table.backward(place, &packet, now: start)
                     else { fail("relayed") }
-                    before.near.sender.sealHeader(&packet)
+                    guard before.near.sender.sealHeader(&packet) else { fail("header sealed") }
                 }
                 return PacketArea.count
             }

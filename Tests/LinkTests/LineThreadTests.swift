@@ -1,0 +1,107 @@
+import Glibc
+import OnionCrypto
+import Synchronization
+import Testing
+
+@testable import Link
+
+/// Counters of one line as several threads take them at once.
+///
+/// They are threads of the system: none waits for another's end, however few cores there are. On one core they change places only
+/// where the system or `sched_yield` makes them, so several cores prove more.
+@Suite struct LineThreadTests {
+    private static let threads = 4
+    /// Whoever has had so many runs ends the line.
+    private static let enough = 3_000
+    /// The most runs of a thread, should the line not end.
+    private static let most = 10_000
+
+    @Test("counters that several threads take are never the same, and none are taken from a line that is over")
+    func threads() {
+        for _ in 0..<3 { round() }
+    }
+
+    private func round() {
+        let line = LinkLine(.chacha20poly1305, .random(), remoteIndex: 4_321)
+        let takers = Takers(line, count: Self.threads)
+        let threads = (0..<Self.threads).map { number in LineThread { takers.takeAll(number, Self.enough, Self.most) } }
+        for thread in threads { thread.join() }
+        #expect(line.isOver)
+        let taken = takers.results.withLock { $0 }
+        #expect(taken.count == Self.threads)
+        // Nobody gets another one after its own end of the line.
+        #expect(taken.allSatisfy { $0.runs.count <= Self.enough && $0.late == 0 })
+        #expect(taken.contains { $0.runs.count == Self.enough })
+        var next: UInt64 = 0
+        for run in taken.flatMap(\.runs).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            // All that was taken before the end leaves no gap.
+            guard run.lowerBound == next else {
+                Issue.record("\(run) after \(next)")
+                break
+            }
+            next = run.upperBound
+        }
+    }
+}
+
+/// Threads that take counters of one line, and what they got.
+private final class Takers: Sendable {
+    struct Taken {
+        var runs: [Range<UInt64>] = []
+        /// How many runs it got after it had found the line over.
+        var late = 0
+    }
+
+    let results = Mutex<[Taken]>([])
+    private let line: LinkLine
+    private let count: Int
+    private let arrived = Atomic(0)
+
+    init(_ line: LinkLine, count: Int) {
+        self.line = line
+        self.count = count
+    }
+
+    /// Takes runs of different lengths until the line gives none.
+    func takeAll(_ number: Int, _ enough: Int, _ most: Int) {
+        let sender = LinkSender(line, sole: false)
+        var taken = Taken()
+        taken.runs.reserveCapacity(most)
+        // All begin together.
+        arrived.add(1, ordering: .acquiringAndReleasing)
+        while arrived.load(ordering: .acquiring) < count { sched_yield() }
+        var length = number
+        while taken.runs.count < most {
+            length = length % 7 + 1
+            guard let first = sender.takeCounters(length) else { break }
+            taken.runs.append(first..<first + UInt64(length))
+            if taken.runs.count == enough { line.retire() }
+            if taken.runs.count % 64 == 0 { sched_yield() }
+        }
+        for _ in 0..<100 where sender.takeCounters(1) != nil { taken.late += 1 }
+        let result = taken
+        results.withLock { $0.append(result) }
+    }
+}
+
+/// A thread of the system.
+private struct LineThread {
+    private var thread = pthread_t()
+
+    init(_ work: @escaping @Sendable () -> Void) {
+        let made = unsafe pthread_create(&thread, nil, runWork, Unmanaged.passRetained(Work(work)).toOpaque())
+        #expect(made == 0)
+    }
+
+    func join() { pthread_join(thread, nil) }
+}
+
+private final class Work {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+}
+
+private func runWork(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    unsafe Unmanaged<Work>.fromOpaque(argument!).takeRetainedValue().run()
+    return nil
+}
