@@ -69,7 +69,9 @@ extension ForwardingTable {
 
     /// The half that seals at a terminal; nil if the path is gone or does not end here.
     private func terminalHalf(_ path: PathHandle) -> UnsafeMutablePointer<BackwardHalf>? {
-        guard let record = unsafe register.find(path), unsafe record.pointee.isTerminal else { return nil }
+        guard let record = unsafe register.find(path), unsafe record.pointee.isTerminal,
+            unsafe record.pointee.backward.isAt(halves.worker)
+        else { return nil }
         return unsafe halves.backwards.pointer(record.pointee.backward.place)
     }
 }

@@ -50,7 +50,8 @@ public enum ForwardingTableError: Error, Equatable {
 /// cannot tell from the ids that they share it. Finding a path costs no hash, and the packet path does not allocate.
 /// Memory grows with the paths held, in chunks that never move.
 ///
-/// Each packet touches one half of a path; everything else is in the register.
+/// Packets touch the halves of paths, one of them each; everything else is in the register. This is the table of worker 0, with
+/// the register of all paths and the halves of its own; other workers have theirs in a ``PathHalves``, which obeys its orders.
 public struct ForwardingTable: ~Copyable {
     /// How long a path lives.
     public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
@@ -61,16 +62,27 @@ public struct ForwardingTable: ~Copyable {
     /// The longest time without packets while the table is more than half full.
     public static let quietLimit = TimeSpan.seconds(60)
 
-    @usableFromInline var halves: PathHalves
+    /// The halves whose packets this worker receives.
+    public var halves: PathHalves
     var register: PathRegister
     private let answerTime: TimeSpan
+    let workers: Int
+    /// Sends an order to another worker.
+    let order: (UInt8, HalfOrder) -> Void
 
     /// An empty table of worker `worker`, for at most `maximumPaths` paths (up to 2^21).
-    public init(worker: UInt8 = 0, maximumPaths: Int, answerTime: TimeSpan = ForwardingTable.answerTime) {
+    ///
+    /// Where there are several `workers`, `order` sends an order to one of the others. It must not use the table.
+    public init(
+        worker: UInt8 = 0, maximumPaths: Int, answerTime: TimeSpan = ForwardingTable.answerTime, workers: Int = 1,
+        order: @escaping (UInt8, HalfOrder) -> Void = { _, _ in preconditionFailure("no other workers") }
+    ) {
         precondition(maximumPaths > 0 && maximumPaths <= 1 << 21, "a path id names at most 2^23 places")
         halves = PathHalves(worker: worker, maximum: maximumPaths)
         register = PathRegister(maximumPaths: maximumPaths)
         self.answerTime = answerTime
+        self.workers = workers
+        self.order = order
     }
 
     /// How many paths the table holds.
@@ -82,15 +94,19 @@ public struct ForwardingTable: ~Copyable {
 
     /// Adds a path whose keys the hop has agreed on.
     ///
+    /// Its ids are there at once if both halves are this worker's. Otherwise the path must be used once ``answered(_:)`` has told that it
+    /// stands.
+    ///
     /// - Parameters:
     ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
     ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
     ///   - linkLimit: how many paths the previous link may have asked for.
     ///   - source: the source that the path counts for when the table is full, as the caller numbers them; several links may
     ///     share one. Nil: the previous link is its own source.
+    ///   - owners: the workers that receive the packets of the two links; nil: this one. A terminal's backward half is this worker's.
     public mutating func insert(
         _ keys: consuming HopKeys, previous: PathNeighbour, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
-        now: Instant
+        owners: (previous: UInt8, next: UInt8)? = nil, now: Instant
     ) throws(ForwardingTableError) -> PathHandle {
         precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
         guard count < register.maximumPaths else { throw .full }
@@ -103,38 +119,71 @@ public struct ForwardingTable: ~Copyable {
                 source: source, quietSince: now))
         let slot = keys.slot
         let ends = keys.hopEnds(now: now)
-        let forward = halves.insert(
-            ForwardHalf(
-                path: path, slot: slot, opener: ends.opener, next: next ?? PathNeighbour(link: 0, pathID: 0)),
-            link: previous.link)
-        let backward = halves.insert(
-            BackwardHalf(
-                path: path, slot: slot, sealer: ends.sealer, previous: previous, isReady: next == nil),
-            link: nextLink)
+        let forward = ForwardHalf(
+            path: path, slot: slot, opener: ends.opener, next: next ?? PathNeighbour(link: 0, pathID: 0))
+        let backward = BackwardHalf(
+            path: path, slot: slot, sealer: ends.sealer, previous: previous, isReady: next == nil)
         let record = unsafe register.records.pointer(path.index)
-        unsafe record.pointee.forward = HalfPlace(place: forward.place, id: forward.id)
-        unsafe record.pointee.backward = HalfPlace(place: backward.place, id: backward.id)
+        if let owner = owners?.previous, owner != halves.worker {
+            order(owner, HalfOrder(kind: .addForward(Parcel(forward), link: previous.link)))
+        } else {
+            unsafe record.pointee.forward = halves.insert(forward, link: previous.link)
+        }
+        if let owner = owners?.next, let nextLink, owner != halves.worker {
+            order(owner, HalfOrder(kind: .addBackward(Parcel(backward), link: nextLink)))
+        } else {
+            unsafe record.pointee.backward = halves.insert(backward, link: nextLink)
+        }
         return path
     }
 
-    /// The id for the previous neighbour's packets, sent in BUILT; nil for a path that is gone.
-    public func forwardID(of path: PathHandle) -> UInt64? { unsafe register.find(path)?.pointee.forward.id }
+    /// The id for the previous neighbour's packets, sent in BUILT; nil for a path that is gone or whose half does not stand.
+    public func forwardID(of path: PathHandle) -> UInt64? {
+        guard let record = unsafe register.find(path), unsafe record.pointee.forward.state != .asked else { return nil }
+        return unsafe record.pointee.forward.id
+    }
 
-    /// The id for the next neighbour's packets, sent in BUILD; nil at the terminal or for a path that is gone.
+    /// The id for the next neighbour's packets, sent in BUILD; nil at the terminal, or for a path that is gone or whose half does
+    /// not stand.
     public func backwardID(of path: PathHandle) -> UInt64? {
-        guard let record = unsafe register.find(path), unsafe !record.pointee.isTerminal else { return nil }
+        guard let record = unsafe register.find(path), unsafe !record.pointee.isTerminal,
+            unsafe record.pointee.backward.state != .asked
+        else { return nil }
         return unsafe record.pointee.backward.id
     }
 
-    /// Completes a path with the id in the next hop's BUILT; false if the path is gone, complete or a terminal's, or
-    /// the id is 0.
+    /// Whether the path is not gone.
+    public func isLive(_ path: PathHandle) -> Bool { register.isLive(path) }
+
+    /// Whether both halves of a path stand.
+    public func stands(_ path: PathHandle) -> Bool { unsafe register.find(path)?.pointee.stands ?? false }
+
+    /// Whether both halves of a path know that it is complete, so that packets may come.
+    public func isConnected(_ path: PathHandle) -> Bool { unsafe register.find(path)?.pointee.isConnected ?? false }
+
+    /// Completes a path with the id in the next hop's BUILT; false if the path is gone, complete or a terminal's, its halves do not
+    /// stand, or the id is 0.
+    ///
+    /// Where other workers have halves, packets may come once ``answered(_:)`` has told that it is connected.
     public mutating func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool {
-        guard nextPathID != 0, let record = unsafe register.find(path), unsafe !record.pointee.isReady else {
-            return false
-        }
+        guard nextPathID != 0, let record = unsafe register.find(path), unsafe !record.pointee.isReady,
+            unsafe record.pointee.stands
+        else { return false }
         unsafe record.pointee.next?.pathID = nextPathID
-        unsafe halves.forwards.pointer(record.pointee.forward.place).pointee.next.pathID = nextPathID
-        unsafe halves.backwards.pointer(record.pointee.backward.place).pointee.isReady = true
+        let (forward, backward) = unsafe (record.pointee.forward, record.pointee.backward)
+        if forward.worker == halves.worker {
+            halves.connectForward(forward.place, nextPathID: nextPathID)
+            unsafe record.pointee.forward.state = .ready
+        } else {
+            order(
+                forward.worker, HalfOrder(kind: .connectForward(path, place: forward.place, nextPathID: nextPathID)))
+        }
+        if backward.worker == halves.worker {
+            halves.connectBackward(backward.place)
+            unsafe record.pointee.backward.state = .ready
+        } else {
+            order(backward.worker, HalfOrder(kind: .connectBackward(path, place: backward.place)))
+        }
         return true
     }
 
@@ -144,8 +193,9 @@ public struct ForwardingTable: ~Copyable {
     /// Removes a path and wipes its keys; nil if it is gone already.
     public mutating func remove(_ path: PathHandle) -> RemovedPath? {
         guard let record = register.remove(path) else { return nil }
-        halves.removeForward(record.forward.place, id: record.forward.id)
-        halves.removeBackward(record.backward.place, id: record.backward.id)
+        // The answer about a half that does not stand yet will find the path gone.
+        if record.forward.state != .asked { removeForward(record.forward) }
+        if record.backward.state != .asked { removeBackward(record.backward) }
         return RemovedPath(path: path, previous: record.previous, next: record.next)
     }
 
@@ -182,7 +232,7 @@ public struct ForwardingTable: ~Copyable {
                 || (isCrowded && now - record.pointee.quietSince >= Self.quietLimit && !isNeeded(path))
             if isOver {
                 if let path = remove(path) { removed.append(path) }
-            } else {
+            } else if unsafe record.pointee.forward.isAt(halves.worker) {
                 unsafe halves.forwards.pointer(record.pointee.forward.place).pointee.opener.forgetPrevious(now)
             }
         }
@@ -191,8 +241,14 @@ public struct ForwardingTable: ~Copyable {
 
     /// A number that grows with each packet, except the first one towards the exit, whose answer counts instead.
     func passing(_ record: PathRecord) -> UInt64 {
-        let highest = unsafe halves.forwards.pointer(record.forward.place).pointee.opener.highest
-        return unsafe highest &+ halves.backwards.pointer(record.backward.place).pointee.sealer.nextNumber
+        var passed = record.reported
+        if record.forward.isAt(halves.worker) {
+            unsafe passed &+= halves.forwards.pointer(record.forward.place).pointee.opener.highest
+        }
+        if record.backward.isAt(halves.worker) {
+            unsafe passed &+= halves.backwards.pointer(record.backward.place).pointee.sealer.nextNumber
+        }
+        return passed
     }
 
     // MARK: Shares

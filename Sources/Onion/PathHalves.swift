@@ -8,6 +8,8 @@ struct ForwardHalf: ~Copyable {
     @usableFromInline var opener: LayerOpener
     /// The next hop; its path id is 0 until its answer has come.
     @usableFromInline var next: PathNeighbour
+    /// How much of what has passed worker 0 was told.
+    var reported: UInt64 = 0
 
     @inlinable var isTerminal: Bool { slot == Packet.slotCount }
     @inlinable var isReady: Bool { isTerminal || next.pathID != 0 }
@@ -22,49 +24,69 @@ struct BackwardHalf: ~Copyable {
     @usableFromInline let previous: PathNeighbour
     /// Whether the next hop has answered; always true at the terminal.
     @usableFromInline var isReady: Bool
+    /// How much of what has passed worker 0 was told.
+    var reported: UInt64 = 0
 }
 
 /// The halves of paths whose packets one worker receives, found by path id (protocol.md, sections 4 and 5).
 ///
 /// A packet touches one half, and no half refers to the other one of its path. So the two may belong to different workers.
-@usableFromInline
-struct PathHalves: ~Copyable {
+public struct PathHalves: ~Copyable {
     @usableFromInline var ids: PathIDTable
     @usableFromInline var forwards: PlaceStore<ForwardHalf>
     @usableFromInline var backwards: PlaceStore<BackwardHalf>
+    var forwardCursor = PlaceCursor()
+    var backwardCursor = PlaceCursor()
 
     /// No halves yet, for `worker`; the caller inserts at most `maximum` of each kind.
-    init(worker: UInt8, maximum: Int) {
+    public init(worker: UInt8, maximum: Int) {
         ids = PathIDTable(worker: worker)
         forwards = PlaceStore(maximum: maximum)
         backwards = PlaceStore(maximum: maximum)
     }
 
+    /// The worker whose packets these are.
+    public var worker: UInt8 { ids.worker }
+    /// How many halves there are of both kinds.
+    public var count: Int { forwards.count + backwards.count }
+    /// How many places there are of the kind with more.
+    public var capacity: Int { max(forwards.capacity, backwards.capacity) }
+
     // MARK: Halves
 
-    /// Adds a half whose packets come over `link`; returns its place, and the id for them.
-    mutating func insert(_ half: consuming ForwardHalf, link: UInt32) -> (place: UInt32, id: UInt64) {
+    /// Adds a half whose packets come over `link`, and draws the id for them; traps if there is no place.
+    mutating func insert(_ half: consuming ForwardHalf, link: UInt32) -> HalfPlace {
+        let state: HalfPlace.State = half.isReady ? .ready : .stands
         let place = forwards.insert(half)
-        return (place, ids.take(link: link, target: place << 1))
+        return HalfPlace(place: place, worker: worker, state: state, id: ids.take(link: link, target: place << 1))
     }
 
-    /// Adds a half whose packets come over `link`, or are made here if that is nil; returns its place, and the id for them,
-    /// or 0.
-    mutating func insert(_ half: consuming BackwardHalf, link: UInt32?) -> (place: UInt32, id: UInt64) {
+    /// Adds a half whose packets come over `link`, or are made here if that is nil, and draws the id for them, 0 in that case.
+    mutating func insert(_ half: consuming BackwardHalf, link: UInt32?) -> HalfPlace {
+        let state: HalfPlace.State = half.isReady ? .ready : .stands
         let place = backwards.insert(half)
-        return (place, link.map { ids.take(link: $0, target: place << 1 | 1) } ?? 0)
+        let id = link.map { ids.take(link: $0, target: place << 1 | 1) } ?? 0
+        return HalfPlace(place: place, worker: worker, state: state, id: id)
     }
+
+    /// The next hop has answered.
+    mutating func connectForward(_ place: UInt32, nextPathID: UInt64) {
+        unsafe forwards.pointer(place).pointee.next.pathID = nextPathID
+    }
+
+    /// The next hop has answered.
+    mutating func connectBackward(_ place: UInt32) { unsafe backwards.pointer(place).pointee.isReady = true }
 
     /// Removes a half and its id, and wipes its keys.
-    mutating func removeForward(_ place: UInt32, id: UInt64) {
-        _ = forwards.remove(place)
-        ids.release(id)
+    mutating func removeForward(_ half: HalfPlace) {
+        _ = forwards.remove(half.place)
+        ids.release(half.id)
     }
 
     /// The same for a half towards the client, whose id is 0 at the terminal.
-    mutating func removeBackward(_ place: UInt32, id: UInt64) {
-        _ = backwards.remove(place)
-        if id != 0 { ids.release(id) }
+    mutating func removeBackward(_ half: HalfPlace) {
+        _ = backwards.remove(half.place)
+        if half.id != 0 { ids.release(half.id) }
     }
 
     /// The path of the half that the id leads to.
@@ -78,15 +100,17 @@ struct PathHalves: ~Copyable {
 
     // MARK: Packets
 
+    /// The half that `pathID` on `link` leads to, by one table look-up.
     @inlinable @inline(__always)
-    func find(link: UInt32, pathID: UInt64) -> Passage {
+    public func find(link: UInt32, pathID: UInt64) -> Passage {
         let target = ids.find(link: link, id: pathID)
         guard target != PathIDTable.none else { return .unknown }
         return target & 1 == 0 ? .forward(target >> 1) : .backward(target >> 1)
     }
 
+    /// As ``ForwardingTable/forward(_:_:now:)`` does.
     @inlinable @inline(__always)
-    mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(forwards.isLive(place), "the place of a path that is gone")
         let half = unsafe forwards.pointer(place)
         guard unsafe half.pointee.isReady else { return .drop(.notReady) }
@@ -103,8 +127,9 @@ struct PathHalves: ~Copyable {
         }
     }
 
+    /// As ``ForwardingTable/backward(_:_:now:)`` does.
     @inlinable @inline(__always)
-    mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(backwards.isLive(place), "the place of a path that is gone")
         let half = unsafe backwards.pointer(place)
         guard unsafe half.pointee.isReady else { return .drop(.notReady) }

@@ -1,9 +1,22 @@
 internal import Wire
 
 /// Where a half of a path is, and the id that leads to it: 0 if none does.
-struct HalfPlace {
+struct HalfPlace: Sendable {
+    enum State: UInt8, Sendable {
+        /// Its worker has not answered yet, and the rest is not known.
+        case asked
+        case stands
+        /// It knows that the path is complete.
+        case ready
+    }
+
     var place: UInt32 = 0
+    var worker: UInt8 = 0
+    var state = State.asked
     var id: UInt64 = 0
+
+    /// Whether it stands with `worker`.
+    func isAt(_ worker: UInt8) -> Bool { self.worker == worker && state != .asked }
 }
 
 /// The part of a path's state at a hop that packets do not touch.
@@ -23,7 +36,13 @@ struct PathRecord {
     var quietSince: Instant
     /// The path's index among those of its source.
     fileprivate(set) var number = 0
+    /// How much has passed over halves of other workers, as they have told.
+    var reported: UInt64 = 0
 
+    /// Whether both halves stand.
+    var stands: Bool { forward.state != .asked && backward.state != .asked }
+    /// Whether both halves know that the path is complete.
+    var isConnected: Bool { forward.state == .ready && backward.state == .ready }
     var isTerminal: Bool { next == nil }
     var isReady: Bool { next?.pathID != 0 }
 }

@@ -31,8 +31,10 @@ struct PlaceStore<Value: ~Copyable>: ~Copyable {
         unsafe chunks.deallocate()
     }
 
+    /// How many values it holds.
+    var count: Int { capacity - free.count }
     /// Whether it holds the maximum.
-    var isFull: Bool { capacity - free.count >= maximum }
+    var isFull: Bool { count >= maximum }
 
     /// Puts a value into a free place and returns the place; traps if the store is full.
     ///
