@@ -13,10 +13,17 @@ public struct ReceivedBatch: ~Copyable {
     private let ends: UnsafeMutablePointer<Int>
 
     init(count: Int, area: ReceiveArea) {
+        unsafe self.init(count: count, packets: area.packets, sources: area.sources, ends: area.ends)
+    }
+
+    init(
+        count: Int, packets: UnsafeMutablePointer<ReceivedPacket>, sources: UnsafeMutablePointer<SocketAddress>,
+        ends: UnsafeMutablePointer<Int>
+    ) {
         self.count = count
-        unsafe packets = area.packets
-        unsafe sources = area.sources
-        unsafe ends = area.ends
+        unsafe self.packets = packets
+        unsafe self.sources = sources
+        unsafe self.ends = ends
     }
 
     /// One more than the index of the last packet that follows packet `index` in its run and has the same length.
