@@ -108,6 +108,10 @@ public struct LinkCounters: Sendable {
     public var moves: UInt64 = 0
     /// Control messages refused because of a limit.
     public var messagesRefused: UInt64 = 0
+    /// Packets that came to another worker than their link's, and were handed on.
+    public var packetsHandedOn: UInt64 = 0
+    /// Those that could not be handed on, and control packets that worker 0 had no room for.
+    public var packetsNotHandedOn: UInt64 = 0
 
     /// All zero.
     public init() {}

@@ -219,14 +219,16 @@ extension Links {
         receiver.timing = configuration.keys
         keyring.timing = configuration.keys
         let moment = now
+        let liveness = Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment)
         let inserted = table.insert(
-            receiver, line: keyring.line,
-            liveness: Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment),
-            address: address, mayMove: peer == .client)
+            receiver, line: keyring.line, liveness: liveness, address: address, mayMove: peer == .client)
         guard let id = inserted else {
             table.indices.free(index)
             return nil
         }
+        follow(
+            orders.add(
+                id, owner: 0, nil, line: keyring.line, liveness: liveness, address: address, mayMove: peer == .client))
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: node == nil, address: Endpoint(address),

@@ -113,7 +113,7 @@ extension Links {
         link.isGone = true
         link.timer.close()
         for index in link.keyring.localIndices() { table.indices.free(index) }
-        table.remove(link.id)
+        follow(orders.remove(link.id))
         list.remove(link)
         for stream in link.exchange.end() {
             messages.answers.release(ControlResponder(link: link.id, stream: stream.value))

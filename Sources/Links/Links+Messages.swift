@@ -209,9 +209,24 @@ extension Links {
             table.indices.free(index)
             return link.exchange.refuse(stream)
         }
-        let (message, line) = (answer.body, answer.line)
-        table.expect(link.id, answer.takeKeys(), line)
-        link.exchange.answer(stream, message, part: 0..<message.count, now: table.now)
+        link.rekeyAnswer = (stream, answer.body)
+        let line = answer.line
+        follow(orders.expect(link.id, answer.takeKeys(), line))
+    }
+
+    /// Follows up on what all workers have done.
+    func follow(_ progress: [LinkProgress]) {
+        for step in progress {
+            switch step {
+            // Where this worker is the only one, nothing has waited for it, and it has its indices back.
+            case .stands, .confirmed, .switched, .forgotten: break
+            case .gone(let id): table.freePlace(of: id)
+            case .expects(let id):
+                guard let link = find(id), let (stream, message) = link.rekeyAnswer.take() else { continue }
+                link.exchange.answer(stream, message, part: 0..<message.count, now: table.now)
+            case .uses(let id): find(id)?.keyring.retireReplaced()
+            }
+        }
     }
 
     /// Asks the peer for new keys.
@@ -231,8 +246,7 @@ extension Links {
         defer { freeRekeys(of: link) }
         guard case .success(let answer) = result else { return link.keyring.rekeyFailed(now: table.now) }
         guard let keys = link.keyring.finishRekey(answer.rawSpan, now: table.now) else { return }
-        table.renew(id, keys, link.keyring.line)
-        link.keyring.retireReplaced()
+        follow(orders.renew(id, keys, link.keyring.line))
         table.counters.rekeys += 1
         // The peer goes over to the new keys with the first packet under them.
         link.exchange.ping()

@@ -21,7 +21,7 @@ extension Links {
     /// Sorts a batch and hands over what are data packets; true when there is more than those.
     ///
     /// One access to the table for all of it, for each costs as much as a packet.
-    private static func takeData(
+    static func takeData(
         _ batch: inout ReceivedBatch, _ table: inout LinkTable, _ sorted: inout SortedBatch, _ now: Instant,
         _ relay: (any PacketHandler)?, _ client: (any PacketHandler)?
     ) -> Bool {
@@ -51,7 +51,7 @@ extension Links {
             table.freeRetired(id)
             guard let link = find(id) else { continue }
             link.keyring.switched()
-            link.keyring.retireReplaced()
+            follow(orders.use(id, link.keyring.line))
         }
     }
 
@@ -96,7 +96,7 @@ extension Links {
     func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: SocketAddress) {
         let endpoint = Endpoint(source)
         guard link.address.answered(data, from: endpoint), table.isLive(link.id) else { return }
-        table.setAddress(source, of: link.id)
+        orders.move(link.id, to: source)
         list.move(link.id, to: AddressShare(endpoint.address))
         table.counters.moves += 1
     }

@@ -6,7 +6,8 @@ public import Wire
 
 /// The links of one worker: its sockets, the link table, and each link's control connection.
 ///
-/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held weakly.
+/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held weakly. It has more
+/// members than most types: the parts, which keep their own state.
 public final class Links {
     /// The loop.
     public let loop: Loop
@@ -24,6 +25,8 @@ public final class Links {
     var clocks: LinkClocks
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
+    /// What all workers are to do about links; the own table is the only one so far.
+    var orders = LinkOrders(workers: 1) { _, _ in nil }
     var sorted: SortedBatch
     var sockets = LinkSockets()
     var list: LinkList
@@ -58,6 +61,7 @@ public final class Links {
         handshakes = Handshakes(limit: configuration.maximumHandshakes)
         messages = MessageShares(configuration)
         schedule = LinkSchedule(now: now)
+        orders = LinkOrders(workers: 1) { [unowned self] _, order in table.take(order) }
         try openSockets()
         schedule.start(on: loop, turn: { [weak self] in self?.turn() }, sweep: { [weak self] in self?.sweep() })
     }

@@ -20,6 +20,8 @@ final class ControlLink {
     let peerTime: UnixTime?
     /// The generations of its keys; the table has what packets touch of them.
     var keyring: LinkKeyring
+    /// The answer to REKEY, until the table has the keys that it promises.
+    var rekeyAnswer: (stream: StreamID, body: [UInt8])?
     /// The control messages and the connection that carries them.
     var exchange: MessageExchange
     /// Who waits for the answers to messages of ours.

@@ -50,6 +50,16 @@ internal import Wire
         }
     }
 
+    /// Lets an index lead to `place`: one that is in use, or that worker 0 has drawn from a table which it keeps for this worker.
+    mutating func lead(_ index: UInt32, to place: UInt32) {
+        guard find(index) == nil else { return move(index, to: place) }
+        let entry = unsafe entries + Int(index & mask)
+        precondition(index >> 24 == worker >> 24, "another worker's index")
+        precondition(unsafe entry.pointee.index == 0, "an entry that is in use")
+        unsafe entry.pointee = Entry(index: index, place: place)
+        count += 1
+    }
+
     /// Lets `index`, which is in use, lead to `place`.
     mutating func move(_ index: UInt32, to place: UInt32) {
         guard find(index) != nil else { return }

@@ -12,6 +12,8 @@ internal import Wire
     var control: ReceivedPackets
     /// Numbers of handshake messages in the batch.
     var handshakes: [Int] = []
+    /// Numbers of packets for another worker.
+    var misrouted: [Int] = []
     /// Authentic packets that did not come from their link's address.
     var strangers: [(link: LinkID, position: Int)] = []
 
@@ -41,8 +43,8 @@ internal import Wire
         if strangers.count < 64 { strangers.append((link, position)) }
     }
 
-    /// Whether there are handshake messages or strangers.
-    var hasRarer: Bool { !handshakes.isEmpty || !strangers.isEmpty }
+    /// Whether there are handshake messages, strangers or packets for another worker.
+    var hasRarer: Bool { !handshakes.isEmpty || !strangers.isEmpty || !misrouted.isEmpty }
 
     mutating func removeAll() {
         relay.removeAll()
@@ -50,6 +52,7 @@ internal import Wire
         control.removeAll()
         guard hasRarer else { return }
         handshakes.removeAll(keepingCapacity: true)
+        misrouted.removeAll(keepingCapacity: true)
         strangers.removeAll(keepingCapacity: true)
     }
 }
@@ -72,6 +75,9 @@ extension LinkTable {
                 position += 1
             } else if let place = indices.find(index), let link = self.link(at: Int(place)) {
                 position = openHeaders(of: link, index, from: position, &batch, into: &sorted)
+            } else if workers > 1, index >> 24 != worker, index >> 24 < workers {
+                sorted.misrouted.append(position)
+                position += 1
             } else {
                 counters.drops.count(.unknownIndex)
                 position += 1
@@ -85,6 +91,7 @@ extension LinkTable {
         of link: LinkID, _ index: UInt32, from start: Int, _ batch: inout ReceivedBatch, into sorted: inout SortedBatch
     ) -> Int {
         let entry = unsafe entry(link)
+        let receiver = unsafe indexedReceiver(of: link)
         let end = batch.end(ofRunFrom: start)
         // All packets of a run came from one address.
         let isStranger = unsafe entry.pointee.mayMove && entry.pointee.sending.address != batch.source(of: start)
@@ -94,7 +101,7 @@ extension LinkTable {
             var packet = batch.packet(position)
             guard packet.receiverIndex == index else { break }
             let counter = packet.linkCounter
-            if let reason = unsafe entry.pointee.receiver.openHeader(&packet) {
+            if let reason = unsafe receiver.pointee.openHeader(&packet) {
                 counters.drops.count(reason)
             } else {
                 opened &+= 1
@@ -115,14 +122,13 @@ extension LinkTable {
 
     /// Opens a control packet's payload and commits its windows; returns its packet number, or nil when it was dropped.
     mutating func openControl(_ arrival: Arrival, _ packet: inout MutableRawSpan) -> UInt64? {
-        guard isLive(arrival.link) else { return nil }
-        let entry = unsafe entry(arrival.link)
-        switch unsafe entry.pointee.receiver.openControl(&packet) {
+        guard let receiver = unsafe receiver(of: arrival.link) else { return nil }
+        switch unsafe receiver.pointee.openControl(&packet) {
         case .drop(let reason):
             counters.drops.count(reason)
             return nil
         case .opened(let number):
-            guard unsafe entry.pointee.receiver.commitControl(packetNumber: number), commit(arrival) else {
+            guard unsafe receiver.pointee.commitControl(packetNumber: number), commit(arrival) else {
                 counters.drops.count(.replayedControl)
                 return nil
             }
@@ -166,9 +172,12 @@ extension LinkTable {
         return true
     }
 
-    /// Frees the receiver indices whose keys are gone.
-    mutating func freeRetired(_ link: LinkID) {
-        guard isLive(link) else { return }
-        for index in unsafe entry(link).pointee.receiver.takeRetired() { indices.free(index) }
+    /// Frees the receiver indices of an own link whose keys are gone, and returns them.
+    @discardableResult
+    mutating func freeRetired(_ link: LinkID) -> [UInt32] {
+        guard let receiver = unsafe receiver(of: link) else { return [] }
+        let retired = unsafe receiver.pointee.takeRetired()
+        for index in retired { indices.free(index) }
+        return retired
     }
 }

@@ -4,9 +4,6 @@ internal import Wire
 
 /// What `Links` does to the state of a link now and then.
 extension LinkTable {
-    /// How many links there are.
-    var count: Int { placesUsed - freeCount }
-
     mutating func setAddress(_ address: SocketAddress, of link: LinkID) {
         guard isLive(link) else { return }
         unsafe entry(link).pointee.sending.address = address
@@ -35,27 +32,34 @@ extension LinkTable {
 
     // MARK: New keys
 
-    /// Uses new keys in both directions, which the peer has already.
-    mutating func renew(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
-        guard isLive(link) else { return }
-        unsafe entry(link).pointee.receiver.renew(keys)
-        unsafe entry(link).pointee.sending.use(line)
-        freeRetired(link)
+    /// Receives an own link's packets under new keys, which the peer has already.
+    mutating func renew(_ link: LinkID, _ keys: consuming ReceivingKeys) {
+        guard let receiver = unsafe receiver(of: link) else { return }
+        indices.lead(keys.localIndex, to: UInt32(truncatingIfNeeded: link.place))
+        unsafe receiver.pointee.renew(keys)
     }
 
-    /// Uses new keys in both directions from the peer's first packet under them on.
-    mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
-        guard isLive(link) else { return }
-        unsafe entry(link).pointee.receiver.expect(keys)
+    /// Sends with new keys.
+    mutating func use(_ link: LinkID, _ line: LinkLine) {
+        guard let entry = unsafe liveEntry(link) else { return }
+        unsafe entry.pointee.sending.use(line)
+    }
+
+    /// Receives an own link's packets under new keys from the peer's first one on, and sends with their line from then on if that is
+    /// given.
+    mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine?) {
+        guard let receiver = unsafe receiver(of: link) else { return }
+        indices.lead(keys.localIndex, to: UInt32(truncatingIfNeeded: link.place))
+        unsafe receiver.pointee.expect(keys)
         unsafe entry(link).pointee.sending.waiting = line
-        freeRetired(link)
     }
 
-    /// Wipes receiving keys that are over.
-    mutating func expire(_ link: LinkID) {
-        guard isLive(link) else { return }
-        unsafe entry(link).pointee.receiver.expire(now: now)
-        if unsafe !entry(link).pointee.receiver.isWaiting { unsafe entry(link).pointee.sending.waiting = nil }
-        freeRetired(link)
+    /// Wipes an own link's receiving keys that are over; returns the receiver indices that are free.
+    @discardableResult
+    mutating func expire(_ link: LinkID) -> [UInt32] {
+        guard let receiver = unsafe receiver(of: link) else { return [] }
+        unsafe receiver.pointee.expire(now: now)
+        if unsafe !receiver.pointee.isWaiting { unsafe entry(link).pointee.sending.waiting = nil }
+        return freeRetired(link)
     }
 }

@@ -2,19 +2,21 @@ internal import EventLoop
 public import Link
 public import Wire
 
-/// The state of all links that packets touch, each with a receiving and a sending side, and the sockets to send on.
+/// The state of all links that packets touch, and the sockets to send on.
 ///
-/// Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread.
+/// Every worker has the sending side of each link. The receiving side has the link's owner alone, the worker to which its packets
+/// come. Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread. It has more members
+/// than most types, so that one access to it serves a whole batch.
 @safe public struct LinkTable: ~Copyable {
     /// One link.
     @usableFromInline
     struct Entry: ~Copyable {
-        /// What packets in need.
-        @usableFromInline var receiver: LinkReceiver
         /// What packets out need.
         var sending: SendingSide
         var liveness: Liveness
         let mayMove: Bool
+        /// Whether this worker owns the link, so that it has its receiving side.
+        let isOwn: Bool
     }
 
     /// What this worker's packets out on a link need.
@@ -24,16 +26,18 @@ public import Wire
         var waiting: LinkLine?
         var sender: LinkSender
         var address: SocketAddress
+        /// Whether this worker is the only one, so that its senders are.
+        private let isSole: Bool
 
-        /// This worker is the only one, so that its senders are.
-        init(_ line: LinkLine, to address: SocketAddress) {
-            sender = LinkSender(line, sole: true)
+        init(_ line: LinkLine, to address: SocketAddress, isSole: Bool) {
+            sender = LinkSender(line, sole: isSole)
             self.address = address
+            self.isSole = isSole
         }
 
         /// Goes over to the line of new keys.
         mutating func use(_ line: LinkLine) {
-            sender = LinkSender(line, sole: true)
+            sender = LinkSender(line, sole: isSole)
             waiting = nil
         }
     }
@@ -55,33 +59,49 @@ public import Wire
     var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
-    @usableFromInline var lastIn: Found?
-    private var lastOut: Found?
+    @usableFromInline var lastIn: FoundIn?
+    private var lastOut: FoundOut?
+
+    /// An own link that was looked up.
+    @safe @usableFromInline
+    struct FoundIn {
+        @usableFromInline let link: LinkID
+        @usableFromInline let receiver: UnsafeMutablePointer<LinkReceiver>
+    }
 
     /// A link that was looked up, and the socket on which it is reached.
-    @safe @usableFromInline
-    struct Found {
-        @usableFromInline let link: LinkID
-        @usableFromInline let entry: UnsafeMutablePointer<Entry>
+    @safe
+    private struct FoundOut {
+        let link: LinkID
+        let entry: UnsafeMutablePointer<Entry>
         let socket: Unmanaged<DatagramSocket>?
     }
 
     private let entries: UnsafeMutablePointer<Entry>
+    /// The receiving sides of own links, at their places; others' have no memory initialised.
+    private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
     private var free: [Int32] = []
     /// How many places were ever used: places beyond have no memory initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
-    /// How many of the places used are free again.
-    var freeCount: Int { free.count }
+    /// This worker's number, and how many there are.
+    let worker: UInt8
+    let workers: Int
+    /// How many links there are.
+    private(set) var count = 0
 
-    init(capacity: Int, packetSize: Int, worker: UInt8, now: Instant) {
+    /// The table of `worker`, one of so many.
+    init(capacity: Int, packetSize: Int, worker: UInt8, workers: Int = 1, now: Instant) {
         precondition(capacity > 0 && capacity < 1 << Int(LinkID.placeBits), "too many links")
         self.capacity = capacity
         self.packetSize = packetSize
         self.now = now
+        self.worker = worker
+        self.workers = workers
         indices = IndexTable(capacity: capacity * 4, worker: worker)
         unsafe entries = .allocate(capacity: capacity)
+        unsafe receivers = .allocate(capacity: capacity)
         // Even: free. Odd: in use.
         unsafe generations = .allocate(capacity: capacity)
         unsafe generations.initialize(repeating: 0, count: capacity)
@@ -89,17 +109,19 @@ public import Wire
 
     deinit {
         for place in 0..<placesUsed where unsafe generations[place] & 1 == 1 {
+            if unsafe (entries + place).pointee.isOwn { unsafe (receivers + place).deinitialize(count: 1) }
             unsafe (entries + place).deinitialize(count: 1)
         }
         unsafe entries.deallocate()
+        unsafe receivers.deallocate()
         unsafe generations.deallocate()
     }
 
     // MARK: Links
 
-    /// Adds a link; nil when the table is full.
+    /// Adds a link, whose receiving side is another worker's if it is nil; nil when the table is full.
     mutating func insert(
-        _ receiver: consuming LinkReceiver, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
+        _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
     ) -> LinkID? {
         let place: Int
         if let last = free.popLast() {
@@ -110,26 +132,64 @@ public import Wire
         } else {
             return nil
         }
-        let index = receiver.localIndex
-        unsafe (entries + place).initialize(
-            to: Entry(
-                receiver: receiver, sending: SendingSide(line, to: address), liveness: liveness, mayMove: mayMove))
-        unsafe generations[place] = (generations[place] + 1) & LinkID.generationMask
-        indices.move(index, to: UInt32(place))
-        earliestTick = min(earliestTick, liveness.nextDeadline)
-        return unsafe LinkID(place: place, generation: generations[place])
+        let link = unsafe LinkID(place: place, generation: (generations[place] + 1) & LinkID.generationMask)
+        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
+        return link
     }
 
-    /// Takes a link out and wipes its keys; receiver indices of its rekeys are the caller's to free.
-    mutating func remove(_ link: LinkID) {
-        guard isLive(link) else { return }
-        forgetFound()
-        let entry = unsafe entries + link.place
-        for index in unsafe entry.pointee.receiver.localIndices() { indices.free(index) }
-        unsafe entry.deinitialize(count: 1)
-        unsafe generations[link.place] = (generations[link.place] + 1) & LinkID.generationMask
-        free.append(Int32(truncatingIfNeeded: link.place))
+    /// Adds a link at the place that worker 0 has given it in its own table; receiver indices are drawn there too.
+    mutating func enter(
+        _ link: LinkID, _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress,
+        mayMove: Bool
+    ) {
+        precondition(self.link(at: link.place) == nil && link.place < capacity, "a free place")
+        placesUsed = max(placesUsed, link.place + 1)
+        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
     }
+
+    private mutating func fill(
+        _ link: LinkID, _ receiver: consuming LinkReceiver?, _ sending: consuming SendingSide, _ liveness: Liveness,
+        _ mayMove: Bool
+    ) {
+        let place = link.place
+        let isOwn: Bool
+        switch consume receiver {
+        case .some(let receiver):
+            indices.lead(receiver.localIndex, to: UInt32(truncatingIfNeeded: place))
+            unsafe (receivers + place).initialize(to: receiver)
+            isOwn = true
+        case .none: isOwn = false
+        }
+        unsafe (entries + place).initialize(
+            to: Entry(sending: sending, liveness: liveness, mayMove: mayMove, isOwn: isOwn))
+        unsafe generations[place] = link.generation
+        count += 1
+        earliestTick = min(earliestTick, liveness.nextDeadline)
+    }
+
+    /// Takes a link out and wipes its keys; returns its receiver indices, which are free.
+    ///
+    /// Those of its rekeys are the caller's to free.
+    /// With `keepsPlace`, its place is not free for another one until ``freePlace(of:)``.
+    @discardableResult
+    mutating func remove(_ link: LinkID, keepsPlace: Bool = false) -> [UInt32] {
+        guard isLive(link) else { return [] }
+        forgetFound()
+        var freed: [UInt32] = []
+        if let receiver = unsafe receiver(of: link) {
+            freed = unsafe receiver.pointee.localIndices()
+            for index in freed { indices.free(index) }
+            unsafe receiver.deinitialize(count: 1)
+        }
+        unsafe (entries + link.place).deinitialize(count: 1)
+        unsafe generations[link.place] = (generations[link.place] + 1) & LinkID.generationMask
+        count -= 1
+        if !keepsPlace { freePlace(of: link) }
+        return freed
+    }
+
+    /// Lets another link have the place of one that was taken out.
+    mutating func freePlace(of link: LinkID) { free.append(Int32(truncatingIfNeeded: link.place)) }
 
     /// Whether the link stands.
     public func isLive(_ link: LinkID) -> Bool {
@@ -157,20 +217,34 @@ public import Wire
         isLive(link) ? unsafe entries + link.place : nil
     }
 
+    /// The receiving side of a link that is live and own.
+    @unsafe func receiver(of link: LinkID) -> UnsafeMutablePointer<LinkReceiver>? {
+        guard let entry = unsafe liveEntry(link), unsafe entry.pointee.isOwn else { return nil }
+        return unsafe receivers + link.place
+    }
+
+    /// The receiving side of a link to which an index leads, so that it is live and own.
+    @unsafe func indexedReceiver(of link: LinkID) -> UnsafeMutablePointer<LinkReceiver> {
+        assert(unsafe receiver(of: link) != nil, "an index of another worker's link")
+        return unsafe receivers + link.place
+    }
+
     /// Lets both links be looked up anew: to be called whenever a link goes, or the way to one changes.
     mutating func forgetFound() {
         lastIn = nil
         lastOut = nil
     }
 
-    private func found(_ link: LinkID) -> Found? {
+    private func findOut(_ link: LinkID) -> FoundOut? {
         guard let entry = unsafe liveEntry(link) else { return nil }
-        return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.sending.address))
+        return unsafe FoundOut(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.sending.address))
     }
 
     /// Looks up the link that a packet came on.
     @usableFromInline @inline(never)
-    mutating func findIn(_ link: LinkID) { lastIn = found(link) }
+    mutating func findIn(_ link: LinkID) {
+        lastIn = unsafe receiver(of: link).map { unsafe FoundIn(link: link, receiver: $0) }
+    }
 
     /// The address of a link's peer; nil when the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
@@ -193,20 +267,21 @@ public import Wire
     @inlinable @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
         if lastIn?.link != arrival.link { findIn(arrival.link) }
-        guard let entry = unsafe lastIn?.entry else { return false }
-        if unsafe entry.pointee.receiver.commitNext(index: arrival.index, counter: arrival.counter) { return true }
-        return unsafe commitRarer(arrival, entry)
+        guard let receiver = unsafe lastIn?.receiver else { return false }
+        if unsafe receiver.pointee.commitNext(index: arrival.index, counter: arrival.counter) { return true }
+        return unsafe commitRarer(arrival, receiver)
     }
 
     /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
     @usableFromInline @inline(never)
-    mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
-        let result = unsafe entry.pointee.receiver.commit(index: arrival.index, counter: arrival.counter, now: now)
+    mutating func commitRarer(_ arrival: Arrival, _ receiver: UnsafeMutablePointer<LinkReceiver>) -> Bool {
+        let result = unsafe receiver.pointee.commit(index: arrival.index, counter: arrival.counter, now: now)
         switch result {
         case .committed: return true
         case .duplicate: return false
         case .confirmed: confirmed.append(arrival.link)
         case .switched:
+            let entry = unsafe entry(arrival.link)
             if let line = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(line) }
             switched.append(arrival.link)
         }
@@ -227,7 +302,7 @@ public import Wire
     public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
         guard !numbers.isEmpty else { return }
         packets.check(numbers)
-        if lastOut?.link != link { lastOut = found(link) }
+        if lastOut?.link != link { lastOut = findOut(link) }
         // The counters of all packets at once: those of packets that the socket drops are gaps.
         guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket,
             var counter = unsafe entry.pointee.sending.sender.takeCounters(numbers.count)

@@ -1,0 +1,141 @@
+public import EventLoop
+internal import Link
+internal import Wire
+
+/// A control packet of a link that worker 0 does not own: opened and committed by the owner.
+public struct LinkControlPacket: Sendable {
+    let link: LinkID
+    let number: UInt64
+    let payload: [UInt8]
+    let source: SocketAddress
+}
+
+/// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders (docs/architecture/workers.md).
+///
+/// It belongs to its loop's thread.
+public final class LinkWorker {
+    /// The ways to the other workers.
+    public struct Ways {
+        /// Tells worker 0 about a link; never lost.
+        public var tell: (LinkAnswer) -> Void
+        /// Hands a control packet to worker 0; false if there is no room, and then it is lost.
+        public var hand: (LinkControlPacket) -> Bool
+        /// The lanes for packets of other workers, by their numbers; nil for this one.
+        public var lanes: [PacketLane?]
+
+        /// These ways, of which `lanes` has one for each worker.
+        public init(
+            tell: @escaping (LinkAnswer) -> Void, hand: @escaping (LinkControlPacket) -> Bool, lanes: [PacketLane?]
+        ) {
+            self.tell = tell
+            self.hand = hand
+            self.lanes = lanes
+        }
+    }
+
+    /// The loop.
+    public let loop: Loop
+    /// Takes data packets, as ``Links/relay`` does.
+    public weak var relay: (any PacketHandler)?
+    var table: LinkTable
+    private var sorted: SortedBatch
+    private var sockets = LinkSockets()
+    private let ways: Ways
+
+    /// Worker `worker` on `loop`, whose sockets are open when this returns.
+    public init(
+        on loop: Loop, worker: UInt8, configuration: LinksConfiguration, ways: Ways
+    ) throws(UVError) {
+        self.loop = loop
+        self.ways = ways
+        let packetSize = configuration.network.packetSize
+        table = LinkTable(
+            capacity: configuration.maximumLinks, packetSize: packetSize, worker: worker, workers: ways.lanes.count,
+            now: Instant(nanoseconds: loop.now))
+        sorted = SortedBatch(packetSize: packetSize)
+        try sockets.open(on: loop, configuration, isNode: true, receiver: WorkerInlet(self), for: &table)
+    }
+
+    deinit { sockets.close() }
+
+    /// The addresses that the sockets are bound to.
+    public var localAddresses: [SocketAddress] { sockets.localAddresses }
+    /// What happened so far.
+    public var counters: LinkCounters { table.counters }
+
+    /// Closes the sockets.
+    public func close() { sockets.close(for: &table) }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    // MARK: Orders
+
+    /// Carries out an order of worker 0, which is told the answer.
+    public func take(_ order: LinkOrder) {
+        table.now = now
+        if let answer = table.take(order) { ways.tell(answer) }
+    }
+
+    /// Wipes keys that are over; to be called every second.
+    public func sweep() {
+        table.now = now
+        for event in table.takeExpired() { ways.tell(event) }
+    }
+
+    // MARK: Packets
+
+    /// Takes packets that another worker has handed on; those that are not for this one either are dropped.
+    public func take(_ copies: PacketCopies) {
+        copies.deliver(on: loop) { received(&$0, isHandedOn: true) }
+    }
+
+    func received(_ batch: inout ReceivedBatch, isHandedOn: Bool) {
+        guard Links.takeData(&batch, &table, &sorted, now, relay, nil) else { return }
+        for number in 0..<sorted.control.count { takeControl(number, &batch) }
+        for event in table.takeEvents() { ways.tell(event) }
+        guard sorted.hasRarer else { return }
+        if isHandedOn {
+            for _ in sorted.misrouted { table.drop(.unknownIndex) }
+        } else {
+            for position in sorted.misrouted { handOn(position, &batch, to: nil) }
+        }
+        for position in sorted.handshakes { handOn(position, &batch, to: 0) }
+        for lane in ways.lanes { lane?.flush() }
+    }
+
+    private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
+        let arrival = sorted.control[number]
+        let source = batch.source(of: arrival.position)
+        var packet = batch.packet(arrival.position)
+        guard let packetNumber = table.openControl(arrival, &packet) else { return }
+        let payload = packet.bytes.extracting(Packet.payloadOffset..<table.packetSize)
+        let control = LinkControlPacket(
+            link: arrival.link, number: packetNumber, payload: unsafe payload.withUnsafeBytes { unsafe Array($0) },
+            source: source)
+        if !ways.hand(control) { table.counters.packetsNotHandedOn &+= 1 }
+    }
+
+    /// Copies a packet for another worker, by its receiver index or to the one given.
+    private func handOn(_ position: Int, _ batch: inout ReceivedBatch, to worker: Int?) {
+        let source = batch.source(of: position)
+        let packet = batch.packet(position)
+        let owner = Int(packet.receiverIndex >> 24)
+        let target = worker ?? owner
+        if ways.lanes[target]?.add(packet.bytes, from: source) ?? false {
+            table.counters.packetsHandedOn &+= 1
+        } else {
+            table.counters.packetsNotHandedOn &+= 1
+        }
+    }
+}
+
+/// Receives for a `LinkWorker`, which the sockets must not keep alive.
+private final class WorkerInlet: DatagramReceiver {
+    private weak var links: LinkWorker?
+
+    init(_ links: LinkWorker) { self.links = links }
+
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        links?.received(&batch, isHandedOn: false)
+    }
+}
