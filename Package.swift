@@ -198,7 +198,8 @@ let package = Package(
         tests(
             "RelayTests",
             [
-                "Relay", "Client", "Paths", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport",
+                "Relay", "Client", "Paths", "Sessions", "LoopTesting", "LinkModel", "Links", "Onion", "Link",
+                "Transport",
                 "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "Store", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),

@@ -100,8 +100,11 @@ final class BuildService {
             }
             builds += 1
             paths.begin(path, from: link, of: source, secrets: secrets)
-            let forwardID = paths.forwardID(of: path) ?? 0
-            links.answer(answer, PathRecords.encode(pathID: forwardID, reply.answer(.ready)))
+            let ready = reply.answer(.ready)
+            paths.whenItStands(path) { [weak self] _ in
+                guard let self else { return }
+                links.answer(answer, PathRecords.encode(pathID: paths.forwardID(of: path) ?? 0, ready))
+            }
         case .onward(let node, let records, let keys, let reply):
             guard takesPaths else { return refuse(.draining, reply, answer) }
             guard let addresses = nodes.addresses(of: NodeID(node)) else {
@@ -126,10 +129,14 @@ final class BuildService {
             let path = paths.insert(
                 keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
         else { return refuse(build, .overloaded) }
-        let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
-        links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
-            [weak self] result in
-            self?.extended(build, path, over: next, result)
+        paths.whenItStands(path) { [weak self] stands in
+            guard let self else { return }
+            guard stands else { return refuse(build, .overloaded) }
+            let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
+            links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
+                [weak self] result in
+                self?.extended(build, path, over: next, result)
+            }
         }
     }
 
@@ -152,9 +159,16 @@ final class BuildService {
             if built.pathID != 0 { links.destroy(built.pathID, on: next) }
             return refuse(build, .nextHopFailed)
         }
-        let forwardID = built.pathID == 0 ? 0 : paths.forwardID(of: path) ?? 0
-        if forwardID == 0 { paths.discard(path) } else { builds += 1 }
-        links.answer(build.answer, PathRecords.encode(pathID: forwardID, records))
+        guard built.pathID != 0 else {
+            paths.discard(path)
+            return links.answer(build.answer, PathRecords.encode(pathID: 0, records))
+        }
+        paths.whenItIsConnected(path) { [weak self] _ in
+            guard let self else { return }
+            let forwardID = paths.forwardID(of: path) ?? 0
+            if forwardID == 0 { paths.discard(path) } else { builds += 1 }
+            links.answer(build.answer, PathRecords.encode(pathID: forwardID, records))
+        }
     }
 
     // MARK: Refusals

@@ -27,6 +27,8 @@ final class PathService: PacketHandler {
     private var ending: Set<PathHandle> = []
     /// The number of drops, by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+    /// What goes on once other workers have their halves of a path, or with false if it ends before.
+    private var waiting: [PathHandle: (Bool) -> Void] = [:]
     /// The traffic of each path, as counted at the last ``endQuiet()``.
     private var marks: [PathHandle: UInt64] = [:]
 
@@ -58,83 +60,13 @@ final class PathService: PacketHandler {
     func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         var next = 0
-        while let delivery = Self.pass(&packets, &table, &forwarding, &drops, from: &next, now: now) {
+        while let delivery = PathPackets.pass(
+            &packets, &table, &forwarding.halves, &drops, from: &next, now: now)
+        {
             let packet = packets.packet(delivery.index)
             let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
             ends[delivery.path]?.received(payload, number: delivery.number, now: now)
         }
-    }
-
-    /// Consecutive packets of a batch that leave on the same link.
-    private struct Onward {
-        var link: UInt32 = 0
-        var numbers = 0..<0
-
-        /// Adds packet `number`.
-        ///
-        /// If it does not follow the others on the same link, they are sent first.
-        @inline(__always)
-        mutating func add(_ number: Int, on link: UInt32, _ packets: inout ReceivedPackets, _ table: inout LinkTable) {
-            if number == numbers.upperBound, link == self.link {
-                numbers = numbers.lowerBound..<number + 1
-            } else {
-                send(&packets, &table)
-                self.link = link
-                numbers = number..<number + 1
-            }
-        }
-
-        /// Sends the packets on their link.
-        func send(_ packets: inout ReceivedPackets, _ table: inout LinkTable) {
-            if !numbers.isEmpty { table.forward(&packets, numbers, on: LinkID(rawValue: link)) }
-        }
-    }
-
-    /// A packet whose path ends here, with its layer removed.
-    private struct Delivery {
-        let index: Int
-        let path: PathHandle
-        let number: UInt64
-    }
-
-    /// Forwards packets from `next` to the first one whose path ends here.
-    ///
-    /// Returns nil after the last packet.
-    ///
-    /// It has exclusive access to the tables. One access for each packet would cost more than all other work on the
-    /// packet.
-    private static func pass(
-        _ packets: inout ReceivedPackets, _ table: inout LinkTable, _ forwarding: inout ForwardingTable,
-        _ drops: inout [UInt64], from next: inout Int, now: Instant
-    ) -> Delivery? {
-        var onward = Onward()
-        defer { onward.send(&packets, &table) }
-        while next < packets.count {
-            let index = next
-            next += 1
-            let arrival = packets[index]
-            switch forwarding.find(link: arrival.link.rawValue, pathID: arrival.pathID) {
-            case .unknown: drops[Int(DropReason.unknownPath.rawValue)] += 1
-            case .forward(let place):
-                var packet = packets.packet(index)
-                switch forwarding.forward(place, &packet, now: now) {
-                case .send(let link, _): if table.commit(arrival) { onward.add(index, on: link, &packets, &table) }
-                case .deliver(let path, let number):
-                    guard table.commit(arrival) else { continue }
-                    return Delivery(index: index, path: path, number: number)
-                case .drop(let reason): drops[Int(reason.rawValue)] += 1
-                }
-            case .backward(let place):
-                guard table.commit(arrival) else { continue }
-                var packet = packets.packet(index)
-                switch forwarding.backward(place, &packet, now: now) {
-                case .send(let link, _): onward.add(index, on: link, &packets, &table)
-                case .drop(let reason): drops[Int(reason.rawValue)] += 1
-                case .deliver: break
-                }
-            }
-        }
-        return nil
     }
 
     /// Makes a packet at a terminal.
@@ -204,6 +136,28 @@ final class PathService: PacketHandler {
     /// Returns false if the path has ended.
     func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool { forwarding.connect(path, nextPathID: nextPathID) }
 
+    /// Goes on once a path's ids are known; at once, where no other worker has a half of it.
+    func whenItStands(_ path: PathHandle, _ action: @escaping (Bool) -> Void) {
+        if forwarding.stands(path) || !forwarding.isLive(path) { return action(forwarding.isLive(path)) }
+        waiting[path] = action
+    }
+
+    /// Goes on once a path that was connected takes packets; at once, where no other worker has a half of it.
+    func whenItIsConnected(_ path: PathHandle, _ action: @escaping (Bool) -> Void) {
+        if forwarding.isConnected(path) || !forwarding.isLive(path) { return action(forwarding.isLive(path)) }
+        waiting[path] = action
+    }
+
+    /// Takes the answer of another worker.
+    func take(_ answer: HalfAnswer) {
+        switch forwarding.answered(answer) {
+        case .none: break
+        case .stands(let path), .connected(let path): waiting.removeValue(forKey: path)?(true)
+        case .refused(let path): discard(path)
+        case .found(let path, let link): destroy(path, from: LinkID(rawValue: link))
+        }
+    }
+
     /// Removes a path that was never complete.
     func discard(_ path: PathHandle) {
         if let removed = forwarding.remove(path) { release(removed) }
@@ -213,10 +167,12 @@ final class PathService: PacketHandler {
 
     /// Removes a path that a neighbour has ended, and tells the other neighbour.
     func destroy(_ pathID: UInt64, from link: LinkID) {
-        guard let path = forwarding.handle(link: link.rawValue, pathID: pathID), let removed = forwarding.remove(path)
-        else {
-            return
-        }
+        guard let path = forwarding.ask(link: link.rawValue, pathID: pathID) else { return }
+        destroy(path, from: link)
+    }
+
+    private func destroy(_ path: PathHandle, from link: LinkID) {
+        guard let removed = forwarding.remove(path) else { return }
         release(removed)
         tell(removed, except: link)
     }
@@ -280,6 +236,7 @@ final class PathService: PacketHandler {
     private func release(_ removed: RemovedPath) {
         ending.remove(removed.path)
         ends.removeValue(forKey: removed.path)?.ended()
+        waiting.removeValue(forKey: removed.path)?(false)
         links.removePath(on: LinkID(rawValue: removed.previous.link))
         if let next = removed.next { links.removePath(on: LinkID(rawValue: next.link)) }
     }
