@@ -138,6 +138,20 @@ import Wire
         #expect(peer.inbox.count == 1)
     }
 
+    @Test("s22: descriptors of one neighbour or many leave a newcomer places", arguments: [1, 20, 1_000])
+    func s22_aNewcomerGetsAPlace(neighbours: Int) {
+        let ids = Self.nodes(UInt64(DescriptorInbox.maximum) + 1)
+        var inbox = DescriptorInbox()
+        let time = Instant(nanoseconds: 1)
+        for number in 0..<DescriptorInbox.maximum {
+            inbox.put([Self.version(ids[number], 5)], from: ids[number % neighbours], now: time)
+        }
+        #expect(inbox.count == DescriptorInbox.maximum)
+        let newcomer = ids[DescriptorInbox.maximum]
+        inbox.put(ids.prefix(10).map { Self.version($0, 6) }, from: newcomer, now: time)
+        #expect(inbox.count(of: newcomer) == 10 && inbox.count == DescriptorInbox.maximum)
+    }
+
     @Test("s22: the neighbour with the most descriptors that wait gives places up") func s22_shares() {
         let ids = Self.nodes(UInt64(DescriptorInbox.maximum) + 200)
         var inbox = DescriptorInbox()

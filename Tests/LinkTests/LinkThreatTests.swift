@@ -103,6 +103,24 @@ import Wire
         #expect((0..<20_000).count { rates.take(address(51, $0 % 10), now: now) } == 8_000)
     }
 
+    @Test("s16: one address or many that ask for all cookies leave a newcomer one", arguments: [1, 20, 1_000])
+    func s16_aNewcomersCookie(addresses: Int) {
+        var now = Instant(nanoseconds: 1_000_000_000)
+        var rates = CookieRates(perAddress: 2_000, perPrefix: 8_000, inAll: 16_000, now: now)
+        // A newcomer sends 12 initiations in 5 s, from another prefix each time that it is served.
+        var served = 0
+        for step in 0..<500 {
+            // 80,000 a second in all.
+            for number in 0..<800 {
+                let flood = (step * 800 + number) % addresses
+                _ = rates.take(IPAddress(v4: 0x0b00_0001 + UInt32(flood) << 16), now: now)
+            }
+            if step % 40 == 39, rates.take(IPAddress(v4: 0xc000_0001 + UInt32(served) << 16), now: now) { served += 1 }
+            now = now + .milliseconds(10)
+        }
+        #expect(served >= 11)
+    }
+
     @Test("s16: forged initiations from the addresses of nodes shut out neither clients nor nodes")
     func s16_forgedInitiationsFromNodes() throws {
         let result = try served(flood: 4_000) { number, nodes in nodes[number % nodes.count] }

@@ -81,6 +81,28 @@ import Wire
         }
     }
 
+    @Test("s17: paths of one source or many in a full table leave a newcomer one", arguments: [1, 20, 1_000])
+    func s17_aNewcomerGetsAPath(sources: Int) throws {
+        var table = ForwardingTable(maximumPaths: 2_000)
+        func insert(_ table: inout ForwardingTable, by number: Int, now: Instant) throws {
+            _ = try table.insert(
+                keys(1), previous: PathNeighbour(link: UInt32(1 + number), pathID: 77), nextLink: 5_000,
+                linkLimit: 1_000_000, source: UInt64(1 + number) << 40, now: now)
+        }
+        for number in 0..<2_000 { try insert(&table, by: number % sources, now: at(0)) }
+        let newcomer = 3_000
+        #expect(throws: ForwardingTableError.full) { try insert(&table, by: newcomer, now: at(10)) }
+        // Each call looks at 64 paths.
+        var loser: PathHandle?
+        for _ in 0..<(2_000 + 63) / 64 where loser == nil {
+            loser = table.pathToReplace(for: UInt64(1 + newcomer) << 40, now: at(10))
+        }
+        let removed = table.remove(try #require(loser))
+        #expect(removed != nil)
+        try insert(&table, by: newcomer, now: at(10))
+        #expect(table.count == 2_000 && table.pathsAsked(by: UInt32(1 + newcomer)) == 1)
+    }
+
     @Test func s17_manyLinksOfOneSourceHaveOneShare() throws {
         var table = ForwardingTable(maximumPaths: 100)
         for _ in 0..<40 { try add(&table, from: 1) }

@@ -104,6 +104,17 @@ import Wire
         #expect(associations.count == 8)
     }
 
+    @Test("s14: associations of one source or many leave a newcomer one", arguments: [1, 20, 1_000])
+    func associationsOfAFlood(sources: Int) {
+        let associations = StreamPlaces(limit: 2_000)
+        for place in 0..<2_000 {
+            let number = place % sources
+            #expect(associations.enter(Holder(), for: share(number, of: UInt32(1 + number))))
+        }
+        #expect(associations.enter(Holder(), for: share(1_050, of: 5_000)))
+        #expect(associations.count == 2_000)
+    }
+
     @Test(
         "s14: one source's sockets, of sixteen sessions, leave each of many sources as many as it has itself",
         arguments: [1, 20, 1_000])

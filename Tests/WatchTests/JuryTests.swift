@@ -295,6 +295,22 @@ struct JuryTests {
         #expect(late && jury.counts.others == Jury.ballotLimit)
     }
 
+    @Test("s09: ballots of one node or many leave another node's a place", arguments: [1, 20, 250])
+    func s09ANewcomersBallotIsTaken(senders: Int) throws {
+        let world = try World(13, seed: 1) { $0.voteLifetime = 600 }
+        world.run(until: 400)
+        var jury = world.juries[0]
+        let ballots = ballots(in: world)
+        let each = min(Jury.ballotsPerSender, ballots.count / (senders + 1))
+        for number in 0..<senders {
+            let sender = NodeID(key(500 + number).publicKey)
+            for place in 0..<each { _ = jury.asked(ballots[number * each + place], from: sender, now: instant(400)) }
+        }
+        #expect(jury.counts.others == min(Jury.ballotLimit, senders * each))
+        let isTaken = jury.asked(ballots[senders * each], from: NodeID(key(9_999).publicKey), now: instant(400))
+        #expect(isTaken)
+    }
+
     @Test func s09WithoutVotesABallotOfAnotherGivesWay() throws {
         let world = try World(11, seed: 1)
         world.run(until: 4)

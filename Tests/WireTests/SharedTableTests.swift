@@ -14,6 +14,21 @@ struct SharedTableTests {
         #expect(table.count(of: "flood") == 2 && table.count == 4)
     }
 
+    @Test("s14: a newcomer gets a place while one group or many fill the table", arguments: [1, 20, 1_000], [1, 2])
+    func s14_aNewcomerGetsAPlace(groups: Int, membersOfEach: Int) {
+        var table = SharedTable<Int, Int, Int>(capacity: 4_000, most: 4_000)
+        for entry in 0..<4_000 {
+            let group = entry % groups
+            #expect(table.insert(entry, for: group * 2 + entry / groups % membersOfEach, in: group) == .inserted)
+            table.setBusy(entry, true)
+        }
+        guard case .replaced = table.insert(9_999, for: 9_999, in: 9_999) else {
+            Issue.record("the newcomer got no place")
+            return
+        }
+        #expect(table.count == 4_000 && table.count(of: 9_999, in: 9_999) == 1)
+    }
+
     @Test func aTableWithPlacesIsFullWhenItsOwnerSaysSo() {
         var table = SharedTable<String, String, Int>(capacity: 100, most: 100)
         #expect(table.insert(0, for: "flood", in: "flood", isFull: true) == .refused)
