@@ -140,6 +140,25 @@ import Wire
         for stream in streams { stream.close() }
     }
 
+    @Test("L1: an app that asks for an address is refused where names alone are let out")
+    func l1AddressesAreRefused() throws {
+        let loop = Loop.simulated()
+        let (client, port) = try client(on: loop) { $0.listeners[0].namesOnly = true }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        // A connection to an address, and a look-up of its name.
+        for command in [1, 0xf1] as [UInt8] {
+            let app = App()
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            try stream.write([5, 1, 0, 5, command, 0, 1, 9, 9, 9, 9, 0, 80])
+            #expect(loop.run { app.isOver })
+            #expect(app.received == [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0])
+            stream.close()
+        }
+    }
+
     /// Keeps the lines of a log.
     private struct Lines: LogHandler {
         final class Store: @unchecked Sendable { var lines: [String] = [] }

@@ -7,8 +7,7 @@ import Testing
     import Glibc
 #endif
 
-/// U5: members of a group may look at a process of another user, and change nothing in it.
-@Suite struct ControlAccessTests {
+@Suite("U5: members of a group may look at a process of another user, and change nothing") struct ControlAccessTests {
     private let group = ControlGroup(id: 4_711, name: "tunic-watch")
 
     @Test(

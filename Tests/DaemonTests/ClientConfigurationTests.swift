@@ -93,6 +93,14 @@ private func configuration(_ lines: String) throws -> ClientConfiguration {
         #expect(found?.message.contains(words) == true, "\(found?.message ?? "")")
     }
 
+    @Test(
+        "L3: a proxy listens on the loopback alone, unless it is said that other machines may reach it",
+        arguments: ["0.0.0.0:1080", "192.0.2.1:0", "[::]:1080", "[2001:db8::1]:1080"])
+    func l3OtherMachinesDoNotReachAProxyByMistake(_ address: String) {
+        let found = failure { _ = try configuration("socks = ['\(address)']") }
+        #expect(found?.message.contains("the proxy listens on loopback only") == true, "\(found?.message ?? "")")
+    }
+
     @Test func anotherMachineReachesAProxyOnlyWhereThatIsAllowed() throws {
         let found = try configuration("socks = ['0.0.0.0:1080', '192.0.2.1:0']\nallow_remote = true")
         #expect(found.socks.map(\.description) == ["0.0.0.0:1080", "192.0.2.1:0"])

@@ -97,6 +97,8 @@ struct ListTests {
         #expect(refusal(rest + [made(number, at: start.seconds - 9_001)], by: store) == .leavesOut(1))
         #expect(refusal(all + [made(number, at: start.seconds - 9_001)], by: store) == .twice(node))
         #expect(refusal(all + [made(77, at: start.seconds)], by: store) == .unsound(.notStaked))
+        // P12: voting tolerates twice the difference of clocks that publishing does.
+        #expect(refusal(rest + [made(number, at: start.seconds + 1_200)], by: store) == nil)
         #expect(refusal(rest + [made(number, at: start.seconds + 1_201)], by: store) == .unsound(.fromTheFuture))
         #expect(refusal(rest + [made(number, at: start.seconds - 87_001)], by: store) == .unsound(.expired))
     }

@@ -35,6 +35,21 @@ struct PathSelectorTests {
         }
     }
 
+    @Test func p7NoNodeIsTwiceOnAPathWhateverTheNetworkAllows() throws {
+        let town = Town(count: 3, exitEvery: 1)
+        let selector = town.selector {
+            $0.requireOperatorDiversity = false
+            $0.requireAddressDiversity = false
+        }
+        var generator = Seeded(8)
+        for _ in 0..<200 {
+            var guards = Guards()
+            let path = try selector.select(
+                terminal: .exit([]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
+            #expect(Set(path.hops).count == 3)
+        }
+    }
+
     @Test func p2NoOperatorGetsMoreThanItsShare() throws {
         // The first operator has 30 of 300 nodes and 90 percent of the weight.
         let town = Town(count: 300, perOperator: 30, perRange: 1, weight: { $0 < 30 ? 90_000 : 1_000 })

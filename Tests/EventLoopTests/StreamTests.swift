@@ -216,7 +216,8 @@ private final class Pair {
         listener.close()
     }
 
-    @Test func aUnixSocketIsPrivateAndReplacesOnlyAStaleOne() throws {
+    @Test("L2, L3: a unix socket is private and replaces only a stale one")
+    func aUnixSocketIsPrivateAndReplacesOnlyAStaleOne() throws {
         let loop = try Loop()
         defer { loop.close() }
         let path = "/tmp/eventloop-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"

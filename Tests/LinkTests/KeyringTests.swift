@@ -122,7 +122,7 @@ import Wire
         check(seen == [0, 2, 3, 4, 5, 6])
     }
 
-    @Test("rekey: due after 2 minutes, old packets still count, old keys go after 10 s") func rekeyFlow() throws {
+    @Test("K1: rekey: due after 2 minutes, old packets still count, old keys go after 10 s") func rekeyFlow() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
         let first = pair.near.data()

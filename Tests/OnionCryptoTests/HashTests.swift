@@ -59,7 +59,7 @@ import Wire
         #expect(constantTimeEqual(RawSpan(), RawSpan()) == true)
     }
 
-    @Test func wipingAnArrayLeavesZeros() {
+    @Test func k4_wipingAnArrayLeavesZeros() {
         var array: [UInt8] = [1, 2, 3]
         wipe(&array)
         #expect(array == [0, 0, 0])

@@ -205,7 +205,7 @@ import Wire
         #expect(!BuildMessage.isValid(units: .max, at: UnixTime(seconds: 0)))
     }
 
-    @Test func onionKeysLiveForTwoDays() throws {
+    @Test func k1_onionKeysLiveForTwoDays() throws {
         var keys = try OnionKeys(now: at(0))
         let first = keys.publicKey
         let day = 86_400.0

@@ -168,7 +168,7 @@ import Wire
         #expect(table.connect(terminal, nextPathID: 5) == false)
     }
 
-    @Test func packetsOfAnUnansweredPathAreDropped() throws {
+    @Test func k8_packetsOfAnUnansweredPathAreDropped() throws {
         var table = ForwardingTable(maximumPaths: 10)
         let path = try add(&table)
         var packet = [UInt8](repeating: 0, count: 1_232)

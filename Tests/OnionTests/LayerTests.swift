@@ -50,6 +50,21 @@ import Wire
         }
     }
 
+    /// Who steals the secret of an epoch opens the packets of this epoch, and none of the epoch before.
+    @Test func k1_aStolenSecretOpensNothingOfTheEpochBefore() {
+        let secret = Secret.random()
+        var sealer = LayerSealer(.chacha20poly1305, secret.clone(), start: start, now: at(0))
+        let stolen = AEADKey(.chacha20poly1305, secret.derive("ratchet"))
+        for (time, isOpened) in [(0.0, false), (60, true)] {
+            var packet = blank()
+            var span = packet.mutableRawSpan
+            _ = sealer.seal(&span, slot: 4, now: at(time))
+            let counter = span.hopCounter(4)
+            let isGood = stolen.open(&span, from: Packet.layerOffset(4), to: span.byteCount, counter: counter)
+            #expect(isGood == isOpened, "at \(time)")
+        }
+    }
+
     @Test func theKeyBeforeLivesFiveSeconds() {
         var layers = pair()
         var late: [[UInt8]] = []

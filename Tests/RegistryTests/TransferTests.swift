@@ -46,7 +46,7 @@ import Wire
         }
     }
 
-    @Test func theMedianOfOthersReportsIsTheWeight() {
+    @Test func p2TheMedianOfOthersReportsIsTheWeight() {
         var town = watched()
         let others = judges(town, of: 3)
         for (place, other) in others.prefix(5).enumerated() {
@@ -59,7 +59,7 @@ import Wire
         #expect(snapshot?.entry(of: Town.nodeIDs[4])?.weight == 30)
     }
 
-    @Test func aReportIsByAMemberOfTheQuorumAndOnce() {
+    @Test func p2AReportIsByAMemberOfTheQuorumAndOnce() {
         var town = watched()
         let others = judges(town, of: 3)
         let stranger = (0..<12).first { $0 != 3 && !others.contains($0) }!
@@ -80,7 +80,7 @@ import Wire
         town.run(good)
     }
 
-    @Test func anOperatorCountsOnceAndNotForHisOwn() {
+    @Test func p2AnOperatorCountsOnceAndNotForHisOwn() {
         var town = Town(balance: 200_000 * sesh)
         town.settle(0..<2)
         for node in 2..<6 { town.run(town.registration(0, node, stake: full)) }

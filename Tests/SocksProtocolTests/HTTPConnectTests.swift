@@ -147,7 +147,7 @@ private let cases: [Case] = [
         request: wanted("a.example", 443), early: Array(repeating: 7, count: 9_000)),
 ]
 
-@Suite struct HTTPConnectTests {
+@Suite("L2, L7: what an app says in HTTP") struct HTTPConnectTests {
     @Test(arguments: cases) func everyConversation(_ row: Case) { check(row) }
 
     @Test(arguments: [UInt64(1), 2]) func arbitraryBytesInArbitraryPieces(seed: UInt64) {

@@ -73,7 +73,7 @@ private let cases: [Case] = [
         request: request(.connect, "a.example", 80, via: .socks4), early: Array(repeating: 7, count: 2_000)),
 ]
 
-@Suite struct Socks4Tests {
+@Suite("L7: what an app says in SOCKS4") struct Socks4Tests {
     @Test(arguments: cases) func everyConversation(_ row: Case) { check(row) }
 
     @Test(arguments: [UInt64(1), 2]) func arbitraryBytesInArbitraryPieces(seed: UInt64) {

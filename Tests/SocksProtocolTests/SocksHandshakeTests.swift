@@ -167,7 +167,7 @@ private let cases: [Case] = [
         request: request(.connect, "1.2.3.4", 80, SocksCredentials(user: [0x75], password: [0x70])), early: [9]),
 ]
 
-@Suite struct SocksHandshakeTests {
+@Suite("L7, L9: what an app says in SOCKS5") struct SocksHandshakeTests {
     @Test(arguments: cases) func everyConversation(_ row: Case) { check(row) }
 
     @Test func repliesComeAtTheirTurn() {

@@ -2,8 +2,7 @@ import Testing
 
 @testable import Web
 
-/// L2: requests that a page of another site makes a browser send have no effect.
-@Suite struct WebGateTests {
+@Suite("L2: requests that a page of another site makes a browser send have no effect") struct WebGateTests {
     private let gate = WebGate(port: 7000, token: "secret")
 
     private func request(_ method: String, host: String = "127.0.0.1:7000") -> WebRequest {

@@ -47,7 +47,7 @@ private let special: [(range: String, first: String, last: String, before: Strin
     ("multicast", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nil, nil),
 ]
 
-@Suite("E1, E2: what an exit lets out to") struct ExitPolicyTests {
+@Suite("E1, E2, E3: what an exit lets out to") struct ExitPolicyTests {
     private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text), "\(text)") }
 
     @Test(arguments: special.indices) func deniesSpecialRanges(row: Int) throws {

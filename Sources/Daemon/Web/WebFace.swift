@@ -103,7 +103,7 @@ final class WebFace {
     ///
     /// Its secret is valid only for that file: an address in a browser's settings or command line does not open the
     /// page.
-    private func pacPath(_ token: String) -> String {
+    static func pacPath(_ token: String) -> String {
         let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
         return "/\(hexadecimal(Array(digest.array.prefix(16))))/proxy.pac"
     }
@@ -111,7 +111,7 @@ final class WebFace {
     /// The set-up of apps for the client of `status`.
     private func setup(_ status: StatusReport) -> ProxySetup? {
         guard let page, status.role == .client else { return nil }
-        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath(page.token))"
+        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(Self.pacPath(page.token))"
         return ProxySetup(listeners: status.socks, pac: pac)
     }
 
@@ -231,7 +231,7 @@ final class WebFace {
             var state = source.state()
             state.setup = setup(state.status)
             return WebResponse(200, type: "application/json", json(state))
-        case ("GET", let path) where page.map { WebGate.areEqual(path, pacPath($0.token)) } ?? false:
+        case ("GET", let path) where page.map { WebGate.areEqual(path, Self.pacPath($0.token)) } ?? false:
             guard let setup = setup(source.state().status) else {
                 return WebResponse(404, "No client listens at a TCP port here.\n")
             }

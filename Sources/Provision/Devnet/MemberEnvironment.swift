@@ -9,8 +9,11 @@ enum MemberEnvironment {
     ]
 
     /// This process's environment as `NAME=value`, without settings and with an empty configuration file.
-    static var variables: [String] {
-        var variables = ProcessEnvironment.all.filter { name, _ in !name.hasPrefix("TUNIC_") && !handed.contains(name) }
+    static var variables: [String] { variables(of: ProcessEnvironment.all) }
+
+    /// The same for a process with the environment `own`.
+    static func variables(of own: [String: String]) -> [String] {
+        var variables = own.filter { name, _ in !name.hasPrefix("TUNIC_") && !handed.contains(name) }
         variables["TUNIC_CONFIG"] = "/dev/null"
         return variables.map { "\($0)=\($1)" }
     }
