@@ -2,7 +2,7 @@ internal import EventLoop
 internal import Link
 internal import Wire
 
-/// What `Links` does to the state of a link now and then.
+/// Operations of `Links` on a link's state that are not done per packet.
 extension LinkTable {
     /// How many links there are.
     var count: Int { placesUsed - freeCount }
@@ -13,29 +13,31 @@ extension LinkTable {
         forgetFound()
     }
 
-    /// When the link's liveness wants a tick.
+    /// When the link's liveness is next due for a tick; never if the link is gone.
     func nextTick(_ link: LinkID) -> Instant {
         isLive(link) ? unsafe entry(link).pointee.liveness.nextDeadline : Instant(nanoseconds: .max)
     }
 
-    /// What the link's liveness asks for now, where the round trip is that long; `isPatient` as for ``Liveness/tick(now:isPatient:)``.
+    /// The action that the link's liveness asks for now.
+    ///
+    /// `roundTrip` is the link's present round-trip time; for `isPatient` see ``Liveness/tick(now:isPatient:)``.
     mutating func tick(_ link: LinkID, roundTrip: TimeSpan?, isPatient: Bool) -> Liveness.Action {
         guard isLive(link) else { return .none }
         if let roundTrip { unsafe entry(link).pointee.liveness.measured(roundTrip) }
         return unsafe entry(link).pointee.liveness.tick(now: now, isPatient: isPatient)
     }
 
-    /// When something came over the link last; nil when it is gone.
+    /// When the last packet arrived on the link; nil if the link is gone.
     func heard(_ link: LinkID) -> Instant? { isLive(link) ? unsafe entry(link).pointee.liveness.heard : nil }
 
-    /// Since when the link leaves something unanswered; nil while it does not.
+    /// Since when the peer has left something unanswered; nil if it has not.
     func silentSince(_ link: LinkID) -> Instant? {
         isLive(link) ? unsafe entry(link).pointee.liveness.silentSince : nil
     }
 
     // MARK: New keys
 
-    /// Uses new keys in both directions, which the peer has already.
+    /// Uses new keys that the peer already has, in both directions.
     mutating func renew(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
         guard isLive(link) else { return }
         unsafe entry(link).pointee.receiver.renew(keys)
@@ -43,7 +45,7 @@ extension LinkTable {
         freeRetired(link)
     }
 
-    /// Uses new keys in both directions from the peer's first packet under them on.
+    /// Uses new keys in both directions once the peer's first packet under them arrives.
     mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine) {
         guard isLive(link) else { return }
         unsafe entry(link).pointee.receiver.expect(keys)
@@ -51,7 +53,7 @@ extension LinkTable {
         freeRetired(link)
     }
 
-    /// Wipes receiving keys that are over.
+    /// Wipes receiving keys that have expired.
     mutating func expire(_ link: LinkID) {
         guard isLive(link) else { return }
         unsafe entry(link).pointee.receiver.expire(now: now)

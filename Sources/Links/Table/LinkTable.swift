@@ -2,63 +2,65 @@ internal import EventLoop
 public import Link
 public import Wire
 
-/// The state of all links that packets touch, each with a receiving and a sending side, and the sockets to send on.
+/// The state of all links that packets touch, with a receiving and a sending side for each, and the sockets.
 ///
-/// Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread.
+/// Per packet nothing allocates, hashes or calls an object. It belongs to one worker's thread.
 @safe public struct LinkTable: ~Copyable {
-    /// One link.
+    /// The state of one link.
     @usableFromInline
     struct Entry: ~Copyable {
-        /// What packets in need.
+        /// The state for received packets.
         @usableFromInline var receiver: LinkReceiver
-        /// What packets out need.
+        /// The state for sent packets.
         var sending: SendingSide
         var liveness: Liveness
         let mayMove: Bool
     }
 
-    /// What this worker's packets out on a link need.
+    /// The state for the packets that this worker sends on a link.
     @usableFromInline
     struct SendingSide: ~Copyable {
-        /// The line that is used once the peer uses the keys that wait.
+        /// The line for new keys, until the peer uses them.
         var waiting: LinkLine?
         var sender: LinkSender
         var address: SocketAddress
 
-        /// This worker is the only one, so that its senders are.
+        /// A sender for `line`; this worker is the only one, so the sender is the line's only one.
         init(_ line: LinkLine, to address: SocketAddress) {
             sender = LinkSender(line, sole: true)
             self.address = address
         }
 
-        /// Goes over to the line of new keys.
+        /// Switches to the line of new keys.
         mutating func use(_ line: LinkLine) {
             sender = LinkSender(line, sole: true)
             waiting = nil
         }
     }
 
-    /// The moment of the present batch or turn; set by `Links` before the table is used.
+    /// The time of the present batch or turn; `Links` sets it before it uses the table.
     public internal(set) var now: Instant
     /// The size of every packet.
     public let packetSize: Int
-    /// What happened so far.
+    /// The counters since the start.
     public internal(set) var counters = LinkCounters()
 
     var indices: IndexTable
-    /// The earliest moment at which the liveness of some link wants a tick; not later than any.
+    /// A lower bound of the moments at which any link's liveness is due for a tick.
     var earliestTick = Instant(nanoseconds: .max)
-    /// Links whose keys changed with a committed packet, to be looked at after the batch.
+    /// Links that were confirmed, and links that switched keys, by a packet of this batch; handled after the batch.
     var confirmed: [LinkID] = []
     var switched: [LinkID] = []
-    /// The sockets by family, unretained for the sake of packets; `Links` keeps each open for as long as it stands here.
+    /// The sockets by family, unretained to save reference counting per packet.
+    ///
+    /// `Links` keeps each open while it is here.
     var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
-    /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
+    /// The links of the last received and of the last sent packet: the next packets are mostly of the same two.
     @usableFromInline var lastIn: Found?
     private var lastOut: Found?
 
-    /// A link that was looked up, and the socket on which it is reached.
+    /// A link that was looked up, and the socket that reaches its peer.
     @safe @usableFromInline
     struct Found {
         @usableFromInline let link: LinkID
@@ -69,10 +71,10 @@ public import Wire
     private let entries: UnsafeMutablePointer<Entry>
     private let generations: UnsafeMutablePointer<UInt32>
     private var free: [Int32] = []
-    /// How many places were ever used: places beyond have no memory initialised.
+    /// How many places were ever used; the memory of the others is not initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
-    /// How many of the places used are free again.
+    /// How many of the used places are free again.
     var freeCount: Int { free.count }
 
     init(capacity: Int, packetSize: Int, worker: UInt8, now: Instant) {
@@ -82,7 +84,7 @@ public import Wire
         self.now = now
         indices = IndexTable(capacity: capacity * 4, worker: worker)
         unsafe entries = .allocate(capacity: capacity)
-        // Even: free. Odd: in use.
+        // An even generation is a free place, an odd one a place in use.
         unsafe generations = .allocate(capacity: capacity)
         unsafe generations.initialize(repeating: 0, count: capacity)
     }
@@ -97,7 +99,7 @@ public import Wire
 
     // MARK: Links
 
-    /// Adds a link; nil when the table is full.
+    /// Adds a link; nil if the table is full.
     mutating func insert(
         _ receiver: consuming LinkReceiver, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
     ) -> LinkID? {
@@ -120,7 +122,7 @@ public import Wire
         return unsafe LinkID(place: place, generation: generations[place])
     }
 
-    /// Takes a link out and wipes its keys; receiver indices of its rekeys are the caller's to free.
+    /// Removes a link and wipes its keys; the caller frees the receiver indices of the link's rekeys.
     mutating func remove(_ link: LinkID) {
         guard isLive(link) else { return }
         forgetFound()
@@ -131,7 +133,7 @@ public import Wire
         free.append(Int32(truncatingIfNeeded: link.place))
     }
 
-    /// Whether the link stands.
+    /// Whether the link is in the table.
     public func isLive(_ link: LinkID) -> Bool {
         link.place < placesUsed && link.generation & 1 == 1
             && matches(link)
@@ -139,14 +141,14 @@ public import Wire
 
     private func matches(_ link: LinkID) -> Bool { unsafe generations[link.place] == link.generation }
 
-    /// The link at `place`, where there is one.
+    /// The link at `place`, if there is one.
     func link(at place: Int) -> LinkID? {
         guard place < placesUsed else { return nil }
         let generation = unsafe generations[place]
         return generation & 1 == 1 ? LinkID(place: place, generation: generation) : nil
     }
 
-    /// The state of a link that is live.
+    /// The state of a live link; traps if the link is gone.
     @unsafe func entry(_ link: LinkID) -> UnsafeMutablePointer<Entry> {
         precondition(isLive(link), "the link is gone")
         return unsafe entries + link.place
@@ -157,7 +159,7 @@ public import Wire
         isLive(link) ? unsafe entries + link.place : nil
     }
 
-    /// Lets both links be looked up anew: to be called whenever a link goes, or the way to one changes.
+    /// Forgets both looked-up links; must be called whenever a link is removed or its address or socket changes.
     mutating func forgetFound() {
         lastIn = nil
         lastOut = nil
@@ -168,11 +170,11 @@ public import Wire
         return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.sending.address))
     }
 
-    /// Looks up the link that a packet came on.
+    /// Looks up the link of a received packet.
     @usableFromInline @inline(never)
     mutating func findIn(_ link: LinkID) { lastIn = found(link) }
 
-    /// The address of a link's peer; nil when the link is gone.
+    /// The address of a link's peer; nil if the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
         isLive(link) ? unsafe entry(link).pointee.sending.address : nil
     }
@@ -187,9 +189,10 @@ public import Wire
 
     // MARK: Packets in
 
-    /// Notes that a packet has passed its last check: its link counter counts as seen.
+    /// Marks a packet's link counter as seen, after the packet has passed its last check.
     ///
-    /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
+    /// False if a packet with the same counter was committed before, or the link is gone: this packet must have no
+    /// effect.
     @inlinable @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
         if lastIn?.link != arrival.link { findIn(arrival.link) }
@@ -198,7 +201,7 @@ public import Wire
         return unsafe commitRarer(arrival, entry)
     }
 
-    /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
+    /// Commits a packet that is out of order or changes keys; notes the link if it changed keys.
     @usableFromInline @inline(never)
     mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
         let result = unsafe entry.pointee.receiver.commit(index: arrival.index, counter: arrival.counter, now: now)
@@ -213,7 +216,7 @@ public import Wire
         return true
     }
 
-    /// Whether there are commits to follow up on.
+    /// Whether the batch confirmed a link or switched keys.
     var hasCommits: Bool { !confirmed.isEmpty || !switched.isEmpty }
 
     /// Counts a packet that a handler drops.
@@ -221,14 +224,16 @@ public import Wire
 
     // MARK: Packets out
 
-    /// Sends received packets on, which have been committed: seals their headers for `link` in place and queues them from where they lie.
+    /// Sends on received packets that were committed: seals their headers for `link` in place and queues them without a
+    /// copy.
     ///
-    /// Path id and slots must be what the next node is to see. They are dropped, and counted, when the link is gone.
+    /// Path id and slots must already be those for the next node. If the link is gone the packets are dropped and
+    /// counted.
     public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
         guard !numbers.isEmpty else { return }
         packets.check(numbers)
         if lastOut?.link != link { lastOut = found(link) }
-        // The counters of all packets at once: those of packets that the socket drops are gaps.
+        // Takes the counters of all packets at once; the socket may drop some, which leaves gaps.
         guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket,
             var counter = unsafe entry.pointee.sending.sender.takeCounters(numbers.count)
         else {
@@ -240,7 +245,7 @@ public import Wire
             let room = unsafe socket._withUnsafeGuaranteedRef {
                 unsafe $0.reserve(numbers.upperBound &- next, length: packetSize, to: entry.pointee.sending.address)
             }
-            // The socket has dropped one.
+            // The socket has dropped one packet.
             guard room.count > 0 else {
                 next &+= 1
                 continue
@@ -265,8 +270,8 @@ public import Wire
 
     /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.
     ///
-    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone, no memory is free, or
-    /// `fill` returned false.
+    /// The packet's memory holds old bytes at first. Returns false if nothing was sent: the link is gone, no memory is
+    /// free, or `fill` returned false.
     public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
         guard let entry = unsafe liveEntry(link) else { return false }
         let address = unsafe entry.pointee.sending.address
@@ -285,7 +290,7 @@ public import Wire
         return true
     }
 
-    /// Whether the sockets' queues have room, so that a sender may go on.
+    /// Whether the queue of the link's socket has room, so that a sender may go on.
     public func hasRoom(on link: LinkID) -> Bool {
         guard isLive(link) else { return false }
         return socket(for: unsafe entry(link).pointee.sending.address).map { !$0.isBlocked } ?? false
