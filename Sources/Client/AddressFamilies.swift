@@ -8,9 +8,9 @@ struct AddressFamilies: Equatable {
     let hasIPv4: Bool
     let hasIPv6: Bool
 
-    /// The families with a route to the Internet or to a node of the network file.
+    /// The families with a route to the Internet or to a node of the network file; both if neither has such a route.
     ///
-    /// Both, if neither has such a route: that state is temporary.
+    /// A machine without any route is offline for a time only.
     init(_ network: NetworkFile, _ links: Links) {
         let known = network.bootstrap.flatMap(\.addresses)
         let reached = { (isIPv4: Bool) in

@@ -7,7 +7,7 @@ final class AppConnections {
     private var unfinished: [SocksConnection] = []
     /// The size of `unfinished` at which finished handshakes are removed from it.
     private var unfinishedLimit = 64
-    /// An app that may be gone and has moved nothing for this long gives way before unfinished handshakes do.
+    /// How long an app that may be gone must have moved nothing to give way before unfinished handshakes do.
     var silence = TimeSpan.seconds(30)
     /// The apps that may be gone, the longest inactive one last; filled at most once a second, at the limit.
     private var silent: [SocksConnection] = []
@@ -62,7 +62,7 @@ final class AppConnections {
     /// Removes a connection that is over.
     func remove(_ connection: SocksConnection) { all[ObjectIdentifier(connection)] = nil }
 
-    /// Ends the connections of apps that have gone unnoticed; to be called once a minute.
+    /// Ends the connections of apps that are gone but have not closed them; to be called once a minute.
     func look(_ now: Instant) {
         for connection in all.values { connection.look(now) }
         forgetSilent()

@@ -53,7 +53,7 @@ final class AppSocket: StreamRequestOwner, StreamUser {
     func streamClosed() { if case .connected(let pump) = state { pump.streamClosed() } }
     func sessionEnded() { end() }
 
-    /// Ends the stream if its app has gone unnoticed; to be called once a minute.
+    /// Ends the stream if its app is gone but has not closed it; to be called once a minute.
     func look(_ now: Instant) { if case .connected(let pump) = state { pump.look(now) } }
 
     /// Ends the stream if no exit has answered yet.

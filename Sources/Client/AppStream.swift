@@ -138,8 +138,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Sends a datagram to `peer`.
     ///
-    /// False if the stream is not open for datagrams, there is no room, the datagram is too long, or no exit is asked
-    /// for the name.
+    /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if its name
+    /// must not be sent to an exit.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
         if case .name(let name) = peer.host, LocalName.isNowhere(name) { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
@@ -216,7 +216,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Gives up the stream; its user gets no more events.
     ///
-    /// After ``finish()``, the written bytes are still delivered for a minute, as long as the session stands.
+    /// After ``finish()``, the written bytes are still delivered for up to a minute, if the session lasts.
     public func close() {
         user = nil
         guard isFinished, let session = open?.session else { return fail() }
@@ -248,7 +248,7 @@ extension Client {
     /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
     ///
     /// The stream shares paths only with the process's own streams of the same `isolation`. The user may hear of a
-    /// failure inside this call. Names that no exit is asked for fail as not found.
+    /// failure inside this call. Names that must not be sent to an exit fail as not found.
     public func open(
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {

@@ -8,7 +8,7 @@ internal import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
 public final class Client {
-    /// How often the client looks for apps that have gone unnoticed.
+    /// How often the client looks for apps that are gone but have not closed their connections.
     private static let lookPause = TimeSpan.seconds(60)
 
     private(set) var configuration: ClientConfiguration
@@ -28,7 +28,7 @@ public final class Client {
     var sockets: [ObjectIdentifier: AppSocket] = [:]
     private var labels = KeyLabels()
     private var nextLook = Instant(nanoseconds: 0)
-    /// Since when nodes are asked for versions of hops without a path having been built; nil: they are not.
+    /// Since when nodes have been asked for versions of hops without a path having been built; nil: none are asked.
     var versionsAskedAt: Instant?
 
     /// A client on `loop`; its sockets are open when this returns, and nothing is sent before ``start(onReady:)``.
@@ -105,7 +105,7 @@ public final class Client {
         if !pool.hasReadyPath { directory.refreshSoon() }
     }
 
-    /// Ends the connections and streams of apps that have gone unnoticed, once a minute.
+    /// Once a minute, ends the connections and streams of apps that are gone but have not closed them.
     private func lookForApps(_ now: Instant) {
         guard now >= nextLook else { return }
         nextLook = now + Self.lookPause
@@ -158,9 +158,9 @@ public final class Client {
         spares.renew { exitWatch.isDown($0.exit) }
     }
 
-    /// Puts new streams on new paths: those of the isolation key named `label`, or of all keys if nil.
+    /// Moves new streams to new paths: those of the isolation key with this `label`, or of all keys if nil.
     ///
-    /// Returns the number of keys; a key with a second exit is one. Open streams are not affected.
+    /// Returns the number of keys; a key with a second exit counts once. Open streams are not affected.
     public func renewPaths(label: String?) -> Int {
         let keys = Set(sessions.all.map(\.key)).filter { label == nil || self.label(of: $0) == label }
         for key in keys { sessions.replace(key) }

@@ -10,7 +10,7 @@ internal import Wire
 
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams over them.
 final class ClientSession: SessionOwner, PathUser {
-    /// After how long without progress a session that holds memory counts as stalled.
+    /// The time without progress after which a session that holds memory counts as stalled.
     static let stalledAfter = TimeSpan.seconds(5)
     /// The first and the longest wait between builds over another guard while all legs share one; it doubles.
     static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
@@ -49,7 +49,7 @@ final class ClientSession: SessionOwner, PathUser {
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
-    /// How many bytes of its streams had moved at the last look, and when that last changed or no bytes waited.
+    /// The bytes that its streams had moved at the last check, and when this changed or no bytes waited.
     private var moved: UInt64 = 0
     private var movedAt: Instant
     private(set) var isOver = false
@@ -93,7 +93,7 @@ final class ClientSession: SessionOwner, PathUser {
 
     /// Whether there is room for another stream.
     ///
-    /// An exit may report the ends of streams a little late. If twice its limit is open, some of them will never end.
+    /// An exit may report the ends of streams a little late. If twice its limit is open, some of them never end.
     private var hasRoom: Bool {
         !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
             && session.connection.openStreamCount < streamLimit * 2
@@ -112,7 +112,7 @@ final class ClientSession: SessionOwner, PathUser {
         return true
     }
 
-    /// The exit has refused a stream as one too many: no other begins for a while.
+    /// The exit has refused a stream because it has too many; no other stream begins for a while.
     func streamRefused() { newStreams.refused(now) }
 
     /// The exit has accepted a stream.
@@ -197,7 +197,7 @@ final class ClientSession: SessionOwner, PathUser {
         use.look(
             users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
         if use.isOver(isRetired: isRetired) { return end() }
-        // A guard's link may take longer than the session would last without news.
+        // The link to a guard may take longer to come up than a session without a leg lasts.
         if legless.isNow, pool.awaitsLinks { legless.heldUp(at: now) }
         if legless.isOver(at: now) { return end() }
         if losses.isOver(at: now) {
@@ -326,7 +326,7 @@ final class ClientSession: SessionOwner, PathUser {
         }
     }
 
-    /// No guard takes a build now: the session tries again soon, and does not end sooner for that.
+    /// No guard accepts a build now: the session tries again soon, and this wait does not end it.
     private func waitForGuards(_ now: Instant) {
         building -= 1
         guard legless.isNow else { return nextBuild = now + Self.standbyPause }

@@ -33,7 +33,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// The last exits of keys without a session; their next sessions avoid them.
     private(set) var lastExit: [IsolationKey: NodeID] = [:]
     private var lineTimer: LoopTimer?
-    /// Until when the log says nothing more about identities that were turned away.
+    /// Until when no further identity that is turned away is logged.
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
     /// The most bytes of memory that all sessions may hold together.
     ///
@@ -81,7 +81,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             if !wantsPath(isolation), session.takesStream(now) { return app.open(on: session.session) }
             if session.isFull { retire(isolation) }
         }
-        // Otherwise the app would wait in vain.
+        // Without a path, the app would wait in vain.
         guard !directory.choiceLeavesNothing(hops: pool.hops), current[isolation] != nil || !readiness.isWithoutPaths
         else {
             return app.fail(.noPath)
@@ -100,8 +100,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     /// Whether an app of this key that has waited for long may keep waiting.
     ///
-    /// It may if the key has a session that is not in doubt: its exit may take a few streams at a time. It also may
-    /// while paths are built one after the other.
+    /// It may if the key has a session that is not in doubt, because the exit may accept only a few streams at a time.
+    /// It also may while paths are built one after the other.
     func mayWaitOn(_ key: IsolationKey) -> Bool {
         current.values.contains { $0.key.shown == key.shown && !$0.isInDoubt } || spares.isAdvancing
     }
@@ -193,8 +193,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     var isTight: Bool { spares.isTight }
 
-    /// In this order: a standby leg of an idle session, a session that has been idle for a minute, any standby leg, any
-    /// idle session.
+    /// Ends the first of these that exists: a standby leg of an idle session, a session that has been idle for a
+    /// minute, any standby leg, any idle session.
     func giveWay() -> Bool {
         let now = now
         let idle = current.values.filter { $0.idleSince != nil && $0.isIdle }

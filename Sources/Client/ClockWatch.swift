@@ -1,8 +1,8 @@
 internal import Wire
 
-/// Notices jumps of the machine's wall clock, and counts the time that the guards are in use.
+/// Detects jumps of the machine's wall clock, and counts the time for which the guards are in use.
 struct ClockWatch {
-    /// The wall clock minus the running clock, in seconds; nil before the first look.
+    /// The wall clock minus the running clock, in seconds; nil before the first check.
     private var offset: Int64?
     /// Up to when the guards' time has been counted, by the running clock.
     private var agedAt: Instant
@@ -19,13 +19,13 @@ struct ClockWatch {
         return offset.map { abs($0 - found) > 60 } ?? false
     }
 
-    /// Whether to log now that the clock is wrong: once, until it has been right again.
+    /// Whether to log that the clock is wrong: once, until it has been right again.
     mutating func mustWarn(_ isWrong: Bool) -> Bool {
         defer { hasWarned = isWrong }
         return isWrong && !hasWarned
     }
 
-    /// The seconds since the guards' time was last counted, which then counts as counted; nil below a minute.
+    /// The seconds since the guards' time was last counted, which the caller must count; nil if fewer than 60.
     mutating func passed(running: Instant) -> UInt64? {
         let passed = (running - agedAt).nanoseconds / 1_000_000_000
         guard passed >= 60 else { return nil }
@@ -33,7 +33,7 @@ struct ClockWatch {
         return UInt64(passed)
     }
 
-    /// Whether to count now the time during which the program did not run: once, when the time `isKnown`.
+    /// Whether to count the time during which the program did not run: once, as soon as the time `isKnown`.
     mutating func countsTimeOff(_ isKnown: Bool) -> Bool {
         guard isKnown, !hasAgedWhileOff else { return false }
         hasAgedWhileOff = true

@@ -80,7 +80,7 @@ extension DirectoryClient {
         return (now.known, now.raw)
     }
 
-    /// Why no guard and no path is chosen yet, in one sentence; nil when enough of the network is known.
+    /// Why no guard and no path can be chosen yet, in one sentence; nil if enough of the network is known.
     var lack: String? {
         let known = current().known
         guard !mayChoose else { return nil }
@@ -97,7 +97,7 @@ extension DirectoryClient {
             + "\(Int(Coverage.leastExits)) %)\(asked); look whether nodes of the network file can be reached."
     }
 
-    /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
+    /// Sets the choice: among `exits` (empty: all), never `avoided` and never the machine's `own` nodes.
     func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
         choosing.wanted = (exits, avoided, own)
         choosing.selection = nil
@@ -156,7 +156,7 @@ extension DirectoryClient {
     /// The numbers of nodes to choose from; nil until a node has answered, and while the snapshot is stale.
     var choice: Choice? { schedule.hasSucceeded && !isStale ? current().choice : nil }
 
-    /// Whether the user's choice of exits and of nodes to avoid leaves no path, although others would be possible.
+    /// Whether the user's choice of exits and of nodes to avoid leaves no path, although there are other nodes.
     func choiceLeavesNothing(hops: Int) -> Bool {
         guard !choosing.wanted.exits.isEmpty || !choosing.wanted.avoided.isEmpty, let choice else { return false }
         return choice.usableExits == 0 && choice.exits > 0 || choice.hops < hops && choice.nodes >= hops
@@ -165,7 +165,7 @@ extension DirectoryClient {
     /// Whether the snapshot is too old to be relied on.
     var isStale: Bool { trust.chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
-    /// Advice about a snapshot that is too old, in one sentence; nil if it is recent.
+    /// The problem of a snapshot that is too old, and the remedy, in one sentence; nil if it is recent.
     var staleness: String? {
         guard isStale else { return nil }
         let age = (unixTime.seconds - min(unixTime.seconds, trust.chain.snapshot.time.seconds)) / 3_600
@@ -174,7 +174,7 @@ extension DirectoryClient {
             + "works, or get the network's newest network file and start again."
     }
 
-    /// Advice about a snapshot that is before the beginning of several nodes' histories, in one sentence; otherwise nil.
+    /// The problem and the remedy if several nodes' histories do not reach back to the snapshot; nil otherwise.
     var gap: String? {
         let count = trust.unreachable.count
         guard count >= min(2, trust.operatorCount) else { return nil }
@@ -198,14 +198,14 @@ extension DirectoryClient {
 
     /// The guards that requests for `target` may use now: the guards in use that do not rest.
     ///
-    /// No other guard comes into use for a request. Otherwise a proxy that leaves builds unanswered, or a target that
-    /// is a guard, could cause that. `target` itself is left out: it would know the client of the request that it
-    /// answers.
+    /// Requests bring no other guard into use. Otherwise a proxy that leaves builds unanswered, or a target that is a
+    /// guard, could cause that. `target` itself is left out, because it would know which client sent the request that
+    /// it answers.
     func requestGuards(for target: NodeID) -> [NodeID] {
         current().value.workingGuards(of: guards, at: unixTime).filter { $0 != target }
     }
 
-    /// Tests whether a node can be the proxy of a request for `target` now.
+    /// Returns a function that tells whether a node can be the proxy of a request for `target` now.
     ///
     /// Nil if no node can be, and the request must wait.
     func reach(for target: NodeID, hops: Int) -> ((NodeID) -> Bool)? {
@@ -217,11 +217,11 @@ extension DirectoryClient {
         return { proxy in guards.contains { selector.mayShareAPath($0, proxy) } }
     }
 
-    /// The onion key for one request, from a descriptor that the target sent of itself; nil if the descriptor is not
+    /// The onion key for one request, from a descriptor that the target itself sent; nil if the descriptor is not
     /// accepted.
     ///
-    /// The descriptor is not kept: all clients use the descriptors of one list. If that of the list is as new, its key
-    /// is returned.
+    /// The descriptor is not stored, because all clients use the descriptors of one list. If the listed descriptor is
+    /// as new, its key is returned.
     func onionKey(of node: NodeID, in bytes: [UInt8]) -> [UInt8]? {
         guard let candidate = try? SignedDescriptor(decoding: bytes.rawSpan), candidate.descriptor.node == node
         else { return nil }
@@ -234,7 +234,7 @@ extension DirectoryClient {
     /// A node's descriptor, if it is valid now.
     func descriptor(of node: NodeID) -> Descriptor? { descriptors.descriptor(of: node, at: unixTime)?.descriptor }
 
-    /// The descriptor for a path over `node`; for the first hop it may be a newer one that the guard sent itself.
+    /// The descriptor for a path over `node`; for the first hop it may be a newer one that the guard itself sent.
     func descriptor(of node: NodeID, isFirst: Bool) -> Descriptor? {
         let used = descriptor(of: node)
         guard isFirst, let word = doubts.guardWords[node], unixTime < word.expires, let used,

@@ -9,7 +9,7 @@ internal import Wire
 /// Keeps the client's view of the network current: first the snapshot, then the list and descriptors, then comparisons
 /// with other nodes.
 ///
-/// Any node can be asked, since all answers are signed: a guard if one is known, else a node of the network file.
+/// Any node can be asked, because all answers are signed: a guard if one is known, else a node of the network file.
 /// Signatures are checked on another thread.
 extension DirectoryClient {
     /// The time from a good answer to the next question: a quarter of an epoch, 2 s to 15 min, varied by a quarter.
@@ -66,8 +66,8 @@ extension DirectoryClient {
 
     /// Asks for the updates that lead from the trusted snapshot to the newest one.
     ///
-    /// The snapshots of `bases` are tried in order until the other node knows one; `unknown` is called if it knows none.
-    /// `then` is called in any case.
+    /// The snapshots of `bases` are tried in order until the other node knows one. If it knows none, `unknown` is called.
+    /// `then` is always called.
     func fetchSnapshot(
         _ link: LinkID, at bases: ArraySlice<SnapshotPlace.Base> = [.trusted], isAgain: Bool = false,
         unknown: @escaping () -> Void = {}, then: @escaping () -> Void
@@ -113,10 +113,10 @@ extension DirectoryClient {
         keeper.keep(after)
     }
 
-    /// Asks the other guards which snapshot they have, so that nobody can show this client a network of its own.
+    /// Asks the other guards which snapshot they have, so that no node can show this client a network of its own.
     ///
-    /// Each node that is asked learns this machine's address. So a node that is not a guard is asked only about once a
-    /// day. That node keeps colluding guards from withholding newer snapshots for as long as they are guards.
+    /// Each node that is asked learns this machine's address, so a node that is not a guard is asked only about once a
+    /// day. It prevents colluding guards from withholding newer snapshots for as long as they are guards.
     private func compare(with source: NodeID) {
         trust.confirm(source)
         var others = guards.primaries.map(\.node).filter { $0 != source }
@@ -157,7 +157,7 @@ extension DirectoryClient {
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
             guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
-            // The trusted snapshot may lead nowhere. The other node can then lead on from the one before it.
+            // The node may not know the trusted snapshot; it can then bring an update from the one before it.
             let bases: ArraySlice<SnapshotPlace.Base> =
                 answer.same == digest ? [.trusted] : [.trusted, .earlier, .first]
             fetchSnapshot(link, at: bases) { [weak self] in
@@ -216,7 +216,7 @@ extension DirectoryClient {
 
     /// The new and authentic descriptors of an answer; nil for a malformed answer.
     ///
-    /// `lacksSome` says that some can be had only by asking for all descriptors.
+    /// `lacksSome` tells whether some descriptors are only available by asking for all.
     private static func checked(
         _ body: [UInt8], isWhole: Bool, _ held: DescriptorStore, at time: UnixTime, network: Bytes32
     ) -> (good: [SignedDescriptor], lacksSome: Bool)? {
@@ -245,14 +245,14 @@ extension DirectoryClient {
         return (good, lacksSome)
     }
 
-    /// Asks for changed descriptors soon, but not often, as when a hop has another onion key than the one known here.
+    /// Asks for changed descriptors soon, but not often; called for example if a hop has a new onion key.
     ///
-    /// The question names no node: to a guard, the name would be a hop of the path that it carries.
+    /// The question names no node: a guard would learn that the node is a hop of the path that it carries.
     func fetchChanges(of suspect: NodeID? = nil) {
         schedule.next = doubts.suspect(suspect, next: schedule.next, at: now)
     }
 
-    /// Asks a guard for its own descriptor, as when it could not open a record.
+    /// Asks a guard for its own descriptor; called for example if the guard could not open a record.
     func refetchGuard(_ node: NodeID) {
         guard guards.sample.contains(where: { $0.node == node }) else { return fetchChanges() }
         guard doubts.asksGuard(node, at: now) else { return }
@@ -266,10 +266,10 @@ extension DirectoryClient {
         }
     }
 
-    /// Takes the descriptor that a guard sent of itself.
+    /// Takes the descriptor that a guard itself sent.
     ///
     /// The guard knows this client anyway. So the descriptor is used for the first hop whatever a list says, and for
-    /// that hop only. While no list is used, it is stored like any other.
+    /// that hop only. While no list is in use, it is stored like any other.
     private func takeWord(of node: NodeID, _ body: [UInt8]) {
         guard let signed = try? SignedDescriptor(decoding: body.rawSpan), signed.descriptor.node == node,
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)

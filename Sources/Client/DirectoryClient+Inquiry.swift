@@ -4,7 +4,8 @@ internal import Links
 internal import Logging
 internal import Wire
 
-/// Asks nodes of several operators at once, since one could hide the rest of the network or the time (`Inquiry`).
+/// Asks nodes of several operators at once, because one operator could hide the rest of the network or the time
+/// (`Inquiry`).
 ///
 /// An inquiry takes place:
 ///
@@ -15,7 +16,7 @@ internal import Wire
 extension DirectoryClient {
     /// How long one node's list is awaited before the next node is asked for its own.
     ///
-    /// The lists are asked for one after the other, so that most nodes need to bring only the differences.
+    /// Lists are requested one after the other, so that most nodes need to send only the differences.
     private static let listPause = TimeSpan.seconds(5)
     /// Whether to begin an inquiry now.
     var needsInquiry: Bool {
@@ -96,8 +97,8 @@ extension DirectoryClient {
 
     private func answered(_ node: NodeID, _ link: LinkID?) {
         if let link { rounds.current?.heard.append((node, link)) }
-        // Descriptors from a node that is no longer staked count. Its answer does not: one owner may have many such
-        // nodes.
+        // The descriptors of a node that is no longer staked are used. Its answer does not count, because one owner may
+        // have many such nodes.
         if link != nil, trust.chain.snapshot.isStaked(node) {
             rounds.current?.inquiry.answered(node)
         } else {
@@ -137,7 +138,7 @@ extension DirectoryClient {
         }
         let problem = clockProblem
         if clock.mustWarn(problem != nil), let problem { log.warning("\(problem)") }
-        // Counts the time that the guards are in use.
+        // The guards' time counts while the client runs.
         if let passed = clock.passed(running: running) { guards.age(by: passed) }
         // If a node contradicts the clock, an inquiry comes first: a guard alone could say that no time has passed.
         if let told = links.toldTime, clock.countsTimeOff(!links.isTimeDisputed || rounds.settled != nil) {

@@ -12,10 +12,10 @@ internal import Wire
 /// With a list, an onion key that a node gave to this client alone is not used, even if a guard passes it on.
 ///
 /// A newer list is used when nodes of two operators have it (`ListOffers`). Otherwise a list whose signatures were
-/// withheld from all others would mark this client.
+/// withheld from all other clients would identify this client.
 ///
-/// A version that the list does not name, such as that of a restarted node, is used when several operators had the
-/// identical one.
+/// A version that the list does not name, for example of a restarted node, is used if several operators have the
+/// identical version.
 extension DirectoryClient {
     /// The list in use.
     struct UsedList {
@@ -90,7 +90,7 @@ extension DirectoryClient {
                     }
                     then()
                 case .failure(.otherSnapshot):
-                    // The list names another snapshot than the trusted one, mostly a newer one.
+                    // The list names another snapshot than the trusted one, usually a newer one.
                     then()
                 case .failure(let refusal):
                     log.warning(
@@ -126,13 +126,13 @@ extension DirectoryClient {
 
     /// Fetches the descriptors of a list, and uses the list if at most a quarter of them is missing.
     ///
-    /// So a source that sends only a list cannot leave this client without descriptors.
+    /// A source that sends only a list therefore cannot leave this client without descriptors.
     private func adopt(_ list: DescriptorList, digest: Bytes32, from link: LinkID, then: @escaping () -> Void) {
         let places = descriptors.lacking(list)
         fetchListed(places, of: list, digest, link) { [weak self] found in
             guard let self else { return }
-            // Expired descriptors count as missing. An old list with the descriptors of its time would leave this
-            // client none.
+            // Expired descriptors count as missing. An old list with its old descriptors would leave this client none
+            // that are valid.
             let found = found.filter {
                 (try? self.descriptors.checkSound($0, at: self.unixTime, slack: DescriptorStore.clockTolerance)) != nil
             }
@@ -184,7 +184,7 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks a node for the descriptors at `places` of a list; `then` gets those that it sends and that verify.
+    /// Asks a node for the descriptors at `places` of a list; `then` gets the ones that arrive and verify.
     private func fetchListed(
         _ places: [Int], of list: DescriptorList, _ digest: Bytes32, _ link: LinkID,
         then: @escaping ([SignedDescriptor]) -> Void
@@ -250,14 +250,14 @@ extension DirectoryClient {
 
     // MARK: Versions that no list names
 
-    /// Hops that could not be used, of each of which a version is known that no list names.
+    /// The hops that could not be used and that have a version that no list names.
     ///
-    /// Nodes of other operators are to be asked for these versions now.
+    /// The caller must ask nodes of other operators for these versions now.
     func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now) }
 
-    /// Nodes to ask for the versions of `nodes`: each of a different operator, one more than have to agree.
+    /// Nodes to ask for the versions of `nodes`: each of a different operator, one more than must agree.
     ///
-    /// None is of the first node's own operator, unless there is no other: its word does not count.
+    /// None is of the first node's own operator, whose answer does not count, unless there is no other operator.
     func witnesses(of nodes: [NodeID]) -> [Descriptor] {
         var owners = trust.operatorCount > 1 ? Set(nodes.prefix(1).map(owner)) : []
         var found: [Descriptor] = []
@@ -270,7 +270,7 @@ extension DirectoryClient {
         return found
     }
 
-    /// Takes what a node has as the descriptor of `node`.
+    /// Takes the descriptor of `node` that `witness` sent.
     func heard(_ bytes: [UInt8], of node: NodeID, from witness: NodeID) {
         guard let signed = try? SignedDescriptor(decoding: bytes.rawSpan), signed.descriptor.node == node,
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
@@ -280,10 +280,10 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks nodes of other operators for changed descriptors over links of this machine's.
+    /// Asks nodes of other operators for changed descriptors over direct links.
     ///
-    /// They learn its address. So this is only for a client that cannot ask over any path, as when all nodes have restarted: no
-    /// hop of a path can bring that about.
+    /// They learn this machine's address, so this is only for a client that cannot ask over a path, for example if all
+    /// nodes have restarted. No hop of a path can cause that.
     func vouchOverLinks() {
         var owners: Set<Bytes32> = []
         let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)

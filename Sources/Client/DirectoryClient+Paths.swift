@@ -5,7 +5,7 @@ internal import Wire
 
 /// Reports the fate of paths to the guards, the health and the descriptors.
 extension DirectoryClient {
-    /// Notes that a path was built; the result is its number for ``pathEnded(_:through:_:)``.
+    /// Notes that a path was built; returns its number for ``pathEnded(_:through:_:)``.
     func succeeded(_ hops: [NodeID]) -> UInt64 {
         guards.succeeded(hops[0], at: unixTime)
         guards.accepted(hops[0], next: hops.dropFirst().first)
@@ -53,7 +53,7 @@ extension DirectoryClient {
 
     /// Notes that the hop at index `hop` refused with `status`, or broke its answer (nil).
     ///
-    /// A guard that refuses for itself has carried no build, so that does not count as bias.
+    /// A guard that refuses for itself has carried no build, so its refusal does not count as bias.
     func refused(_ hops: [NodeID], hop: Int, status: BuildStatus?) {
         let next = hop + 1 < hops.count ? hops[hop + 1] : nil
         if hop > 0 || status?.isOwn != true {
@@ -66,8 +66,7 @@ extension DirectoryClient {
         guards.inner.refused(hops, hop: hop, reason: reason, at: unixTime)
         if hop == 0, status == .overloaded { guards.refused(hops[0], next: next, at: unixTime) }
         if hop == 0, status == .draining { guards.failed(hops[0], at: unixTime) }
-        // A node that has restarted has another onion key. The node or its neighbour then says that it cannot open a
-        // record.
+        // A restarted node has a new onion key. The node or its neighbour then answers that it cannot open a record.
         switch status {
         case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges(of: hops[hop]) }
         case .nextHopFailed: if let next { fetchChanges(of: next) }

@@ -11,7 +11,7 @@ internal import Wire
 /// The client's knowledge of the network: snapshot, descriptors, guards and health, kept current over links and in the
 /// store.
 ///
-/// It has more members than most types, since it connects parts with their own rules to the links.
+/// It has more members than most types because it connects parts with their own rules to the links.
 final class DirectoryClient {
     /// How long a link may take for the first question, and in an inquiry.
     static let firstLinkLimit = TimeSpan.seconds(4)
@@ -99,7 +99,7 @@ final class DirectoryClient {
         advanceRound()
         if schedule.isUnderWay, rounds.current == nil, now - schedule.since >= Inquiry.patience, !canChoose(hops: hops)
         {
-            // A linked node that does not answer must not hold up this client; a late answer is still used.
+            // A linked node that does not answer must not delay this client; a late answer is still used.
             rounds.supersede()
             fetched(false)
         }
@@ -121,7 +121,7 @@ final class DirectoryClient {
     /// Runs the ticker soon: descriptors have arrived.
     func changed() { ticker.soon() }
 
-    /// Brings the next question forward, as when nothing works any more.
+    /// Moves the next question forward, for example if no path works any more.
     func refreshSoon() { schedule.hasten(to: now + Self.anxiousPause, at: now) }
 
     /// Saves changes: some at a time, or all with `all`.

@@ -9,7 +9,7 @@ internal import Wire
 /// A failed write is logged once and tried again after ten seconds; the state in memory stays in use.
 struct DirectoryKeeper {
     private static let listFile = "descriptors.list"
-    /// How many descriptors are written at a time, so that a write does not hold up the loop.
+    /// How many descriptors are written at a time, so that a write does not delay the loop.
     private static let batch = 200
 
     /// The store; with nil nothing is saved.
@@ -19,7 +19,7 @@ struct DirectoryKeeper {
     /// The saved state: generations, and the rows of the health.
     private var guardsKept: UInt64, innerKept: UInt64, descriptorsKept: UInt64
     private var healthKept: [NodeRow]
-    /// When to look for changes next.
+    /// When to check for changes next.
     private var next = Instant(nanoseconds: 0)
     /// Why the last write failed; nil when it did not.
     private(set) var error: StoreError?
@@ -37,7 +37,7 @@ struct DirectoryKeeper {
         healthKept = health.rows
     }
 
-    /// Whether it is time to look for changes.
+    /// Whether it is time to check for changes.
     func isDue(at now: Instant) -> Bool { now >= next }
 
     /// Saves changes: some at a time, or all with `all`.

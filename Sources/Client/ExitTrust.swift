@@ -2,16 +2,15 @@ import Wire
 
 /// Distrusts exits whose legs die young, one after the other.
 ///
-/// A middle that dies ends many legs at once. An exit that ends legs to learn who builds them also ends the legs that
-/// replace them, which go over other middles. So an exit is distrusted when three legs to it died young within ten
-/// minutes, over at least two middles. Legs that died together with one middle count once. For half an hour a
-/// distrusted exit is not chosen while there are others. Its sessions take no new streams, and no standby legs are
-/// built to it.
+/// A middle that dies ends many legs at once. An exit that ends legs to learn who builds them also ends their
+/// replacements, which use other middles. So an exit is distrusted when three legs to it died young within ten minutes,
+/// over at least two middles. Legs that died together with one middle count once. A distrusted exit is not chosen for
+/// half an hour if there are others. Its sessions accept no new streams, and no standby legs to it are built.
 ///
-/// A guard can also end all legs over it. So the lost legs must have gone over two guards. A leg that its guard cannot
-/// have ended counts as if it had gone over one more. That is a leg that the exit said it ended, or any leg while no
-/// other guard is in use and this one's other paths stand. A lost leg is replaced over the other guard
-/// (``GuardPauses``). An exit that ends that leg too is found; a guard can only end the legs over it.
+/// A guard can also end all legs over it, so the lost legs must have used two guards. A leg that its guard cannot have
+/// ended counts as one guard more: a leg that the exit itself ended, or any leg if no other guard is in use and other
+/// paths over this one stay up. A lost leg is replaced over the other guard (``GuardPauses``). A guard can only end the
+/// legs over it; an exit that ends the replacement too is thereby found.
 struct ExitTrust {
     /// A leg that dies younger than this counts against its exit.
     static let youth = TimeSpan.seconds(60)
@@ -64,7 +63,7 @@ struct ExitTrust {
     /// Distrusts `exit` from now on.
     mutating func distrust(_ exit: NodeID, at now: Instant) {
         losses[exit] = nil
-        // Sessions that have begun there since then began for lack of other exits.
+        // Sessions that began there since then had no other exit.
         if isDistrusted(exit, at: now) { return }
         if distrusted.count >= Self.maximum, let oldest = distrusted.min(by: { $0.value < $1.value }) {
             distrusted[oldest.key] = nil

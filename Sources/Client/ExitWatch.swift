@@ -1,16 +1,16 @@
 internal import Directory
 internal import Wire
 
-/// Tries the chosen exits by building a path to each, so that new streams go to an exit that works.
+/// Tests the chosen exits by building a path to each, so that new streams go to an exit that works.
 ///
-/// An exit is down when two tries in a row have failed at it, and up after the first that succeeds.
+/// An exit is down after two failed tests in a row, and up after the first test that succeeds.
 final class ExitWatch {
     /// How many exits are watched.
     static let limit = 16
-    /// How soon an exit that failed is tried again.
+    /// How soon an exit that failed is tested again.
     static let retry = TimeSpan.seconds(5)
 
-    /// The results of the tries of one exit.
+    /// The results of testing one exit.
     struct State {
         var failures = 0
         var buildTime: TimeSpan?
@@ -22,7 +22,7 @@ final class ExitWatch {
 
     private let pool: PathPool
     private(set) var states: [NodeID: State] = [:]
-    /// How often each exit is tried; zero: never.
+    /// How often each exit is tested; zero: never.
     var interval: TimeSpan
 
     init(pool: PathPool, interval: TimeSpan) {
@@ -36,9 +36,9 @@ final class ExitWatch {
     /// The exits that are known not to work.
     var down: [NodeID] { states.filter(\.value.isDown).map(\.key) }
 
-    /// Tries those of `exits` that are due, two at a time, and forgets all others.
+    /// Tests those of `exits` that are due, two at a time, and forgets all others.
     ///
-    /// `changed` is called later when one of them goes down, or comes up again.
+    /// `changed` is called later, when one of them goes down or comes up again.
     func tick(_ exits: [NodeID], changed: @escaping () -> Void) {
         let exits = interval > .zero ? Array(exits.prefix(Self.limit)) : []
         for exit in states.keys where !exits.contains(exit) { states[exit] = nil }

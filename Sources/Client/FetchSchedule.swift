@@ -1,6 +1,6 @@
 internal import Wire
 
-/// When the client asks for news of the network, and how its questions went.
+/// When the client asks for news of the network, and whether its questions succeeded.
 struct FetchSchedule {
     /// Whether a node is being asked, or an inquiry is under way.
     private(set) var isUnderWay = false
@@ -16,7 +16,7 @@ struct FetchSchedule {
     /// Notes that a question or an inquiry begins.
     mutating func begin(at now: Instant) { (isUnderWay, since) = (true, now) }
 
-    /// Gives up the question or the inquiry without a result; the next one may begin at once.
+    /// Ends the question or the inquiry without a result; the next one may begin at once.
     mutating func abandon(at now: Instant) { (isUnderWay, next) = (false, now) }
 
     /// Notes the end of a question or an inquiry.

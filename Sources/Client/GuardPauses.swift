@@ -1,13 +1,13 @@
 internal import Wire
 
-/// Guards over which ready paths end too soon; for a while, new paths go over another guard.
+/// Guards over which ready paths end too soon; for a while, new paths use another guard.
 ///
 /// A hostile guard may end paths until its client draws an exit that colludes with it. Such a guard gets fewer paths
-/// with each one that it ends. Meanwhile sessions and spare paths go over the other guard, which shows who ended them.
-/// An exit ends paths over all guards alike, so guards with equally many losses are not passed over. No other guard is
-/// drawn for this.
+/// for each one that it ends. Meanwhile sessions and spare paths use the other guard, which shows who ended them. An
+/// exit ends paths over all guards alike, so guards with equal losses are not passed over. No new guard is drawn
+/// because of this.
 struct GuardPauses {
-    /// How long a guard is passed over after one lost path, and at most; each further loss doubles it.
+    /// How long a guard is passed over after one lost path, and at most; each further loss doubles the time.
     static let pause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(1_800))
     /// How long a lost path counts.
     static let window = TimeSpan.seconds(1_800)

@@ -32,7 +32,7 @@ struct InquiryRounds {
     /// Whether the last result no longer holds, or there is none.
     func isOld(at now: Instant) -> Bool { settled.map { now - $0 >= Self.settledFor } ?? true }
 
-    /// Makes the answers to all questions asked so far come too late.
+    /// Makes all outstanding answers late, so that they no longer count.
     mutating func supersede() { number &+= 1 }
 
     /// Begins an inquiry.
@@ -41,7 +41,7 @@ struct InquiryRounds {
         current = round
     }
 
-    /// Settles the inquiry under way; `down` are the nodes of which nobody has a descriptor.
+    /// Settles the inquiry under way; `down` are the nodes without a descriptor at any node that answered.
     mutating func settle(down: Set<NodeID>, at now: Instant) {
         (self.down, settled, failures) = (down, now, 0)
         end(at: now, pause: 10)
@@ -49,15 +49,13 @@ struct InquiryRounds {
 
     /// Ends the inquiry under way, which cannot be settled.
     mutating func fail(at now: Instant) {
-        // If nobody has answered, this machine's network is most likely down. The next inquiry should follow soon after
-        // its return.
+        // If no node has answered, this machine's network is most likely down. The next inquiry should follow soon
+        // after the network is back.
         failures = current?.heard.isEmpty != false ? min(failures + 1, 3) : failures + 1
         end(at: now, pause: min(60, 1 << Int64(min(failures, 6))))
     }
 
-    /// Drops the results, since the clock was moved.
-    ///
-    /// Returns whether an inquiry was under way, which is ended.
+    /// Drops the results, because the clock was moved; returns whether an inquiry was under way, which is ended.
     mutating func forget(at now: Instant) -> Bool {
         let wasUnderWay = current != nil
         (settled, down) = (nil, [])

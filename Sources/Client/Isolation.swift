@@ -48,7 +48,7 @@ struct IsolationKey: Hashable {
     /// The features beyond TCP that the exit must have, if the exit of the key without them lacks them.
     var needs: Descriptor.ExitSummary = []
 
-    /// The key as users see it: a second exit for missing features does not make it another key.
+    /// The key that users see: a second exit for missing features does not make it another key.
     var shown: IsolationKey {
         var key = self
         key.needs = []

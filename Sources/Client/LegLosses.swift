@@ -3,9 +3,9 @@ import Wire
 /// The lost legs of a session, without those that ended with their guard's link or that the session ended itself.
 ///
 /// The exit can cause any other end of a leg, or make it look like another hop's: DESTROY through the guard, LEG_CLOSE,
-/// silence, a build that fails behind the middle. So each such end counts, and legs that replace others are rationed:
-/// an exit must not decide how many paths its client builds. A guard can end legs too. It does not end a session that
-/// has lost none over another guard, unless there is no other guard to use.
+/// silence, a build that fails after the middle. So each such end counts, and replacements are limited: an exit must
+/// not decide how many paths its client builds. A guard can end legs too. It cannot end a session that has lost no leg
+/// over another guard, unless no other guard is in use.
 struct LegLosses {
     /// How many standby legs may be built in one period to replace lost ones.
     static let replacements = 2
@@ -15,7 +15,7 @@ struct LegLosses {
     static let period = (first: TimeSpan.seconds(60), longest: TimeSpan.seconds(960))
     /// This many losses within ``window``, over at least two guards, end the session as if its exit had died.
     static let limit = 6
-    /// This many losses over one guard do so: more than occur in ``window`` while a leg over another guard stands.
+    /// This many losses over one guard do so too: more than occur in ``window`` while a leg over another guard lasts.
     static let limitOfOneGuard = 12
     /// How long a loss counts.
     static let window = TimeSpan.seconds(600)
@@ -55,9 +55,9 @@ struct LegLosses {
     /// Middles of legs that were recently lost young; others are tried first.
     func middlesToAvoid(at now: Instant) -> [NodeID] { middles.filter { now - $0.at < Self.window }.map(\.node) }
 
-    /// Whether a leg may be built now; a leg that may be is counted.
+    /// Whether a leg may be built now; if so, it is counted.
     ///
-    /// A leg may always be built while no lost leg is left to replace, or while there is no leg (`isLegless`).
+    /// A leg may always be built if no lost leg is left to replace, or if there is no leg (`isLegless`).
     mutating func mayBuild(isLegless: Bool, at now: Instant) -> Bool {
         guard owed > 0 else { return true }
         if isLegless {

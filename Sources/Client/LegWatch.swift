@@ -14,13 +14,13 @@ struct LegWatch {
         if suspects[leg] == nil { suspects[leg] = now }
     }
 
-    /// Notes that something came over the leg; returns whether it was suspect.
+    /// Notes that a packet came over the leg; returns whether the leg was suspect.
     mutating func answered(_ leg: LegID) -> Bool { suspects.removeValue(forKey: leg) != nil }
 
     /// Forgets a leg that is gone.
     mutating func remove(_ leg: LegID) { suspects[leg] = nil }
 
-    /// The leg that should carry the data in place of `active`; nil if that answers, or if no other does.
+    /// The leg that should carry the data in place of `active`; nil if `active` answers, or no other leg does.
     func replacement(for active: LegID?, among legs: some Sequence<LegID>) -> LegID? {
         guard let active, suspects[active] != nil else { return nil }
         return legs.first { suspects[$0] == nil }
@@ -28,7 +28,7 @@ struct LegWatch {
 
     /// A leg that has been suspect for too long; nil if there is none.
     ///
-    /// The only leg counts only if the exit never answered over it (`wasAnswered`). `isLineSilent` says that no guard
+    /// A session's only leg counts only if the exit never answered over it (`wasAnswered`). If `isLineSilent`, no guard
     /// answers either: this machine's line may be congested, so legs get more time.
     func overdue(
         at now: Instant, among legs: some Collection<LegID>, isLineSilent: Bool = false, wasAnswered: (LegID) -> Bool

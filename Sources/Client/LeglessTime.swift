@@ -2,27 +2,28 @@ import Wire
 
 /// How long a session lives without a leg.
 ///
-/// Builds that fail at other hops say nothing about the exit, so they prolong the wait: the death of several nodes at
-/// once ends no stream. They prolong it up to ``longest``, since an app must be told of a stream that cannot go on. The
-/// time in which no guard can be reached or takes a build does not count: the client's own line is down, or its own
-/// limits hold it up. A leg over which the exit has not answered does not end the wait.
+/// Builds that fail at other hops prove nothing about the exit, so they extend the wait: no stream ends because several
+/// nodes die at once. The wait is at most ``longest``, because an app must learn that its stream cannot continue. Time
+/// in which no guard can be reached or accepts a build does not count: the client's own line is down, or its own limits
+/// delay the build. A leg over which the exit has not answered does not end the wait.
 ///
-/// After a build has named the exit, other failures no longer prolong the wait: a dead exit is not waited for because
-/// other hops are dead too.
+/// After a build has named the exit, other failures no longer extend the wait: the client does not wait for a dead exit
+/// because other hops are dead too.
 struct LeglessTime {
-    /// How long it lives without news.
+    /// How long a session lives if no build fails or is delayed.
     static let limit = TimeSpan.seconds(6)
-    /// How long it lives while builds fail at other hops.
+    /// How long a session lives while builds fail at other hops.
     static let longest = TimeSpan.seconds(8)
-    /// How long it lives while no guard can be reached or takes a build: as long as the exit keeps the session.
+    /// How long a session lives while no guard can be reached or accepts a build: as long as the exit keeps the
+    /// session.
     static let longestHeldUp = TimeSpan.seconds(60)
-    /// This many failures in a row end it: builds that named the exit, or new legs over which it never answered.
+    /// The failures in a row that end a session: builds that named the exit, or new legs over which it never answered.
     static let exitFailureLimit = 2
 
     private var exitFailures = 0
-    /// When the last leg with an answer of the exit was lost, and when builds were last held up since then.
+    /// When the last leg with an answer of the exit was lost, and when builds were last delayed since then.
     private var waiting: (since: Instant, heldUp: Instant)?
-    /// When the session ends if no leg comes; nil while it has one.
+    /// When the session ends if no leg is added; nil while it has one.
     private var until: Instant?
 
     /// Notes that the last leg was lost; `wasAnswered` says whether the exit had ever answered over it.
@@ -50,7 +51,7 @@ struct LeglessTime {
         self.until = max(until, min(now + Self.limit, waiting.heldUp + Self.longest))
     }
 
-    /// Notes that no guard can be reached, or that none takes a build now.
+    /// Notes that no guard can be reached, or that none accepts a build now.
     mutating func heldUp(at now: Instant) {
         guard let until, let waiting, now < waiting.since + Self.longestHeldUp else { return }
         self.waiting?.heldUp = now

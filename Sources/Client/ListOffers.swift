@@ -2,8 +2,8 @@ internal import Wire
 
 /// Newer lists of descriptors that wait until a node of a second operator confirms them.
 ///
-/// A certified list can still be shown to one client alone: its proposer can withhold the signatures from everybody
-/// else. So the word of one operator is not enough. Only the last list of each operator is kept.
+/// A certified list can still be shown to one client alone: its proposer can withhold the signatures from all others.
+/// So one operator is not enough. Only the last list of each operator is kept.
 struct ListOffers {
     /// A list, and the node that brought it.
     struct Offer {
@@ -17,16 +17,16 @@ struct ListOffers {
     static let maximum = 4
     /// How often other operators' nodes are asked.
     static let pause = TimeSpan.seconds(20)
-    /// How long only guards are asked, and for how long the same node beside them (the stranger) is asked then.
+    /// How long only guards are asked, and how long the same other node (the stranger) is then asked beside them.
     static let strangersAfter = TimeSpan.seconds(60), strangerFor = TimeSpan.seconds(300)
-    /// After this many questions without an answer of another operator, ten minutes, one operator's list is used.
+    /// After this many questions without an answer of another operator (ten minutes), one operator's list is used.
     static let unansweredLimit = 30
 
     private(set) var all: [Offer] = []
     /// Since when lists wait, and when others are asked next.
     private var since = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
-    /// How many times in a row others were asked in vain while the node of the newest list could be reached.
+    /// How many times in a row other operators gave no answer while the node of the newest list could be reached.
     private var unanswered = 0
     /// The node that is asked beside the guards, and until when.
     private var stranger: (node: NodeID, until: Instant)?
@@ -64,8 +64,8 @@ struct ListOffers {
 
     /// Whether to draw a node beside the guards, for ``ask(_:at:)``.
     ///
-    /// That node learns this machine's address. So none is drawn in the first minute, and then one in five minutes at
-    /// most.
+    /// That node learns this machine's address. So none is drawn in the first minute, and later at most one in five
+    /// minutes.
     func wantsStranger(_ now: Instant) -> Bool {
         now - since >= Self.strangersAfter && stranger.map { now >= $0.until } ?? true
     }
@@ -78,11 +78,11 @@ struct ListOffers {
 
     var newest: Offer? { all.max { $0.list.round < $1.list.round } }
 
-    /// Counts a question to others while the node of the newest list can be reached, so that this machine is not cut
-    /// off.
+    /// Counts a question to other operators; called only if the node of the newest list can be reached, so that this
+    /// machine is known to be online.
     mutating func asked() { unanswered = min(unanswered + 1, Self.unansweredLimit) }
 
-    /// The newest list, if no node of another operator has answered for long.
+    /// The newest list, if no node of another operator has answered for a long time.
     var ofLoneSource: Offer? { unanswered >= Self.unansweredLimit ? newest : nil }
 
     /// Drops a list that must not be used, whichever operators have it.

@@ -19,7 +19,7 @@ enum LocalName {
         }
     }
 
-    /// Whether no exit is asked for `name`; an exit is asked for `localhost`, and its policy decides.
+    /// Whether `name` must not be sent to an exit; `localhost` is sent, and the exit's policy decides.
     static func isNowhere(_ name: HostName) -> Bool {
         switch LocalName(name) {
         case .nowhere, .node: true

@@ -78,8 +78,8 @@ final class ProxyPorts {
 
     /// Whether an app at the port `number` may reach `host`.
     ///
-    /// An app that asks for an address may have looked up its name without Tunic. That is logged once, and refused
-    /// where only names are allowed. Addresses that are not public, and those of Tunic's own checks, are not logged.
+    /// An app that asks for an address may have looked up its name without Tunic. That is logged once, and refused if
+    /// the port allows only names. Addresses that are not public, and those of Tunic's own checks, are not logged.
     func admits(_ host: Destination.Host, at number: Int, isCheck: Bool = false) -> Bool {
         guard case .address(let address) = host else {
             if case .name(let name) = host { return !LocalName.isNowhere(name) }

@@ -30,7 +30,7 @@ final class Readiness {
     /// Whether there has been no path for so long that apps should not wait for one.
     var isWithoutPaths: Bool { !isReady && Instant(nanoseconds: loop.now) - lackSince >= Self.patience }
 
-    /// Looks again; returns the change since the last look.
+    /// Checks again; returns the change since the last check.
     func look() -> Change? {
         let isReady = isReady
         if isReady { lackSince = Instant(nanoseconds: loop.now) }

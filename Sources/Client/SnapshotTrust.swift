@@ -11,7 +11,7 @@ struct SnapshotTrust {
     private(set) var witnesses: Set<NodeID> = []
     /// Whether a node has another snapshot of the same height, or another list of the same round.
     var isContradicted = false
-    /// The nodes that have a newer snapshot and no update to it from any of this client's.
+    /// The nodes that have a newer snapshot but no update to it from any of this client's snapshots.
     private(set) var unreachable: Set<NodeID> = []
     /// When a node that is not a guard is next asked which snapshot it has.
     var nextStranger: Instant
@@ -32,7 +32,7 @@ struct SnapshotTrust {
     /// Notes that a node has the same snapshot.
     mutating func confirm(_ node: NodeID) { witnesses.insert(node) }
 
-    /// Notes that a node has a newer snapshot and no update to it; returns whether it is the first one.
+    /// Notes that a node has a newer snapshot but no update to it; returns whether it is the first such node.
     mutating func isBehind(_ node: NodeID) -> Bool {
         unreachable.insert(node)
         return unreachable.count == 1

@@ -51,20 +51,20 @@ enum StreamFailure {
 
 /// A request for a stream to an exit (protocol.md, section 7.1), from the wait for a session to the exit's answer.
 ///
-/// An exit that accepts no more streams has passed nothing on, so it or another one is asked again. An exit whose
-/// session ends before the answer may have passed on early bytes. Another one is then asked only if there were none, or
-/// if no packet has carried them.
+/// An exit that accepts no more streams has passed nothing on, so this exit or another one is asked again. An exit
+/// whose session ends before the answer may have passed on early bytes. Another exit is then asked only if there were
+/// none, or if no packet has carried them.
 final class StreamRequest: SessionApp, StreamUser {
     /// How long a request waits for an exit's answer.
     struct Patience {
         /// How long the exits have to answer.
         var limit: TimeSpan
-        /// How many times the deadline may be put off before an exit is asked, while the line advances.
+        /// How many times the deadline may be put off before an exit is asked, as long as the line advances.
         var waits: Int
 
         /// For an app's connection.
         static let connection = Patience(limit: .seconds(28), waits: 4)
-        /// For a look-up of records: the time that the exit's resolver takes, and a little for the path.
+        /// For a look-up of records: the time that the exit's resolver takes, and a little more for the path.
         static let records = Patience(limit: .seconds(12), waits: 0)
     }
 
@@ -75,9 +75,9 @@ final class StreamRequest: SessionApp, StreamUser {
     }
 
     private enum State {
-        /// Not begun.
+        /// It has not begun.
         case idle
-        /// Waits for a session.
+        /// It waits for a session.
         case waiting
         /// An exit has its request.
         case asked(Asked)
@@ -224,14 +224,14 @@ final class StreamRequest: SessionApp, StreamUser {
             owner?.streamFound(result)
         case .failed(.tooManyStreams): askLater(asked)
         case .failed(let status):
-            // A look-up that failed was accepted as a stream; of a connection that is known only when it stands.
+            // A failed look-up was accepted as a stream. Whether a connection was, is known only once it is open.
             if isLookup { (session.owner as? ClientSession)?.streamTaken() }
             fail(.refused(status))
         case nil: if isBad || session.connection.readState(asked.stream) != .open { fail(.broken) }
         }
     }
 
-    /// The answer that `bytes` begin with, and how long it is; nil while more is needed.
+    /// The answer at the beginning of `bytes`, and its length; nil if more bytes are needed.
     private static func answer(
         in bytes: RawSpan, to kind: OpenRequest.Kind
     ) throws(WireError) -> (Answer, consumed: Int)? {

@@ -5,7 +5,7 @@ internal import Wire
 struct VersionDoubts {
     /// How many hops that could not be used are remembered.
     static let maximumSuspects = 64
-    /// How often changed descriptors are asked for because a hop could not be used.
+    /// How often changed descriptors are requested because a hop could not be used.
     private static let changesPause = TimeSpan.seconds(10)
     /// How often other operators are asked about versions that the list does not name.
     private static let vouchPause = TimeSpan.seconds(20)
@@ -16,11 +16,11 @@ struct VersionDoubts {
     private(set) var suspects: Set<NodeID> = []
     /// When other operators may next be asked about them.
     private var nextVouch = Instant(nanoseconds: 0)
-    /// When changed descriptors were last asked for, or will be.
+    /// When changed descriptors were last requested, or will be next.
     private var changesAsked = Instant(nanoseconds: 0)
     /// When each guard was last asked for its own descriptor.
     private var refetched: [NodeID: Instant] = [:]
-    /// Descriptors that guards sent of themselves, for the first hop; they count if newer than the version in use.
+    /// Descriptors that guards themselves sent, for the first hop; they are used if newer than the version in use.
     var guardWords: [NodeID: Descriptor] = [:]
     /// Whether the next question is for all descriptors.
     var wantsAll = false
@@ -36,10 +36,10 @@ struct VersionDoubts {
         return time
     }
 
-    /// The nodes about whose present versions nodes of other operators are to be asked now.
+    /// The nodes about whose present versions nodes of other operators must be asked now.
     ///
-    /// They are hops that could not be used and of which a version is known that no list names, and then other nodes with such
-    /// versions: where several have restarted, they are needed next.
+    /// First come hops that could not be used and that have a version that no list names. Other nodes with such
+    /// versions follow, because they are needed next if several nodes have restarted.
     mutating func takeDoubtful(_ descriptors: DescriptorStore, at now: Instant) -> [NodeID] {
         guard now >= nextVouch, !suspects.isEmpty, descriptors.hasFresh(of: suspects) else { return [] }
         let fresh = descriptors.freshNodes
@@ -57,7 +57,7 @@ struct VersionDoubts {
         return true
     }
 
-    /// Takes the descriptor that a guard sent of itself.
+    /// Takes the descriptor that a guard itself sent.
     mutating func hear(_ word: Descriptor, of node: NodeID) {
         if guardWords.count >= Guards.maximumSample { guardWords.removeAll() }
         guardWords[node] = word

@@ -20,7 +20,7 @@ enum ControlLine {
 
     static let newline = UInt8(ascii: "\n")
 
-    /// The line that answers with `reply`; nil where that is given later.
+    /// The line of `reply` with its newline; nil if the reply comes later.
     static func encode(_ reply: ControlReply) -> [UInt8]? {
         switch reply {
         case .status(let report): encode(report)
@@ -31,7 +31,7 @@ enum ControlLine {
         }
     }
 
-    /// The reply to a request line of a connection with `rights`, in bytes or to be given later.
+    /// The answer to a request line of a connection with `rights`.
     static func answer(
         to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply, _ rights: ControlRights = .all,
         _ group: ControlGroup? = nil
@@ -55,11 +55,11 @@ enum ControlLine {
         }
     }
 
-    /// How a request is answered.
+    /// The answer to a request line.
     enum Answer {
-        /// With this line.
+        /// This line.
         case line([UInt8])
-        /// With a line that is not known yet.
+        /// A line that is not known yet.
         case later(DeferredReply)
     }
 }

@@ -2,9 +2,9 @@ public import EventLoop
 
 /// Answers requests on a unix socket: one line of JSON each way, any number per connection.
 ///
-/// Root and this user may use all commands, members of `group` those with ``ControlCommand/isLook``, others none. There
-/// are limits for connections, of which those of the group may have half, for the length of a line, and for the time to
-/// send a request or read its reply.
+/// Root and this user may use all commands, members of `group` those with ``ControlCommand/isLook``, others none.
+/// Connections, the length of a line, and the time to send a request or read its reply are limited. The group may have
+/// half of the connections.
 public final class ControlServer {
     private let loop: Loop
     private let group: ControlGroup?

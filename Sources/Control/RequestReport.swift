@@ -1,12 +1,12 @@
-/// What a node says of itself by an onion request.
+/// The state that a node reported in answer to an onion request.
 public struct RequestReport: Codable, Equatable, Sendable {
     /// The node's id.
     public var node: String
-    /// The height of the snapshot that it trusts.
+    /// The height of the snapshot that the node trusts.
     public var height: UInt64
-    /// How full its store is, in sixteenths of the quota.
+    /// How full the node's store is, in sixteenths of its quota.
     public var fill: Int
-    /// Whether it stores for applications.
+    /// Whether the node stores items of apps.
     public var stores: Bool
     /// How long the answer took, in milliseconds.
     public var time: Double

@@ -1,35 +1,35 @@
-/// What a client or relay is doing: aggregates only, nothing about any one peer, path or destination.
+/// The state of a client or relay as aggregates only: nothing about any single peer, path or destination.
 ///
-/// Its figures have the names of `FigureCatalog`; one that was not given is nil.
+/// The names of its figures are those of `FigureCatalog`; a figure that was not set is nil.
 @dynamicMemberLookup
 public struct StatusReport: Codable, Equatable, Sendable {
-    /// What a process is in the network.
+    /// The role of a process in the network.
     public enum Role: String, Codable, Sendable, CaseIterable {
-        /// It builds paths.
+        /// Builds paths.
         case client
-        /// It is a hop of others' paths.
+        /// Is a hop of other processes' paths.
         case relay
     }
 
-    /// What it says beside its figures.
+    /// The values of a report that are not figures.
     public struct Facts: Codable, Equatable, Sendable {
-        /// What the process is.
+        /// The role of the process.
         public var role: Role
         /// The version of the program.
         public var version: String
-        /// Why it does not serve, in one sentence; nil when it does.
+        /// Why the process does not serve, in one sentence; nil if it serves.
         public var problem: String?
-        /// Where a client's SOCKS5 ports listen.
+        /// The addresses of a client's SOCKS5 ports.
         public var socks: [String] = []
-        /// What a client's configuration says of each of its ports beside the address.
+        /// The options of each of a client's ports in its configuration.
         public var socksFlags: [[String]]?
-        /// Where a client answers DNS, if anywhere.
+        /// The addresses of a client's DNS ports; nil: none.
         public var dns: [String]?
         /// A relay's own id.
         public var node: String?
-        /// Where a relay listens.
+        /// The addresses on which a relay listens.
         public var addresses: [String]?
-        /// The steps of a client's start, in their order.
+        /// The steps of a client's start, in order.
         public var progress: [ProgressStep]?
         /// The other role of a process that is client and relay.
         public var others: [StatusReport]?
@@ -41,7 +41,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
     }
 
     private var facts: Facts
-    /// By their keys.
+    /// The values of the figures by key.
     private var figures: [String: FigureContent] = [:]
 
     /// The report of a process that has done nothing yet.
@@ -50,13 +50,13 @@ public struct StatusReport: Codable, Equatable, Sendable {
         ready = false
     }
 
-    /// What it says beside its figures.
+    /// A value that is not a figure.
     public subscript<Value>(dynamicMember path: WritableKeyPath<Facts, Value>) -> Value {
         get { facts[keyPath: path] }
         set { facts[keyPath: path] = newValue }
     }
 
-    /// The value of a figure; nil where it was not given.
+    /// The value of a figure; nil if it was not set.
     package subscript<Value: FigureValue>(dynamicMember path: KeyPath<FigureCatalog, Figure<Value>>) -> Value? {
         get { content(of: FigureCatalog.figures[keyPath: path].entry).flatMap { Value(figure: $0) } }
         set {
@@ -65,27 +65,27 @@ public struct StatusReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// Whether it serves.
+    /// Whether the process serves.
     public var ready: Bool {
         get { self[dynamicMember: \FigureCatalog.ready] ?? false }
         set { self[dynamicMember: \FigureCatalog.ready] = newValue }
     }
 
-    /// The value of any figure; nil where it was not given.
+    /// The value of any figure; nil if it was not set.
     package func content(of entry: FigureEntry) -> FigureContent? { figures[entry.key] }
 
-    /// Whether a figure of the same object of the JSON is there.
+    /// Whether any figure of the same object of the JSON is set.
     func hasObject(of entry: FigureEntry) -> Bool {
         FigureCatalog.objects.first { $0.name == entry.path.object }?.figures.contains { figures[$0.key] != nil }
             ?? false
     }
 
-    /// Takes a figure's value.
+    /// Sets a figure's value; nil removes it.
     package mutating func set(_ entry: FigureEntry, to content: FigureContent?) { figures[entry.key] = content }
 
     // MARK: JSON
 
-    /// A report as ``encode(to:)`` writes it; what it does not know is left out.
+    /// Reads a report as ``encode(to:)`` writes it; unknown fields are ignored.
     public init(from decoder: any Decoder) throws {
         facts = try Facts(from: decoder)
         let container = try decoder.container(keyedBy: FigureKey.self)
@@ -100,7 +100,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// One object, with an object in it for each group of figures; what was not given is left out.
+    /// Writes one object with an inner object for each group of figures; values that were not set are left out.
     public func encode(to encoder: any Encoder) throws {
         try facts.encode(to: encoder)
         var container = encoder.container(keyedBy: FigureKey.self)

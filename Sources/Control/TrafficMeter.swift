@@ -1,4 +1,4 @@
-/// Counters of packets and bytes, or what they grew by in a second.
+/// Counters of packets and bytes, or their growth per second.
 public struct Traffic: Equatable, Sendable {
     /// Packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
@@ -54,13 +54,13 @@ public struct TrafficMeter: Sendable {
     /// A meter without samples, whose rates are zero.
     public init() {}
 
-    /// Takes what the counters show at `time`, in nanoseconds of a monotonic clock.
+    /// Adds the counters' values at `time`, in nanoseconds of a monotonic clock.
     public mutating func record(_ total: Traffic, at time: UInt64) {
         if samples.count == Self.sampleLimit { samples.removeFirst() }
         samples.append(Sample(time: time, total: total))
     }
 
-    /// What the counters grew by per second, between the oldest and the newest sample.
+    /// The counters' growth per second, between the oldest and the newest sample.
     public var rate: Traffic {
         guard let first = samples.first, let last = samples.last, last.time > first.time else { return .init() }
         let seconds = Double(last.time - first.time) / 1e9

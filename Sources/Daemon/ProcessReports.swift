@@ -5,7 +5,7 @@ internal import Logging
 internal import Process
 internal import Wire
 
-/// The reports of a process's roles, completed by the process itself: rates, uptime, metrics, lack of descriptors.
+/// The reports of a process's roles, and what the process adds: rates, uptime, metrics, and lack of descriptors.
 final class ProcessReports {
     private let loop: Loop
     private let roles: [any ProcessRole]

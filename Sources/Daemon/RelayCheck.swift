@@ -11,11 +11,12 @@ package enum RelayCheck {
     /// The longest time for the whole check, in seconds.
     private static let limit: UInt64 = 25
 
-    /// The report of the process at `control`, of the one that runs with the settings of `source`, of the one that other
-    /// commands ask, or of a relay that runs only for the check.
+    /// The report of a running process, or of a relay that runs only for the check.
     ///
-    /// A running relay has its settings, so that only its socket must be known. If the command line names a data folder,
-    /// another relay is asked only when that folder is in use: by a service, whose socket is elsewhere.
+    /// These processes are asked in turn until one answers: the one at `control`, the one with the settings of
+    /// `source`, and the one that other commands ask. A running relay has its own settings, so only its socket must be
+    /// known. If the command line names a data folder, another relay is asked only if that folder is in use, for
+    /// example by a service with a socket elsewhere.
     package static func run(_ source: SettingsSource, control: String? = nil) throws(Failure) -> CheckReport {
         func askOthers() throws(Failure) -> CheckReport? {
             guard control == nil, let target = try? ControlTarget(nil) else { return nil }
@@ -33,7 +34,7 @@ package enum RelayCheck {
             throw error
         }
         if control == nil, let report = try askRunning(shared.controlPath) { return report }
-        // A service of which this user may know nothing does not keep a relay of the user's own from being checked.
+        // A service that refuses this user must not prevent a check of the user's own relay.
         if !namesFolder, let report = try? askOthers() { return report }
         do throws(Failure) {
             try ProcessSettings.check(settings, .relay)
@@ -47,7 +48,8 @@ package enum RelayCheck {
         }
     }
 
-    /// The report of the process whose control socket is at `path`; nil if none runs there, or one that `mayRefuse` does.
+    /// The report of the process whose control socket is at `path`; nil if none runs there, or if it refuses and
+    /// `mayRefuse`.
     private static func askRunning(_ path: String, mayRefuse: Bool = false) throws(Failure) -> CheckReport? {
         let loop = try makeLoop()
         defer { loop.close() }

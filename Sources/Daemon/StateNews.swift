@@ -6,7 +6,7 @@ internal import Logging
 ///
 /// They are the steps of a client's start, the reason why it is not ready, and whether a relay is ready.
 struct StateNews {
-    /// After how long without a path the log reports what is missing, and how often again, in nanoseconds.
+    /// How long without a path before the log reports the problem, and how often it repeats that, in nanoseconds.
     private static let complaintInterval = (first: UInt64(10_000_000_000), next: UInt64(60_000_000_000))
 
     private let log: Logger
@@ -17,7 +17,7 @@ struct StateNews {
 
     init(log: Logger) { self.log = log }
 
-    /// Reports what is new in `reports` at the time `now`, in nanoseconds; at the end of the process only to systemd.
+    /// Reports the changes in `reports` at `now`, in nanoseconds; while the process ends, only to systemd.
     mutating func follow(_ reports: [StatusReport], at now: UInt64, isEnding: Bool) {
         let state = reports.map { $0.ready ? "Ready." : $0.problem ?? "Starting." }.joined(separator: " ")
         if state != lastState {

@@ -1,6 +1,6 @@
-/// The right to answer one control message, once; hand it to `Links.answer` or `Links.refuse`.
+/// The right to answer one control message, once, with `Links.answer` or `Links.refuse`.
 ///
-/// When neither happens in time, the message is refused by itself.
+/// A message that is not answered in time is refused.
 public struct ControlResponder: Hashable, Sendable {
     /// The link on which the message came.
     public let link: LinkID

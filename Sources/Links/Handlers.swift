@@ -1,39 +1,39 @@
 public import Link
 public import Wire
 
-/// What takes data packets off the links: the relay, or the client.
+/// Receives data packets from the links: the relay, or the client.
 public protocol PacketHandler: AnyObject {
-    /// Takes the data packets of one received batch; called once per batch, never for none.
+    /// Takes the data packets of one received batch; called at most once per batch, and never with an empty one.
     ///
-    /// Headers are open, nothing is committed. For each packet the handler opens its layer in place, then calls
-    /// `table.commit`, and then consumes the packet or sends it on with `table.forward`. Packets live until this returns. During
-    /// the call `table` must be used for everything that touches the table; the `Links` object may be used for control messages
-    /// and new links only, not for `withTable`.
+    /// Headers are open, and no packet is committed. For each packet the handler opens its layer in place, calls
+    /// `table.commit`, and then consumes the packet or sends it on with `table.forward`. Packets are valid until this
+    /// returns. During the call the handler uses `table` for all access to the table. It may use the `Links` object for
+    /// control messages and new links, but not for `withTable`.
     func receive(_ packets: inout ReceivedPackets, table: inout LinkTable)
 }
 
-/// What takes control messages and hears of links.
+/// Receives control messages and the events of links.
 public protocol ControlHandler: AnyObject {
-    /// A message came, whole; answer it now or later with `Links.answer` or `Links.refuse`.
+    /// A message has arrived whole; answer it now or later with `Links.answer` or `Links.refuse`.
     ///
-    /// Each type's body is no longer than the protocol allows; nothing else about it has been checked.
+    /// The body is no longer than its type allows; nothing else about it is checked.
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder)
 
-    /// A link stands: the handshake is done and the peer has shown that it has the keys.
+    /// A link is up: the handshake is done, and the peer has proved that it has the keys.
     func linkUp(_ link: LinkID, peer: LinkPeer)
 
-    /// A link that had been up is gone, with all its paths; its name finds nothing any more.
+    /// A link that was up is gone, with all its paths; its id is no longer valid.
     func linkDown(_ link: LinkID, reason: LinkDownReason)
 }
 
-/// Who is at the other end of a link.
+/// The peer at the other end of a link.
 public enum LinkPeer: Hashable, Sendable {
-    /// A node, authenticated.
+    /// An authenticated node.
     case node(NodeID)
-    /// A client, which has no identity.
+    /// A client; it has no identity.
     case client
 
-    /// The node, where it is one.
+    /// The node's id; nil for a client.
     public var node: NodeID? {
         switch self {
         case .node(let id): id
@@ -44,7 +44,7 @@ public enum LinkPeer: Hashable, Sendable {
 
 /// Why a link ended.
 public enum LinkDownReason: Hashable, Sendable {
-    /// We closed it.
+    /// This end closed it.
     case closedHere
     /// The peer closed it.
     case closedByPeer
@@ -54,11 +54,11 @@ public enum LinkDownReason: Hashable, Sendable {
     case dead
     /// Its keys could not be renewed in time.
     case keysExpired
-    /// The peer broke the protocol on the control connection.
+    /// The peer broke the protocol of the control connection.
     case violation
-    /// Clients' links held too much memory together, and this one's address the most.
+    /// All clients' links together held too much memory, and those of this link's address the most.
     case memory
-    /// Its place went to another link.
+    /// Another link took its place in the table.
     case gaveWay
 }
 
@@ -66,33 +66,33 @@ public enum LinkDownReason: Hashable, Sendable {
 public enum LinkFailure: Error, Hashable, Sendable {
     /// The node did not answer.
     case noAnswer
-    /// The node id is not a public key, or it is our own.
+    /// The node id is not a public key, or is this node's own.
     case badIdentity
-    /// No socket of ours reaches any of the addresses.
+    /// No socket of this end reaches any of the addresses.
     case noAddress
-    /// There are as many links as there may be.
+    /// The limit of links or of handshakes is reached.
     case limit
     /// Links are closing.
     case closing
 }
 
-/// What happened on links since the start, for status and metrics; nothing in it names a peer.
+/// Counters of events on links since the start, for status and metrics; no counter names a peer.
 public struct LinkCounters: Sendable {
     /// Datagrams that had no effect, by reason.
     public var drops = DropCounters()
-    /// Packets whose header was opened.
+    /// Packets whose header opened.
     public var packetsReceived: UInt64 = 0
-    /// Packets handed to a socket, with those that its full queue dropped.
+    /// Packets handed to a socket, including those that its full queue dropped.
     public var packetsSent: UInt64 = 0
     /// Control packets among those received.
     public var controlReceived: UInt64 = 0
     /// Control packets among those sent.
     public var controlSent: UInt64 = 0
-    /// Handshakes that made a link, as initiator.
+    /// Handshakes of this end that made a link.
     public var linksOpened: UInt64 = 0
-    /// Handshakes that made a link, as responder.
+    /// Handshakes of peers that made a link.
     public var linksAccepted: UInt64 = 0
-    /// Handshakes of ours without an answer.
+    /// Handshakes of this end that failed without an answer.
     public var handshakesFailed: UInt64 = 0
     /// Cookies sent.
     public var cookiesSent: UInt64 = 0
@@ -100,11 +100,11 @@ public struct LinkCounters: Sendable {
     public var linksClosed: UInt64 = 0
     /// Links found dead.
     public var linksDead: UInt64 = 0
-    /// Links whose place went to another.
+    /// Links whose place in the table went to another link.
     public var linksGaveWay: UInt64 = 0
-    /// Times that keys were renewed.
+    /// Key renewals.
     public var rekeys: UInt64 = 0
-    /// Links that moved to a new address.
+    /// Changes of a link's address.
     public var moves: UInt64 = 0
     /// Control messages refused because of a limit.
     public var messagesRefused: UInt64 = 0
@@ -113,21 +113,21 @@ public struct LinkCounters: Sendable {
     /// Those that could not be handed on, and control packets that worker 0 had no room for.
     public var packetsNotHandedOn: UInt64 = 0
 
-    /// All zero.
+    /// Counters of zero.
     public init() {}
 }
 
-/// How many links there are now.
+/// The present numbers of links.
 public struct LinkStatus: Sendable, Equatable {
     /// Links with nodes that are up.
     public var nodes = 0
     /// Links with clients that are up.
     public var clients = 0
-    /// Links whose initiator has not shown its keys yet.
+    /// Links whose initiator has not yet proved that it has the keys.
     public var halfOpen = 0
-    /// Handshakes of ours under way.
+    /// Handshakes of this end: under way, or about to begin.
     public var handshakes = 0
 
-    /// None at all.
+    /// All zero.
     public init() {}
 }

@@ -1,15 +1,15 @@
 internal import Link
 internal import Wire
 
-/// The handshakes of ours that are under way, those that are to begin, and whom they count for.
+/// This end's handshakes: those under way, and those about to begin.
 ///
-/// A handshake is found by its receiver index and by its node. Sources have parts of three quarters of the places; the rest is
-/// this end's own.
+/// A handshake is found by its receiver index or by its node. Handshakes that others asked for share three quarters of
+/// the places, by source; the last quarter is for this end's own.
 struct Handshakes {
     private let limit: Int
     private var byIndex: [UInt32: PendingHandshake] = [:]
     private var byNode: [NodeID: PendingHandshake] = [:]
-    /// Those that strangers had begun, by whom.
+    /// The places of handshakes that others asked for, by source.
     private var shares: Shares<LinkSource>
     private var wanted: [WantedLink] = []
 
@@ -20,55 +20,55 @@ struct Handshakes {
         shares = Shares(capacity: ofStrangers, most: ofStrangers)
     }
 
-    /// How many are under way or to begin.
+    /// The number of handshakes under way or about to begin.
     var count: Int { byIndex.count + wanted.count }
 
-    /// Whether there is a place for another one.
+    /// Whether another handshake has a place.
     var hasRoom: Bool { byIndex.count < limit }
 
-    /// Those under way.
+    /// The handshakes under way.
     var all: [PendingHandshake] { Array(byIndex.values) }
 
-    /// The one with a receiver index.
+    /// The handshake with the receiver index `index`.
     func find(_ index: UInt32) -> PendingHandshake? { byIndex[index] }
 
-    /// The one with a node.
+    /// The handshake with `node`.
     func find(_ node: NodeID) -> PendingHandshake? { byNode[node] }
 
-    /// Notes a link that is to be begun.
+    /// Adds a link that is about to be begun.
     mutating func want(_ link: WantedLink) { wanted.append(link) }
 
-    /// Takes out the links that are to be begun.
+    /// Removes and returns the links that are about to be begun.
     mutating func takeWanted() -> [WantedLink] {
         defer { wanted = [] }
         return wanted
     }
 
-    /// The handshake that gives way before another of `source` may begin.
+    /// The handshake that must end before another of `source` can begin; nil if none must.
     func loser(to source: LinkSource) -> PendingHandshake? {
         guard case .makeRoom(let largest) = shares.admission(for: source) else { return nil }
         return byIndex.values.first { $0.source == largest }
     }
 
-    /// Counts a handshake for `source`; false when there is none for it.
+    /// Takes a place for a handshake of `source`; false if there is none.
     mutating func take(for source: LinkSource) -> Bool { shares.take(for: source) == .granted }
 
-    /// Gives back what `take` took, where the handshake does not begin.
+    /// Releases a place that `take` returned, if the handshake does not begin.
     mutating func release(_ source: LinkSource) { shares.release(source) }
 
-    /// Lets a handshake count for nobody but this end.
+    /// Makes a handshake this end's own: it releases its source's place.
     mutating func disown(_ pending: PendingHandshake) {
         if let source = pending.source { shares.release(source) }
         pending.source = nil
     }
 
-    /// Adds a handshake, which has been counted for its source.
+    /// Adds a handshake that has its place.
     mutating func insert(_ pending: PendingHandshake) {
         byIndex[pending.initiator.localIndex] = pending
         byNode[pending.node] = pending
     }
 
-    /// Takes a handshake out.
+    /// Removes a handshake and releases its place.
     mutating func remove(_ pending: PendingHandshake) {
         disown(pending)
         byIndex[pending.initiator.localIndex] = nil

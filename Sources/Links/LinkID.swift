@@ -1,4 +1,4 @@
-/// Names one link of a worker for as long as it lives; the name of a link that is gone finds nothing.
+/// The id of one link of a worker, valid as long as the link exists.
 public struct LinkID: Hashable, Sendable {
     /// Place in the table 18 │ generation 14; never 0.
     public let rawValue: UInt32
@@ -6,7 +6,7 @@ public struct LinkID: Hashable, Sendable {
     static let placeBits: UInt32 = 18
     static let generationMask: UInt32 = (1 << 14) - 1
 
-    /// The link that `rawValue` names, as tables of other modules keep it.
+    /// The id with this raw value, which tables of other modules store.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     init(place: Int, generation: UInt32) {

@@ -1,41 +1,41 @@
 internal import EventLoop
 internal import Wire
 
-/// When links have something to do: at the end of this turn, or at a sweep over all of them.
+/// The work of links that waits: for the end of this turn, or for a sweep over all links.
 struct LinkSchedule {
-    /// Two sweeps are at least this far apart.
+    /// The shortest time between two sweeps.
     static let shortestSweep = TimeSpan.milliseconds(20)
 
-    /// What runs at the end of the turn, outside of any call to `Links`.
+    /// Closures that run at the end of the turn, outside of any call to `Links`.
     private var deferred: [() -> Void] = []
     /// Links with something to send.
     private var dirty: [ControlLink] = []
-    /// Fires at the end of a turn in which something was left to do; nil before `start`.
+    /// Fires at the end of a turn that left work; nil before `start`.
     private var turnTimer: LoopTimer?
-    /// Fires when some link wants a look; nil before `start`.
+    /// Fires when a sweep is due; nil before `start`.
     private var sweepTimer: LoopTimer?
-    /// When the last sweep was.
+    /// The time of the last sweep.
     private(set) var lastSweep: Instant
 
-    /// Nothing to do.
+    /// A schedule without work.
     init(now: Instant) { lastSweep = now }
 
-    /// Lets `turn` and `sweep` run when there is something to do.
+    /// Sets the closures that run at the end of a turn with work, and at a sweep.
     mutating func start(on loop: Loop, turn: @escaping () -> Void, sweep: @escaping () -> Void) {
         turnTimer = LoopTimer(on: loop, callback: turn)
         sweepTimer = LoopTimer(on: loop, callback: sweep)
     }
 
-    /// Lets the turn's end come to `turn`.
+    /// Runs the turn closure at the end of this turn.
     func wake() { turnTimer?.schedule(at: 0) }
 
-    /// Lets `work` run at the end of the turn.
+    /// Runs `work` at the end of the turn.
     mutating func later(_ work: @escaping () -> Void) {
         deferred.append(work)
         wake()
     }
 
-    /// Lets a link send at the end of the turn.
+    /// Lets `link` send at the end of the turn.
     mutating func markDirty(_ link: ControlLink) {
         guard !link.isDirty, !link.isGone else { return }
         link.isDirty = true
@@ -43,28 +43,28 @@ struct LinkSchedule {
         wake()
     }
 
-    /// Takes out what is to run.
+    /// Removes and returns the closures that are due.
     mutating func takeDeferred() -> [() -> Void] {
         defer { deferred = [] }
         return deferred
     }
 
-    /// Takes out the links that have something to send; each is to be marked clean before it sends.
+    /// Removes and returns the links that have something to send; the caller marks each clean before it sends.
     mutating func takeDirty() -> [ControlLink] {
         defer { dirty = [] }
         return dirty
     }
 
-    /// Notes that a sweep begins.
+    /// Notes that a sweep begins at `moment`.
     mutating func swept(at moment: Instant) { lastSweep = moment }
 
-    /// Lets the next sweep come at `moment` at the latest.
+    /// Schedules the next sweep for `moment` or earlier, but not within `shortestSweep` of the last one.
     func sweepBefore(_ moment: Instant) {
         guard let sweepTimer else { return }
         let deadline = max(moment, lastSweep + Self.shortestSweep).nanoseconds
         if sweepTimer.deadline.map({ deadline < $0 }) ?? true { sweepTimer.schedule(at: deadline) }
     }
 
-    /// No sweep comes any more.
+    /// Stops the sweeps.
     func close() { sweepTimer?.close() }
 }

@@ -1,14 +1,14 @@
 internal import EventLoop
 internal import Wire
 
-/// The sockets of one worker, one for a family of addresses at most.
+/// The sockets of one worker, at most one per address family.
 struct LinkSockets {
     private var sockets: [DatagramSocket] = []
 
-    /// How many packets may have been sent in all until those that arrive are left to wait.
+    /// The total of sent packets at which receiving pauses.
     var sendCeiling = UInt64.max
 
-    /// Whether packets that arrive are left to wait in the kernel.
+    /// Whether receiving is paused: packets that arrive wait in the kernel.
     var isReceivePaused = false {
         didSet {
             guard isReceivePaused != oldValue else { return }
@@ -16,9 +16,10 @@ struct LinkSockets {
         }
     }
 
-    /// Opens the sockets that `configuration` names, which `receiver` receives from and `table` sends on.
+    /// Opens the sockets for the addresses in `configuration`; `receiver` gets their packets, and `table` sends on
+    /// them.
     ///
-    /// When it throws, some may be open.
+    /// After an error some sockets may be open.
     mutating func open(
         on loop: Loop, _ configuration: LinksConfiguration, isNode: Bool, receiver: any DatagramReceiver,
         for table: inout LinkTable
@@ -40,20 +41,21 @@ struct LinkSockets {
         if sockets.isEmpty, let failure { throw failure }
     }
 
-    /// Closes all of them; the table sends no more.
+    /// Closes all sockets and removes them from the table, which then sends nothing more.
     mutating func close(for table: inout LinkTable) {
         close()
         unsafe table.socketV4 = nil
         unsafe table.socketV6 = nil
     }
 
-    /// Closes all of them, where the table is not used any more.
+    /// Closes all sockets, when the table is no longer used.
     mutating func close() {
         for socket in sockets { socket.close() }
         sockets = []
     }
 
-    /// Lets about `size` bytes of packets wait in the kernel of each socket, 0: as many as they were opened with.
+    /// Limits the packets that wait in the kernel to about `size` bytes for each socket; 0: the size set when it was
+    /// opened.
     func limitReceiveBuffer(to size: Int) {
         for socket in sockets { socket.limitReceiveBuffer(to: size) }
     }
@@ -61,6 +63,6 @@ struct LinkSockets {
     /// The addresses that the sockets are bound to.
     var localAddresses: [SocketAddress] { sockets.map(\.localAddress) }
 
-    /// What the sockets did so far, in the order of the configuration's addresses.
+    /// Each socket's counters, in the order of the configuration's addresses.
     var counters: [DatagramCounters] { sockets.map(\.counters) }
 }

@@ -5,14 +5,14 @@ internal import OnionCrypto
 internal import Transport
 public import Wire
 
-/// Links made and taken down.
+/// Making links, and taking them down.
 extension Links {
-    /// Gets a link to `node`: the one there is, or a new one by a handshake with those of `endpoints` in turn that this
-    /// machine reaches.
+    /// Gets a link to `node`: the existing one, or a new one.
     ///
-    /// `completion` runs once, later, not inside of this call; before `linkUp` for a new link it does not run. Where a stranger
-    /// asks for the link, `source` says whom it counts for: sources have parts of three quarters of the handshakes that may be
-    /// under way, and one that has more than its part gives up one of them.
+    /// A handshake tries those of `endpoints` that this machine reaches, in turn. `completion` runs once, after this
+    /// call has returned; for a new link it runs after `linkUp`. If another party asked for the link, `source` is that
+    /// party. Sources share three quarters of the handshakes that may be under way; a source with more than its share
+    /// gives up one of its handshakes.
     public func link(
         to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil,
         completion: @escaping (Result<LinkID, LinkFailure>) -> Void
@@ -26,21 +26,22 @@ extension Links {
         list.used(for: node)?.id
     }
 
-    /// Who is at the other end of a link that is up; nil when it is gone.
+    /// The peer at the other end of a link; nil if the link is not up or is gone.
     public func peer(of link: LinkID) -> LinkPeer? {
         guard let link = find(link), link.isUp else { return nil }
         return link.peer
     }
 
-    /// The smoothed round-trip time of a link's control connection; nil before its first sample, or when it is gone.
+    /// The smoothed round-trip time of a link's control connection; nil before its first sample, and if the link is
+    /// gone.
     public func roundTrip(of link: LinkID) -> TimeSpan? {
         find(link)?.exchange.roundTrip
     }
 
-    /// Where the other end is; nil when the link is gone.
+    /// The peer's address; nil if the link is gone.
     public func endpoint(of link: LinkID) -> Endpoint? { find(link)?.address.endpoint }
 
-    /// Begins what was asked for in this turn.
+    /// Begins the links that were asked for in this turn.
     func startWanted() {
         for request in handshakes.takeWanted() {
             if isClosing {
@@ -59,7 +60,7 @@ extension Links {
     private func start(_ request: WantedLink) -> LinkFailure? {
         let usable = request.endpoints.filter { table.socket(for: SocketAddress($0)) != nil && $0.port != 0 }
         guard !usable.isEmpty else { return .noAddress }
-        // Of two families one may have no route. Where neither has, that may change before the handshake gives up.
+        // One of two families may have no route. If neither has one, that may change before the handshake gives up.
         let reached = usable.count > 1 ? usable.filter { reaches($0) } : usable
         guard request.node.key != node?.identity.nodeID else { return .badIdentity }
         guard takePart(for: request.source) else { return .limit }
@@ -88,15 +89,15 @@ extension Links {
         return nil
     }
 
-    /// Counts a handshake that strangers ask for; false when there is none for `source`.
+    /// Takes a place for a handshake that `source` asked for; false if there is none.
     private func takePart(for source: LinkSource?) -> Bool {
         guard let source else { return true }
-        // Others that wait for the same node lose it too: they ask again.
+        // Others that wait for the same node lose the handshake too: they ask again.
         if let loser = handshakes.loser(to: source) { end(loser, .failure(.limit)) }
         return handshakes.take(for: source)
     }
 
-    /// Sends what a handshake of ours has to send, or gives it up.
+    /// Sends the next message of one of our handshakes, or gives the handshake up.
     private func poll(_ index: UInt32) {
         guard let pending = handshakes.find(index) else { return }
         switch pending.initiator.poll(now: now, wallClock: clocks.wallClock()) {
@@ -109,7 +110,7 @@ extension Links {
         pending.timer?.schedule(at: pending.initiator.nextDeadline.nanoseconds)
     }
 
-    /// Forgets a handshake of ours; its receiver index is freed unless a link has it now.
+    /// Removes one of our handshakes and reports `result`; its receiver index is freed unless a link uses it now.
     func end(_ pending: PendingHandshake, _ result: Result<LinkID, LinkFailure>) {
         let index = pending.initiator.localIndex
         pending.timer?.close()
@@ -120,14 +121,14 @@ extension Links {
         for completion in completions { completion(result) }
     }
 
-    /// Ends the handshakes of ours that show the identity where it is to be hidden, and the other way round.
+    /// Ends our handshakes that show this node's identity if it is hidden now, or hide it if it is shown now.
     func endHandshakes() {
         for pending in handshakes.all where pending.isAnonymous != hidesIdentity {
             end(pending, .failure(.noAnswer))
         }
     }
 
-    /// Copies a datagram of ours to the queue.
+    /// Copies a datagram of this end to the queue of the socket for `address`.
     func transmit(_ datagram: [UInt8], to address: SocketAddress) {
         guard let socket = table.socket(for: address), var slot = socket.sendSlot(size: datagram.count) else {
             table.drop(.notSendable)
@@ -192,7 +193,7 @@ extension Links {
         switch pending.initiator.receive(datagram, now: now) {
         case .drop(let reason): table.drop(reason)
         case .cookie:
-            // The cookie is for the address that it came from: stay with it.
+            // The cookie is valid for the address that it came from: the next initiation goes there too.
             pending.stay(at: Endpoint(source))
             poll(index)
         case .established(let newLink):
@@ -203,13 +204,13 @@ extension Links {
             table.counters.linksOpened += 1
             link.isAnonymous = pending.isAnonymous
             announce(link)
-            // The peer holds the link for half-open until something comes.
+            // For the peer the link is half-open until the first packet arrives.
             link.exchange.ping()
             markDirty(link)
         }
     }
 
-    /// Puts a link whose handshake is done into the table; nil when there is no room.
+    /// Puts a link whose handshake is done into the table; nil if the table is full.
     private func register(_ newLink: consuming NewLink, at address: SocketAddress, index: UInt32) -> ControlLink? {
         let peer = newLink.peer.map { LinkPeer.node(NodeID($0)) } ?? .client
         let isInitiator = newLink.isInitiator

@@ -8,16 +8,16 @@ public import Wire
 extension Links {
     // MARK: Places
 
-    /// Whom a link counts for in tables that peers fill; nil when it is gone.
+    /// The source that a link counts for in tables that peers fill; nil if the link is gone.
     public func source(of link: LinkID) -> LinkSource? { list.source(of: link) }
 
-    /// Whom a client's link counts for; nil for a node's link, and for one that is gone.
+    /// The address share of a client's link; nil for a node's link, and if the link is gone.
     public func addressShare(of link: LinkID) -> AddressShare? {
         guard case .client(let address) = list.source(of: link) else { return nil }
         return address
     }
 
-    /// Takes out the link that gives way to another, if one must; false when there is no room.
+    /// Removes the link that must give way, if any; false if there is no room.
     func clear(_ room: LinkPlaces<LinkID>.Room) -> Bool {
         switch room {
         case .free: return true
@@ -42,7 +42,7 @@ extension Links {
 
     // MARK: Up and down
 
-    /// The initiator of a link that we accepted has shown its keys.
+    /// The initiator of a link that this end accepted has proved that it has the keys.
     func confirmed(_ id: LinkID) {
         guard let link = find(id) else { return }
         link.keyring.confirmed()
@@ -64,9 +64,10 @@ extension Links {
         }
     }
 
-    /// Which of two links between one pair of nodes is used: the newer, unless both came at once from both sides.
+    /// Whether a new link to `node` replaces the one in use: yes, unless both ends began a link at about the same time.
     ///
-    /// Then it is the one that the node with the smaller id began, so that both ends choose alike (protocol.md, section 3.8).
+    /// In that case the link that the node with the smaller id began is used, so that both ends choose the same one
+    /// (protocol.md, section 3.8).
     private func isPreferred(_ link: ControlLink, for node: NodeID) -> Bool {
         guard let other = list.used(for: node), let own = self.node?.identity.nodeID else { return true }
         guard link.isInitiator != other.isInitiator, link.since - other.since < .seconds(10) else { return true }
@@ -74,7 +75,7 @@ extension Links {
         return link.isInitiator == isOursSmaller
     }
 
-    /// Tells the peer, and forgets the link; `linkDown` follows later in the turn.
+    /// Closes a link and tells the peer; `linkDown` follows later in the turn.
     public func close(_ link: LinkID) { close(link, reason: .closedHere) }
 
     func close(_ id: LinkID, reason: LinkDownReason) {
@@ -86,7 +87,7 @@ extension Links {
         sweepBefore(now + .milliseconds(100))
     }
 
-    /// Ends the links that this node has begun without its identity, which are a client's to the peer; whether there were any.
+    /// Closes the links that this node began without its identity, as a client does; returns whether there were any.
     public func closeAnonymous() -> Bool {
         var found = false
         for link in list.all where link.isAnonymous && link.isOpen {
@@ -96,14 +97,14 @@ extension Links {
         return found
     }
 
-    /// Takes a link out at once.
+    /// Removes a link at once, without telling the peer.
     func remove(_ link: ControlLink, reason: LinkDownReason) {
         guard !link.isGone else { return }
         takeOut(link)
         if link.closingUntil == nil { tellDown(link, reason) }
     }
 
-    /// Takes out a link that nobody has heard of.
+    /// Removes a link that no handler has been told of.
     func removeSilently(_ id: LinkID) {
         guard let link = find(id) else { return }
         takeOut(link)
@@ -132,9 +133,9 @@ extension Links {
         }
     }
 
-    /// Closes all links and sockets, telling the peers; nothing calls back after it but `completion` and what was due.
+    /// Closes all links and sockets and tells the peers; afterwards only `completion` and callbacks that were due run.
     ///
-    /// Not to be called from a packet handler.
+    /// Must not be called from a packet handler.
     public func closeAll(completion: @escaping () -> Void = {}) {
         guard !isClosing else { return later(completion) }
         isClosing = true

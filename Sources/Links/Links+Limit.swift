@@ -11,11 +11,11 @@ extension Links {
         link(to: node, at: endpoints, for: source, within: limit) { completion(try? $0.get()) }
     }
 
-    /// Gets a link as ``link(to:at:for:completion:)`` does, but waits no longer than `limit`: then it counts as
-    /// ``LinkFailure/noAnswer``.
+    /// Gets a link as ``link(to:at:for:completion:)`` does, but fails with ``LinkFailure/noAnswer`` after `limit`.
     ///
-    /// Where this end's line may be slow (``LinksConfiguration/isOnSlowLine``), it waits longer (``LinkPatience``).
-    /// The handshake goes on, so that a later call may find the link up. `completion` runs once, not inside of this call.
+    /// If this end's line may be slow (``LinksConfiguration/isOnSlowLine``), the wait is longer (``LinkPatience``).
+    /// After the failure the handshake goes on, so that a later call may find the link up. `completion` runs once,
+    /// after this call has returned.
     public func link(
         to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil, within limit: TimeSpan,
         completion: @escaping (Result<LinkID, LinkFailure>) -> Void
@@ -31,7 +31,7 @@ extension Links {
         }
         let most = configuration.isOnSlowLine ? patience.limit(limit, roundTrip: lineRoundTrip) : limit
         timer = LoopTimer(on: loop) { [weak self] in
-            // Where another link stands, it is the node's fault.
+            // If another link is up, the line works and the node is at fault.
             if let self, !list.all.contains(where: \.isUp) { patience.ended(inTime: false) }
             finish(.failure(.noAnswer))
         }
@@ -43,22 +43,22 @@ extension Links {
     }
 }
 
-/// How long a client waits for links: longer where none has come in time, so that a slow line is not taken for dead nodes.
+/// How long a client waits for links: longer if none came up in time, so that on a slow line nodes do not seem dead.
 struct LinkPatience {
-    /// The longest wait: as long as a handshake goes on.
+    /// The longest wait: the duration of a handshake.
     static let longest = TimeSpan.seconds(10)
-    /// A handshake takes two round trips; a lost packet, or one that waits, takes longer.
+    /// The round trips that a link may take: a handshake takes two, and more if a packet is lost or waits.
     private static let roundTrips: Int64 = 5
 
-    /// How many links in a row did not come in time while none stood.
+    /// How many links in a row failed to come up in time while no other link was up, 2 at most.
     private var late = 0
 
-    /// How long to wait where `least` is enough on a usual line, and the slowest link has `roundTrip`.
+    /// The wait where `least` is enough on a usual line and the slowest link has `roundTrip`.
     func limit(_ least: TimeSpan, roundTrip: TimeSpan?) -> TimeSpan {
         let known = min(roundTrip ?? .zero, Self.longest) * Self.roundTrips
         return min(max(least * (1 << Int64(late)), known), Self.longest)
     }
 
-    /// A link has come up, or was not there in time.
+    /// A link came up in time, or did not.
     mutating func ended(inTime: Bool) { late = inTime ? 0 : min(late + 1, 2) }
 }

@@ -4,11 +4,11 @@ internal import Messages
 internal import Transport
 public import Wire
 
-/// Control messages (protocol.md, section 8): what `MessageExchange` says is done here.
+/// Control messages (protocol.md, section 8), as `MessageExchange` directs.
 extension Links {
-    /// Sends a control message and waits for its answer, up to `timeout`.
+    /// Sends a control message and waits up to `timeout` for its answer.
     ///
-    /// `reply` runs once, later, not inside of this call.
+    /// `reply` runs once, after this call has returned.
     public func request(
         on link: LinkID, _ message: some MessageFamily, body: [UInt8], timeout: TimeSpan = .seconds(10),
         reply: @escaping (Result<[UInt8], ControlFailure>) -> Void
@@ -17,16 +17,17 @@ extension Links {
         guard begin(state, message.kind, body, timeout, reply) else { return later { reply(.failure(.limit)) } }
     }
 
-    /// Says that the path with the peer's id `pathID` is over.
+    /// Tells the peer that the path with the peer's id `pathID` has ended.
     ///
-    /// Where the link has too many messages under way it waits its turn, and it is sent again when the peer refuses it.
+    /// If the link has too many messages under way, the message waits its turn. It is sent again if the peer refuses
+    /// it.
     public func destroy(_ pathID: UInt64, on link: LinkID) {
         guard let state = find(link), state.isOpen else { return }
         state.exchange.destroy(pathID, now: now)
         markDirty(state)
     }
 
-    /// Sends a control message whose answer does not matter; dropped when the link is gone or has too many under way.
+    /// Sends a control message and ignores its answer; dropped if the link is gone or has too many messages under way.
     public func send(on link: LinkID, _ message: some MessageFamily, body: [UInt8]) {
         guard let state = find(link), state.isOpen else { return }
         _ = begin(state, message.kind, body, .seconds(10), nil)
@@ -42,7 +43,7 @@ extension Links {
         return true
     }
 
-    /// Answers a control message; does nothing when it was answered, timed out, or its link is gone.
+    /// Answers a control message; has no effect if it was answered, has timed out, or its link is gone.
     public func answer(_ responder: ControlResponder, _ body: [UInt8]) {
         answer(responder, body, part: 0..<body.count)
     }
@@ -57,7 +58,9 @@ extension Links {
         sweepMessages(link)
     }
 
-    /// Counts an answer of `count` bytes, for which those that stand still make room; false when there is none.
+    /// Takes memory for an answer of `count` bytes; false if there is none.
+    ///
+    /// Answers whose peers do not read give way.
     private func takeMemory(_ count: Int, for responder: ControlResponder) -> Bool {
         guard let source = list.source(of: responder.link) else { return false }
         while true {
@@ -74,28 +77,29 @@ extension Links {
         }
     }
 
-    /// Refuses a control message: resets its stream, without a reason.
+    /// Refuses a control message: resets its stream without a reason.
     public func refuse(_ responder: ControlResponder) {
         guard let link = find(responder.link), link.isOpen else { return }
         link.exchange.refuse(StreamID(responder.stream))
         markDirty(link)
     }
 
-    /// Says that a path uses the link, so that it is not closed for idleness.
+    /// Notes that a path uses the link, so that it does not close for idleness.
     public func addPath(on link: LinkID) { find(link)?.idle.addPath() }
 
-    /// Says that a path no longer uses the link.
+    /// Notes that a path no longer uses the link.
     public func removePath(on link: LinkID) { find(link)?.idle.removePath(now: now) }
 
     // MARK: Answers on their way
 
-    /// Whether a message still waits for its answer, or the peer has not acknowledged all of it; false when the link is gone.
+    /// Whether a message still waits for its answer, or the peer has not acknowledged all of the answer; false if the
+    /// link is gone.
     public func isAnswering(_ responder: ControlResponder) -> Bool {
         guard let link = find(responder.link), link.isOpen else { return false }
         return link.exchange.isAnswering(StreamID(responder.stream))
     }
 
-    /// Ends an answer that the peer does not read: what is left of it is dropped, and its stream reset.
+    /// Ends an answer that the peer does not read: drops the rest and resets its stream.
     public func abandon(_ responder: ControlResponder) {
         guard isAnswering(responder), let link = find(responder.link) else { return }
         link.exchange.abandon(StreamID(responder.stream))
@@ -104,10 +108,10 @@ extension Links {
 
     // MARK: Sending
 
-    /// Sends what a link's control connection has to send now.
+    /// Sends the packets that a link's control connection has ready, 128 at most in a turn.
     func pump(_ link: ControlLink) {
         guard !link.isGone else { return }
-        // What is done here may give the connection something to say.
+        // The actions may give the connection something to send.
         perform(link, from: nil)
         var budget = 128
         while budget > 0, !link.isGone, link.exchange.wantsToSend(now: table.now) {
@@ -135,12 +139,12 @@ extension Links {
         }
     }
 
-    /// Sends what a connection says last, one packet.
+    /// Sends the last packet of a connection that ends.
     func pumpLast(_ link: ControlLink) {
         if link.exchange.wantsToSend(now: table.now) { _ = sendControlPacket(link) }
     }
 
-    /// The control connection of a link has something to do.
+    /// The deadline of a link's control connection has come.
     func deadlineReached(_ id: LinkID) {
         guard let link = find(id) else { return }
         table.now = now
@@ -151,7 +155,7 @@ extension Links {
 
     // MARK: Actions
 
-    /// Does what the exchange of a link asks for; `source` is where the packet came from that brought it.
+    /// Performs the actions that a link's exchange asks for; `source` is the address of the packet that caused them.
     func perform(_ link: ControlLink, from source: SocketAddress?) {
         while !link.isGone, let action = nextAction(link) {
             switch action {
@@ -180,12 +184,12 @@ extension Links {
 
     private func nextAction(_ link: ControlLink) -> MessageExchange.Action? {
         link.exchange.nextAction(now: table.now) {
-            // Links of one address have a rate together.
+            // All links of one address share a rate.
             link.isUp && (addressShare(of: link.id).map { messages.admits($0, now: table.now) } ?? true)
         }
     }
 
-    /// Lets the links be looked at when a message of this one is over for lack of time.
+    /// Schedules a sweep for the moment at which the next message of this link times out.
     private func sweepMessages(_ link: ControlLink) {
         if let moment = link.exchange.nextExpiry { sweepBefore(moment) }
     }
@@ -248,7 +252,7 @@ extension Links {
         guard let keys = link.keyring.finishRekey(answer.rawSpan, now: table.now) else { return }
         follow(orders.renew(id, keys, link.keyring.line))
         table.counters.rekeys += 1
-        // The peer goes over to the new keys with the first packet under them.
+        // The peer switches to the new keys at the first packet under them.
         link.exchange.ping()
         markDirty(link)
     }

@@ -18,7 +18,7 @@ extension Links {
         armSweep()
     }
 
-    /// Sorts a batch and hands over what are data packets; true when there is more than those.
+    /// Sorts a batch and hands its data packets to the handlers; true if the batch has anything else to process.
     ///
     /// One access to the table for all of it, for each costs as much as a packet.
     static func takeData(
@@ -43,7 +43,7 @@ extension Links {
         handler.receive(&packets, table: &table)
     }
 
-    /// Follows up on commits that changed more than a window.
+    /// Handles the commits that confirmed a link or switched its keys.
     func noteCommits() {
         while let link = table.confirmed.popLast() { confirmed(link) }
         while let id = table.switched.popLast() {
@@ -55,7 +55,7 @@ extension Links {
         }
     }
 
-    /// The link with this name, if it has not gone.
+    /// The link with this id; nil if it is gone.
     func find(_ id: LinkID) -> ControlLink? { list.find(id) }
 
     private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
@@ -75,11 +75,11 @@ extension Links {
 
     // MARK: Mobility
 
-    /// Challenges addresses from which authentic packets of clients came and that are not their link's.
+    /// Challenges the new addresses from which authentic packets of clients came.
     private func noteStrangers(_ batch: inout ReceivedBatch) {
         for number in 0..<sorted.strangers.count {
             let (id, position) = sorted.strangers[number]
-            // The packet may have been the one that moved the link here.
+            // An earlier packet of the batch may have moved the link to this address.
             guard let link = find(id), link.isOpen, link.isUp else { continue }
             let source = batch.source(of: position)
             let challenge = link.address.received(
@@ -92,7 +92,7 @@ extension Links {
         }
     }
 
-    /// The peer echoed a challenge in a packet from `source`.
+    /// The peer has echoed a challenge, in a packet from `source`.
     func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: SocketAddress) {
         let endpoint = Endpoint(source)
         guard link.address.answered(data, from: endpoint), table.isLive(link.id) else { return }

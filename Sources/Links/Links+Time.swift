@@ -3,9 +3,9 @@ internal import Link
 internal import Messages
 internal import Wire
 
-/// What happens on links because time passes.
+/// Events on links that time causes.
 extension Links {
-    /// Keys, idleness and messages are looked at at least this often while there are links.
+    /// The longest time between two sweeps while there are links: they check keys, idleness and messages.
     private var housekeeping: TimeSpan {
         let keys = configuration.keys
         return max(
@@ -13,16 +13,16 @@ extension Links {
             min(.seconds(1), keys.rekeyAfter / 8, keys.overlap / 4, configuration.clientIdle / 8))
     }
 
-    /// Sets the timer for the next look at the links, where it is not set for an earlier one.
+    /// Schedules the next sweep, unless an earlier one is scheduled.
     func armSweep() {
         guard table.count > 0 else { return }
         sweepBefore(min(table.earliestTick, schedule.lastSweep + housekeeping))
     }
 
-    /// Lets the links be looked at at `moment` at the latest.
+    /// Schedules a sweep for `moment` at the latest.
     func sweepBefore(_ moment: Instant) { schedule.sweepBefore(moment) }
 
-    /// Looks at every link.
+    /// Checks every link.
     func sweep() {
         guard !isClosing else { return }
         let moment = now
@@ -43,7 +43,7 @@ extension Links {
         if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
     }
 
-    /// Ends the largest link of the address whose links hold most, again and again, until the rest is within the limit.
+    /// Ends the largest link of the address whose links hold the most memory, until the rest is within the limit.
     private func makeRoom() {
         var clients: [ControlLink] = []
         var holders: [MemoryHolder<AddressShare>] = []
@@ -58,25 +58,28 @@ extension Links {
         }
     }
 
-    /// The longest round trip of all links, where what fills this end's own line makes all of them slow; nil elsewhere.
+    /// The longest round trip of all links, because traffic that fills this end's own line delays all of them; nil if
+    /// this end's line is not slow.
     var lineRoundTrip: TimeSpan? {
         guard configuration.isOnSlowLine else { return nil }
         return list.all.compactMap { $0.isUp ? $0.exchange.roundTrip : nil }.max()
     }
 
-    /// Whether the silence of a link may be the fault of a client's line: a node gives each client that time, and a client its
-    /// nodes, unless another one has answered what it was sent since.
+    /// Whether the silence of a link may be due to a client's slow line.
     ///
-    /// What others send by themselves proves nothing: it may have waited in the same queue.
+    /// A node is patient with every client. A client is patient with a node unless another node has acknowledged
+    /// something sent since the silence began. Packets that nodes send unasked prove nothing: they may have waited in
+    /// the same queue.
     private func isPatient(with link: ControlLink) -> Bool {
         guard configuration.isOnSlowLine else { return link.peer == .client }
         guard let since = table.silentSince(link.id) else { return true }
         return !list.all.contains { $0 !== link && $0.isUp && $0.exchange.hasAnswered(since: since) }
     }
 
-    /// Asks the other nodes whether they are there, where one leaves a client's ping unanswered.
+    /// Pings the other nodes after a node has left a client's ping unanswered.
     ///
-    /// What an app sends goes unanswered for a moment each day; no other node is to hear of that.
+    /// This happens from the second ping on: an app's data goes unanswered for a moment every day, and other nodes must
+    /// not learn of that.
     private func pingOthers(than link: ControlLink) {
         guard configuration.isOnSlowLine, let since = table.silentSince(link.id) else { return }
         for other in list.all where other !== link && other.isUp && other.isOpen {
@@ -86,13 +89,13 @@ extension Links {
         }
     }
 
-    /// Whether all nodes have been silent for a while, so that the fault may be this end's line.
+    /// Whether all nodes have been silent for more than a second, so that the cause may be this end's line.
     public var isLineSilent: Bool {
         guard configuration.isOnSlowLine else { return false }
         return list.all.allSatisfy { !$0.isUp || table.heard($0.id).map { now - $0 > .seconds(1) } ?? true }
     }
 
-    /// Pings a link that leaves something unanswered, and ends it when it is dead.
+    /// Pings a link whose peer leaves something unanswered, and removes the link if it is dead.
     private func tick(_ link: ControlLink) {
         let action = table.tick(link.id, roundTrip: link.exchange.roundTrip, isPatient: isPatient(with: link))
         switch action {

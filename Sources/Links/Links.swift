@@ -11,19 +11,19 @@ public import Wire
 public final class Links {
     /// The loop.
     public let loop: Loop
-    /// What was configured.
+    /// The configuration that it was made with.
     public let configuration: LinksConfiguration
-    /// Takes data packets whose path id's table index has its top bit clear.
+    /// Receives the data packets whose path id has the top bit of its table index clear.
     public weak var relay: (any PacketHandler)?
-    /// Takes data packets whose path id's table index has its top bit set.
+    /// Receives the data packets whose path id has the top bit of its table index set.
     public weak var client: (any PacketHandler)?
-    /// Takes control messages and hears of links.
+    /// Receives control messages and the events of links.
     public weak var control: (any ControlHandler)?
 
-    /// What this end has as a node; nil for a client's.
+    /// The state that only a node has; nil for a client.
     let node: NodeSide?
     var clocks: LinkClocks
-    /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
+    /// The state that packets touch; no access to it is open while handlers other than `PacketHandler` run.
     var table: LinkTable
     /// What all workers are to do about links; the own table is the only one so far.
     var orders = LinkOrders(workers: 1) { _, _ in nil }
@@ -36,11 +36,11 @@ public final class Links {
     var patience = LinkPatience()
     var isClosing = false
 
-    /// Opens the sockets.
+    /// Opens the sockets; throws if one cannot be opened.
     ///
-    /// `identity` is a node's; a client has none and takes no handshakes. `isStaked` tells which nodes may begin links; it must
-    /// not call back. `wallClock` is nanoseconds since 1970, and `runningClock` goes on while the machine sleeps: the loop's
-    /// clocks unless others are given.
+    /// `identity` is a node's; a client has none and accepts no handshakes. `isStaked` decides which nodes may begin
+    /// links; it must not call back. `wallClock` returns nanoseconds since 1970; `runningClock` returns nanoseconds and
+    /// runs on while the machine sleeps. Without them the loop's clocks are used.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
         isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: (() -> UInt64)? = nil,
@@ -68,7 +68,7 @@ public final class Links {
 
     deinit { sockets.close() }
 
-    /// The loop's present moment.
+    /// The loop's present time.
     public var now: Instant { Instant(nanoseconds: loop.now) }
 
     // MARK: Sockets
@@ -77,7 +77,7 @@ public final class Links {
         try sockets.open(on: loop, configuration, isNode: node != nil, receiver: Inlet(self), for: &table)
     }
 
-    /// Whether there is a socket for the address and this machine has a route to it now.
+    /// Whether there is a socket for the address's family and this machine has a route to the address now.
     public func reaches(_ endpoint: Endpoint) -> Bool {
         let address = SocketAddress(endpoint)
         return table.socket(for: address) != nil && loop.hasRoute(to: address)
@@ -88,8 +88,10 @@ public final class Links {
     /// The addresses that the sockets are bound to.
     public var localAddresses: [SocketAddress] { sockets.localAddresses }
 
-    /// How many packets may have been sent in all (``LinkCounters/packetsSent``) until those that arrive are left to wait, for a limit of
-    /// the rate: looked at after each batch.
+    /// The total of sent packets (``LinkCounters/packetsSent``) at which receiving pauses: packets then wait in the
+    /// kernel.
+    ///
+    /// It limits the rate, and is checked after each batch.
     public var sendCeiling: UInt64 {
         get { sockets.sendCeiling }
         set {
@@ -101,37 +103,39 @@ public final class Links {
     /// Whether ``sendCeiling`` is not reached.
     public var maySend: Bool { table.counters.packetsSent < sockets.sendCeiling }
 
-    /// Lets about `size` bytes of packets wait in the kernel of each socket that there is now, 0: as many as they were opened with.
+    /// Limits the packets that wait in the kernel to about `size` bytes for each present socket; 0: the size set when
+    /// it was opened.
     public func limitReceiveBuffer(to size: Int) { sockets.limitReceiveBuffer(to: size) }
 
     // MARK: Packets
 
-    /// Gives access to the table, for sending packets outside of `PacketHandler.receive`; must not be nested.
+    /// Gives access to the table, to send packets outside of `PacketHandler.receive`; calls must not be nested.
     public func withTable<R>(_ body: (inout LinkTable) -> R) -> R {
         table.now = now
         defer { armSweep() }
         return body(&table)
     }
 
-    // MARK: What directory and operator say
+    // MARK: Facts from the directory and the operator
 
-    /// The operator of each node whose time counts, from now on; until the first call every node counts as an operator of its own.
+    /// Sets the operator of each node whose time counts; before the first call every node counts as an operator of its
+    /// own.
     ///
-    /// An operator has one opinion, its last. Of a small network all operators are enough to say that the own clock is wrong by
-    /// months.
+    /// An operator has one opinion, its last. In a small network all operators together are enough to decide that this
+    /// machine's clock is wrong by months.
     public func setOperators(_ operators: [NodeID: Bytes32]) { clocks.setOperators(operators) }
 
-    /// Tells a node which endpoints, and which addresses with any port, staked nodes have.
+    /// Tells a node the endpoints of staked nodes, and their addresses with any port.
     ///
-    /// Initiations from there need no cookie under load. Neither closure may call back. It has no effect on a client.
+    /// Initiations from there need no cookie under load. Neither closure may call back. Has no effect on a client.
     public func setNodeAddresses(endpoints: @escaping (Endpoint) -> Bool, addresses: @escaping (IPAddress) -> Bool) {
         node?.isNodeEndpoint = endpoints
         node?.isNodeAddress = addresses
     }
 
-    /// Whether a node begins links as a client does, without its identity.
+    /// Whether a node begins links without its identity, as a client does.
     ///
-    /// Handshakes under way that do otherwise end when it changes. It has no effect on a client.
+    /// A change ends the handshakes under way that do otherwise. Has no effect on a client.
     public var hidesIdentity: Bool {
         get { node?.hidesIdentity ?? false }
         set {
@@ -143,36 +147,36 @@ public final class Links {
 
     // MARK: State
 
-    /// The wall clock: a node's own; a client's own unless several operators' nodes agree that it is wrong.
+    /// The wall clock: a node's own; a client's own, unless the nodes of several operators agree that it is wrong.
     public var time: UnixTime { clocks.time }
 
-    /// What the machine's own wall clock says.
+    /// This machine's wall clock.
     public var ownTime: UnixTime { clocks.own }
 
     /// The moment on the clock that runs on while the machine sleeps.
     public var running: Instant { clocks.running }
 
-    /// What the nodes that were linked to say that the time is; nil before any has told it.
+    /// The time by the reports of nodes that were linked to; nil before the first report.
     ///
-    /// For messages to people, and for what may only come later than it should: a single node can lie.
+    /// Use it for messages to users, and for actions that may be late but must not be early: a single node can lie.
     public var toldTime: UnixTime? { clocks.told }
 
-    /// How far the system's clock is ahead of the nodes' that were linked to; nil before any has told its time.
+    /// This machine's clock minus the time that nodes report; nil before the first report.
     public var clockError: TimeSpan? {
         guard let told = toldTime else { return nil }
         return .seconds(Int64(clamping: ownTime.seconds) - Int64(clamping: told.seconds))
     }
 
-    /// Whether a node's time differs from the present one, so that more should be asked.
+    /// Whether a node's report differs from `time`, so that more nodes should be asked.
     public var isTimeDisputed: Bool { clocks.isDisputed }
 
-    /// Of how many operators nodes have told their time.
+    /// The number of operators whose nodes have reported a time.
     public var timeSources: Int { clocks.sources }
 
-    /// What happened so far.
+    /// The counters since the start.
     public var counters: LinkCounters { table.counters }
 
-    /// How many links there are.
+    /// The present numbers of links.
     public var status: LinkStatus {
         var status = LinkStatus()
         for link in list.all where link.isUp && link.isOpen {
@@ -183,10 +187,10 @@ public final class Links {
         return status
     }
 
-    /// What the sockets did so far, in the order of the configuration's addresses.
+    /// Each socket's counters, in the order of the configuration's addresses.
     public var socketCounters: [DatagramCounters] { sockets.counters }
 
-    /// How many packets the sockets have dropped, by reason, of which there are some.
+    /// The numbers of packets that the sockets dropped, by reason; only reasons that occurred.
     public var socketDrops: [String: UInt64] {
         var drops: [String: UInt64] = [:]
         for counters in socketCounters { drops.merge(counters.drops, uniquingKeysWith: &+) }
@@ -195,12 +199,12 @@ public final class Links {
 
     // MARK: The turn
 
-    /// Lets `work` run at the end of the turn.
+    /// Runs `work` at the end of the turn.
     func later(_ work: @escaping () -> Void) { schedule.later(work) }
 
     func markDirty(_ link: ControlLink) { schedule.markDirty(link) }
 
-    /// The end of a turn in which something was left to do.
+    /// Runs at the end of a turn that left work.
     private func turn() {
         table.now = now
         startWanted()
@@ -213,7 +217,7 @@ public final class Links {
     }
 }
 
-/// Receives for `Links`, which the sockets must not keep alive.
+/// Receives packets for `Links`; the sockets hold it, so that they do not keep `Links` alive.
 private final class Inlet: DatagramReceiver {
     private weak var links: Links?
 

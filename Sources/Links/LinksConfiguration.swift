@@ -4,23 +4,23 @@ internal import Messages
 public import Transport
 public import Wire
 
-/// How the links of one worker are set up.
+/// The configuration of one worker's links.
 public struct LinksConfiguration: Sendable {
     /// The network.
     public var network: LinkNetwork
-    /// What to bind to: at most one address per family, with port 0 for a client.
+    /// The addresses to bind to: at most one per family; a client uses port 0.
     public var listen: [SocketAddress]
-    /// The control messages that are taken from peers; of all others the streams are reset at their first byte.
+    /// The control messages that peers may send; the stream of any other message is reset at its first byte.
     public var messages: [MessageKind]
-    /// Whether a family that this machine lacks is left out, as long as there is another one.
+    /// Whether an address family that this machine lacks is left out, if another one works.
     public var mayLackFamily = false
-    /// The most links at once, half-open ones among them; `LinkPlaces` says how sources share them.
+    /// The most links at once, including half-open ones; `LinkPlaces` divides them among sources.
     public var maximumLinks = 8_192
-    /// The most handshakes of ours at once.
+    /// The most handshakes of this end at once.
     public var maximumHandshakes = 256
     /// The most half-open links.
     public var maximumHalfOpen = 1_024
-    /// How long a link may be half-open.
+    /// How long a link may stay half-open.
     public var halfOpenTime = TimeSpan.seconds(10)
     /// Abuse limits of the responder.
     public var responder = LinkResponder.Limits()
@@ -28,44 +28,44 @@ public struct LinksConfiguration: Sendable {
     public var initiator = LinkInitiator.Timing()
     /// When keys change.
     public var keys = LinkKeyring.Timing()
-    /// When the peer is taken for dead.
+    /// When a silent peer is considered dead.
     public var liveness = Liveness.Timing()
-    /// Whether this end's own line may be slow or crowded, as a user's is: what is late or silent need not be dead.
+    /// Whether this end's own line may be slow or full, as a user's may be: a late or silent node need not be dead.
     public var isOnSlowLine = false
-    /// How long a client's link stays without paths.
+    /// How long a link with a client stays open without paths.
     public var clientIdle = IdleTimer.clientLimit
-    /// How long a link between nodes stays without paths.
+    /// How long a link between nodes stays open without paths.
     public var nodeIdle = IdleTimer.nodeLimit
     /// Control messages that a peer may have under way on one link.
     public var messagesPerLink = 64
-    /// Control messages of ours that may be under way on one link.
+    /// Control messages of this end that may be under way on one link.
     public var requestsPerLink = 128
-    /// Messages of onion requests that either end may have under way on a link with a node, beside the others: 32 FORWARD and
-    /// 32 ANSWER.
+    /// Messages of onion requests that either end may have under way on a link with a node: 32 FORWARD and 32 ANSWER.
     ///
-    /// A client has none.
+    /// They count apart from other messages. A client's link has none.
     public var onionRequestsPerLink = 64
-    /// DESTROYs of ours that may wait on one link until others have been answered: a node's link carries 50,000 paths.
+    /// DESTROYs of this end that may wait on one link until others are answered; a node's link carries up to 50,000
+    /// paths.
     public var destroysPerLink = 65_536
-    /// Control messages a second from a client, and their burst.
+    /// Control messages per second from a client, and their burst.
     public var clientMessages = (rate: 20, burst: 200)
-    /// How many times the rate of one client's link all links of one address have together.
+    /// The rate that all links of one address share, as a multiple of one client link's rate.
     public var addressRateFactor = 16
-    /// Control messages a second from a node, and their burst.
+    /// Control messages per second from a node, and their burst.
     public var nodeMessages = (rate: 1_000, burst: 4_000)
-    /// Bytes that the unfinished messages of one client may hold together.
+    /// The most bytes that unfinished messages of one client hold.
     public var clientMessageMemory = 320 << 10
-    /// Bytes that the unfinished messages of one node may hold together.
+    /// The most bytes that unfinished messages of one node hold.
     public var nodeMessageMemory = 2 << 20
-    /// Bytes that answers above 64 KiB may hold together, over all links, until they are written.
+    /// The most bytes that answers above 64 KiB hold until they are written, over all links.
     public var answerMemory = 256 << 20
-    /// How long a message may take to come whole, and an answer to make progress.
+    /// How long a message may take to arrive whole, and how long an answer may make no progress.
     public var messageTime = TimeSpan.seconds(30)
-    /// How long a message may wait for our answer.
+    /// How long a message may wait for this end's answer.
     public var answerTime = TimeSpan.seconds(60)
     /// Limits of the control connections.
     public var control = Configuration.control
-    /// What all clients' control connections and messages together may hold in memory, in bytes; beyond it the largest end.
+    /// The most bytes that all clients' control connections and messages hold; beyond it the largest links end.
     public var maximumClientMemory = 256 << 20
     /// Options of the sockets.
     public var socket = DatagramSocket.Configuration()
@@ -81,10 +81,10 @@ public struct LinksConfiguration: Sendable {
 }
 
 extension LinksConfiguration {
-    /// What the messages of onion requests may take on a link with a node.
+    /// The limits of the messages of onion requests on a link with a node.
     ///
-    /// At the sender the count bounds what waits for an answer, at the receiver what is not answered. Their bytes are
-    /// bounded at the receiver until a message has come whole: all of them may be of the longest kind.
+    /// The sender counts the messages that wait for an answer, the receiver those that it has not answered. The
+    /// receiver also bounds the bytes of messages that have not arrived whole; all of them may be of the longest kind.
     var onionRequests: MessageExchange.Limits.Allowance {
         let longest = messages.filter { $0.lane == .requests }.map(\.longestBody).max() ?? 0
         return .init(

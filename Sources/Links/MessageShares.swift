@@ -2,13 +2,14 @@ internal import Link
 internal import Messages
 internal import Wire
 
-/// What the control messages of all links share: the kinds that are taken, the memory of long answers, and an address's rate.
+/// State that the control messages of all links share: the accepted kinds, the memory of long answers, and the rates of
+/// addresses.
 struct MessageShares {
     /// The control messages that peers may send.
     let kinds: MessageTable
-    /// What long answers hold.
+    /// The memory that long answers hold.
     var answers: AnswerMemory<ControlResponder>
-    /// Control messages of all links of one address.
+    /// The rate of control messages for each address, over all its links.
     private var rates: SourceRates
 
     init(_ configuration: LinksConfiguration) {
@@ -20,7 +21,7 @@ struct MessageShares {
             rate: messages.rate * factor, burst: messages.burst * factor, capacity: configuration.maximumLinks)
     }
 
-    /// Whether the links of `address` may begin another message.
+    /// Whether the links of `address` may begin another message now; takes it from the rate.
     mutating func admits(_ address: AddressShare, now: Instant) -> Bool {
         rates.take(address, now: now)
     }

@@ -1,16 +1,16 @@
 internal import Link
 internal import Wire
 
-/// What a node's end of links has and a client's has not: an identity, and answers to handshakes.
+/// The state of a node's end that a client does not have: an identity, and the responder of handshakes.
 ///
-/// None of the closures may call back.
+/// No closure may call back.
 final class NodeSide {
     let identity: LinkIdentity
-    /// Which nodes may begin links.
+    /// Whether a node may begin links.
     let isStaked: (NodeID) -> Bool
-    /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
+    /// Whether a staked node's descriptor names an endpoint: initiations from there need no cookie under load.
     var isNodeEndpoint: (Endpoint) -> Bool = { _ in false }
-    /// The same of an address with any port: a node tests others from ports of its own.
+    /// The same for an address with any port: a node uses other ports to test nodes.
     var isNodeAddress: (IPAddress) -> Bool = { _ in false }
     /// Whether this node begins links as a client does, without its identity.
     var hidesIdentity = false
@@ -25,10 +25,10 @@ final class NodeSide {
             network: configuration.network, identity: identity, limits: configuration.responder, now: now)
     }
 
-    /// The identity to begin links with: none as long as this node is not staked, for nobody would answer it.
+    /// The identity to begin links with; nil while this node is hidden or not staked, because no node would answer it.
     var shownIdentity: LinkIdentity? { !hidesIdentity && isStaked(NodeID(identity.nodeID)) ? identity : nil }
 
-    /// What an initiation of a peer is answered with; `hasLink` says whether a client at an address has a link up.
+    /// The answer to an initiation; `hasLink` tells whether a client at an address has a link that is up.
     func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64, hasLink: (AddressShare) -> Bool
     ) -> LinkResponder.Verdict {

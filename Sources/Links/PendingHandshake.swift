@@ -2,16 +2,16 @@ internal import EventLoop
 internal import Link
 internal import Wire
 
-/// A handshake of ours that waits for its answer, and who waits for the link.
+/// A handshake of this end that waits for its answer, and the completions that wait for the link.
 final class PendingHandshake {
     let node: NodeID
     let endpoints: [Endpoint]
     /// The next endpoint to try, in turn.
     var attempt = 0
     var completions: [(Result<LinkID, LinkFailure>) -> Void] = []
-    /// Who had it begun; nil once this end wants the link for itself.
+    /// The party that asked for it; nil once this end wants the link for itself.
     var source: LinkSource?
-    /// Whether this end is a node and does not show it.
+    /// Whether this end is a node and hides its identity.
     var isAnonymous = false
     var initiator: LinkInitiator
     var timer: LoopTimer?
@@ -22,16 +22,16 @@ final class PendingHandshake {
         self.initiator = initiator
     }
 
-    /// Where the next initiation goes.
+    /// The endpoint for the next initiation; each call moves on to the next one.
     func nextEndpoint() -> Endpoint {
         defer { attempt += 1 }
         return endpoints[attempt % endpoints.count]
     }
 
-    /// Lets the next initiation go to `source`, or where the last one went.
+    /// Sends the next initiation to `source` if it is one of the endpoints, else to the last endpoint again.
     func stay(at source: Endpoint) { attempt = endpoints.firstIndex(of: source) ?? max(0, attempt - 1) }
 
-    /// Where the link goes when the answer came from `source`.
+    /// The endpoint of the link whose answer came from `source`.
     func endpoint(answeredFrom source: Endpoint) -> Endpoint {
         endpoints.contains(source) ? source : endpoints[max(0, attempt - 1) % endpoints.count]
     }
@@ -41,7 +41,7 @@ final class PendingHandshake {
 struct WantedLink {
     let node: NodeID
     let endpoints: [Endpoint]
-    /// For whom, where not for this end itself.
+    /// The party that asked for it; nil: this end itself.
     let source: LinkSource?
     let completion: (Result<LinkID, LinkFailure>) -> Void
 }

@@ -6,11 +6,11 @@ internal import Onion
 internal import OnionCrypto
 internal import Wire
 
-/// This node's announcement to the network: its descriptor, which is signed again when it changes or grows old.
+/// This node's descriptor, which is signed again when it changes or grows old.
 final class Publication {
-    /// The addresses on which it listens, IPv4 first.
+    /// The addresses on which the node listens, IPv4 first.
     let listenAddresses: [Endpoint]
-    /// The addresses that it announces to others.
+    /// The addresses that the node announces to others.
     let announced: [Endpoint]
     let identity: LinkIdentity
     private let links: Links
@@ -51,13 +51,13 @@ final class Publication {
     /// Whether a new descriptor is due.
     var isDue: Bool {
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
-        // A route may come and go, so at most one descriptor a minute announces a change.
+        // Routes may come and go, so a change leads to at most one descriptor a minute.
         return age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
     }
 
     /// Makes and signs a new descriptor, with the public half of the onion key.
     func renew(onionKey: [UInt8]) -> SignedDescriptor {
-        // No two descriptors have the same second, so that a new one counts as newer.
+        // Each descriptor has a later second than the one before, so that it counts as newer.
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         publishedExit = exitSummary
         var descriptor = Descriptor(
@@ -72,8 +72,8 @@ final class Publication {
         return descriptor.signed(with: identity.signingKey, network: network.id)
     }
 
-    /// The protocols and families of the exit: a family counts if this machine has a route, or if the exit opens a
-    /// range of it.
+    /// The protocols and address families of the exit; a family counts if this machine has a route, or if the exit
+    /// allows a range of it.
     private var exitSummary: Descriptor.ExitSummary {
         guard isExit else { return [] }
         var summary: Descriptor.ExitSummary = [.tcp, .udp]

@@ -1,26 +1,26 @@
 internal import EventLoop
 internal import Links
 
-/// Limits a relay's sending to a rate, by checking a counter every few milliseconds.
+/// Limits the rate at which a relay sends, by checking a counter every few milliseconds.
 ///
-/// A bucket fills at the rate and is emptied by the packets that were sent. Each check sets how many packets may be
-/// sent until the next: the content of the bucket, at least a quantum, or none if the bucket is overdrawn.
+/// A bucket fills at the rate, and the packets that were sent drain it. Each check sets how many packets may be sent
+/// until the next check: the content of the bucket, at least a quantum, or none if the bucket is overdrawn.
 ///
-/// When these are sent, the relay receives nothing more, so nothing new is forwarded. Packets wait in the kernel or are
-/// lost, and their senders slow down. The exit's sessions send without a packet from outside, so they ask before each
-/// packet (``admits``) and wait too.
+/// When that number is sent, the relay pauses receiving, so nothing new is forwarded. Packets wait in the kernel or are
+/// lost, and their senders slow down. The exit's sessions send without a packet from the network, so they check
+/// ``admits`` before each packet, and wait.
 ///
-/// Both can exceed the limit only by a batch or by the content of the kernel's buffer. So the pauses are short, far
-/// below the silence after which a neighbour counts a link as dead.
+/// The excess is at most a batch or the content of the kernel's buffer. The pauses are therefore short, far below the
+/// silence after which a neighbour considers a link dead.
 final class RateGate {
     /// The interval between checks in nanoseconds.
     private static let interval: UInt64 = 5_000_000
-    /// The time in which the data waiting in the kernel must be sent, in seconds, and the least and the most bytes that
-    /// may wait.
+    /// The time in seconds in which the data in the kernel's receive buffer can be sent, which sets the buffer's size;
+    /// and the limits of that size in bytes.
     private static let wait = 0.05
     private static let leastWaiting = 16 << 10, mostWaiting = 8 << 20
-    /// The least that may be sent after a check unless the bucket is overdrawn: seconds of the rate, and a number of
-    /// packets.
+    /// The least that may be sent after a check unless the bucket is overdrawn: a time at the rate in seconds, and a
+    /// number of packets.
     private static let quantum = 0.025
     private static let leastPackets = 8.0
 
@@ -32,7 +32,7 @@ final class RateGate {
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
-    /// The sessions that wait.
+    /// The sessions that wait to send.
     private var line = TurnLine<HostedSession>()
 
     init(links: Links, packetSize: Int) {
@@ -40,29 +40,24 @@ final class RateGate {
         self.packetSize = packetSize
     }
 
-    /// Whether a session may send a packet now.
-    ///
-    /// If not, it must wait in line (``hold(_:hasSent:)``).
+    /// Whether a session may send a packet now; if not, it must wait in line (``hold(_:hasSent:)``).
     var admits: Bool { links.maySend }
 
-    /// Puts a session in line, which it must not be in already.
-    ///
-    /// It continues after a check that admits packets.
+    /// Puts a session in line, which must not be in line already; it continues after a check that admits packets.
     ///
     /// Sessions that have sent since they were last released continue after the others.
     func hold(_ session: HostedSession, hasSent: Bool) { line.add(session, hadTurn: hasSent) }
 
-    /// Releases the first sessions in line, one for each of `packets`: a look at thousands that may not send would take
-    /// the loop's time.
+    /// Releases the first sessions in line, at most `packets` of them.
+    ///
+    /// Each needs at least one packet; waking thousands that cannot send would take the loop's time.
     private func open(_ packets: UInt64) {
         for session in line.release(Int(clamping: packets)) { session.goOn() }
     }
 
     /// Limits the rate to `rate` bytes per second, with bursts of `burst` bytes after a pause.
     ///
-    /// A rate of 0 is no limit.
-    ///
-    /// A burst of 0 is one second of the rate.
+    /// A rate of 0 removes the limit. A burst of 0 is one second of the rate.
     func limit(rate: Int64, burst: Int64) {
         self.rate = Double(rate)
         // The burst is at least 64 packets.

@@ -96,7 +96,7 @@ extension Relay {
         }
     }
 
-    /// The grace of `seconds` seconds, for people.
+    /// The text of a grace of `seconds` seconds for users.
     static func text(ofGrace seconds: UInt32) -> String {
         seconds > 0 && seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"
     }
@@ -108,7 +108,7 @@ extension Relay {
             maintaining: publication.identity.signingKey, seconds: seconds, height: state.height, network: network.id)
     }
 
-    /// The reason why this node is useless to others, in one sentence; nil if there is none.
+    /// The reason why this node cannot serve others, in one sentence; nil if there is none.
     var cannotServe: String? {
         if let error = wrongClock { return error }
         guard directory.gossip.hasHeard else { return "No other node has answered yet." }
@@ -120,7 +120,7 @@ extension Relay {
 
     /// The number of links with other nodes that are up.
     var linkedNodes: Int { links.status.nodes }
-    /// The time by which this machine's clock is ahead of the other nodes'; nil before any node has told its time.
+    /// This machine's clock minus the other nodes' time; nil before any node has reported its time.
     var clockError: TimeSpan? { links.clockError }
     /// The trusted snapshot.
     public var trustedSnapshot: Snapshot { directory.epochs.snapshot }
@@ -130,8 +130,7 @@ extension Relay {
     /// The results of this node's tests of other nodes.
     public var nodeTests: [NodeTest] { watching.nodeTests }
 
-    /// The problem that this machine's clock is so wrong that other nodes refuse this node's signatures; nil if it is
-    /// not.
+    /// The problem if this machine's clock is so wrong that other nodes refuse this node's signatures; nil otherwise.
     var wrongClock: String? {
         guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
             return nil

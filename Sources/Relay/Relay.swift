@@ -31,7 +31,7 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
 
 /// The node role: links with clients and nodes, paths that pass through or end here, and the exit.
 ///
-/// It has more members than most types, since it makes the parts and wires them. They keep their own state.
+/// It has more members than most types because it makes and connects the parts; they keep their own state.
 public final class Relay {
     let network: NetworkFile
     private(set) var configuration: RelayConfiguration
@@ -214,7 +214,7 @@ public final class Relay {
         }
     }
 
-    /// Renews links when this node has become staked, since it made the present ones as a client.
+    /// Renews the links when this node has become staked, because it made the present ones without its identity.
     private func followStake() {
         guard notices.changeStaked(staked.contains(node)) else { return }
         guard notices.isStaked else { return log.warning("\(standingProblem)") }
@@ -223,9 +223,10 @@ public final class Relay {
         publish()
     }
 
-    /// Links without the identity for a time if no other node answers, since they may no longer list this node.
+    /// Makes links without the identity for a time if no other node answers, because others may no longer list this
+    /// node.
     private func followSolitude(_ now: Instant) {
-        // Nodes answer an authority whatever the registry says.
+        // Nodes answer an authority whether or not the registry lists it.
         let mayBeRefused = staked.contains(node) && !network.authorities.contains { $0.node == node }
         // While the ledger is behind, a neighbour's answer that there is no newer snapshot does not count.
         let isBehind = ledger.map { links.time.seconds > $0.state.time + 3 * (network.ledger?.blockSeconds ?? 0) + 5 }
@@ -241,7 +242,7 @@ public final class Relay {
             if linkedNodes == 0 { directory.neighbours.seek() }
         } else if links.hidesIdentity {
             links.hidesIdentity = false
-            // If the node is still listed as far as it knows, it makes its links again with its identity.
+            // If this node is still listed as far as it knows, it makes its links again with its identity.
             if staked.contains(node), links.closeAnonymous() { publish() }
         }
     }
@@ -259,11 +260,9 @@ public final class Relay {
         exit?.policy.rules = new.exitRules
     }
 
-    /// Whether the relay rests, as its operator asked: it accepts no new paths and ends those it has.
+    /// Whether the relay rests at its operator's request: it accepts no new paths, and ends its present ones.
     ///
-    /// Serves again when set to false.
-    ///
-    /// Setting it has no effect while the relay drains or after it is closed.
+    /// False makes it serve again. Setting it has no effect while the relay drains or after it is closed.
     public var isResting: Bool {
         get { life.isResting }
         set { life.rest(newValue, until: links.now + configuration.drainLimit) }
@@ -271,9 +270,9 @@ public final class Relay {
 
     // MARK: End
 
-    /// Accepts no new paths, ends quiet ones, waits for the others and for streams until the drain limit, then closes.
+    /// Accepts no new paths and ends quiet ones; after the other paths and streams, or the drain limit, closes.
     ///
-    /// Closing calls `completion`. Does nothing if the relay drains already or is closed.
+    /// `completion` is called when the relay is closed. Has no effect if the relay drains already or is closed.
     public func drain(completion: @escaping () -> Void) {
         let now = links.now
         guard life.drain(now: now, until: now + configuration.drainLimit, completion: completion) else { return }
@@ -296,16 +295,14 @@ public final class Relay {
     }
 }
 
-/// The notices that the operator has had.
-///
-/// Each is repeated only after a change.
+/// The notices that the operator has received; each is repeated only after a change.
 struct RelayNotices {
     private(set) var isStaked: Bool
     private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
 
-    /// No notice given; the node is staked or not.
+    /// No notice was given yet.
     init(isStaked: Bool) { self.isStaked = isStaked }
 
     /// Returns true if the value is new.
@@ -314,7 +311,7 @@ struct RelayNotices {
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
     /// Returns true if the value is new.
     mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
-    /// True when this is news.
+    /// Returns true if the value is new.
     mutating func changeClock(_ value: Bool) -> Bool { Self.change(&ofClock, to: value) }
 
     private static func change(_ flag: inout Bool, to value: Bool) -> Bool {

@@ -2,32 +2,28 @@ internal import Wire
 
 /// The phase of a relay's life: whether it accepts new paths, and when its present ones end.
 ///
-/// It reads no clock and ends nothing itself. The relay asks it and acts.
+/// It reads no clock and ends nothing itself: the relay asks it and acts.
 struct RelayLife {
     enum Phase {
-        /// It accepts new paths.
+        /// The relay accepts new paths.
         case serving
-        /// It accepts none, as its operator asked.
+        /// The relay accepts no new paths, at its operator's request.
         ///
-        /// It ends those that it has at `end`, and may serve again.
+        /// It ends the present ones at `end`, and may serve again.
         case resting(end: Instant)
-        /// It accepts none, and waits until `end` for those that it has.
+        /// The relay accepts no new paths, and waits until `end` for the present ones.
         ///
         /// A stream was last open at `busy`.
         case draining(end: Instant, busy: Instant, completion: () -> Void)
-        /// The drain is over.
-        ///
-        /// The relay must close.
+        /// The drain is over, and the relay must close.
         case drained
         /// Everything has ended.
         case closed
     }
 
-    /// The quiet time after which a drain is over.
+    /// How long nothing must happen before a drain is over; meanwhile the last bytes of ended streams arrive.
     ///
-    /// Meanwhile the last bytes of ended streams arrive.
-    ///
-    /// A path that carries nothing for as long is ended.
+    /// A path that carries nothing for this time is ended.
     static let rest = TimeSpan.seconds(2)
 
     private(set) var phase = Phase.serving
@@ -43,9 +39,7 @@ struct RelayLife {
     /// Whether everything has ended.
     var isClosed: Bool { if case .closed = phase { true } else { false } }
 
-    /// Begins the rest, or serves again.
-    ///
-    /// Paths that are left end at `end`.
+    /// Begins or ends the rest; paths that are still open at `end` are ended then.
     mutating func rest(_ isToRest: Bool, until end: Instant) {
         switch phase {
         case .serving: if isToRest { phase = .resting(end: end) }
@@ -66,9 +60,7 @@ struct RelayLife {
         }
     }
 
-    /// Closes.
-    ///
-    /// Returns false if it was closed before.
+    /// Closes; returns false if it was closed before.
     mutating func close() -> Bool {
         defer { phase = .closed }
         return !isClosed
@@ -85,7 +77,7 @@ struct RelayLife {
         }
     }
 
-    /// Whether all paths and sessions must end, while the relay stays.
+    /// Whether all paths and sessions must end now, while the relay stays up.
     func endsAllPaths(_ now: Instant) -> Bool {
         if case .resting(let end) = phase { now >= end } else { false }
     }
@@ -97,7 +89,7 @@ struct RelayLife {
         guard case .draining(let end, var busy, let completion) = phase else { return nil }
         if streams > 0 { busy = now }
         phase = .draining(end: end, busy: busy, completion: completion)
-        // Paths that lead on may be in use by others. Paths that end here are not in use without a stream.
+        // Other nodes may use paths that continue from here. Paths that end here are not in use without a stream.
         let isQuiet = paths <= ends && now - busy >= Self.rest
         guard paths == 0 || isQuiet || now >= end else { return nil }
         phase = .drained

@@ -25,11 +25,9 @@ public struct RelayConfiguration: Sendable {
     public var exitRules: [ExitRule] = []
     /// Two capital letters, by which clients can choose the node.
     public var country: String?
-    /// The most bytes sent per second, and at once after a pause.
-    ///
-    /// 0: no limit, and one second of the rate.
+    /// The most bytes sent per second (0: no limit), and at once after a pause (0: one second of the rate).
     public var rate: Int64 = 0, burst: Int64 = 0
-    /// The longest time that a drain waits for paths and streams to end by themselves.
+    /// The longest time that a drain waits for paths and streams to end.
     public var drainLimit = TimeSpan.seconds(30)
 
     /// The most sessions that an exit serves at once.
@@ -39,9 +37,7 @@ public struct RelayConfiguration: Sendable {
     public init(listen: [Endpoint]) { self.listen = listen }
 }
 
-/// The state of a relay.
-///
-/// It contains aggregates only, nothing about any one path, client or destination.
+/// The state of a relay, as aggregates only: nothing about any single path, client or destination.
 public struct RelayStatus: Sendable {
     /// The node's id.
     public var nodeID: NodeID
@@ -49,9 +45,7 @@ public struct RelayStatus: Sendable {
     public var addresses: [Endpoint]
     /// Whether the node is an exit.
     public var isExit: Bool
-    /// Whether the relay serves.
-    ///
-    /// If not, `problem` has the reason.
+    /// Whether the relay serves; if not, `problem` has the reason.
     public var isReady: Bool
     /// The problem that its operator must know of, in one sentence.
     public var problem: String?

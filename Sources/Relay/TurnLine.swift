@@ -1,20 +1,20 @@
 internal import DequeModule
 
-/// Those that wait for a turn, of which a few are released at a time.
+/// Objects that wait for a turn, of which a few are released at a time.
 ///
-/// Released ones that come back without a turn are the next ones. Those that had a turn come last.
+/// A released object that comes back without having had a turn is first in line. An object that had a turn is last.
 struct TurnLine<Waiter: AnyObject> {
-    /// Those that were released and had no turn.
+    /// Objects that were released and had no turn.
     private var front: [Waiter] = []
     private var line: Deque<Waiter> = []
-    /// Those that had a turn since the last release.
+    /// Objects that had a turn since they were released.
     private var back: [Waiter] = []
     private var released: Set<ObjectIdentifier> = []
 
-    /// How many wait.
+    /// The number of objects that wait.
     var count: Int { front.count + line.count + back.count }
 
-    /// Adds one that does not wait, and that had a turn since it was released or not.
+    /// Adds an object that is not in line; `hadTurn` tells whether it had a turn since it was released.
     mutating func add(_ waiter: Waiter, hadTurn: Bool) {
         if hadTurn {
             back.append(waiter)
@@ -25,7 +25,7 @@ struct TurnLine<Waiter: AnyObject> {
         }
     }
 
-    /// Releases the first `most`, or all that wait.
+    /// Releases the first `most` objects, or all if fewer wait.
     mutating func release(_ most: Int) -> [Waiter] {
         line.prepend(contentsOf: front)
         line.append(contentsOf: back)

@@ -1,10 +1,10 @@
 internal import DequeModule
 internal import Wire
 
-/// Items, such as tickets, in the order of their deadlines, all of which have the same distance from when they were appended.
+/// Items, such as tickets, in the order of their deadlines: each deadline is a fixed time after the item was appended.
 ///
-/// An item that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
-/// rate of new items and that distance.
+/// An item that ends early stays until its deadline, and the owner then ignores it. The rate of new items and the fixed
+/// time therefore bound the length.
 struct DeadlineQueue<Item> {
     private var items = Deque<(deadline: Instant, item: Item)>()
     private let distance: TimeSpan
@@ -19,7 +19,7 @@ struct DeadlineQueue<Item> {
 
     mutating func append(_ item: Item, now: Instant) { items.append((now + distance, item)) }
 
-    /// The next item whose deadline has come.
+    /// Removes and returns the next item whose deadline has come.
     mutating func next(_ now: Instant) -> Item? {
         guard let first, first <= now else { return nil }
         return items.popFirst()?.item

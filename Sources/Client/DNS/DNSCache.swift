@@ -6,7 +6,7 @@ struct DNSCache {
     static let limit = 1_024
     /// The most bytes of records.
     static let sizeLimit = 1 << 20
-    /// The least and the most seconds for which an answer is kept, and those for an answer that there is nothing.
+    /// How long an answer is kept, in seconds: at least and at most, and if there are no records.
     static let seconds: (least: UInt32, most: UInt32, nothing: UInt32) = (10, 300, 60)
 
     private struct Entry {
@@ -30,7 +30,7 @@ struct DNSCache {
         return .found(records.map { RecordsReply.Record(timeToLive: left, data: $0.data) })
     }
 
-    /// Keeps an answer if it says anything about the name; returns it as apps get it.
+    /// Keeps an answer if it is about the name, and not a failure of the look-up; returns it as apps get it.
     mutating func keep(
         _ outcome: RecordsReply.Outcome, to question: DNSQuestion, now: Instant
     ) -> RecordsReply.Outcome {

@@ -6,9 +6,9 @@ internal import Wire
 final class DNSConnection: ByteStreamDelegate {
     /// How long the connection may be silent.
     static let idleLimit = TimeSpan.seconds(30)
-    /// The most questions that wait for their answers; beyond it the connection is not read.
+    /// The most questions that wait for answers; at this number the connection is not read.
     static let questionLimit = 64
-    /// The most bytes of answers that wait for the app; beyond it no question is read.
+    /// The most bytes of answers that wait for the app; at this number no question is read.
     static let writeLimit = 256 << 10
 
     private let stream: ByteStream
@@ -49,7 +49,7 @@ final class DNSConnection: ByteStreamDelegate {
         isAnswering = true
         while !isOver, held.count >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
             let length = Int(held[0]) << 8 | Int(held[1])
-            // No query is longer. The first letters of a text protocol read as a larger length.
+            // No query is longer. The first letters of a text protocol would give a greater length.
             guard length <= DNSQuery.maximumSize else { return close() }
             guard held.count >= 2 + length else { break }
             let message = Array(held[2..<2 + length])
@@ -89,7 +89,7 @@ final class DNSConnection: ByteStreamDelegate {
     func streamFinishedWriting(_ stream: ByteStream) { close() }
     func stream(_ stream: ByteStream, failed error: UVError) { close() }
 
-    /// Closes the connection; answers that come later go nowhere.
+    /// Closes the connection; answers that come later are dropped.
     func close() {
         guard !isOver else { return }
         isOver = true

@@ -6,7 +6,7 @@ struct DNSQuestion: Hashable {
     var name: HostName
     var type: RecordType
 
-    /// An answer without an exit, for names that must not be sent to a name server.
+    /// An answer that needs no exit, for names that must not be sent to a name server.
     enum Known {
         /// A name of this machine, with its address if the type has one.
         case address(IPAddress?)

@@ -3,8 +3,8 @@ internal import Wire
 
 /// The room that each guard has left for this client: builds by rate, and paths by number (protocol.md, section 10.6).
 ///
-/// The less urgent a build is, the more room it leaves for others. A build without room at a guard waits; the guard is
-/// not blamed.
+/// The less urgent a build is, the more room it leaves for others. A build without room at a guard waits, which does
+/// not count against the guard.
 struct GuardRoom {
     /// How much depends on a build, the least first.
     enum Urgency: Int {
@@ -18,7 +18,7 @@ struct GuardRoom {
         case lost
     }
 
-    /// Guards that are remembered; beyond it those without paths are forgotten.
+    /// The most guards that are remembered; beyond it those without paths are forgotten.
     private static let limit = 64
 
     private struct Guard {
@@ -36,7 +36,7 @@ struct GuardRoom {
 
     /// How many paths one guard may have for builds of this urgency.
     ///
-    /// A path that has ended here may stand at the guard a moment longer, so the guard's limit is not used up.
+    /// A path that has ended here may exist at the guard a moment longer, so the guard's limit is never used up.
     func most(_ urgency: Urgency) -> Int {
         let all = limits.pathsPerClientLink
         return switch urgency {
@@ -75,7 +75,7 @@ struct GuardRoom {
     /// Notes that a path over `node`, built or not, is over.
     mutating func ended(_ node: NodeID) { guards[node]?.paths -= 1 }
 
-    /// Notes that `node` has refused a build as one too many.
+    /// Notes that `node` has refused a build because it got too many.
     mutating func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
     /// Notes that a path over `node` was built.

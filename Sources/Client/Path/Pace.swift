@@ -1,10 +1,9 @@
 internal import Wire
 
-/// Keeps requests to a node within the rate that it accepts (protocol.md, section 10.6), so that it need not refuse
-/// any.
+/// Keeps requests to a node within the rate that it accepts (protocol.md, section 10.6), so that it refuses none.
 ///
-/// Requests that were sent apart may arrive together. So the burst is the node's less the rate of half a second, or
-/// less a quarter if that is smaller.
+/// Requests that were sent apart may arrive together. So the burst is the node's burst minus half a second's rate, or
+/// minus a quarter of the burst if that is less.
 struct Pace {
     /// The first pause after a refusal, and the longest; each one in a row doubles it.
     static let pause = (first: TimeSpan.milliseconds(250), longest: TimeSpan.seconds(8))

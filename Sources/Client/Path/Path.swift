@@ -9,11 +9,11 @@ internal import Wire
 final class Path {
     /// The state of a path.
     enum State {
-        /// The guard's link or the answer is awaited.
+        /// Waits for the guard's link or for the answer.
         case building
-        /// Packets pass.
+        /// Carries packets.
         case ready
-        /// It is over; nothing of it is used any more.
+        /// Is over; nothing of it is used any more.
         case dead
     }
 
@@ -23,7 +23,7 @@ final class Path {
         case ours
         /// The link to the guard is gone.
         case linkLost
-        /// The guard said so, or answers stopped: any hop may be the cause, the exit included.
+        /// The guard reported it, or answers stopped: any hop may be the cause, including the exit.
         case byOthers
         /// The exit closed the leg or the session, which no other hop can do.
         case byExit
@@ -51,7 +51,7 @@ final class Path {
     /// The built path while it is ready, and its number for ``DirectoryClient/pathEnded(_:through:_:)``.
     var built: BuiltPath?
     var number: UInt64 = 0
-    /// The link to the guard, once it stands.
+    /// The link to the guard, once it is up.
     var link: LinkID?
     /// The spare paths that hold it while no session does.
     weak var spares: SparePaths?
@@ -73,7 +73,7 @@ final class Path {
     var buildTime: TimeSpan? { built?.buildTime }
 
     var entry: NodeID { hops[0] }
-    /// The hop before the exit; the exit itself where there is none.
+    /// The hop before the exit; the exit itself if there is none.
     var beforeExit: NodeID { hops[max(0, hops.count - 2)] }
     var exit: NodeID { hops[hops.count - 1] }
 }

@@ -40,15 +40,15 @@ enum PathFailure: Error {
         }
     }
 
-    /// Whether the exit itself ended the build, or its neighbour says so.
+    /// Whether the exit itself ended the build, or its neighbour reports that it did.
     ///
-    /// An exit that says that it is draining is believed, so that is not a refusal.
+    /// An exit that reports that it drains is believed, so that is not a refusal.
     func isRefusal(of exit: NodeID, hops: Int) -> Bool {
         guard case .refused(_, let status) = self, status != .draining else { return false }
         return hops > 1 && isFault(of: exit, hops: hops)
     }
 
-    /// Whether the exit or its neighbour says so in a record that no hop before them can make.
+    /// Whether the exit or its neighbour reports it in a record that no hop before them can make.
     var isSaid: Bool { if case .refused(_, .some) = self { true } else { false } }
 
     /// Whether no answer came.

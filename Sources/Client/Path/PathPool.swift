@@ -13,13 +13,13 @@ final class PathPool: PacketHandler {
     static let linkLimit = TimeSpan.seconds(3)
     /// How long a build may take after that.
     static let buildLimit = TimeSpan.seconds(10)
-    /// After this wait for a guard's link, builds also go over other guards: a handshake takes two round trips.
+    /// After this wait for a guard's link, builds also use other guards; a handshake takes two round trips.
     static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 1_024
     /// How many builds may begin in one turn of this length: each occupies the loop for a millisecond.
     static let turn = (length: TimeSpan.milliseconds(10), builds: 8)
-    /// How many places there are: many more than paths, so that a path's place does not reveal their number.
+    /// How many places there are: many more than paths, so that the place in a path id does not reveal their number.
     static let places = 4_096
 
     private let maker: PathMaker
@@ -66,7 +66,7 @@ final class PathPool: PacketHandler {
     var payloadSize: Int { packetSize - Packet.payloadOffset }
     var now: Instant { links.now }
 
-    /// Whether a path must be replaced, well before its hops forget it.
+    /// Whether a path must be replaced; this is long before its hops forget it.
     func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
 
     /// Whether a path is ready, in use or not.
@@ -123,7 +123,7 @@ final class PathPool: PacketHandler {
 
     /// Builds a path, and returns its hops; `completion` gets the result later, never inside this call.
     ///
-    /// Nil if no guard takes a build of this urgency now: nothing has happened, and the caller must try again later.
+    /// Nil if no guard accepts a build of this urgency now: nothing was begun, and the caller must try again later.
     /// Throws if no hops can be chosen, or one has no descriptor. If `only` names guards, the path goes over one of
     /// them.
     func build(
@@ -155,7 +155,7 @@ final class PathPool: PacketHandler {
         return hops
     }
 
-    /// The guard in use that is passed over, since paths over it end too soon.
+    /// The guard in use that is passed over because paths over it end too soon.
     var passedOver: NodeID? {
         hops > 1 ? pauses.passedOver(of: directory.guards.primaries.map(\.node), at: now) : nil
     }
@@ -168,8 +168,8 @@ final class PathPool: PacketHandler {
 
     /// The nodes that a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.
     ///
-    /// It may share its guard with the others rather than go over a guard that is not in use. Otherwise an exit that
-    /// ends legs or leaves builds unanswered could decide how many guards see its client.
+    /// A path may share its guard with the others, so that it need not use a guard that is not in use. Otherwise an
+    /// exit that ends legs or leaves builds unanswered could decide how many guards see its client.
     static func avoided(_ others: [NodeID], guards: [NodeID], slow: [NodeID], passedOver: NodeID?) -> [NodeID] {
         let middles = others.filter { !guards.contains($0) }
         if slow.isEmpty, let passedOver { return middles + [passedOver] }
@@ -177,7 +177,7 @@ final class PathPool: PacketHandler {
         return (isNoneLeft ? middles : others) + slow
     }
 
-    /// Chooses hops over a guard that takes a build now; nil if none of those in use does.
+    /// Chooses hops over a guard that accepts a build now; nil if none of the guards in use does.
     ///
     /// No other guard comes into use because these are full.
     private func choose(
@@ -188,7 +188,7 @@ final class PathPool: PacketHandler {
         if now - turnBuilds.since >= Self.turn.length { turnBuilds = (now, 0) }
         guard urgency == .lost || turnBuilds.count < Self.turn.builds else { return nil }
         let guards = only ?? directory.guards.primaries.map(\.node)
-        // Checked first, since the choice costs more. While fewer guards than usual are known, a choice may draw one.
+        // Checked first, because choosing costs more. With fewer known guards than usual, choosing may draw one.
         if hops > 1, only != nil || guards.count == Guards.primaryCount,
             guards.allSatisfy({ !room.admits($0, for: urgency, now) })
         {
@@ -266,8 +266,8 @@ final class PathPool: PacketHandler {
 
     /// The guard that may have ended `path`; nil if it cannot have.
     ///
-    /// Paths over another guard show whether the guard or the exit did it. If no other is in use, other paths over this
-    /// guard show it. The exit did it if two of them, to other exits, have stood for a minute.
+    /// Paths over another guard show whether the guard or the exit did it. Without another guard in use, other paths
+    /// over this guard show it: if two of them to other exits have lasted for a minute, the exit did it.
     func suspect(of path: Path) -> NodeID? {
         guard hops > 1, !directory.hasOtherGuard(than: path.entry) else { return hops > 1 ? path.entry : nil }
         let standing = all.count {
@@ -340,9 +340,9 @@ final class PathPool: PacketHandler {
     /// Ends the paths of a link that is gone.
     func linkEnded(_ link: LinkID) {
         let ended = all.filter { $0.link == link && $0.state == .ready }
-        // Done before the sessions build again: waiting for this guard would cost them seconds.
+        // Done before the sessions build again: a wait for this guard would cost them seconds.
         if let path = ended.first { directory.guardLost(path.entry) }
-        // The young paths of a link end together, and count as one.
+        // Young paths of one link end together and count once.
         for (place, path) in ended.filter({ now - $0.since < ExitTrust.youth }).enumerated() where hops > 1 {
             directory.pathEnded(path.number, through: path.entry, place == 0 ? .young : .unknown)
         }

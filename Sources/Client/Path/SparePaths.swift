@@ -16,9 +16,7 @@ protocol PathTaker: AnyObject {
 ///
 /// Only this class decides when to build again: in each call of ``fill()``, and after a pause if a build has failed.
 final class SparePaths {
-    /// The most builds at once for keys with needs.
-    ///
-    /// Also the most other builds and ready paths together.
+    /// The most builds at once for keys with needs; also the most other builds and ready paths together.
     static let buildsAtOnce = 32
 
     private struct Waiting {
@@ -67,7 +65,7 @@ final class SparePaths {
 
     /// A ready path to an exit with `needs`, and not to `avoiding` if possible.
     ///
-    /// Nil if there is none now: `taker` gets one when it is built, never inside this call.
+    /// Nil if there is none now; `taker` then gets one when it is built, never inside this call.
     func take(for key: IsolationKey, avoiding: NodeID?, needs: Descriptor.ExitSummary, by taker: any PathTaker) -> Path?
     {
         let fitting = ready.indices.filter { directory.fits(ready[$0].exit, needs) }
@@ -82,8 +80,8 @@ final class SparePaths {
     private func add(_ path: Path) {
         let fitting = waiting.indices.filter { directory.fits(path.exit, waiting[$0].needs) }
         let willing = fitting.filter { waiting[$0].avoiding != path.exit }
-        // Keys with needs come first. If there are enough ready paths, all to exits that the waiting keys avoid, no
-        // other exit can be had.
+        // Keys with needs come first. If there are enough ready paths and the waiting keys avoid all their exits, there
+        // is no other exit.
         let index =
             willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
             ?? (ready.count >= wanted ? fitting.first : nil)
@@ -134,16 +132,16 @@ final class SparePaths {
         return Self.urgency(hasPath: pool.hasReadyPath, isBuilding: isBuilding, forIdentity: forIdentity)
     }
 
-    /// The urgency of a build: the same as for lost legs if there is no path, and no build under way.
+    /// The urgency of a build: as for lost legs if there is no path and no build under way.
     ///
-    /// A guard that has restarted may refuse the first build. The reserve that a spare path leaves then takes half a
-    /// minute to come back. Until then nobody would have a path to wait for.
+    /// A guard that has restarted may refuse the first build. The reserve that a build of a spare path needs would then
+    /// take half a minute to refill, in which no identity would get a path.
     static func urgency(hasPath: Bool, isBuilding: Bool, forIdentity: Bool) -> GuardRoom.Urgency {
         if !hasPath, !isBuilding { return .lost }
         return forIdentity ? .identity : .spare
     }
 
-    /// Begins a build and counts it in `count`; false if no guard takes it now.
+    /// Begins a build and counts it in `count`; false if no guard accepts it now.
     private func build(
         to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
     ) -> Bool {
@@ -199,7 +197,7 @@ final class SparePaths {
     /// Ends the ready paths for which `isUnwanted` holds, and builds others.
     func renew(where isUnwanted: (Path) -> Bool) {
         end(where: isUnwanted)
-        // Earlier builds followed the old choice, so a pause after them does not apply.
+        // Earlier builds followed the old choice, so their pause does not apply.
         nextBuild = pool.now
         fill()
     }
@@ -218,7 +216,7 @@ final class SparePaths {
 
     /// Removes a ready path that is over.
     ///
-    /// A hop that ends spare paths must not decide how many are built: the next one follows later each time.
+    /// A hop that ends spare paths must not decide how many are built: the pause before the next one grows each time.
     func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
         if end.isLoss, isYoung {
             let now = pool.now

@@ -6,25 +6,25 @@ public import Wire
 public struct NodeStateAnswer: Sendable, Equatable {
     /// The height of the snapshot that the node trusts.
     public var height: UInt64
-    /// How full its store is, in sixteenths of the quota.
+    /// How full the node's store is, in sixteenths of its quota.
     public var fill: Int
-    /// Whether it stores for applications.
+    /// Whether the node stores items of apps.
     public var stores: Bool
     /// How long the answer took.
     public var time: TimeSpan
 }
 
-/// Why a node's state is not known.
+/// Why a node's state could not be obtained.
 public enum NodeStateFailure: Error, Equatable, Sendable {
     /// The trusted snapshot does not have the node.
     case unknownNode
     /// The node is suspended.
     case notStaked
-    /// The node's descriptor is not known here, so nothing can be sealed to it.
+    /// The node's descriptor is not known here, so no request can be sealed to it.
     case noDescriptor
     /// There is no path to a proxy.
     case noPath
-    /// No answer came in time; `hint` is the last status that a proxy reported, without proof.
+    /// No answer came in time; `hint` is the last status that a proxy reported, which is unproven.
     case noAnswer(hint: String?)
     /// Too many requests are under way.
     case tooMany

@@ -3,12 +3,13 @@ internal import Requests
 internal import Wire
 
 extension Client {
-    /// Asks nodes of several operators for versions of hops that could not be used and that no list names, as of a node that has
-    /// restarted.
+    /// Asks nodes of several operators for versions of unusable hops that no list names, for example of a restarted
+    /// node.
     ///
-    /// It asks by onion requests, so nobody learns this machine's address. A hop decides when its build fails; were others then
-    /// asked over links, it could have the client show itself to a node of its own party. They are asked over links only if no
-    /// path at all was built meanwhile, as when all nodes have restarted: a hop cannot bring that about.
+    /// It uses onion requests, so no node learns this machine's address. A hop decides when its build fails. If nodes
+    /// were then asked over links, the hop could make the client reveal itself to a node of the same party. Links are
+    /// used only if no path at all was built meanwhile, for example because all nodes have restarted; a hop cannot
+    /// cause that.
     func askForVersions() {
         if let since = versionsAskedAt {
             if pool.counts.lastBuilt >= since {
@@ -37,7 +38,7 @@ extension Client {
         }
     }
 
-    /// How long to wait for a build: four times as long as the slowest of the last ones took, 3 to 10 s.
+    /// How long to wait for a build: four times the slowest of the last builds, between 3 and 10 s.
     private var buildPatience: TimeSpan {
         min(.seconds(10), max(.seconds(3), (pool.counts.times.max() ?? .zero) * 4))
     }

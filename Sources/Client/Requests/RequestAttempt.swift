@@ -3,7 +3,7 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// The stream of one attempt at an onion request: it sends the request, and reads all that comes back.
+/// The stream of one attempt at an onion request: sends the request and reads the reply.
 final class RequestAttempt: StreamUser {
     private let session: Session
     private let id: StreamID
@@ -13,8 +13,7 @@ final class RequestAttempt: StreamUser {
     /// Called once, with all received bytes or with nil; nil after that, and when the attempt was cancelled.
     private var done: (([UInt8]?) -> Void)?
 
-    /// Sends `request` on a new stream of `session`; `done` later gets all that comes back, or nil if the stream
-    /// breaks.
+    /// Sends `request` on a new stream of `session`; `done` later gets the whole reply, or nil if the stream breaks.
     init(_ request: [UInt8], on session: Session, done: @escaping ([UInt8]?) -> Void) throws(StreamError) {
         self.session = session
         self.request = request
@@ -57,7 +56,7 @@ final class RequestAttempt: StreamUser {
 
     func streamWritable() { write() }
     func streamReset(code: UInt64) { fail() }
-    /// The transport has reset our half, but the proxy may still answer.
+    /// The transport has reset this end's half, but the proxy may still answer.
     func streamStopped(code: UInt64) { sent = request.count }
     func streamClosed() { end(nil) }
     /// `RequestClient` is told of the session's end separately.

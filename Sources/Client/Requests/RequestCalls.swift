@@ -8,16 +8,16 @@ internal import Wire
 
 /// The onion requests of a client (protocol.md, section 13.6).
 ///
-/// `RequestClient` decides which target to ask, over which proxy, and when to try again. This class builds the paths
-/// and carries the bytes. A path here is never one of an app's session.
+/// `RequestClient` decides which target to ask, through which proxy, and when to try again. This class builds the paths
+/// and carries the bytes. A path of an app's session is never used here.
 final class RequestCalls {
     typealias Number = RequestClient.Number
 
-    /// A build that takes longer makes others go over another guard; without a dead hop it takes a second.
+    /// A build that takes longer makes other builds use another guard; without a dead hop a build takes less than this.
     private static let slowBuild = TimeSpan.seconds(1)
 
     private enum Opening {
-        /// No guard takes a build now; the next tick tries again.
+        /// No guard accepts a build now; the next tick tries again.
         case wanted(NodeID)
         /// A build over this guard since then; the guard is nil until the hops are chosen.
         case building(NodeID?, since: Instant)

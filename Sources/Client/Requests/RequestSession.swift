@@ -14,7 +14,8 @@ final class RequestSession: SessionOwner, PathUser {
     private static let leg = LegID(0)
     /// The smallest limits: a proxy sends answers on the streams of requests, and nothing else.
     ///
-    /// So a proxy can make a session hold 1 MiB of unread bytes, and the state of the session's own streams.
+    /// A proxy can therefore make a session hold at most 1 MiB of unread bytes, and the state of the session's own
+    /// streams.
     private static let configuration: Configuration = {
         var limits = Configuration()
         limits.maxStreamWindow = 0
@@ -101,7 +102,7 @@ final class RequestSession: SessionOwner, PathUser {
         pool.end(path)
     }
 
-    /// Ends the session by itself; `end` says how its path ends, nil if the path has ended already.
+    /// Ends the session and calls `lost`; `end` says how its path ends, nil if the path has ended already.
     private func over(_ end: Path.End?) {
         guard !isOver else { return }
         isOver = true

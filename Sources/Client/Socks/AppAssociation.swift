@@ -94,8 +94,8 @@ final class AppAssociation: DatagramReceiver {
 
     /// The address and port that the app at `remote` is expected to send from, by the `hint` in its request.
     ///
-    /// The port of the hint counts if its address is zero or the app's own. Many apps name their destination there
-    /// instead, which says nothing about their port. The result then has port 0: any port.
+    /// The hint's port counts if its address is zero or the app's own. Many apps put their destination there instead,
+    /// which says nothing about their own port. The result then has port 0, which stands for any port.
     static func expected(_ hint: Destination, from remote: SocketAddress) -> SocketAddress {
         guard case .address(let address) = hint.host else { return remote.with(port: 0) }
         let isOwn = address == Endpoint(remote).address

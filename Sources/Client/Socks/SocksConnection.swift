@@ -5,7 +5,7 @@ internal import SocksProtocol
 internal import Transport
 internal import Wire
 
-/// One app's connection to a proxy port, over SOCKS or HTTP: handshake, request, reply, then bytes both ways over a session.
+/// One app's connection to a proxy port, over SOCKS or HTTP: handshake, request, reply, then bytes both ways.
 ///
 /// It fails closed: every failure ends in an error reply or a closed connection, never in a direct connection.
 final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner {
@@ -19,7 +19,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         case requested(SocksRequest, StreamRequest)
         /// Bytes go both ways.
         case connected(StreamPump)
-        /// Datagrams go both ways, for as long as the TCP connection stands.
+        /// Datagrams go both ways, as long as the TCP connection is open.
         case associated(AppAssociation, StreamID)
         /// The last answer is being sent; further bytes of the app are not read.
         case closing
@@ -73,7 +73,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     /// The room for early bytes.
     ///
-    /// Bytes beyond it wait in the kernel: without room the socket is not read until the stream is open.
+    /// Without room the socket is not read until the stream is open, and further bytes wait in the kernel.
     func streamReadLimit(_ stream: ByteStream) -> Int {
         switch state {
         case .handshake, .requested: handshake.room
@@ -84,7 +84,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func stream(_ stream: ByteStream, received bytes: RawSpan) {
         switch state {
         case .handshake, .requested: break
-        // On the connection of an association, only the end has a meaning.
+        // On the connection of an association, bytes have no meaning; only its end does.
         case .connected, .associated, .closing, .over: return
         }
         switch handshake.receive(bytes) {
@@ -295,7 +295,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         closeSoon()
     }
 
-    /// Closes when the kernel has all written bytes; an app that does not read them is cut off after some seconds.
+    /// Closes when the kernel has accepted all written bytes; an app that does not read them is cut off after some
+    /// seconds.
     private func closeSoon() {
         switch state {
         case .closing, .over: return
@@ -331,12 +332,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         ports?.apps.remove(self)
     }
 
-    /// Ends the connection if its app has gone unnoticed; to be called once a minute.
+    /// Ends the connection if its app is gone but has not closed it; to be called once a minute.
     func look(_ now: Instant) { if case .connected(let pump) = state { pump.look(now) } }
 
-    /// Since when nothing has moved, if the app may be gone unnoticed; else nil.
+    /// Since when nothing has moved, if the app may be gone without having closed the connection; else nil.
     ///
-    /// It may be when its half has ended, or its bytes wait.
+    /// It may be gone if its half has ended, or if its bytes wait.
     var deafSince: Instant? {
         guard case .connected(let pump) = state, pump.isDeaf else { return nil }
         return pump.movedAt

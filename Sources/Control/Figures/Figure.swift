@@ -1,20 +1,20 @@
-/// A figure: what it is called in each output, and how it is shown there.
+/// A figure: its name in each output, and how it is shown there.
 package struct Figure<Value: FigureValue>: Sendable {
     let entry: FigureEntry
 
-    /// A figure of these words.
+    /// A figure with these names and texts.
     ///
     /// - Parameters:
-    ///   - key: its place in the JSON, with a dot below an object (`registry.stake`).
-    ///   - metric: its metric; nil for a text, and for what Prometheus makes of other metrics.
-    ///   - help: what it is, in one sentence. Figures of one metric have the same sentence.
-    ///   - row: the row of `tunic status` and of the status page; nil: it is in the heading of both.
-    ///   - phrase: what the row says, with the value in place of `#`. It follows what is there already after a comma, or as it is
-    ///     where it begins with a space, a comma or a semicolon.
-    ///   - absent: what the row says where the figure is missing and others of its object are there.
-    ///   - hidesZero: whether the row says nothing of a zero, or of no.
-    ///   - top: what `tunic top` says; nil: nothing.
-    ///   - roles: who has it.
+    ///   - key: its key in the JSON; a dot separates the object and the key in it (`registry.stake`).
+    ///   - metric: its metric; nil for a text, and for values that Prometheus computes from other metrics.
+    ///   - help: its meaning, in one sentence. Figures of one metric have the same sentence.
+    ///   - row: its row in `tunic status` and on the status page; nil: the heading of both shows it.
+    ///   - phrase: its text in the row, with `#` for the value. A comma separates it from the text before it, unless it
+    ///     begins with a space, a comma or a semicolon.
+    ///   - absent: the text in the row if the figure is missing and other figures of its object are present.
+    ///   - hidesZero: whether the row leaves out a zero or a "no".
+    ///   - top: its text in `tunic top`; nil: none.
+    ///   - roles: the roles that have the figure.
     init(
         _ key: String, _ metric: FigureMetric?, _ help: String, _ style: FigureStyle, row: String?,
         _ phrase: String = "#", absent: String? = nil, hidesZero: Bool = false, top: String? = nil,
@@ -39,18 +39,18 @@ package struct FigureEntry: Sendable {
     package let hidesZero: Bool
     package let top: String?
     package let roles: Set<StatusReport.Role>
-    /// All values, where there are a few only.
+    /// All values, if there are only a few; else empty.
     package let choices: [String]
     let decode: @Sendable (KeyedDecodingContainer<FigureKey>, FigureKey) throws -> FigureContent?
 
-    /// The object of the JSON in which it is, and its key there.
+    /// The object that contains the figure in the JSON (nil: the report itself), and the figure's key in it.
     package var path: (object: String?, name: String) {
         let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
         return parts.count == 2 ? (parts[0], parts[1]) : (nil, key)
     }
 }
 
-/// A key of the JSON.
+/// A key in the JSON of a report.
 struct FigureKey: CodingKey {
     let stringValue: String
     var intValue: Int? { nil }
@@ -60,29 +60,29 @@ struct FigureKey: CodingKey {
     init?(intValue: Int) { nil }
 }
 
-/// A figure's name for Prometheus.
+/// A figure's metric for Prometheus.
 package struct FigureMetric: Sendable {
     package let kind: OpenMetrics.Kind
-    /// The name without what the kind adds; it ends in `_seconds` or `_bytes` where that is the unit.
+    /// The name without the suffix of the kind; it ends in `_seconds` or `_bytes` if that is the unit.
     package let name: String
-    /// The label that tells it from other figures of the same metric.
+    /// The label that distinguishes figures of the same metric.
     package var label: (name: String, value: String)?
-    /// Whether a label names the role.
+    /// Whether samples have a label with the role.
     package var hasRole = true
-    /// The value where the figure is missing and others of its object are there.
+    /// The value if the figure is missing and other figures of its object are present.
     package var absent: Double?
 
-    /// What goes up and down.
+    /// A metric that goes up and down.
     static func gauge(_ name: String, _ label: String? = nil, _ value: String = "") -> Self {
         Self(kind: .gauge, name: name, label: label.map { ($0, value) })
     }
 
-    /// What only grows.
+    /// A metric that only grows.
     static func counter(_ name: String, _ label: String? = nil, _ value: String = "") -> Self {
         Self(kind: .counter, name: name, label: label.map { ($0, value) })
     }
 
-    /// The same without the role: only one report of a process has it.
+    /// `metric` without the role's label, for a figure that only one report of a process has.
     static func ofOne(_ metric: Self, absent: Double? = nil) -> Self {
         Self(kind: metric.kind, name: metric.name, label: metric.label, hasRole: false, absent: absent)
     }

@@ -1,8 +1,8 @@
-/// All figures that a process tells of itself, each once: JSON, OpenMetrics, `tunic status`, `tunic top` and the status
-/// page come from here.
+/// All figures that a process reports about itself, each once: JSON, OpenMetrics, `tunic status`, `tunic top` and the
+/// status page use them.
 ///
-/// A report gives and takes the value of each by its name here: `report.links`. Their order is that of the metrics and of
-/// the rows. The type has as many members as there are figures.
+/// A report's member of the same name reads and sets a figure's value: `report.links`. Metrics and rows have the order
+/// of the members. The type has as many members as there are figures.
 package struct FigureCatalog: Sendable {
     // MARK: Of a client and a relay
 
@@ -281,7 +281,7 @@ package struct FigureCatalog: Sendable {
 extension FigureCatalog {
     package static let figures = FigureCatalog()
 
-    /// All of them, in their order.
+    /// All figures, in the order of the catalogue.
     package static let all: [FigureEntry] = Mirror(reflecting: figures).children.map { child in
         guard let figure = child.value as? any AnyFigure else {
             preconditionFailure("the catalogue holds figures alone")
@@ -289,7 +289,7 @@ extension FigureCatalog {
         return figure.entry
     }
 
-    /// The same by the object of the JSON in which they are, in the order of the first of each.
+    /// All figures by the object that contains them in the JSON, in the order of each object's first figure.
     static let objects: [(name: String?, figures: [FigureEntry])] = {
         var objects: [(name: String?, figures: [FigureEntry])] = []
         for entry in all {
@@ -310,19 +310,19 @@ private protocol AnyFigure {
 
 extension Figure: AnyFigure {}
 
-/// How a node stands in the registry of a network with a ledger.
+/// A node's state in the registry of a network with a ledger.
 package enum RegistryStanding: String, Codable, Sendable, CaseIterable, FigureValue {
-    /// It is not registered.
+    /// The node is not registered.
     case unregistered
-    /// Its stake is not full.
+    /// The node's stake is not full.
     case open
-    /// It serves and earns.
+    /// The node serves and earns.
     case active
-    /// It is out for a time that it asked for.
+    /// The node is out of service for a time that it requested.
     case maintenance
-    /// Others found that it does not serve.
+    /// Other nodes found that it does not serve.
     case decommissioned
-    /// It was away for longer than its credit and grace, and its stake is locked.
+    /// The node was away for longer than its credit and grace, and its stake is locked.
     case deregistered
 
     package var asFigure: FigureContent { .text(rawValue) }

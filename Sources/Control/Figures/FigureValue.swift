@@ -3,11 +3,11 @@ internal import Wire
 
 /// The type of a figure's value.
 package protocol FigureValue: Codable, Equatable, Sendable {
-    /// The value as the outputs read it.
+    /// The value as the outputs use it.
     var asFigure: FigureContent { get }
-    /// The value of `content`; nil where that is of another kind.
+    /// The value of `content`; nil if `content` is of another kind.
     init?(figure content: FigureContent)
-    /// All values, where there are a few only; else empty.
+    /// All values, if there are only a few; else empty.
     static var choices: [String] { get }
 }
 
@@ -26,7 +26,7 @@ package enum FigureContent: Equatable, Sendable {
     /// Values over time, the newest last.
     case list([Double])
 
-    /// Whether it is zero, no, or empty.
+    /// Whether the value is zero, no, or empty.
     var isZero: Bool {
         switch self {
         case .count(let value): value == 0
@@ -38,7 +38,7 @@ package enum FigureContent: Equatable, Sendable {
         }
     }
 
-    /// It as one number; nil for texts, reasons and lists.
+    /// The value as a number; nil for texts, reasons and lists.
     var number: Double? {
         switch self {
         case .count(let value): Double(value)
@@ -48,7 +48,7 @@ package enum FigureContent: Equatable, Sendable {
         }
     }
 
-    /// It as a whole number; 0 where it is none.
+    /// The value as a whole number; 0 if it is not a count or a number.
     var whole: UInt64 {
         switch self {
         case .count(let value): value
@@ -57,7 +57,7 @@ package enum FigureContent: Equatable, Sendable {
         }
     }
 
-    /// With as many decimals as `style` keeps.
+    /// The value rounded to the decimals of `style`.
     func rounded(for style: FigureStyle) -> FigureContent {
         guard let decimals = style.decimals else { return self }
         return switch self {
@@ -68,21 +68,21 @@ package enum FigureContent: Equatable, Sendable {
     }
 }
 
-/// What a figure measures, and with that how it is written; the status page's script has a formatter of each name.
+/// The quantity that a figure measures, which decides its text; the status page's script has a formatter for each name.
 package enum FigureStyle: String, Sendable, CaseIterable {
     case count, bytes, text
-    /// Yes or no.
+    /// Shown as yes or no.
     case truth
-    /// Seconds, in the unit that keeps it short.
+    /// Seconds, shown in units that keep the text short.
     case duration
-    /// Seconds, as hours, minutes and seconds.
+    /// Seconds, shown as hours, minutes and seconds.
     case hours
-    /// Seconds, with decimals.
+    /// Seconds with decimals.
     case seconds
     /// Seconds since 1970.
     case date
     case milliseconds
-    /// The last times in milliseconds: their median, and the longest.
+    /// The last times in milliseconds, shown as their median and the longest.
     case times
     case percent
     /// 1/10,000.
@@ -92,7 +92,7 @@ package enum FigureStyle: String, Sendable, CaseIterable {
     /// Counts by reason.
     case reasons
 
-    /// How many decimals a report keeps; nil: all.
+    /// The number of decimals in a report; nil: all.
     var decimals: Int? {
         switch self {
         case .duration: 1
@@ -101,7 +101,7 @@ package enum FigureStyle: String, Sendable, CaseIterable {
         }
     }
 
-    /// A metric's unit in this one: seconds, SESH and parts of a whole.
+    /// The divisor that converts a value to its metric's unit: seconds, SESH, or parts of 1.
     var scale: Double {
         switch self {
         case .milliseconds, .times: 1_000
@@ -112,7 +112,7 @@ package enum FigureStyle: String, Sendable, CaseIterable {
         }
     }
 
-    /// A value as people read it.
+    /// The text of a value for users.
     func text(_ content: FigureContent) -> String {
         switch (self, content) {
         case (_, .text(let text)): return text
@@ -137,7 +137,7 @@ package enum FigureStyle: String, Sendable, CaseIterable {
         }
     }
 
-    /// The sum, and behind it the counts by reason, the largest first.
+    /// The sum, then the counts by reason, largest first.
     private static func text(_ counts: [String: UInt64]) -> String {
         let total = counts.values.reduce(0, &+)
         guard total > 0 else { return "0" }

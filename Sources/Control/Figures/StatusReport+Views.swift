@@ -2,7 +2,7 @@ internal import FoundationEssentials
 internal import Texts
 
 extension StatusReport {
-    /// The rows of its figures: titles, and what they say.
+    /// The rows of the report's figures: titles and texts.
     package var rows: [(title: String, text: String)] {
         var rows: [(title: String, text: String)] = []
         for entry in FigureCatalog.all {
@@ -23,7 +23,7 @@ extension StatusReport {
         return entry.phrase.replacing("#", with: entry.style.text(content))
     }
 
-    /// What `tunic status` prints of it: a table of names and values.
+    /// The output of `tunic status`: a table of names and values.
     package var text: String {
         var table = Table()
         table.add("role", self.role.rawValue + (self.exit == true ? ", exit" : ""))
@@ -42,7 +42,7 @@ extension StatusReport {
         return table.lines.joined(separator: "\n")
     }
 
-    /// What `tunic top` shows of it: a title, how it is, and a line of figures.
+    /// The lines of `tunic top`: a title, the state, and the figures.
     package var topLines: (title: String, state: String, figures: String) {
         let state = ready ? "ready" : self.problem ?? "starting"
         let figures = FigureCatalog.all.compactMap { entry in
@@ -57,7 +57,7 @@ extension StatusReport {
 }
 
 extension FigureCatalog {
-    /// How the status page shows a figure.
+    /// The description of a figure for the status page.
     private struct Shown: Encodable {
         var path: [String]
         var row: String?
@@ -68,10 +68,10 @@ extension FigureCatalog {
         var zero: Bool
     }
 
-    /// How the status page shows the figures: a list in their order, as JSON.
+    /// The descriptions of all figures for the status page, as a JSON list in the order of the catalogue.
     ///
-    /// Each has the `path` to its value in a report, its `row`, `phrase` and `style`, its `help`, what it says when `absent`, and
-    /// whether it is shown when it is `zero`.
+    /// Each has the `path` to its value in a report, its `row`, `phrase`, `style` and `help`, its text when `absent`,
+    /// and whether it is shown when it is `zero`.
     package static var json: String {
         Control.json(
             all.map {

@@ -2,7 +2,7 @@ internal import Texts
 internal import Wire
 
 extension AccountReport {
-    /// What `tunic stake show` prints: a table.
+    /// The output of `tunic stake show`: a table.
     package var text: String {
         var table = Table()
         table.add("account", account)

@@ -1,7 +1,7 @@
 internal import Texts
 
 extension CheckReport {
-    /// What `tunic relay --check` prints: a table with a summary in the last line.
+    /// The output of `tunic relay --check`: a table with a summary in the last line.
     package var text: String {
         var table = Table()
         for item in items { table.add(item.verdict, item.name, item.text) }

@@ -1,7 +1,7 @@
 internal import Texts
 
 extension ExitsReport {
-    /// What `tunic exits` prints: a table, or a sentence if there is no exit.
+    /// The output of `tunic exits`: a table, or a sentence if there is no exit.
     package var text: String {
         guard !exits.isEmpty else { return "no usable exit is known" }
         var table = Table()
@@ -16,7 +16,7 @@ extension ExitsReport {
 }
 
 extension StreamsReport {
-    /// The lines that `tunic streams` prints: a table, or a sentence if there is no stream.
+    /// The lines of `tunic streams`: a table, or a sentence if there is no stream.
     package var lines: [String] {
         guard !keys.isEmpty else { return ["no app has open streams"] }
         var table = Table()

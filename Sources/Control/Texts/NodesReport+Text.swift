@@ -2,7 +2,9 @@ internal import Texts
 internal import Wire
 
 extension NodesReport {
-    /// What `tunic nodes` prints: a table; one node alone has the meaning of its state and its contributions below it.
+    /// The output of `tunic nodes`: a table.
+    ///
+    /// If there is only one node, the meaning of its state and its contributions follow.
     package var text: String {
         var table = Table()
         // Without a ledger the registry has only the staked nodes.

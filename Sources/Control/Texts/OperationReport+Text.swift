@@ -1,7 +1,7 @@
 internal import Texts
 
 extension OperationReport {
-    /// What `tunic maintenance` prints of an applied request for so many seconds; 0 ends a maintenance.
+    /// The output of `tunic maintenance` for an applied request of `seconds`; 0 ends a maintenance.
     package func maintenanceText(seconds: UInt32) -> String {
         let done = "done, in block \(height ?? 0): the node is"
         guard seconds > 0 else { return "\(done) active, and is used again from the next epoch on" }

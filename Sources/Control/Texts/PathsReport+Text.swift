@@ -1,7 +1,7 @@
 internal import Texts
 
 extension PathsReport {
-    /// What `tunic paths` prints: a table with the first letters of nodes' addresses; a narrow one has fewer columns.
+    /// The output of `tunic paths`: a table with shortened node addresses; a narrow one has fewer columns.
     package func text(isNarrow: Bool = false) -> String {
         guard !paths.isEmpty else { return "no paths yet" }
         var table = Table()

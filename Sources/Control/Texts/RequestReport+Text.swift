@@ -1,7 +1,7 @@
 internal import Texts
 
 extension RequestReport {
-    /// What `tunic request NODE status` prints: a table.
+    /// The output of `tunic request NODE status`: a table.
     package var text: String {
         var table = Table()
         table.add("node", node)

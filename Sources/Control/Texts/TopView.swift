@@ -1,4 +1,4 @@
-/// What `tunic top` shows of a process: its figures, and a client's paths and streams.
+/// The output of `tunic top` for a process: its figures, and a client's paths and streams.
 package struct TopView {
     /// The size of a terminal.
     package struct Size {

@@ -35,7 +35,7 @@ extension StatusReport {
         self.requestsPending = status.requests.pending
     }
 
-    /// Takes the snapshot of the network that is trusted.
+    /// Sets the figures of the trusted snapshot.
     mutating func add(_ snapshot: SnapshotStatus) {
         self.snapshotHeight = snapshot.height
         self.snapshotDigest = snapshot.digest

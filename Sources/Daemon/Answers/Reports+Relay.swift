@@ -33,7 +33,7 @@ extension StatusReport {
         if let daemon { add(daemon) }
     }
 
-    /// Takes what has become of onion requests at the relay.
+    /// Sets the figures of onion requests at the relay.
     private mutating func add(_ status: RelayRequestStatus) {
         self.requestsBegun = status.asked
         self.requestsAnswered = status.answered
@@ -46,7 +46,7 @@ extension StatusReport {
         self.requestsPendingHere = status.pendingHere
     }
 
-    /// Takes what the relay's tests of other nodes have come to.
+    /// Sets the figures of the relay's tests of other nodes.
     private mutating func add(_ status: WatchingStatus) {
         let times = status.durations
         self.watched = status.watched
@@ -61,7 +61,7 @@ extension StatusReport {
         self.sinceClient = status.sinceClient.inSeconds
     }
 
-    /// Takes what the relay knows of its oxend daemon.
+    /// Sets the figures of the relay's oxend daemon.
     private mutating func add(_ daemon: OxendStatus) {
         self.oxendAddress = daemon.address
         self.oxendHeight = daemon.height

@@ -12,7 +12,7 @@ extension RequestReport {
 }
 
 extension NodeStateFailure {
-    /// What happened and what to do, in one line without a full stop.
+    /// The fault and the remedy, in one line without a full stop.
     func text(of node: NodeID) -> String {
         switch self {
         case .unknownNode: "\(node) is not in the snapshot that this client trusts; check the id"

@@ -3,7 +3,7 @@ internal import Registry
 internal import Wire
 
 extension RegistryStanding {
-    /// How `node` stands in `state`.
+    /// The state of `node` in `state`.
     init(of node: NodeID, in state: RegistryState) {
         guard let entry = state.nodes[node] else {
             self = state.locks.contains { $0.node == node } ? .deregistered : .unregistered
@@ -19,7 +19,7 @@ extension RegistryStanding {
 }
 
 extension StatusReport {
-    /// Takes how `node` stands in `state`, `now` in seconds since 1970.
+    /// Sets the figures of `node` in `state`; `now` is in seconds since 1970.
     mutating func add(_ state: RegistryState, of node: NodeID, now: UInt64) {
         let standing = RegistryStanding(of: node, in: state)
         self.registryState = standing

@@ -14,7 +14,7 @@ final class LogSink: Sendable {
         var level = Logger.Level.notice
         var isJSON = false
         var lines: [String] = []
-        /// How many lines standard error has not accepted since the last accepted one.
+        /// The number of lines that standard error has not accepted since the last accepted one.
         var left = 0
     }
 
@@ -40,9 +40,9 @@ final class LogSink: Sendable {
         }
     }
 
-    /// Writes a line to standard error, unless that would have to wait for a reader: the log must not stop traffic.
+    /// Writes a line to standard error, or drops it if that would wait for a reader: the log must not stop traffic.
     ///
-    /// `note` makes a line about the number of lost lines, which precedes the next line; it must not use the sink.
+    /// `note` makes a line about the number of dropped lines, which precedes the next line; it must not use the sink.
     func write(_ line: String, note: (Int) -> String) {
         state.withLock {
             var descriptor = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)

@@ -13,7 +13,7 @@ final class LedgerAnswers {
     private let ledger: LedgerService
     /// The results of this node's tests of others.
     private let tests: () -> [NodeTest]
-    /// The node's request for a maintenance of so many seconds; 0 ends it.
+    /// The node's request for a maintenance of this many seconds; 0 ends it.
     private let maintenance: (UInt32) -> RegistryOperation?
     private var reports: [String: OperationReport] = [:]
     /// The operations in `reports`, oldest first.
@@ -106,7 +106,7 @@ final class LedgerAnswers {
                 nodes: [report]))
     }
 
-    /// Requests a maintenance of this node for so many seconds, or ends it with 0.
+    /// Requests a maintenance of this node for the seconds in `argument`, or ends it if they are 0.
     private func maintain(_ argument: String?) -> ControlReply {
         guard let seconds = argument.flatMap({ UInt32($0) }) else {
             return .refusal("a maintenance needs a number of seconds")

@@ -8,7 +8,7 @@ internal import Settings
 final class MonthAccount {
     /// The file in the data folder: the start and bytes of this month, then of the month before, in decimal.
     private static let name = "accounting"
-    /// How often it is written, in seconds.
+    /// How often the file is written, in seconds.
     private static let interval: UInt64 = 60
 
     private let path: String
@@ -19,7 +19,7 @@ final class MonthAccount {
     /// The month before, for a clock that goes back into it.
     private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
-    /// How many a month may have; nil: no limit.
+    /// The limit of bytes in a month; nil: none.
     private(set) var limit: UInt64?
     /// The day on which a month begins.
     private(set) var firstDay = 1
@@ -47,13 +47,13 @@ final class MonthAccount {
     /// Whether the month has no bytes left.
     var isUsedUp: Bool { limit.map { bytes >= $0 } ?? false }
 
-    /// Takes how many bytes there were since the process' start, at `now` in seconds since 1970.
+    /// Takes the number of bytes since the process started, at `now` in seconds since 1970.
     func note(_ total: UInt64, at now: UInt64) {
         let begin = Self.monthStart(at: now, firstDay: firstDay)
         if begin > since {
             (before, since, bytes) = ((since, bytes), begin, 0)
         } else if begin < since {
-            // The clock was ahead, or is behind.
+            // The clock was ahead before, or is behind now.
             (since, bytes) = (begin, begin == before.since ? bytes + before.bytes : bytes)
         }
         if let counted, total > counted { bytes += total - counted }
@@ -69,7 +69,7 @@ final class MonthAccount {
     func save() {
         guard since > 0 else { return }
         let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
-        // What cannot be written now is written in a minute. The loop does not wait for the disk.
+        // A failed write is repeated in a minute. The loop does not wait for the disk.
         try? Files.replace(path, Array(text.utf8), mode: 0o644, isForced: false)
     }
 

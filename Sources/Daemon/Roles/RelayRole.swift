@@ -116,7 +116,7 @@ final class RelayRole: ProcessRole {
             NodesReport(height: report.height, time: report.time, fullStake: 0, pool: 0, nodes: [node]))
     }
 
-    /// Whether the relay can serve; ask again until it is done.
+    /// The results of the checks whether the relay can serve; call again until they are complete.
     func checkReport() -> CheckReport {
         let found = relay.check()
         let count = ProcessLimits.descriptors
@@ -146,7 +146,7 @@ final class RelayRole: ProcessRole {
     }
 }
 
-/// Tells the daemon beside a relay what the relay finds.
+/// Reports the relay's findings to the daemon beside it.
 private final class OxendObserver: RelayObserver {
     private let daemon: OxendDaemon
 

@@ -17,7 +17,7 @@ package struct ConfigurationReport: Encodable {
         self.problems = problems.map { Problem(place: "\($0.origin)", key: $0.key, message: $0.message) }
     }
 
-    /// The line about a problem for people.
+    /// The line about a problem for users.
     package static func text(of problem: SettingProblem) -> String {
         // If a file cannot be read, the message names it.
         let isFile = problem.key.isEmpty && problem.origin == .option("--config")

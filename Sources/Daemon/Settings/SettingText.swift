@@ -135,7 +135,7 @@ package enum SettingText {
         return [.unix(path)]
     }
 
-    /// A listen address for apps, or several of systemd's with one name, and after commas the rules of isolation there.
+    /// A listen address for apps, or several with one name from systemd; after commas follow its isolation rules.
     package static func proxyListeners(_ text: String, mayBeRemote: Bool) throws(SettingFault) -> [ProxyListener] {
         let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         let addresses = try proxyAddresses(words[0], mayBeRemote: mayBeRemote)

@@ -17,19 +17,19 @@ package struct SettingsSource {
 
     /// The file; nil if there is none.
     package let file: String?
-    /// The environment's variables, of which those that begin with `TUNIC_` and name a key count.
+    /// The environment's variables; only those that begin with `TUNIC_` and name a key are used.
     private let environment: [String: String]
     /// The options of the command line.
     package var given: [Given] = []
 
-    /// The settings of `file`, or of the file that is looked for where nil is given, and of `environment`.
+    /// The settings of `file`, or if nil of the default file, and of `environment`.
     package init(file: String?, environment: [String: String]) {
         self.file = file ?? Self.standardFile()
         self.environment = environment
     }
 
-    /// The file that is used when none is named: `TUNIC_CONFIG`, then `tunic.toml` in systemd's configuration folder,
-    /// in the user's, and for root and services in the system's.
+    /// The default file, nil if there is none: the file of `TUNIC_CONFIG`, or else the first `tunic.toml` that exists
+    /// in systemd's configuration folders, in the user's and, for root, in /etc/tunic.
     static func standardFile() -> String? {
         if let named = Files.environment("TUNIC_CONFIG") { return named }
         var places: [String] = []
@@ -60,7 +60,7 @@ package struct SettingsSource {
         do throws(SettingProblems) { return try loadAll() } catch { throw Failure.of(error) }
     }
 
-    /// The same, with all problems.
+    /// Reads the same sources; throws all problems.
     package func loadAll() throws(SettingProblems) -> Settings {
         var settings = Settings()
         if let file { try settings.take(file: file, try text(of: file)) }

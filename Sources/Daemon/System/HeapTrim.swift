@@ -13,7 +13,7 @@ final class HeapTrim {
 
     private let loop: Loop
     private var nextTime: UInt64
-    /// The least free memory since the last trim: only that much was unused all the time.
+    /// The least free memory since the last trim; this much was unused all the time.
     private var leastFree = Int.max
 
     /// Trims only after ``look()`` is called.

@@ -2,7 +2,7 @@ internal import Control
 internal import Glibc
 internal import Process
 
-/// What this process uses of the machine.
+/// The resources of the machine that this process uses.
 enum ProcessFigures {
     /// Processor time since the start, in seconds.
     static var cpuSeconds: Double {
@@ -35,7 +35,7 @@ enum ProcessFigures {
 }
 
 extension StatusReport {
-    /// Takes what this process uses of the machine now; it began at `start`, in seconds since 1970.
+    /// Sets the figures of this process's resources; `start` is when it began, in seconds since 1970.
     mutating func addProcess(startedAt start: UInt64, cpuPercent: Double) {
         let memory = ProcessFigures.memory
         self.cpuPercent = cpuPercent

@@ -166,8 +166,9 @@ final class WebFace {
 
     /// The page's server; if its port is the default and another process has it, at a free port.
     ///
-    /// A page still open in a browser sends its token to the process that has the port, so all kept ones are deleted.
-    /// Another process may later have the free port: its token is therefore not derived from a stored secret.
+    /// A page that is still open in a browser sends its token to the process that has the port. So the stored secret is
+    /// deleted, which invalidates all tokens. Another process may later have the free port, so its token is not derived
+    /// from a stored secret.
     private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> Page {
         let handler = { [unowned self] (request: WebRequest) in pageAnswer(request) }
         do throws(Failure) {
@@ -192,7 +193,8 @@ final class WebFace {
         }
     }
 
-    /// A configured page fails at once if the library is missing; a default page costs nothing until it is opened.
+    /// Opens a server; a configured one fails at once if the library is missing, a default one loads it when first
+    /// used.
     private func open(
         _ endpoint: Endpoint, _ key: String, _ settings: Settings, _ handler: @escaping (WebRequest) -> WebResponse
     ) throws(Failure) -> WebServer {

@@ -5,40 +5,40 @@ internal import OnionCrypto
 internal import Transport
 internal import Wire
 
-/// What a link has beside the state that packets touch: its messages, and its life.
+/// The state of a link that packets do not touch: its keys' generations, its control messages, idleness and address.
 ///
-/// Belongs to `Links`, which does all that needs a socket or the table.
+/// `Links` owns it, and does everything that needs a socket or the table.
 final class ControlLink {
     typealias Reply = (Result<[UInt8], ControlFailure>) -> Void
 
     let id: LinkID
     let peer: LinkPeer
     let isInitiator: Bool
-    /// When the handshake was done.
+    /// The moment at which the handshake was done.
     let since: Instant
-    /// The node's wall clock at that time; nil for a client.
+    /// The peer's wall clock at that moment, if the peer is a node; nil for a client.
     let peerTime: UnixTime?
-    /// The generations of its keys; the table has what packets touch of them.
+    /// The generations of the link's keys; the table has the parts that packets touch.
     var keyring: LinkKeyring
     /// The answer to REKEY, until the table has the keys that it promises.
     var rekeyAnswer: (stream: StreamID, body: [UInt8])?
     /// The control messages and the connection that carries them.
     var exchange: MessageExchange
-    /// Who waits for the answers to messages of ours.
+    /// The closures that take the answers to our own messages.
     private var replies: [StreamID: Reply] = [:]
     var idle: IdleTimer
     var address: PeerAddress
-    /// Whether this end is a node and has begun the link without showing it.
+    /// Whether this node began the link without its identity.
     var isAnonymous = false
-    /// Whether `linkUp` was told.
+    /// Whether the handler was told `linkUp`.
     var isUp = false
     /// Whether the link has left the table.
     var isGone = false
-    /// Whether it waits for its last packets to go.
+    /// While the link closes: the moment at which it is removed even if the peer has not acknowledged the close.
     var closingUntil: Instant?
-    /// Whether it stands in the list of links with something to send.
+    /// Whether the schedule's list of links with something to send contains it.
     var isDirty = false
-    /// For the control connection's deadline.
+    /// Fires at the control connection's deadline.
     let timer: LoopTimer
 
     init(
@@ -62,16 +62,16 @@ final class ControlLink {
             role: isInitiator ? .initiator : .responder, connection: limits,
             payloadSize: configuration.network.packetSize - Packet.payloadOffset, seed: SecureRandom.u64(),
             kinds: kinds, limits: configuration.messageLimits(isClient: peer == .client), now: now)
-        // A client's own link to its guard is idle by a client's measure as well.
+        // A client's link to its guard has the client's limit of idleness too.
         let isClients = peer == .client || ownerIsClient
         idle = IdleTimer(limit: isClients ? configuration.clientIdle : configuration.nodeIdle, now: now)
         self.address = PeerAddress(address, mayMove: peer == .client)
     }
 
-    /// Whether messages may come and go.
+    /// Whether messages can be sent and received.
     var isOpen: Bool { !isGone && closingUntil == nil }
 
-    /// Begins a message; false when the exchange does not take it.
+    /// Begins a message; false if the exchange does not accept it.
     ///
     /// `reply` runs later, not inside of this call.
     func begin(_ kind: MessageKind, _ body: [UInt8], timeout: TimeSpan, now: Instant, reply: Reply?) -> Bool {
@@ -80,10 +80,10 @@ final class ControlLink {
         return true
     }
 
-    /// Takes out who waits for the answer to one message.
+    /// Removes and returns the closure that takes the answer to one message.
     func takeReply(_ stream: StreamID) -> Reply? { replies.removeValue(forKey: stream) }
 
-    /// Takes out all who wait for answers.
+    /// Removes and returns all closures that take answers.
     func takeReplies() -> [Reply] {
         defer { replies = [:] }
         return Array(replies.values)
@@ -91,7 +91,7 @@ final class ControlLink {
 }
 
 extension LinksConfiguration {
-    /// How much a client or a node may ask on a link.
+    /// The limits of messages on a link with a client or with a node.
     fileprivate func messageLimits(isClient: Bool) -> MessageExchange.Limits {
         var limits = MessageExchange.Limits(
             incoming: messagesPerLink, requests: requestsPerLink, destroys: destroysPerLink,

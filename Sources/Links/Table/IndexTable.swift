@@ -1,11 +1,12 @@
 internal import OnionCrypto
 internal import Wire
 
-/// From receiver indices, which are ours and random, to places in the link table: one look, no hash, no probing.
+/// Maps receiver indices, which this end draws at random, to places in the link table: one look-up, no hash, no
+/// probing.
 ///
-/// An index is drawn until its lower bits name a free entry, so that each entry holds at most one.
+/// An index is drawn until its lower bits select a free entry, so that each entry holds at most one index.
 @safe struct IndexTable: ~Copyable {
-    /// The place of an index that is reserved for a handshake of ours.
+    /// The place of an index that is reserved for a handshake of this end.
     static let reserved = UInt32.max
 
     private struct Entry {
@@ -32,13 +33,13 @@ internal import Wire
 
     deinit { unsafe entries.deallocate() }
 
-    /// The place of `index`; nil when it is not in use.
+    /// The place of `index`; nil if it is not in use.
     func find(_ index: UInt32) -> UInt32? {
         let entry = unsafe entries[Int(index & mask)]
         return entry.index == index && index != 0 ? entry.place : nil
     }
 
-    /// A fresh random index for `place`; nil when the table is full.
+    /// A fresh random index for `place`; nil if the table is full.
     mutating func take(for place: UInt32) -> UInt32? {
         guard count < limit else { return nil }
         while true {

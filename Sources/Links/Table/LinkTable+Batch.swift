@@ -2,7 +2,7 @@ internal import EventLoop
 internal import Link
 internal import Wire
 
-/// What a received batch was sorted into.
+/// The packets of a received batch, sorted by receiver.
 @safe struct SortedBatch: ~Copyable {
     /// Data packets of paths that this node forwards or ends.
     var relay: ReceivedPackets
@@ -17,10 +17,10 @@ internal import Wire
     /// Authentic packets that did not come from their link's address.
     var strangers: [(link: LinkID, position: Int)] = []
 
-    /// The bit of a path id that sets a client's own paths apart (protocol.md, section 4).
+    /// The bit of a path id that marks a client's own paths (protocol.md, section 4).
     private static let clientBit: UInt64 = 1 << 55
 
-    /// For packets of `packetSize` bytes.
+    /// Empty, for packets of `packetSize` bytes.
     init(packetSize: Int) {
         relay = ReceivedPackets(packetSize: packetSize)
         client = ReceivedPackets(packetSize: packetSize)
@@ -29,7 +29,7 @@ internal import Wire
         strangers.reserveCapacity(64)
     }
 
-    /// Puts a packet to those that its path id says; false when there is no room.
+    /// Adds a packet to the group of its path id; false if the group is full.
     @inline(__always)
     mutating func take(_ arrival: Arrival) -> Bool {
         if arrival.pathID == 0 { return control.append(arrival) }
@@ -37,7 +37,7 @@ internal import Wire
         return relay.append(arrival)
     }
 
-    /// Remembers an authentic packet from another address than its link's, as far as there is room.
+    /// Remembers an authentic packet that came from another address than its link's; the first 64 of a batch are kept.
     @inline(never)
     mutating func note(stranger link: LinkID, at position: Int) {
         if strangers.count < 64 { strangers.append((link, position)) }
@@ -58,9 +58,9 @@ internal import Wire
 }
 
 extension LinkTable {
-    /// Opens the header of each packet of a batch and sorts the packets by who takes them.
+    /// Opens the header of each packet of a batch and sorts the packets by receiver.
     ///
-    /// Those that follow each other in a run are mostly of one link, which is looked up once.
+    /// The packets of a run are mostly of one link, which is looked up once.
     mutating func sort(_ batch: inout ReceivedBatch, into sorted: inout SortedBatch) {
         var position = 0
         while position < batch.count {
@@ -85,8 +85,8 @@ extension LinkTable {
         }
     }
 
-    /// Opens the packets of a run from `start` on that have the receiver index `index`, which is one of `link`; returns the position
-    /// behind them.
+    /// Opens the headers of the packets from `start` on that belong to the same run and have the receiver index `index`
+    /// of `link`; returns the position after them.
     private mutating func openHeaders(
         of link: LinkID, _ index: UInt32, from start: Int, _ batch: inout ReceivedBatch, into sorted: inout SortedBatch
     ) -> Int {
@@ -120,7 +120,7 @@ extension LinkTable {
         return position
     }
 
-    /// Opens a control packet's payload and commits its windows; returns its packet number, or nil when it was dropped.
+    /// Opens a control packet's payload and commits its windows; returns its packet number, or nil if it was dropped.
     mutating func openControl(_ arrival: Arrival, _ packet: inout MutableRawSpan) -> UInt64? {
         guard let receiver = unsafe receiver(of: arrival.link) else { return nil }
         switch unsafe receiver.pointee.openControl(&packet) {
@@ -137,9 +137,9 @@ extension LinkTable {
         }
     }
 
-    /// Makes and sends a control packet: `fill` writes the payload for the packet number given, and `keyring` seals it.
+    /// Makes and sends a control packet: `fill` writes the payload for the given packet number, and `keyring` seals it.
     ///
-    /// It goes to the link's peer, or to `address` if that is said. Returns whether a packet was sent.
+    /// It goes to the link's peer, or to `address` if given. Returns whether a packet was sent.
     mutating func sendControl(
         on link: LinkID, to address: SocketAddress? = nil, sealing keyring: inout LinkKeyring, skipping: UInt64,
         _ fill: (inout MutableRawSpan, UInt64) -> (isFilled: Bool, wantsAnswer: Bool)

@@ -2,7 +2,7 @@ internal import EventLoop
 internal import Link
 internal import Wire
 
-/// What `Links` does to the state of a link now and then.
+/// Operations of `Links` on a link's state that are not done per packet.
 extension LinkTable {
     mutating func setAddress(_ address: SocketAddress, of link: LinkID) {
         guard isLive(link) else { return }
@@ -10,22 +10,24 @@ extension LinkTable {
         forgetFound()
     }
 
-    /// When the link's liveness wants a tick.
+    /// When the link's liveness is next due for a tick; never if the link is gone.
     func nextTick(_ link: LinkID) -> Instant {
         isLive(link) ? unsafe entry(link).pointee.liveness.nextDeadline : Instant(nanoseconds: .max)
     }
 
-    /// What the link's liveness asks for now, where the round trip is that long; `isPatient` as for ``Liveness/tick(now:isPatient:)``.
+    /// The action that the link's liveness asks for now.
+    ///
+    /// `roundTrip` is the link's present round-trip time; for `isPatient` see ``Liveness/tick(now:isPatient:)``.
     mutating func tick(_ link: LinkID, roundTrip: TimeSpan?, isPatient: Bool) -> Liveness.Action {
         guard isLive(link) else { return .none }
         if let roundTrip { unsafe entry(link).pointee.liveness.measured(roundTrip) }
         return unsafe entry(link).pointee.liveness.tick(now: now, isPatient: isPatient)
     }
 
-    /// When something came over the link last; nil when it is gone.
+    /// When the last packet arrived on the link; nil if the link is gone.
     func heard(_ link: LinkID) -> Instant? { isLive(link) ? unsafe entry(link).pointee.liveness.heard : nil }
 
-    /// Since when the link leaves something unanswered; nil while it does not.
+    /// Since when the peer has left something unanswered; nil if it has not.
     func silentSince(_ link: LinkID) -> Instant? {
         isLive(link) ? unsafe entry(link).pointee.liveness.silentSince : nil
     }

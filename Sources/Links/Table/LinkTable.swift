@@ -8,7 +8,7 @@ public import Wire
 /// come. Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread. It has more members
 /// than most types, so that one access to it serves a whole batch.
 @safe public struct LinkTable: ~Copyable {
-    /// One link.
+    /// The state of one link.
     @usableFromInline
     struct Entry: ~Copyable {
         /// What packets out need.
@@ -19,10 +19,10 @@ public import Wire
         let isOwn: Bool
     }
 
-    /// What this worker's packets out on a link need.
+    /// The state for the packets that this worker sends on a link.
     @usableFromInline
     struct SendingSide: ~Copyable {
-        /// The line that is used once the peer uses the keys that wait.
+        /// The line for new keys, until the peer uses them.
         var waiting: LinkLine?
         var sender: LinkSender
         var address: SocketAddress
@@ -35,27 +35,29 @@ public import Wire
             self.isSole = isSole
         }
 
-        /// Goes over to the line of new keys.
+        /// Switches to the line of new keys.
         mutating func use(_ line: LinkLine) {
             sender = LinkSender(line, sole: isSole)
             waiting = nil
         }
     }
 
-    /// The moment of the present batch or turn; set by `Links` before the table is used.
+    /// The time of the present batch or turn; `Links` sets it before it uses the table.
     public internal(set) var now: Instant
     /// The size of every packet.
     public let packetSize: Int
-    /// What happened so far.
+    /// The counters since the start.
     public internal(set) var counters = LinkCounters()
 
     var indices: IndexTable
-    /// The earliest moment at which the liveness of some link wants a tick; not later than any.
+    /// A lower bound of the moments at which any link's liveness is due for a tick.
     var earliestTick = Instant(nanoseconds: .max)
-    /// Links whose keys changed with a committed packet, to be looked at after the batch.
+    /// Links that were confirmed, and links that switched keys, by a packet of this batch; handled after the batch.
     var confirmed: [LinkID] = []
     var switched: [LinkID] = []
-    /// The sockets by family, unretained for the sake of packets; `Links` keeps each open for as long as it stands here.
+    /// The sockets by family, unretained to save reference counting per packet.
+    ///
+    /// `Links` keeps each open while it is here.
     var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
@@ -82,7 +84,7 @@ public import Wire
     private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
     private var free: [Int32] = []
-    /// How many places were ever used: places beyond have no memory initialised.
+    /// How many places were ever used; the memory of the others is not initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
     /// This worker's number, and how many there are.
@@ -199,14 +201,14 @@ public import Wire
 
     private func matches(_ link: LinkID) -> Bool { unsafe generations[link.place] == link.generation }
 
-    /// The link at `place`, where there is one.
+    /// The link at `place`, if there is one.
     func link(at place: Int) -> LinkID? {
         guard place < placesUsed else { return nil }
         let generation = unsafe generations[place]
         return generation & 1 == 1 ? LinkID(place: place, generation: generation) : nil
     }
 
-    /// The state of a link that is live.
+    /// The state of a live link; traps if the link is gone.
     @unsafe func entry(_ link: LinkID) -> UnsafeMutablePointer<Entry> {
         precondition(isLive(link), "the link is gone")
         return unsafe entries + link.place
@@ -240,13 +242,13 @@ public import Wire
         return unsafe FoundOut(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.sending.address))
     }
 
-    /// Looks up the link that a packet came on.
+    /// Looks up the link of a received packet.
     @usableFromInline @inline(never)
     mutating func findIn(_ link: LinkID) {
         lastIn = unsafe receiver(of: link).map { unsafe FoundIn(link: link, receiver: $0) }
     }
 
-    /// The address of a link's peer; nil when the link is gone.
+    /// The address of a link's peer; nil if the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
         isLive(link) ? unsafe entry(link).pointee.sending.address : nil
     }
@@ -261,9 +263,10 @@ public import Wire
 
     // MARK: Packets in
 
-    /// Notes that a packet has passed its last check: its link counter counts as seen.
+    /// Marks a packet's link counter as seen, after the packet has passed its last check.
     ///
-    /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
+    /// False if a packet with the same counter was committed before, or the link is gone: this packet must have no
+    /// effect.
     @inlinable @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
         if lastIn?.link != arrival.link { findIn(arrival.link) }
@@ -272,7 +275,7 @@ public import Wire
         return unsafe commitRarer(arrival, receiver)
     }
 
-    /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
+    /// Commits a packet that is out of order or changes keys; notes the link if it changed keys.
     @usableFromInline @inline(never)
     mutating func commitRarer(_ arrival: Arrival, _ receiver: UnsafeMutablePointer<LinkReceiver>) -> Bool {
         let result = unsafe receiver.pointee.commit(index: arrival.index, counter: arrival.counter, now: now)
@@ -288,7 +291,7 @@ public import Wire
         return true
     }
 
-    /// Whether there are commits to follow up on.
+    /// Whether the batch confirmed a link or switched keys.
     var hasCommits: Bool { !confirmed.isEmpty || !switched.isEmpty }
 
     /// Counts a packet that a handler drops.
@@ -296,9 +299,11 @@ public import Wire
 
     // MARK: Packets out
 
-    /// Sends received packets on, which have been committed: seals their headers for `link` in place and queues them from where they lie.
+    /// Sends on received packets that were committed: seals their headers for `link` in place and queues them without a
+    /// copy.
     ///
-    /// Path id and slots must be what the next node is to see. They are dropped, and counted, when the link is gone.
+    /// Path id and slots must already be those for the next node. If the link is gone the packets are dropped and
+    /// counted.
     public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
         guard !numbers.isEmpty else { return }
         packets.check(numbers)
@@ -315,7 +320,7 @@ public import Wire
             let room = unsafe socket._withUnsafeGuaranteedRef {
                 unsafe $0.reserve(numbers.upperBound &- next, length: packetSize, to: entry.pointee.sending.address)
             }
-            // The socket has dropped one.
+            // The socket has dropped one packet.
             guard room.count > 0 else {
                 next &+= 1
                 continue
@@ -360,7 +365,7 @@ public import Wire
         return true
     }
 
-    /// Whether the sockets' queues have room, so that a sender may go on.
+    /// Whether the queue of the link's socket has room, so that a sender may go on.
     public func hasRoom(on link: LinkID) -> Bool {
         guard isLive(link) else { return false }
         return socket(for: unsafe entry(link).pointee.sending.address).map { !$0.isBlocked } ?? false

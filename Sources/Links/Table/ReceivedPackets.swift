@@ -1,30 +1,30 @@
 internal import EventLoop
 
-/// A data packet as it came: what its open header says.
+/// A received data packet, and the fields of its opened header.
 @safe public struct Arrival {
-    /// The link that it came on.
+    /// The link that the packet came on.
     public let link: LinkID
-    /// The receiver index, which names the keys.
+    /// The receiver index, which selects the keys.
     @usableFromInline let index: UInt32
-    /// The path id, ours to interpret; never 0.
+    /// The path id, which this end chose; never 0.
     public let pathID: UInt64
     /// The link counter.
     @usableFromInline let counter: UInt64
-    /// Where it lies.
+    /// The packet's bytes.
     @usableFromInline let bytes: UnsafeMutableRawPointer
-    /// Its number in the socket's batch.
+    /// The packet's number in the socket's batch.
     let position: Int
 }
 
-/// The data packets of one received batch for one handler, where the kernel put them.
+/// The data packets of one received batch for one handler, in the memory where the kernel put them.
 @safe public struct ReceivedPackets: ~Copyable {
-    /// The most packets of one batch that are looked at together.
+    /// The most packets of one batch for one handler.
     static let capacity = 4_096
 
     @usableFromInline let arrivals: UnsafeMutablePointer<Arrival>
     /// The size of every packet.
     @usableFromInline let packetSize: Int
-    /// How many packets there are.
+    /// The number of packets.
     public var count: Int { used }
     @usableFromInline var used = 0
 
@@ -35,7 +35,7 @@ internal import EventLoop
 
     deinit { unsafe arrivals.deallocate() }
 
-    /// Adds a packet, which has been found to be of the right size; false when there is no room.
+    /// Adds a packet of the right size; false if there is no room.
     @inline(__always)
     mutating func append(_ arrival: Arrival) -> Bool {
         guard used < Self.capacity else { return false }
@@ -46,20 +46,20 @@ internal import EventLoop
 
     mutating func removeAll() { used = 0 }
 
-    /// What the header of packet `number` says.
+    /// The header fields of packet `number`.
     @inlinable @inline(__always)
     public subscript(_ number: Int) -> Arrival {
         precondition(number >= 0 && number < used, "no such packet")
         return unsafe arrivals[number]
     }
 
-    /// Traps where not all of `numbers` are packets, for the two functions below.
+    /// Traps unless all of `numbers` are packets; call it before the two functions below.
     @inline(__always)
     func check(_ numbers: Range<Int>) {
         precondition(numbers.lowerBound >= 0 && numbers.upperBound <= used, "no such packets")
     }
 
-    /// The bytes of packet `number`, which was checked.
+    /// The bytes of packet `number`, for which `check` was called.
     @inline(__always)
     @_lifetime(&self)
     mutating func checkedPacket(_ number: Int) -> MutableRawSpan {
@@ -68,14 +68,14 @@ internal import EventLoop
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
-    /// Where packet `number` lies, which was checked.
+    /// The address of packet `number`, for which `check` was called.
     @inline(__always)
     func checkedBytes(_ number: Int) -> UnsafeMutableRawPointer {
         assert(number >= 0 && number < used, "check was not called for it")
         return unsafe arrivals[number].bytes
     }
 
-    /// The bytes of packet `number`, to open in place; they must not be changed any more once it has been forwarded.
+    /// The bytes of packet `number`, to open in place; they must not change after the packet has been forwarded.
     @inlinable @inline(__always)
     @_lifetime(&self)
     public mutating func packet(_ number: Int) -> MutableRawSpan {

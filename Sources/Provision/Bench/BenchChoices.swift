@@ -2,7 +2,7 @@ package import Bench
 internal import Process
 package import Wire
 
-/// The options of `tunic bench`; nil where an option is not given.
+/// The options of `tunic bench`; nil: the option is not given.
 package struct BenchChoices {
     /// The number of nodes of a path.
     package var hops: Int?
@@ -14,7 +14,7 @@ package struct BenchChoices {
     package var repeats: Int?
     package var direction: [Direction]?
     package var measure: [Benchmark.Measurement]?
-    /// Whether each stream has a path of its own.
+    /// Whether each stream has its own path.
     package var isolate = false
     /// The time without a byte after which a stream counts as stalled, in seconds.
     package var patience: Double?
@@ -40,7 +40,7 @@ package struct BenchChoices {
 
     package init() {}
 
-    /// Throws if two of them contradict each other or a number is out of its range.
+    /// Throws if two options contradict each other or a number is out of its range.
     package func check() throws(ChoiceFault) {
         if let repeats, !(1...20 ~= repeats) { throw ChoiceFault("--repeat \(repeats): use 1 to 20 windows") }
         if compare != nil, json == "-" || html == "-" {

@@ -4,7 +4,7 @@ package import Process
 internal import Wire
 
 extension BenchRun {
-    /// Does what the options ask for, and prints and writes the report; the exit status.
+    /// Runs what the options ask for, prints the report and writes its files; returns the exit status.
     package static func run(_ choices: BenchChoices) throws(Failure) -> Int32 {
         try ProcessLimits.apply()
         if choices.sink {

@@ -18,7 +18,7 @@ package final class BenchRun {
         case network(String, Target, hops: Int)
         /// Any SOCKS5 proxy.
         case proxy(Endpoint, Target?)
-        /// No proxy.
+        /// A direct connection.
         case direct(Target?)
     }
 
@@ -73,7 +73,7 @@ package final class BenchRun {
 
     // MARK: - A network of its own
 
-    /// Limits that new connections and paths do not reach: the program's speed bounds them.
+    /// Limits that new connections and paths do not reach, so that only the program's speed bounds them.
     private static var raisedLimits: NetworkLimits {
         var limits = NetworkLimits()
         (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.buildsPerSecond) = (2_000, 2_000, 5_000)

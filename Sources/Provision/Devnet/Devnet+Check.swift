@@ -1,5 +1,5 @@
 extension Devnet.Options {
-    /// Throws if no network can have these numbers.
+    /// Throws if no network can have these values.
     package func check() throws(ChoiceFault) {
         let epoch = registry.epoch
         let credit = registry.testCredit ?? 1

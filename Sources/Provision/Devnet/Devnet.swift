@@ -29,7 +29,7 @@ package final class Devnet {
         package var command: [String] = []
         /// Whether a signal is the normal way to stop the network once it is ready.
         package var endsBySignal = true
-        /// Whether commands shall find the client without an option, if no other process is where they look.
+        /// Whether other commands shall find the client without an option, if its socket's standard place is free.
         package var takesStandardControl = false
 
         /// The defaults, with a proxy at `socks`.
@@ -57,7 +57,7 @@ package final class Devnet {
     private let nodes: [Member]
     private let client: Member
     private var command: ChildProcess?
-    /// Where commands find the client without an option; nil: only at its own socket.
+    /// The standard place at which commands find the client; nil: only at its own socket.
     private var standardControl: StandardControl?
     private var phase = Phase.nodes
     private var result: Result<Int32, Failure> = .success(0)

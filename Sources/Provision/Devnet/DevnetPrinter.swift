@@ -2,7 +2,7 @@ internal import Control
 internal import Glibc
 internal import Process
 
-/// Prints the events of a network for people, or with `isJSON` for a program.
+/// Prints the events of a network for users, or with `isJSON` for programs.
 package final class DevnetPrinter: DevnetWatcher {
     private let isJSON: Bool
     private let hasCommand: Bool
@@ -26,9 +26,9 @@ package final class DevnetPrinter: DevnetWatcher {
     package func memberEnded(_ text: String) { complain(text) }
     package func ending() {}
 
-    /// What is printed for people when a path is ready.
+    /// The text for users when a path is ready.
     ///
-    /// Without the standard socket the commands name the client's.
+    /// Without the standard control socket, its commands name the client's.
     static func welcome(_ network: DevnetAnnouncement, hasCommand: Bool, hasStandardControl: Bool) -> String {
         let control = hasStandardControl ? "" : " --control \(network.control)"
         return """
@@ -45,7 +45,7 @@ package final class DevnetPrinter: DevnetWatcher {
 
     private static let elsewhere = "\nAnother process or file is where commands look without --control.\n"
 
-    /// Prints progress for people; if a command runs, standard output belongs to it.
+    /// Prints progress for users; if a command runs, standard output belongs to the command.
     private func say(_ text: String) {
         guard !isJSON else { return }
         if hasCommand { writeAll(text + "\n", to: STDERR_FILENO) } else { printNow(text) }

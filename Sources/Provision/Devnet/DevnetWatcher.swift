@@ -4,7 +4,7 @@ package protocol DevnetWatcher: AnyObject {
     func starting(_ text: String)
     /// A path is ready.
     func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement)
-    /// A process that should run has ended, as the text says.
+    /// A process that should run has ended, for the reason in the text.
     func memberEnded(_ text: String)
     /// The network begins to stop.
     func ending()

@@ -29,12 +29,12 @@ final class Member {
     /// Whether its last status report said that it is ready.
     var isReady: Bool { status?.ready ?? false }
 
-    /// Its present state, for people.
+    /// The present state for users.
     var condition: String {
         let last = Files.lastLine(log).map { ": \($0)" } ?? ""
         switch exit {
         case .status(let status): return "has ended with status \(status)\(last)"
-        // It could not report a reason.
+        // A killed process could not report a reason.
         case .signal(SIGKILL): return "was killed"
         case .signal(let signal): return "was ended by signal \(signal)\(last)"
         case nil: break
@@ -84,7 +84,7 @@ final class Member {
         pid = process?.processIdentifier ?? 0
     }
 
-    /// Asks for its status, unless a request is under way.
+    /// Asks for the status, unless a request is under way.
     func ask(on loop: Loop) {
         guard isRunning, !isAsking else { return }
         isAsking = true

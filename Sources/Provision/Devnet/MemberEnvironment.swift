@@ -1,6 +1,6 @@
 internal import Process
 
-/// The environment of a node or client, free of the user's own configuration.
+/// The environment of a node or client, without the user's own configuration.
 enum MemberEnvironment {
     /// The variables by which a service manager passes resources to this process.
     private static let handed: Set<String> = [

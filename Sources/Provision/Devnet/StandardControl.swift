@@ -21,7 +21,7 @@ struct StandardControl {
         madeFolder = isThere ? nil : folder
     }
 
-    /// Removes what a client that was killed has left there; its folder only if that is empty and was made for this.
+    /// Removes the socket that a killed client left there, and its folder if that is empty and was made for it.
     func remove() {
         if StreamListener.isFree(unixPath: path) { Files.remove(path) }
         if let madeFolder { unsafe rmdir(madeFolder) }

@@ -3,7 +3,7 @@ internal import Texts
 internal import Wire
 
 extension Joining {
-    /// What `tunic join` prints of the stored file.
+    /// The output of `tunic join` about the stored file.
     package func text(of kept: Kept) -> String {
         var table = Table()
         table.add("network", kept.network.name)

@@ -5,7 +5,7 @@ package import Process
 internal import Texts
 internal import Wire
 
-/// Stores a network file as the one that a client uses when none is named.
+/// Stores a network file as the default one of this user's clients.
 package struct Joining {
     /// The source of the network file.
     package let source: NetworkSource
@@ -13,7 +13,7 @@ package struct Joining {
     private let name: String
     /// The fingerprint that the file must have, 64 hexadecimal digits; nil accepts any.
     let fingerprint: String?
-    /// Whether it may replace a file of another network, a newer one, one that cannot be read, or one that does not lead to the new one.
+    /// Whether the file may replace any stored file, whatever `check` finds.
     private let replaces: Bool
 
     /// The stored file.
@@ -50,7 +50,7 @@ package struct Joining {
         }
         let network = try NetworkFile.read(bytes, from: name)
         let age = Double(now.seconds) - Double(network.snapshot.snapshot.time.seconds)
-        // No client trusts the nodes of such an old file any more.
+        // Clients no longer trust the nodes of such an old file.
         if network.snapshotMaximumAge > 0, age > Double(network.snapshotMaximumAge) {
             throw Failure(
                 .data,
@@ -67,14 +67,15 @@ package struct Joining {
         return Kept(network: network, fingerprint: found, place: place, age: age)
     }
 
-    /// Refuses to replace a file of another network, a newer one of the same network, or one that cannot be read.
+    /// Refuses to replace a stored file of another network, a newer one, an unreadable one, or one with obstacles
+    /// (`NetworkFile.obstacles(to:at:)`).
     private func check(_ network: NetworkFile, against place: String, now: UnixTime) throws(Failure) {
         guard !replaces else { return }
         let kept: NetworkFile
         do {
             kept = try NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
         } catch {
-            // Its network is unknown, so nothing shows that the new file follows it.
+            // Its network is unknown, so the new file may be of another one.
             throw Failure(
                 .cannotCreate, "\(place) exists and cannot be read as a network file; replace it with --replace")
         }

@@ -26,7 +26,7 @@ package struct NetworkChoices {
 
     package init() {}
 
-    /// The network that they describe.
+    /// The network that the options describe.
     package func plan() throws(ChoiceFault) -> NetworkFolder.Plan {
         guard 1...64 ~= name.utf8.count, name.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
             throw ChoiceFault("--name: use 1 to 64 printable ASCII characters")

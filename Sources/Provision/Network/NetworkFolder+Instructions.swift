@@ -1,9 +1,10 @@
 internal import Wire
 
 extension NetworkFolder {
-    /// What `tunic network create` prints: the commands that start the nodes and a client.
+    /// The output of `tunic network create`: the commands that start the nodes and a client.
     ///
-    /// Nodes with loopback addresses all run here; each of the others on a machine of its own, with a copy of its folder.
+    /// If all addresses are loopback, all nodes run here; otherwise each runs on its own machine with a copy of its
+    /// folder.
     package func instructions(isLocal: Bool) -> String {
         let made = "Made \(file), the keys of \(nodes.count) nodes, and their operators' in \(folder)/wallets."
         guard nodes.allSatisfy({ $0.addresses.allSatisfy(\.address.isLoopback) }) else {
@@ -25,9 +26,9 @@ extension NetworkFolder {
             """
     }
 
-    /// The commands for nodes on machines of their own.
+    /// The commands for nodes on their own machines.
     ///
-    /// The address of a rented machine is often not that of its interface, so each node listens at all of them.
+    /// A rented machine's public address is often not its interface's, so each node listens on all addresses.
     private func separately(isLocal: Bool) -> String {
         let starts = nodes.map { node in
             let data = String(node.folder.dropFirst(folder.count + 1))
@@ -51,7 +52,7 @@ extension NetworkFolder {
             """
     }
 
-    /// Addresses as an option takes them; shells take brackets for a pattern.
+    /// Addresses as the value of an option, quoted if they have brackets, which are patterns in shells.
     private static func list(_ addresses: [Endpoint]) -> String {
         let text = addresses.map(\.description).joined(separator: ",")
         return text.contains("[") ? "'\(text)'" : text

@@ -10,7 +10,7 @@ package struct NetworkFolder {
         package var name: String
         /// The addresses on which each node listens, at most one of each family.
         package var addresses: [[Endpoint]]
-        /// How many nodes, the last ones, are to be exits.
+        /// How many nodes, the last ones, are exits.
         package var exits: Int
         package var packetSize: Int
         /// Whether nodes may have private and loopback addresses.

@@ -29,10 +29,10 @@ package struct RegistryPlan {
     /// The parameters; `treasury` gets the part of the fees that the pool does not get.
     func parameters(treasury: Account) -> RegistryParameters {
         var parameters = RegistryParameters(treasury: treasury)
-        // A node that is back within its credit has the time of an epoch in which others notice it.
+        // Other nodes have one epoch to notice that a node is back within its credit.
         parameters.creditGrace = max(parameters.creditGrace, UInt32(clamping: epoch))
         guard let testCredit else { return parameters }
-        // Times of days become seconds, so that a test sees them pass.
+        // Times of days become seconds, so that tests can wait for them.
         let second = UInt32(clamping: max(1, block))
         parameters.creditAtStart = testCredit
         parameters.creditGrace = UInt32(clamping: epoch)

@@ -28,7 +28,7 @@ package enum ClientCheck {
         } catch {
             throw Failure(error)
         }
-        // The only new isolation key with streams is the check's, whose connection is still open.
+        // The check's connection is still open, so its isolation key is the only new one with streams.
         let exits = try? keys(target).filter { key in
             key.streams > 0 && !before.contains { $0.label == key.label }
         }.map(\.exit)

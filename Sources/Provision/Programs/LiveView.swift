@@ -4,18 +4,18 @@ package import Process
 
 /// The live view of a running process on standard output, for `tunic top`.
 package enum LiveView {
-    /// Shows the view each second until the user ends it; once if that is asked for or there is no terminal.
+    /// Shows the view every second until the user ends it; once with `once`, or without a terminal.
     package static func run(of target: ControlTarget, once: Bool) throws(Failure) {
         let isTerminal = isatty(STDOUT_FILENO) == 1
         if once || !isTerminal { return print(try view(of: target, isBold: isTerminal, size: nil)) }
-        // Such a terminal can only print lines.
+        // A dumb terminal can only print lines.
         let isPlain = ["", "dumb"].contains(Files.environment("TERM") ?? "")
-        // A process that never answered is a mistake; one that has stopped answering may be restarting.
+        // A process that never answers is a mistake; one that stops answering may be restarting.
         _ = try target.ask(.status, as: StatusReport.self)
         let keys = TerminalKeys()
         repeat {
             let text = try viewOrReason(of: target, isBold: !isPlain, size: isPlain ? nil : terminalSize)
-            // Lines wider than the terminal are cut there.
+            // The terminal cuts lines that are too wide.
             guard printNow(isPlain ? text + "\n" : "\u{1b}[?7l\u{1b}[H\u{1b}[2J\(text)\u{1b}[?7h") else { return }
         } while keys.wait(milliseconds: 1_000)
     }

@@ -1,8 +1,10 @@
 internal import Process
 internal import Web
 
-/// A browser that `tunic exec` starts: browsers take little from the environment, and their defaults send some requests,
-/// names and UDP past the proxy.
+/// A browser that `tunic exec` starts.
+///
+/// Browsers take few settings from the environment, and by default some of their requests, look-ups and UDP datagrams
+/// bypass the proxy.
 enum ProxiedBrowser {
     case firefox
     case chromium
@@ -29,9 +31,9 @@ enum ProxiedBrowser {
         }
     }
 
-    /// `command` with a profile of its own that uses nothing but the proxy of `setup`, and a notice for the user.
+    /// `command` with its own profile, which uses only the proxy of `setup`, and a notice for the user.
     ///
-    /// A profile that the command names is left as it is. `folder` is called for the folder of another one.
+    /// If the command names a profile, that one is not changed. `folder` makes the folder of a profile with this name.
     func arrange(
         _ command: [String], by setup: ProxySetup, in folder: (String) throws(Failure) -> String
     ) throws(Failure) -> (command: [String], notice: String) {
@@ -64,14 +66,14 @@ enum ProxiedBrowser {
         }
     }
 
-    /// Whether an argument makes Firefox use a named profile; one dash or two, in any case.
+    /// Whether an argument makes Firefox use a named profile; it has one dash or two, in upper or lower case.
     private static func namesProfile(_ argument: String) -> Bool {
         guard argument.hasPrefix("-") else { return false }
         let option = argument.drop { $0 == "-" }.prefix { $0 != "=" }.lowercased()
         return ["p", "profile", "profilemanager", "createprofile"].contains(option)
     }
 
-    /// The folder of a profile, for this user only, where the user's client keeps its data; a temporary one without a home.
+    /// The folder of a profile, for this user only: in the client's data folder, or a temporary one without a home.
     static func folder(_ name: String) throws(Failure) -> String {
         guard let state = try? ClientFolder.defaultPath() else { return try Files.makeTemporaryFolder("tunic-\(name)") }
         let path = "\(state)/\(name)"

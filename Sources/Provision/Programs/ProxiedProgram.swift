@@ -6,7 +6,7 @@ internal import Web
 package enum ProxiedProgram {
     /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
     ///
-    /// A browser gets a profile of its own.
+    /// A browser gets its own profile.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
         let socks = try proxy(of: try target.ask(.status, of: .client, as: StatusReport.self), at: target.path)
         var command = command

@@ -1,9 +1,10 @@
 internal import FoundationEssentials
 
-/// The environment of a command that must reach everything through the proxy.
+/// The environment of a command that must use the proxy for all connections.
 enum ProxyEnvironment {
-    /// The variables that programs read, with their protocols: programs that read the last two use HTTP with a proxy,
-    /// and few of them SOCKS5.
+    /// The variables that name a proxy, and its protocol in each.
+    ///
+    /// Programs that read HTTP_PROXY and HTTPS_PROXY expect an HTTP proxy; few of them support SOCKS5.
     private static let names = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
     /// This process's environment as `NAME=value`, with the proxy at `socks` and the client's control socket.
     static func variables(socks: String, control: String) -> [String] {

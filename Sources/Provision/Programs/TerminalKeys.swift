@@ -1,7 +1,7 @@
 internal import CShims
 internal import Glibc
 
-/// Reads keys of standard input one by one and without echo, as long as this lives; without a terminal it reads
+/// Reads keys of standard input one by one and without echo, as long as this object lives; without a terminal it reads
 /// nothing.
 final class TerminalKeys {
     private let isTerminal = shim_take_keys(STDIN_FILENO) == 0
@@ -14,7 +14,7 @@ final class TerminalKeys {
 
     deinit { if isTerminal { shim_give_keys_back(STDIN_FILENO) } }
 
-    /// Whether to continue after so many milliseconds: false after q or Ctrl-C, at the end of input, or after a signal.
+    /// Waits this many milliseconds or for a key; false after q or Ctrl-C, at the end of input, or after a signal.
     func wait(milliseconds: Int32) -> Bool {
         guard isTerminal else {
             usleep(UInt32(milliseconds) * 1_000)

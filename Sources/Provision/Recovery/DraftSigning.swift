@@ -3,7 +3,7 @@ package import OnionCrypto
 package import Process
 internal import Wire
 
-/// The draft of a new network file and its signature by the node of a data folder; the node must not run meanwhile.
+/// The draft of a new network file, and its signature by the node of a data folder; the node must not run meanwhile.
 package struct DraftSigning: ~Copyable {
     /// The numbers of nodes that have signed, must sign and can sign.
     package struct Progress {
@@ -85,7 +85,7 @@ package struct DraftSigning: ~Copyable {
         }
     }
 
-    /// The differences for nodes that this node knows, one line for each kind.
+    /// The differences from the nodes that this node knows, with one line for each kind.
     package var differences: [String] {
         let (draft, known) = (draft.snapshot.snapshot, known.newest)
         let kinds: [(String, [Snapshot.Entry])] = [

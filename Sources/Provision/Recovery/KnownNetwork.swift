@@ -9,10 +9,10 @@ struct KnownNetwork {
     let store: Store
     /// The newest trusted snapshot.
     let newest: Snapshot
-    /// A height above all trusted and signed ones; nil if that is the next one.
+    /// A height above all trusted and signed ones; nil if the one after ``newest`` is.
     let next: UInt64?
 
-    /// Opens the store of `folder`, whose lock keeps the node from running meanwhile.
+    /// Opens the store of `folder`; its lock prevents the node from running meanwhile.
     init(in folder: String, _ file: NetworkFile) throws(Failure) {
         store = try RoleFolder.openStore(in: folder)
         do {

@@ -22,7 +22,7 @@ extension ControlTarget {
         return report
     }
 
-    /// Requests a maintenance of the relay's node for so many seconds, or ends it with 0, and waits for the block.
+    /// Requests a maintenance of the relay's node for this many seconds, or ends it with 0, and waits for the block.
     package func maintain(seconds: UInt32) throws(Failure) -> OperationReport {
         try follow(try ask(.maintenance, "\(seconds)", as: OperationReport.self))
     }

@@ -1,9 +1,10 @@
 internal import Registry
 
-/// Explains a refusal by a rule of the registry to the user who submitted the operation, with the remedy.
+/// Explains to the user who submitted an operation why a rule of the registry refuses it, and names the remedy.
 enum RefusalText {
-    /// The end of a sentence about the rule of this name; nil if the name is clear, no command can lead to it, or it is a
-    /// newer program's.
+    /// The end of a sentence about the rule of this name.
+    ///
+    /// Nil if the name is clear, if no command can break the rule, or if a newer program made it.
     static func meaning(of name: String) -> String? { RegistryRule(rawValue: name).flatMap(text(of:)) }
 
     private static func text(of rule: RegistryRule) -> String? {

@@ -5,7 +5,7 @@ internal import Wire
 
 /// A signed operation, which anyone may submit.
 package struct SignedOperation: Codable {
-    /// A description for people; only the bytes count.
+    /// A description for users; only the bytes are used.
     package var what: String
     /// The encoding in hexadecimal.
     package var operation: String

@@ -3,7 +3,7 @@ package import Process
 package import Registry
 internal import Texts
 
-/// A relay that takes operations for the registry.
+/// A relay that accepts operations on the registry.
 package protocol OperationTaker {
     /// Submits an operation and waits until it is in a block.
     func handIn(_ operation: RegistryOperation) throws(Failure) -> OperationReport
@@ -13,21 +13,21 @@ package protocol OperationTaker {
 
 extension ControlTarget: OperationTaker {}
 
-/// The way of one operation on the registry from the command line to its end.
+/// One operation on the registry, from the command line to its result.
 package struct StakeOrder {
-    /// What is done with the signed operation.
+    /// The use of the signed operation.
     package enum Way {
         /// A relay submits it.
         case submit(any OperationTaker)
-        /// A relay says whether the rules would accept it.
+        /// A relay reports whether the rules would accept it.
         case dryRun(any OperationTaker)
         /// It is printed, for `tunic stake submit`.
         case offline
     }
 
-    /// The end of an order.
+    /// The result of an order.
     package struct Outcome: Equatable {
-        /// What the command prints.
+        /// The output of the command.
         package var text: String
         /// The height of the operation's block; nil if it was not submitted.
         package var height: UInt64?
@@ -37,16 +37,16 @@ package struct StakeOrder {
     private let isJSON: Bool
     private let ask: (String) throws(Failure) -> Void
 
-    /// An order; `ask` is called before an operation that cannot be taken back, and throws if the user does not agree.
+    /// An order; `ask` is called before an operation that cannot be undone, and throws if the user does not agree.
     package init(_ way: Way, isJSON: Bool, ask: @escaping (String) throws(Failure) -> Void) {
         self.way = way
         self.isJSON = isJSON
         self.ask = ask
     }
 
-    /// Carries out `operation`, signed by `signer`.
+    /// Performs `operation`, which `signer` signed.
     ///
-    /// `what` describes it for people. With `asks`, the user must agree, except to a trial.
+    /// `what` describes it for users. If `asks`, the user must agree first, except to a dry run.
     package func run(
         _ what: String, asks: Bool, _ operation: RegistryOperation, by signer: borrowing StakeSigner
     ) throws(Failure) -> Outcome {

@@ -19,7 +19,7 @@ package struct StakeSigner: ~Copyable {
     /// The height of the last block that may contain the operation.
     package let until: UInt64
 
-    /// Reads the key at `wallet`; operations may be submitted for so many blocks.
+    /// Reads the key at `wallet`; operations are valid for the next `blocks` blocks.
     package init(
         wallet: String, passphrase: borrowing Passphrase?, by source: Source, valid blocks: UInt64
     ) throws(Failure) {

@@ -4,7 +4,7 @@ package import Process
 package import Registry
 package import Wire
 
-/// The account's state for a wallet without a network, as printed by `tunic stake state` and `tunic stake proof`.
+/// The account's state for a wallet without a network; `tunic stake state` and `tunic stake proof` print it.
 package struct StakeTicket: Codable {
     /// The account, 64 hexadecimal digits.
     package var account: String
@@ -52,7 +52,7 @@ package struct StakeTicket: Codable {
         return ticket
     }
 
-    /// The same with the node's agreement: `key` is the node's, and the account registers it with this fee and stake.
+    /// The ticket with the proof of the node with `key`, which the account registers with this fee and stake.
     ///
     /// The proof is valid only for the account's next operation.
     package func agreed(by key: borrowing SigningKey, fee: UInt16, stake: UInt64) throws(Failure) -> StakeTicket {

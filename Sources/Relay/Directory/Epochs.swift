@@ -7,13 +7,12 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// Takes this node from one snapshot to the next, and helps others to the newest one.
+/// Moves this node from each snapshot to the next one, and brings other nodes to the newest.
 ///
 /// It signs the snapshot of its registry, exchanges signatures with its neighbours, and answers questions for updates.
+/// Signatures are checked and answers are encoded on other threads.
 ///
-/// Other threads check signatures and put answers together.
-///
-/// It has more members than most types, since it wires parts. The decisions are in the values that it holds.
+/// It has more members than most types because it connects other parts, which make the decisions.
 final class Epochs: SignatureCollector {
     typealias Subject = Snapshot
 
@@ -40,7 +39,7 @@ final class Epochs: SignatureCollector {
     private var isAnswering = false
     private var isSaving = false
     private var isSaveDue = false
-    /// The neighbours that have a newer snapshot and no update to it from any of this node's.
+    /// The neighbours that have a newer snapshot but no update to it from any of this node's snapshots.
     private var unreachable: Set<LinkID> = []
     private var toldProblem: String?
     /// The reason why nothing was signed, in one sentence.
@@ -84,7 +83,7 @@ final class Epochs: SignatureCollector {
 
     private static let fileName = "snapshots.history"
 
-    /// The time at which a neighbour last said that its newest snapshot is ours.
+    /// When a neighbour last answered that this node's snapshot is its newest one too.
     private(set) var isCurrentAt: Instant?
 
     private var now: Instant { links.now }
@@ -148,7 +147,7 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// The problem and the remedy if no update can lead on from the newest snapshot any more; otherwise nil.
+    /// The problem and the remedy if the newest snapshot is too old for any update; nil otherwise.
     private var staleness: String? {
         let chain = signing.chain
         guard chain.isStale(at: links.time, maximumAge: chain.longestTrust) else { return nil }
@@ -157,8 +156,8 @@ final class Epochs: SignatureCollector {
             + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
-    /// The problem and the remedy if this node's newest snapshot is before the beginning of most neighbours' histories;
-    /// otherwise nil.
+    /// The problem and the remedy if most neighbours' histories do not reach back to this node's newest snapshot; nil
+    /// otherwise.
     private var gap: String? {
         let count = neighbours.up.values.count { unreachable.contains($0) }
         guard count * 2 > neighbours.up.count else { return nil }
@@ -189,7 +188,7 @@ final class Epochs: SignatureCollector {
         save()
     }
 
-    // MARK: Questions of ours
+    // MARK: Questions to neighbours
 
     /// Asks a neighbour for a newer snapshot at the next tick.
     func askSoon() { nextQuestion = now }
@@ -208,16 +207,16 @@ final class Epochs: SignatureCollector {
         let asked = SnapshotPlace(chain)
         links.request(on: peer, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.answerLimit) {
             [weak self] result in
-            // If ours is newer by now, the update is of no use, which is not the neighbour's fault.
+            // If this node has a newer snapshot by now, the update is of no use; that is not the neighbour's fault.
             guard let self, case .success(let body) = result, digest == asked.digest else { return }
             if body.isEmpty { compare(with: peer) } else { follow(body, to: asked) }
         }
     }
 
-    /// Asks a neighbour that has no update from our snapshot whether ours is its newest one too; if it does not have ours, asks
-    /// for an update from an earlier one.
+    /// Asks a neighbour that has no update from this node's snapshot whether that snapshot is its newest one.
     ///
-    /// Others may not have adopted ours. The update begins at the snapshot before it, or at the network file's.
+    /// If the neighbour does not have the snapshot at all, others may not have adopted it. Then this node asks for an
+    /// update from its snapshot before, or from the network file's.
     private func compare(with peer: LinkID) {
         let (height, digest) = (snapshot.height, digest)
         var writer = ByteWriter(capacity: 8)
@@ -297,8 +296,8 @@ final class Epochs: SignatureCollector {
 
     /// Answers GET_SNAPSHOT.
     ///
-    /// An answer that is not kept is put together on another thread, one at a time, with a share of the places for each
-    /// asker.
+    /// An answer that is not kept is encoded on another thread, one at a time. Each asker has a share of the waiting
+    /// places.
     func answerSnapshot(_ body: [UInt8], _ responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
         guard let height = try? reader.u64(), let digest = try? reader.bytes32(), reader.remaining == 0,
@@ -311,7 +310,7 @@ final class Epochs: SignatureCollector {
         answerNext()
     }
 
-    /// Whether an older snapshot is in the history, so that an update leads on from it.
+    /// Whether the history has this older snapshot, so that an update from it can be made.
     private func leadsOn(_ height: UInt64, _ digest: Bytes32) -> Bool {
         height < snapshot.height && signing.history.digest(at: height) == digest
     }

@@ -8,7 +8,7 @@ internal import Wire
 
 /// Spreads descriptors: each node publishes its own, passes on new ones, and asks others for those that it missed.
 final class Gossip: SnapshotFollower {
-    /// The most neighbours that news is passed on to, and the most links in the making while this node announces
+    /// The most neighbours that get new descriptors, and the most links that are being made while this node announces
     /// itself.
     static let fanout = 8
     /// The interval at which a random neighbour is asked for missed descriptors.
@@ -23,14 +23,14 @@ final class Gossip: SnapshotFollower {
     private let node: NodeID
     private let neighbours: Neighbours
     private let nodes: KnownNodes
-    /// Descriptors whose signatures wait to be checked.
+    /// Descriptors whose signatures are not checked yet.
     ///
-    /// Lists of liars are not read until the next snapshot.
+    /// Lists of neighbours that sent a wrong signature are not read until the next snapshot.
     private var inbox = DescriptorInbox()
     private var isChecking = false
     /// The neighbours whose long lists are being decoded.
     private var reading = Shares<NodeID>(capacity: 8, most: 2)
-    /// Bootstrap nodes that have not received our present descriptor yet.
+    /// Bootstrap nodes that have not received this node's present descriptor yet.
     private var untold: Set<NodeID> = []
     private var nextRefresh = Instant(nanoseconds: 0)
     private var isFirstAnswerDue = true
@@ -47,7 +47,7 @@ final class Gossip: SnapshotFollower {
     /// Continues with the nodes of a newer snapshot.
     func follow(_ snapshot: Snapshot, digest: Bytes32) {
         inbox.forgive()
-        // Descriptors of its new nodes may have arrived before it and been refused.
+        // Descriptors of the snapshot's new nodes may have come before the snapshot, and were refused.
         nextRefresh = min(nextRefresh, now + .seconds(2))
     }
 
@@ -59,9 +59,9 @@ final class Gossip: SnapshotFollower {
     /// Whether a neighbour has answered since the start, or the network file names no other bootstrap node.
     var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
 
-    // MARK: Our own
+    // MARK: This node's descriptor
 
-    /// Stores our new descriptor and sends it to the neighbours.
+    /// Stores this node's new descriptor and sends it to the neighbours.
     ///
     /// Some of the bootstrap nodes get it as soon as they can be reached.
     func publish(_ own: SignedDescriptor) {
@@ -81,14 +81,14 @@ final class Gossip: SnapshotFollower {
         if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
     }
 
-    /// Sends our descriptor to a neighbour that has not received it.
+    /// Sends this node's descriptor to a neighbour that has not received it.
     private func tell(_ peer: NodeID, _ link: LinkID) {
         guard let own else { return }
         untold.remove(peer)
         links.send(on: link, DirectoryMessage.publish, body: SignedDescriptor.encodeList([own]))
     }
 
-    /// Links to nodes that have not received our descriptor, and asks for missed ones.
+    /// Makes links to nodes that have not received this node's descriptor, and asks for missed descriptors.
     ///
     /// To be called every second.
     func tick() {
@@ -173,7 +173,7 @@ final class Gossip: SnapshotFollower {
 
     private func send(_ list: [SignedDescriptor], except sender: NodeID?) {
         let others = neighbours.up.filter { $0.key != sender }
-        // A list that is too long for one message is not sent. The others ask for it.
+        // A list that is too long for one message is not sent; other nodes ask for it.
         let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= DirectoryMessage.publish.longestBody
         let body = isShort ? SignedDescriptor.encodeList(list) : []
         for (peer, other) in SecureRandom.shuffled(others).prefix(Self.fanout) {

@@ -3,8 +3,8 @@ internal import Wire
 
 /// The answer to GET_LIST, made once for each certified list and trusted snapshot.
 ///
-/// Under a newer snapshot a list may have too few signatures. Readers would refuse it, so the answer is empty. That is
-/// kept too: anyone may ask, and making the answer costs a pass over all voters.
+/// Under a newer snapshot a list may have too few signatures. Readers would refuse it, so the answer is empty. The
+/// empty answer is stored too, because making it takes a pass over all voters and any client may ask.
 struct ListAnswer {
     private struct Subject: Equatable {
         let list: Bytes32
@@ -19,7 +19,7 @@ struct ListAnswer {
         of certified: ListSigning.Certified, under digest: Bytes32, voters: () -> [NodeID]
     ) -> [UInt8] {
         let subject = Subject(list: certified.digest, snapshot: digest)
-        // A refusal holds until another signature has come.
+        // An empty answer stays valid until another signature has come.
         if let made, made.subject == subject, !made.bytes.isEmpty || made.signatures == certified.signatures.count {
             return made.bytes
         }

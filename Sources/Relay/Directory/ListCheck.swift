@@ -8,7 +8,7 @@ enum ListCheck {
     enum Outcome: Sendable {
         case good([Bytes32: SignedDescriptor])
         case refused(ListRefusal)
-        /// The places in the list of missing descriptors, and the fetched descriptors that are good.
+        /// The list places of missing descriptors, and the valid descriptors that were fetched.
         case lacks([Int], [Bytes32: SignedDescriptor])
     }
 

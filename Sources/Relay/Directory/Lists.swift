@@ -12,8 +12,8 @@ internal import Wire
 /// It proposes a list when this node is drawn, signs good lists, and serves the certified one. Lists are checked on
 /// other threads. Their signatures have their own messages and queue, so that snapshots never wait for them.
 ///
-/// It has more members than most types, since it wires parts. The decisions are in `ListSigning`, `ListCheck` and
-/// `ListFetches`.
+/// It has more members than most types because it connects other parts; `ListSigning`, `ListCheck` and `ListFetches`
+/// make the decisions.
 final class Lists: SnapshotFollower, SignatureCollector {
     typealias Subject = DescriptorList
 
@@ -21,8 +21,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
     static let answerLimit = TimeSpan.seconds(30)
     /// The longest answer to GET_LISTED, in bytes.
     static let answerBytes = 15 << 20
-    /// How long the fetch of a list, and of descriptors, keeps its place if another neighbour needs one, in
-    /// milliseconds.
+    /// How long a fetch of a list, or of descriptors, keeps its place if another neighbour needs one, in milliseconds.
     static let patience = (proposals: UInt64(5_000), descriptors: UInt64(15_000))
 
     private let links: Links
@@ -124,7 +123,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
             nextQuestion = now + .seconds(Int64(min(60, max(1, period / 10))))
             askForList()
             fetchLacking()
-            // Under a coming snapshot some of its signers may be gone.
+            // Some of its signers may not be in the next snapshot.
             if let collection = signing.certifiedCollection { exchange.pull(collection) }
         }
     }
@@ -136,8 +135,8 @@ final class Lists: SnapshotFollower, SignatureCollector {
         let staked = nodes.snapshot.entries.filter(\.isStaked)
         let known = staked.count { nodes.descriptors.descriptor(of: $0.node, at: time) != nil }
         guard known * 2 >= staked.count else { return }
-        // A copy of `signing` signs. It is used only once the record is on disk, so no unrecorded signature leaves this
-        // node.
+        // A copy of `signing` signs. The copy replaces `signing` only once the record is on disk, so no unrecorded
+        // signature leaves this node.
         var after = signing
         let digest = after.propose(nodes.descriptors, as: node, at: time) {
             identity.signingKey.sign($0.rawSpan)
@@ -176,7 +175,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
     func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isNews) = signing.add(items, for: digest)
         if isNews { changed() }
-        // A neighbour that hears of a list asks for it, and counts this node as a liar if it has none to give.
+        // A neighbour that gets signatures of a list asks for the list, and counts this node as a liar if it has none.
         return signing.proposal(digest) == nil ? [] : new
     }
 
@@ -240,7 +239,7 @@ final class Lists: SnapshotFollower, SignatureCollector {
             case .lacks(let places, let fresh):
                 signing.collect(fresh, for: digest)
                 guard fetched.isEmpty else {
-                    // Descriptors that another neighbour brought first are not a fault.
+                    // It is no fault if another neighbour was the first to bring these descriptors.
                     if let peer, !fetched.contains(where: { list.place(of: $0.digest) != nil }) { signing.shun(peer) }
                     // Another neighbour is asked for the rest.
                     if !fresh.isEmpty { nextPull = min(nextPull, now) }

@@ -4,9 +4,7 @@ internal import Links
 internal import OnionCrypto
 internal import Wire
 
-/// The other nodes to which links are up.
-///
-/// Makes links to more of them.
+/// The other nodes to which links are up; makes links to more of them.
 final class Neighbours {
     private let links: Links
     private let node: NodeID
@@ -32,7 +30,7 @@ final class Neighbours {
 
     /// To be called when a link has ended.
     ///
-    /// Another link to the same node may stand by, and takes its place.
+    /// If another link to the same node is up, it takes this one's place.
     func linkDown(_ link: LinkID, _ peer: NodeID) {
         if up[peer] == link { up[peer] = links.existingLink(to: peer) }
     }
@@ -40,7 +38,7 @@ final class Neighbours {
     /// The number of nodes to which links are being made.
     var contactCount: Int { contacting.count }
 
-    /// Whether a link to a node may be begun: none is being made, and the pause after the last failure is over.
+    /// Whether a link to a node may be begun: none is being made, and the pause after its last failure is over.
     func mayContact(_ peer: NodeID) -> Bool {
         !contacting.contains(peer) && (retries[peer]?.at ?? links.now) <= links.now
     }

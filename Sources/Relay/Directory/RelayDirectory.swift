@@ -7,9 +7,7 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// A relay's knowledge of the network: snapshots, descriptors, and lists of them.
-///
-/// Serves it to others.
+/// A relay's knowledge of the network, which it also serves to others: snapshots, descriptors and lists of them.
 final class RelayDirectory {
     let neighbours: Neighbours
     let gossip: Gossip
@@ -59,7 +57,7 @@ final class RelayDirectory {
         lists.tick()
     }
 
-    /// Writes descriptors that are not kept yet, and closes the parts.
+    /// Writes the descriptors that are not in the store yet, and closes the parts.
     func close() {
         keeper.saveAll()
         epochs.close()

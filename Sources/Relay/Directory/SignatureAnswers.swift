@@ -4,12 +4,12 @@ internal import Wire
 
 /// The answers to questions for signatures, made so that a flood of questions costs little.
 ///
-/// All signatures of a digest are encoded at most once a second, and every client gets those. A node gets the
-/// signatures that it lacks, up to ``rate``. Beyond that it gets all of them too.
+/// All signatures of a digest are encoded at most once a second, and every client gets this encoding. A node gets only
+/// the signatures that it lacks, up to ``rate`` answers per second. Beyond this rate it gets all of them too.
 struct SignatureAnswers {
     /// The number of answers per second that are made for a single node, over all nodes.
     static let rate = 64
-    /// The longest time for which encoded signatures are handed out after more have come.
+    /// How long encoded signatures are used after more signatures have come.
     static let age = TimeSpan.seconds(1)
 
     private struct Whole {

@@ -21,7 +21,7 @@ protocol SignatureCollector<Subject>: AnyObject {
 ///
 /// New signatures are sent in bundles. Questions carry a bitmap of the signatures that are held.
 ///
-/// Another thread checks the signatures. Each kind has its own queue.
+/// Signatures are checked on another thread. Each kind of subject has its own queue.
 final class SignatureExchange<Subject: Sendable> {
     /// The number of neighbours that new signatures are sent to.
     static var fanout: Int { 4 }
@@ -57,7 +57,7 @@ final class SignatureExchange<Subject: Sendable> {
         newsTimer = LoopTimer(on: links.loop) { [weak self] in self?.tellNews() }
     }
 
-    /// Accepts signatures again from neighbours that brought wrong ones.
+    /// Accepts signatures again from neighbours that sent wrong ones.
     func forgive() { inbox.forgive() }
 
     /// Sends new signatures to some neighbours after a short delay, in bundles.

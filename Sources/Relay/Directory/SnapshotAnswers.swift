@@ -2,7 +2,7 @@ internal import Links
 internal import OnionCrypto
 internal import Wire
 
-/// Questions for the update to the newest snapshot, and the answers that are kept for further askers.
+/// The questions for an update to the newest snapshot, and the kept answers.
 struct SnapshotAnswers {
     struct Question {
         /// The height of the asker's snapshot, and its digest.
@@ -25,9 +25,7 @@ struct SnapshotAnswers {
     /// The number of questions that wait.
     var waitingCount: Int { waiting.count }
 
-    /// Adds a question.
-    ///
-    /// Returns one that must be refused, if any.
+    /// Adds a question; returns a question that must be refused, if any.
     mutating func add(_ question: Question, from asker: Asker) -> Question? { waiting.add(question, from: asker) }
 
     /// The next question whose asker still waits for the answer.
@@ -44,9 +42,7 @@ struct SnapshotAnswers {
         return found.bytes
     }
 
-    /// Keeps an answer.
-    ///
-    /// Those that were not asked for longest are dropped to make room.
+    /// Keeps an answer; the least recently used answers are dropped to make room.
     mutating func keep(_ bytes: [UInt8], at height: UInt64) {
         kept.removeAll { $0.height == height }
         kept.append((height, bytes))

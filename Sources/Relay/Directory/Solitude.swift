@@ -1,14 +1,15 @@
 internal import Wire
 
-/// Decides when a node without links to other nodes links without its identity, to learn whether it is still listed.
+/// Decides when a node without links to other nodes makes links without its identity, to learn whether it is still
+/// listed.
 ///
-/// Nodes do not answer the handshakes of a node that is not in their registry. A node that was deregistered while it
-/// was stopped could not tell this from being offline. Nor could it fetch the snapshot that tells it. A link without an
-/// identity is answered.
+/// Nodes do not answer handshakes of a node that is not in their registry. A node that was deregistered while it was
+/// stopped could therefore neither tell this from being offline, nor fetch the snapshot that shows it. A link without
+/// an identity is answered.
 struct Solitude {
-    /// The time without a link before it counts, since links end and return when other nodes restart.
+    /// How long a node must be without links; when other nodes restart, links end and return within this time.
     var limit = TimeSpan.seconds(15)
-    /// The longest time for which links are then begun without the identity.
+    /// The longest time for which links are begun without the identity.
     static let hiding = TimeSpan.seconds(30)
 
     /// The time since which no link with another node is up.
@@ -20,7 +21,7 @@ struct Solitude {
     /// Whether links must be begun without the identity.
     var isHiding: Bool { hiddenSince != nil }
 
-    /// How long no link with another node has been up; nil below the limit.
+    /// How long no link with another node has been up; nil if shorter than the limit.
     func lasts(_ now: Instant) -> TimeSpan? {
         guard let since, now - since >= limit else { return nil }
         return now - since

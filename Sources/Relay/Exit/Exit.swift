@@ -14,9 +14,8 @@ final class Exit {
     var policy: ExitPolicy
     /// The places of UDP associations.
     let associations = StreamPlaces(limit: Exit.associationLimit)
-    /// The places of streams and associations that have sockets.
-    ///
-    /// The process's free descriptors bound them.
+    /// The places of streams and associations that have sockets; their number is bounded by the process's free
+    /// descriptors.
     ///
     /// A connecting stream or an association may use a few sockets for one place.
     let sockets: StreamPlaces

@@ -50,7 +50,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
     private var waiting: [(name: HostName, port: UInt16, datagram: [UInt8], offset: Int)] = []
     private var waitingBytes = 0
     private var lastUsed: Instant
-    /// The time from which on a datagram is noted as activity again.
+    /// When the next datagram counts as activity again.
     private var nextActivity = Instant(nanoseconds: 0)
     private var timer: LoopTimer?
     private var isOver = false

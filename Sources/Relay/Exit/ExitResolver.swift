@@ -4,15 +4,15 @@ internal import Wire
 
 /// Looks up names for all sessions of an exit.
 ///
-/// Each source has a share of the look-ups whose answers are awaited, and within it each session. It has a share of the
-/// resolver's work too (``LookupSlots``), which look-ups count for until the resolver is done with them. A look-up
-/// without a slot waits in line until one of its source's ends.
+/// Look-ups that wait for an answer have places, which sources and their sessions share. A look-up on which the
+/// resolver works also has a slot (``LookupSlots``), until the resolver is done with it. A look-up without a slot waits
+/// in line until another look-up of the same source ends.
 final class ExitResolver {
     /// The most look-ups of all sessions whose answers are awaited.
     static let queryLimit = 4_096
-    /// The most of one session.
+    /// The most look-ups of one session that wait for an answer.
     static let sessionLimit = 1_024
-    /// How many sessions in line are asked when a slot is free.
+    /// The most sessions in line that are tried when a slot becomes free.
     private static let mostAsked = 8
 
     /// A look-up, for ``cancel(_:)``.
@@ -23,7 +23,7 @@ final class ExitResolver {
         /// Asks the resolver.
         let ask: () -> Resolver.Query
         let refuse: () -> Void
-        /// The resolver's number for it; nil while it waits in line.
+        /// The resolver's query; nil while the look-up waits in line.
         var query: Resolver.Query?
     }
 
@@ -35,16 +35,16 @@ final class ExitResolver {
 
     private let resolver: Resolver
     private var places: SharedTable<LinkSource, ObjectIdentifier, UInt64>
-    /// The look-ups whose answers are awaited.
+    /// The look-ups that wait for an answer.
     private var lookups: [UInt64: Lookup] = [:]
-    /// What the resolver works on.
+    /// The slots of the look-ups on which the resolver works.
     private var slots = LookupSlots()
     private var works: [Resolver.Query: Work] = [:]
-    /// The look-ups of each source that wait for a slot: only while the source has one.
+    /// The look-ups of each source that wait for a slot; a source waits only while it holds slots.
     private var lines: [LinkSource: LookupLine] = [:]
     private var nextNumber: UInt64 = 0
 
-    /// Look-ups go to `resolver`, which must have room for ``LookupSlots/capacity`` of them.
+    /// A resolver for sessions that uses `resolver`, which must have room for ``LookupSlots/capacity`` queries.
     init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
         self.resolver = resolver
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
@@ -56,14 +56,13 @@ final class ExitResolver {
 
     /// The number of look-ups that have places, cancelled ones included.
     var count: Int { places.count }
-    /// The number of look-ups that the resolver works on.
+    /// The number of look-ups on which the resolver works.
     var workCount: Int { slots.count }
 
     /// Looks up `name` as `Resolver.resolve` does, for a stream that counts for `share`.
     ///
-    /// Returns nil if that share has no place left.
-    ///
-    /// The callback gets `tooManyQueries` if the place goes to another share.
+    /// Returns nil if that share has no place left. The callback gets `tooManyQueries` if the place goes to another
+    /// share.
     func resolve(
         _ name: HostName, port: UInt16, for share: StreamShare, callback: @escaping (Resolver.Answer) -> Void
     ) -> Query? {
@@ -94,7 +93,7 @@ final class ExitResolver {
         nextNumber += 1
         let isInLine = lines[share.source]?.holds(share.session) == true
         let slot = isInLine ? nil : slots.take(for: share)
-        // Only the end of a look-up of its source brings a slot to one in line.
+        // A look-up in line gets a slot only when another look-up of its source ends.
         guard slot != nil || slots.count(of: share.source) > 0 else { return nil }
         let insertion = places.insert(number, for: share.session, in: share.source)
         if case .refused = insertion {
@@ -128,7 +127,7 @@ final class ExitResolver {
         works[query] = Work(number: number, slot: slot, source: lookup.share.source)
     }
 
-    /// Leaves a look-up to the resolver, which works on it until its time is over, or takes it out of the line.
+    /// Gives up a look-up: one in line is removed; the resolver works on any other until its time is over.
     private func giveUp(_ number: UInt64, _ lookup: Lookup) {
         if let query = lookup.query {
             resolver.cancel(query)
@@ -139,7 +138,7 @@ final class ExitResolver {
         }
     }
 
-    /// The resolver is done with a query: its slot goes to those of its source that wait.
+    /// The resolver is done with a query: its slot goes to a look-up in line of the same source.
     private func ended(_ query: Resolver.Query) {
         guard let work = works.removeValue(forKey: query) else { return }
         slots.release(work.slot)
@@ -154,12 +153,10 @@ final class ExitResolver {
         if lines[work.source]?.isEmpty == true { lines[work.source] = nil }
     }
 
-    /// Cancels a look-up.
+    /// Cancels a look-up; its callback is not called.
     ///
-    /// Its callback is not called.
-    ///
-    /// Its place and its slot stay taken until the resolver is done with it. Otherwise a session could have any number
-    /// of them, by cancelling each at once.
+    /// The look-up keeps its place and its slot until the resolver is done with it. Otherwise a session could cancel
+    /// each look-up at once, and keep the resolver busy with any number of them.
     func cancel(_ query: Query) {
         if let lookup = lookups.removeValue(forKey: query.number) { giveUp(query.number, lookup) }
     }

@@ -1,12 +1,10 @@
 internal import Wire
 
-/// The hosts that a UDP association has spoken to: which may answer, under which name, and how much they may be sent.
+/// The hosts to which a UDP association has sent: the app's names for them, their rates, and who may answer.
 ///
 /// Filtering is address-dependent (RFC 4787, section 5): a host that was sent a datagram may answer from any port.
 struct FlowPeers {
-    /// The most hosts.
-    ///
-    /// An eighth of them, those that were not sent anything for longest, make room at once.
+    /// The most hosts; when they are reached, the eighth to which nothing was sent for longest is removed.
     static let limit = 1_024
     /// The rate and the burst of new hosts.
     ///
@@ -14,9 +12,7 @@ struct FlowPeers {
     static let newHosts = (perSecond: 100, burst: 512)
     /// The approximate memory of one host, in bytes.
     static let hostBytes = 256
-    /// The most ports of one host with their own names.
-    ///
-    /// The oldest makes room.
+    /// The most ports of one host with their own names; the oldest makes room.
     private static let portLimit = 16
     /// The bytes that a datagram counts in addition to its payload.
     static let datagramOverhead = 64
@@ -70,9 +66,8 @@ struct FlowPeers {
     /// The approximate memory of all hosts, in bytes.
     var heldBytes: Int { peers.count * Self.hostBytes + nameBytes }
 
-    /// Counts `count` bytes to `port` at `address`, which the app calls `host`.
-    ///
-    /// Returns the reason if they must be dropped.
+    /// Counts `count` bytes to `port` at `address`, whose name in the app is `host`; returns a reason if they must be
+    /// dropped.
     mutating func send(
         _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, now: Instant
     ) -> DatagramDrops.Reason? {

@@ -1,23 +1,23 @@
 internal import DequeModule
 internal import Link
 
-/// The look-ups that the resolver works on, with those that nobody waits for any more: c-ares cannot end a single one.
+/// The look-ups on which the resolver works, including cancelled ones, because c-ares cannot end a single one.
 ///
-/// A name server that never answers holds a slot for many seconds, so slots cannot be taken back from those that have
-/// too many. Parts of the table are kept instead: the more slots are taken, the fewer a source may have, and the last
-/// quarter is for sources that have none. Sessions share their source's part; a session without a slot may have one
-/// beyond it.
+/// A look-up at a name server that never answers holds its slot for many seconds. Slots can therefore not be taken back
+/// from a source that has too many. Instead the more slots are in use, the fewer a source may have; the last quarter is
+/// for sources that have none. The sessions of a source share its part. A session without a slot may get one beyond the
+/// part.
 struct LookupSlots {
     /// The number of slots.
     static let capacity = 8_192
-    /// How many slots a source may have while fewer than `below` are taken, and so on; one in the rest of the table.
+    /// The most slots of a source while fewer than `below` are in use; a source gets one in the rest of the table.
     private static let tiers: [(below: Int, most: Int)] = [(4_096, 2_048), (5_632, 64), (6_144, 4)]
-    /// How many sessions of a source may have their only slot beyond the source's part, while fewer than `firstsBelow`
-    /// are taken.
+    /// The most sessions of a source whose only slot is beyond the source's part, while fewer than `firstsBelow` slots
+    /// are in use.
     private static let firsts = 64
     private static let firstsBelow = 6_144
 
-    /// A slot, to be given back.
+    /// A slot, which must be given back to ``release(_:)``.
     struct Slot {
         fileprivate let share: StreamShare
         fileprivate let isFirst: Bool
@@ -44,7 +44,7 @@ struct LookupSlots {
         let session = sessions[share] ?? 0
         let most = Self.tiers.first { count < $0.below }?.most ?? 1
         let isFirst: Bool
-        // A session may have half of what is left of its source's part.
+        // A session may have half of the slots that are left of its source's part.
         if held.own < most, session < (most - held.own + 1) / 2 {
             held.own += 1
             isFirst = false
@@ -72,26 +72,26 @@ struct LookupSlots {
     }
 }
 
-/// The look-ups of one source that wait for a slot: its sessions take turns, and each keeps its order.
+/// The look-ups of one source that wait for a slot: its sessions take turns, each with its oldest look-up first.
 struct LookupLine {
     private var turns: Deque<ObjectIdentifier> = []
     private var waiting: [ObjectIdentifier: Deque<UInt64>] = [:]
 
-    /// Whether none wait.
+    /// Whether no look-up waits.
     var isEmpty: Bool { turns.isEmpty }
-    /// How many sessions have look-ups that wait.
+    /// The number of sessions with look-ups that wait.
     var sessions: Int { turns.count }
 
     /// Whether look-ups of `session` wait.
     func holds(_ session: ObjectIdentifier) -> Bool { waiting[session] != nil }
 
-    /// Adds a look-up of `session`, behind its others.
+    /// Adds a look-up of `session` after its others.
     mutating func add(_ number: UInt64, of session: ObjectIdentifier) {
         if waiting[session] == nil { turns.append(session) }
         waiting[session, default: []].append(number)
     }
 
-    /// The session whose turn it is, which is the last one from now on, and its oldest look-up.
+    /// The session whose turn it is, and its oldest look-up; the session moves to the end.
     mutating func next() -> (session: ObjectIdentifier, number: UInt64)? {
         guard let session = turns.popFirst() else { return nil }
         turns.append(session)

@@ -1,10 +1,10 @@
 internal import Links
 internal import Wire
 
-/// The questions of others for blocks: those that are being answered, and those that wait.
+/// Other nodes' and clients' questions for blocks: those that wait, and those that are being answered.
 ///
-/// An answer counts until the peer has all of it. There is at most one on a link, a few for an asker, and `limit` in
-/// all. So the memory of answers is bounded before they are made, by `limit` of the longest.
+/// An answer counts until the peer has received all of it. There is at most one on a link, `limitPerAsker` for an asker
+/// and `limit` in all. This bounds the memory of answers before they are made.
 struct BlockQuestions {
     struct Question {
         let asker: Asker
@@ -21,9 +21,7 @@ struct BlockQuestions {
     static let waitingLimit = 256
     /// The most questions of one asker that wait.
     static let waitingLimitPerAsker = 8
-    /// The longest time for an answer until the peer has read it.
-    ///
-    /// The peer's question has the same limit.
+    /// The longest time for a peer to read an answer; the peer waits for its answer as long.
     static let patience = TimeSpan.seconds(5)
 
     private var waiting = SharedQueue<Question>(capacity: waitingLimit, most: waitingLimitPerAsker)
@@ -32,9 +30,9 @@ struct BlockQuestions {
     /// The number of questions that wait.
     var waitingCount: Int { waiting.count }
 
-    /// Adds a question.
+    /// Adds a question; returns a question that must be refused, if any.
     ///
-    /// Returns one that must be refused, if any. On each link one question may wait.
+    /// On each link one question may wait.
     mutating func add(_ question: Question) -> Question? {
         guard !waiting.contains(where: { $0.responder.link == question.responder.link }) else { return question }
         return waiting.add(question, from: question.asker)

@@ -6,13 +6,13 @@ internal import Wire
 
 /// Answers questions for blocks from the ledger's file, without the ledger's worker and without delaying it.
 ///
-/// Nodes and strangers have as much room each, so that strangers cannot keep nodes from the chain.
+/// Nodes and clients have tables of equal size, so that clients cannot keep nodes from the chain.
 final class BlockServer {
     /// The longest answer, in bytes of blocks and in blocks.
     static let answerLimit = (bytes: LedgerMessage.blocksSize, blocks: 500)
 
     private let links: Links
-    /// Used by one job at a time, which ``isReading`` marks; nil if the node keeps no ledger file.
+    /// The reader, which one job at a time uses while ``isReading`` is set; nil if the node has no ledger file.
     private let reader: LedgerReader?
     private var isReading = false
     private var nodes = BlockQuestions()
@@ -66,7 +66,7 @@ final class BlockServer {
         isReading = true
         let height = question.height
         links.loop.work({ () -> [UInt8]? in
-            // The worker reports a file that cannot be read, since it writes there.
+            // The worker writes the same file, and reports if the disk fails.
             let blocks = try? reader.blocks(
                 above: height, limit: Self.answerLimit.blocks, byteLimit: Self.answerLimit.bytes)
             return blocks.map { FinalBlock.encodeList($0) }

@@ -2,10 +2,11 @@ internal import Link
 internal import Links
 internal import Wire
 
-/// The events that wait for the ledger's worker, in the order in which they go there.
+/// The events that wait for the ledger's worker, in order.
 ///
 /// This node's own events and the authorities' messages come first. Operations of others follow, a few at a time, at a
-/// bounded rate and with a share for each node and each address. So a flood of operations does not delay a block.
+/// bounded rate and with a share for each node and each address. A flood of operations therefore does not delay a
+/// block.
 struct LedgerQueue {
     typealias Event = LedgerWorker.Event
 
@@ -20,7 +21,7 @@ struct LedgerQueue {
     /// The most events of this node that wait.
     static let ownLimit = 4_096
 
-    /// The operations that one kind of asker hands in.
+    /// The operations from one kind of asker, nodes or others.
     private struct Operations {
         var queue: SharedQueue<Event>
         var bucket: TokenBucket
@@ -54,19 +55,13 @@ struct LedgerQueue {
             + strangers.queue.count
     }
 
-    /// Adds the passing of time.
-    ///
-    /// One tick per batch is enough.
+    /// Adds a tick; a batch contains at most one.
     mutating func tick() { isTickDue = true }
 
-    /// Adds the height of a neighbour's chain.
-    ///
-    /// Only the newest of each neighbour counts.
+    /// Adds the height of a neighbour's chain; only the newest of each neighbour counts.
     mutating func announced(_ height: UInt64, by node: NodeID) { announcements[node] = height }
 
-    /// Adds an event of this node: an answer to its question, or an operation.
-    ///
-    /// Returns false if too many wait.
+    /// Adds an event of this node: an answer to its question, or an operation; false if too many wait.
     mutating func post(_ event: Event) -> Bool {
         // Answers need no limit: there is at most one for each question of this node.
         let isAnswer = if case .answered = event { true } else { false }
@@ -75,14 +70,10 @@ struct LedgerQueue {
         return true
     }
 
-    /// Adds a message of an authority about the next block.
-    ///
-    /// Returns one that finds no place, if any.
+    /// Adds a message of an authority about the next block; returns a message that finds no place, if any.
     mutating func ask(_ event: Event, byAuthority node: NodeID) -> Event? { authorities.add(event, from: .node(node)) }
 
-    /// Adds an operation that another node or a stranger hands in.
-    ///
-    /// Returns one that finds no place, if any.
+    /// Adds an operation of another node or a client; returns an operation that finds no place, if any.
     mutating func submit(_ event: Event, by asker: Asker) -> Event? {
         switch asker {
         case .node: nodes.queue.add(event, from: asker)

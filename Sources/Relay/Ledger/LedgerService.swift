@@ -7,7 +7,7 @@ public import Registry
 internal import Store
 internal import Wire
 
-/// Learns the state of the registry after each new block, or after the last of several.
+/// Gets the registry's state after a new block, or after the last of several.
 protocol LedgerFollower: AnyObject {
     /// Continues with a newer state.
     func follow(_ state: RegistryState)
@@ -15,12 +15,11 @@ protocol LedgerFollower: AnyObject {
 
 /// The ledger of a running node.
 ///
-/// Messages, time and operations go to a `LedgerWorker` on another thread, one batch at a time.
+/// Messages, time and operations go to a `LedgerWorker` on another thread, one batch at a time. The loop does no work
+/// that grows with the registry; it gets the state as a value.
 ///
-/// The loop does no work that grows with the registry. It gets the state as a value.
-///
-/// It has more members than most types, since it wires parts and answers for them. The decisions are in `LedgerWorker`
-/// and `LedgerQueue`.
+/// It has more members than most types because it connects other parts; `LedgerWorker` and `LedgerQueue` make the
+/// decisions.
 public final class LedgerService {
     /// The interval between ticks of the ledger, for an authority and for other nodes.
     private static let tick = (authority: TimeSpan.milliseconds(100), other: TimeSpan.milliseconds(500))
@@ -59,11 +58,10 @@ public final class LedgerService {
     private var submissions: [UInt64: (SubmitResult) -> Void] = [:]
     private var nextSubmission: UInt64 = 1
 
-    /// The ledger of `network`, which has one, for the node `node`.
+    /// The ledger of `network`, which must name one, for the node `node`; reads and checks the ledger in `store`'s
+    /// folder.
     ///
-    /// `key` is the key of an authority.
-    ///
-    /// Reads and checks the ledger in `store`'s folder.
+    /// `key` is the key of an authority, if this node is one.
     init(
         links: Links, neighbours: Neighbours, network: NetworkFile, node: NodeID, key: consuming SigningKey?,
         store: Store?, log: Logger
@@ -110,9 +108,7 @@ public final class LedgerService {
         ticked()
     }
 
-    /// Ends the ledger: pending submissions get `timedOut`.
-    ///
-    /// A second call does nothing.
+    /// Stops the ledger: pending submissions get `timedOut`; a second call has no effect.
     func close() {
         isClosing = true
         timer?.close()
@@ -134,9 +130,8 @@ public final class LedgerService {
 
     /// Submits an operation.
     ///
-    /// `done` is called once, on the loop, when it is in a block, refused, or too late.
-    ///
-    /// If the operation cannot be taken, `done` is called inside this call.
+    /// `done` is called once, on the loop, when the operation is in a block, refused, or too late. If the operation
+    /// cannot be accepted, `done` is called inside this call.
     public func submit(_ operation: RegistryOperation, _ done: @escaping (SubmitResult) -> Void) {
         let id = nextSubmission
         nextSubmission += 1
@@ -176,7 +171,7 @@ public final class LedgerService {
             if let responder = refused?.responder { links.refuse(responder) }
             work()
         case .prepare, .propose, .commit, .final:
-            // Only authorities take these, and only from the nodes that the network file names for authorities.
+            // Only authorities accept these, and only from the nodes of authorities in the network file.
             guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }) else {
                 return links.refuse(responder)
             }

@@ -18,11 +18,9 @@ protocol LedgerDisk: AnyObject {
 
 extension LedgerStore: LedgerDisk {}
 
-/// The node's ledger and its file, off the loop.
+/// The node's ledger and its file, on another thread than the loop's; it takes events and returns effects for the loop.
 ///
-/// It takes events and returns effects for the loop.
-///
-/// `@unchecked Sendable`: one job at a time uses it. `LedgerService` begins the next job only when the last has
+/// `@unchecked Sendable`: one job at a time uses it. `LedgerService` begins the next job only when the last one has
 /// completed.
 final class LedgerWorker: @unchecked Sendable {
     /// An event for the ledger.
@@ -57,7 +55,7 @@ final class LedgerWorker: @unchecked Sendable {
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
 
-    /// The pause after a write that failed, the first time and at most, in milliseconds.
+    /// The pause after the first write that failed, and the longest pause, in milliseconds.
     static let pause = (first: UInt64(1_000), longest: UInt64(60_000))
 
     private var node: LedgerNode
@@ -66,12 +64,10 @@ final class LedgerWorker: @unchecked Sendable {
     private let epochSeconds: UInt64
     /// The time of the next attempt after a write that failed, and the length of the pause before it.
     private var failure: (next: UInt64, pause: UInt64)?
-    /// The pause before the last recovery, and the time until which a new failure continues from it.
+    /// The pause before the last recovery, and the time until which a new failure continues with twice that pause.
     private var last: (pause: UInt64, until: UInt64) = (0, 0)
 
-    /// The ledger of `node`, as `store` holds it.
-    ///
-    /// It is an authority's if there is a `key`.
+    /// The ledger of `node`, continued from `store`; with a `key` the node is an authority.
     init(
         rules: LedgerRules, first: [FinalBlock], epochSeconds: UInt64, node: NodeID, key: consuming SigningKey?,
         store: (any LedgerDisk)?, now: UInt64
@@ -97,7 +93,7 @@ final class LedgerWorker: @unchecked Sendable {
         self.node = LedgerNode(node: node, chain: chain, epochs: epochs, authority: authority)
     }
 
-    /// The chain, its epochs and an authority's vote from the disk, checked.
+    /// Reads and checks the chain, its epochs and an authority's vote from the disk.
     private static func read(
         _ store: (any LedgerDisk)?, _ rules: LedgerRules, _ epochSeconds: UInt64
     ) throws -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
@@ -143,16 +139,14 @@ final class LedgerWorker: @unchecked Sendable {
     /// The snapshots at the beginnings of the last epochs, oldest first.
     var snapshots: [Snapshot] { node.epochs.snapshots }
 
-    /// Handles events in their order.
+    /// Handles events in order; `now` is in milliseconds since 1970.
     ///
-    /// `now` is in milliseconds since 1970.
-    ///
-    /// If something cannot be written, its consequences do not happen, and all requests are refused. After a pause,
-    /// which doubles each time, the ledger continues from the state on disk, as a new process would.
+    /// If a write fails, its consequences do not happen, and all requests are refused. After a pause, which doubles
+    /// with each failure, the ledger continues from the state on disk, as a new process would.
     func handle(_ events: [Event], now: UInt64) -> [Effect] {
         var effects: [Effect] = []
         if let failure {
-            // The second condition holds if the clock was set back.
+            // The second condition is true if the clock was set back.
             if now >= failure.next || failure.next - now > Self.pause.longest {
                 goOn(after: failure.pause, &effects, now: now)
             }

@@ -1,7 +1,7 @@
 internal import Link
 internal import Wire
 
-/// The party that a request counts for: a node by its key, any other sender by its address.
+/// The party that a request counts for: a node by its key, any other peer by its address.
 enum Asker: Hashable, Sendable {
     /// A node that has proved its key.
     case node(NodeID)
@@ -17,24 +17,18 @@ enum Asker: Hashable, Sendable {
     }
 }
 
-/// Requests of others that wait, oldest first.
-///
-/// Each asker has a share of the places.
+/// Requests of others that wait, oldest first; each asker has a share of the places.
 struct SharedQueue<Request> {
     private var entries: [(asker: Asker, request: Request)] = []
     private var shares: Shares<Asker>
 
-    /// A queue of `capacity` places.
-    ///
-    /// One asker holds at most `most` of them.
+    /// A queue of `capacity` places, of which one asker gets at most `most`.
     init(capacity: Int, most: Int) { shares = Shares(capacity: capacity, most: most) }
 
     /// The number of requests that wait.
     var count: Int { entries.count }
 
-    /// Adds a request.
-    ///
-    /// Returns one that finds no place: this one, or the newest of the asker with the most.
+    /// Adds a request; returns a request without a place, if any: this one, or the newest of the asker with the most.
     mutating func add(_ request: Request, from asker: Asker) -> Request? {
         var dropped: Request?
         while true {

@@ -1,10 +1,10 @@
 internal import DequeModule
 internal import Wire
 
-/// Costly requests, of which the loop serves a few in each turn, so that packets do not wait behind them.
+/// Costly requests, of which the loop serves a few in each turn, so that packets do not wait for them.
 ///
-/// Sources take turns, each with its oldest request. If all places are taken, the source with the most gives up its
-/// newest.
+/// Sources take turns, each with its oldest request. If all places are taken, the source with the most loses its newest
+/// request.
 struct BuildQueue<Source: Hashable & Sendable, Request> {
     private var shares: Shares<Source>
     private var waiting: [Source: [Request]] = [:]
@@ -17,9 +17,7 @@ struct BuildQueue<Source: Hashable & Sendable, Request> {
     /// The number of requests that wait.
     var count: Int { shares.count }
 
-    /// Adds a request.
-    ///
-    /// Returns the one that finds no place, if any: this one, or another source's.
+    /// Adds a request; returns a request without a place, if any: this one, or another source's.
     mutating func add(_ request: Request, of source: Source) -> Request? {
         var dropped: Request?
         switch shares.admission(for: source) {
@@ -36,7 +34,7 @@ struct BuildQueue<Source: Hashable & Sendable, Request> {
         return dropped
     }
 
-    /// Takes the request whose turn it is; nil if none waits.
+    /// Removes and returns the request whose turn it is; nil if none waits.
     mutating func next() -> (source: Source, request: Request)? {
         guard let source = turns.popFirst() else { return nil }
         guard let request = waiting[source]?.removeFirst() else {

@@ -3,8 +3,7 @@ internal import Link
 internal import Links
 internal import Wire
 
-/// The rates at which a node accepts builds: of each link, of all client links of an address, and of all links
-/// together.
+/// The rates at which a node accepts builds: for each link, for all client links of an address, and for all links.
 ///
 /// Each source has a part of the rate of all links.
 struct BuildRates {
@@ -25,7 +24,7 @@ struct BuildRates {
         all = SharedRate(perSecond: limits.buildsPerSecond, burst: limits.buildsPerSecond, now: now)
     }
 
-    /// Takes a build that came over `link` off the rates; false if one of them is used up.
+    /// Takes a build that came over `link` from the rates; false if one of them is used up.
     mutating func admit(_ link: LinkID, of source: LinkSource, isNode: Bool, now: Instant) -> Bool {
         let rate =
             isNode
@@ -35,7 +34,7 @@ struct BuildRates {
             && all.take(source, now)
     }
 
-    /// Takes a build that continues over `next` off its rate; false if the part of `source` is used up.
+    /// Takes a build that continues over `next` from that link's rate; false if the part of `source` is used up.
     mutating func admitOnward(over next: LinkID, of source: LinkSource, now: Instant) -> Bool {
         let rate = SharedRate<LinkSource>(
             perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)

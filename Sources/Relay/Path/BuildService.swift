@@ -6,13 +6,11 @@ internal import Onion
 internal import OnionCrypto
 internal import Wire
 
-/// Answers builds.
-///
-/// It opens this node's record, then enters the path or asks the next hop for the rest.
+/// Answers builds: opens this node's record, then adds the path or sends the rest to the next hop.
 final class BuildService {
     /// The number of builds that are opened in one turn of the loop, about two milliseconds of work.
     static let buildsInTurn = 8
-    /// The most builds that wait for their turn: those of one moment in which all sources use their saved rates.
+    /// The most builds that wait for their turn: as many as come at once if all sources use their bursts.
     static let waitingLimit = 1_024
 
     private let links: Links
@@ -23,7 +21,7 @@ final class BuildService {
     /// Builds that the rates have admitted and whose turn has not come.
     private var waiting = BuildQueue<LinkSource, WaitingBuild>(capacity: BuildService.waitingLimit)
     private var timer: LoopTimer?
-    /// The number of paths that were built here, whether they end here or lead on.
+    /// The number of paths that were built here, whether they end here or continue.
     private(set) var builds: UInt64 = 0
     /// The number of refused builds, by reason.
     private(set) var refusals: [String: UInt64] = [:]
@@ -88,7 +86,7 @@ final class BuildService {
 
     private func open(_ build: WaitingBuild, of source: LinkSource) {
         let (message, link, isNode, answer) = (build.message, build.link, build.isNode, build.answer)
-        // If the link has ended, nobody waits for the answer.
+        // If the link has ended, no peer waits for the answer.
         guard links.source(of: link) != nil else { return }
         switch responder.open(message.records.rawSpan, from: source.number, time: links.time, now: now) {
         case .unreadable(let fault): reset(answer, fault.name)
@@ -155,7 +153,7 @@ final class BuildService {
             let records = reply.wrap(built.records.rawSpan)
         else {
             paths.discard(path)
-            // The path may have ended here while the next hop built it. The next hop does not know that.
+            // The path may have ended here while the next hop built it; the next hop must be told.
             if built.pathID != 0 { links.destroy(built.pathID, on: next) }
             return refuse(build, .nextHopFailed)
         }

@@ -6,12 +6,11 @@ internal import OnionCrypto
 internal import Requests
 internal import Wire
 
-/// Onion requests at a node (protocol.md, section 13).
+/// Onion requests at a node (protocol.md, section 13): forwards those of its sessions, and answers those of other
+/// nodes.
 ///
-/// It passes on those of its sessions, and answers those of other nodes.
-///
-/// `RequestProxy` and `RequestTarget` decide. This type brings them the events and performs their actions. No log
-/// contains a target or a session.
+/// `RequestProxy` and `RequestTarget` make the decisions. This type brings them events and performs their actions. No
+/// log contains a target or a session.
 final class RequestService {
     private let links: Links
     private let nodes: KnownNodes
@@ -81,9 +80,7 @@ final class RequestService {
         return lastNumber
     }
 
-    /// Notes that a stream holds `bytes` bytes of an incomplete request.
-    ///
-    /// Returns false if the stream must be abandoned.
+    /// Notes that a stream holds `bytes` bytes of an incomplete request; returns false if the stream must be abandoned.
     ///
     /// Other streams may be abandoned to make room for it.
     func isArriving(_ bytes: Int, on stream: RequestStream) -> Bool {
@@ -94,7 +91,7 @@ final class RequestService {
         return !losers.contains(number)
     }
 
-    /// Takes a complete request of a stream; nil is an unreadable one.
+    /// Takes a complete request of a stream; nil stands for an unreadable one.
     func ask(_ request: RequestOpen?, by stream: RequestStream) {
         let number = stream.number
         arrivals.end(number)
@@ -142,9 +139,7 @@ final class RequestService {
     /// To be called when a link to a node is up.
     func linkUp(_ peer: NodeID) { perform(proxy.linkUp(peer, now: now), for: nil) }
 
-    /// To be called when a link has ended.
-    ///
-    /// Another link to the same node may stand by.
+    /// To be called when a link has ended; another link to the same node may be up.
     func linkDown(_ link: LinkID, _ peer: NodeID) {
         messages = messages.filter { $0.value.link != link }
         guard links.existingLink(to: peer) == nil else { return }
@@ -298,7 +293,7 @@ final class RequestService {
     }
 }
 
-/// The asker that waits for an answer of the proxy, encoded as one number.
+/// The party that waits for an answer of the proxy, encoded as one number.
 private enum RequestAsker {
     /// A stream of a session.
     case stream(UInt64)

@@ -5,9 +5,7 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// A stream of a session that brings one onion request.
-///
-/// The answer ends it (protocol.md, section 13.1).
+/// A stream of a session that brings one onion request; the answer ends it (protocol.md, section 13.1).
 final class RequestStream: StreamUser {
     /// The longest time for the whole stream.
     static let limit = TimeSpan.seconds(30)
@@ -59,7 +57,7 @@ final class RequestStream: StreamUser {
 
     func streamReadable() {
         guard case .reading(var bytes) = state, let session = stream.session else { return }
-        // The local variable is the only owner of the array, so that it grows in place.
+        // The local variable is now the only owner of the array, so that it grows in place.
         state = .reading([])
         var isTooLong = false
         var count = 1
@@ -113,7 +111,7 @@ final class RequestStream: StreamUser {
 
     // MARK: Ends
 
-    /// Abandons the stream: nobody waits for an answer.
+    /// Abandons the stream without an answer.
     func abandon() {
         stream.abandon()
         finish()

@@ -19,15 +19,15 @@ final class HostedSession: SessionOwner {
     let source: LinkSource
     private unowned let host: SessionHost
     private(set) var legs: [LegID: SessionLeg] = [:]
-    /// The time since which the session has had no leg; nil while it has one, and before its first.
+    /// Since when the session has had no leg; nil while it has one, and before its first.
     private(set) var leglessSince: Instant?
-    /// The number of the peer's streams for which something is held.
+    /// The number of the peer's streams that hold resources here.
     private(set) var streams = 0
     private var newStreams: TokenBucket
-    /// The bytes that its streams had moved at the last look, and since when the number is the same.
+    /// The bytes that its streams had moved at the last check, and since when this number has not changed.
     private var moved: UInt64 = 0
     private var movedAt: Instant
-    /// Whether it stands in line at the rate gate.
+    /// Whether it waits in line at the rate gate.
     private var isHeldBack = false
 
     /// A session of `host` without legs.
@@ -49,24 +49,20 @@ final class HostedSession: SessionOwner {
         session.owner = self
     }
 
-    /// The share that its streams count for.
+    /// The share that the session's streams count for.
     var share: StreamShare { StreamShare(source: source, session: ObjectIdentifier(session)) }
 
-    /// The session as a holder of memory.
-    ///
-    /// Also notes whether it has moved anything.
+    /// The session as a holder of memory; also notes whether it has moved any bytes.
     func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
         let count = session.connection.movedBytes
-        // A session does not stall if it has nothing to move, or only datagrams.
+        // A session is not stalled if it has no bytes to move, or only datagrams.
         if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
         return MemoryHolder(source: source, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
     }
 
     // MARK: Legs
 
-    /// Adds a path as leg `id`.
-    ///
-    /// Returns false if the session has this leg already, or as many legs as it may have.
+    /// Adds a path as leg `id`; returns false if the session has this leg already or has its limit of legs.
     func add(_ leg: SessionLeg, as id: LegID, now: Instant) -> Bool {
         guard session.connection.addLeg(id, payloadSize: host.payloadSize, now: now) else { return false }
         legs[id] = leg
@@ -124,7 +120,7 @@ final class HostedSession: SessionOwner {
     }
 
     private func opened(_ id: StreamID) {
-        // The rate is charged before anything is made for the stream.
+        // The rate is charged before anything is allocated for the stream.
         guard streams < host.limits.streamsPerSession, newStreams.take(now: session.turn.now) else {
             return HostedStream.end(id, in: session, with: OpenReply(status: .tooManyStreams).encoded())
         }
@@ -133,7 +129,7 @@ final class HostedSession: SessionOwner {
         session.attach(HostedStream(id, of: self, services: host.services), to: id)
     }
 
-    /// To be called when nothing is held for a stream of the peer any more.
+    /// To be called when a stream of the peer no longer holds resources.
     func streamEnded() {
         streams -= 1
         if streams == 0 { host.setBusy(self, false) }

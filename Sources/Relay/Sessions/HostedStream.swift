@@ -66,9 +66,7 @@ final class HostedStream: StreamUser {
         if let user = service.open(request, on: self), let session { session.attach(user, to: id) }
     }
 
-    /// An onion request has no open request before it.
-    ///
-    /// Its service reads the whole stream.
+    /// Hands the stream to the service of onion requests, which have no open request and are read as a whole.
     private func openRequest(in session: Session) {
         guard let owner else { return }
         let user = RequestStream(self, session: owner.number, on: session.turn.loop, for: services.requests)
@@ -78,9 +76,7 @@ final class HostedStream: StreamUser {
 
     // MARK: Answers
 
-    /// Tells the peer that the stream is open.
-    ///
-    /// Then the service may write to it.
+    /// Tells the peer that the stream is open; the service may write to it from then on.
     func accept() {
         guard let session else { return }
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
@@ -111,7 +107,7 @@ final class HostedStream: StreamUser {
         finish()
     }
 
-    /// To be called when nothing is held for the stream any more, so that it no longer counts for its session.
+    /// To be called when the stream no longer holds resources, so that it no longer counts for its session.
     func finish() {
         guard !isOver else { return }
         isOver = true

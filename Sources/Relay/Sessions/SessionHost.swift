@@ -7,9 +7,9 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// The sessions that end at this node (protocol.md, section 7): the legs of each, their number, and their memory.
+/// The sessions that end at this node (protocol.md, section 7), with their legs, and limits of their number and memory.
 ///
-/// The services serve the streams that peers open in them.
+/// The services handle the streams that peers open in the sessions.
 final class SessionHost: PathListener {
     /// The time for which a session without legs is kept.
     static let legless = TimeSpan.seconds(60)
@@ -25,9 +25,8 @@ final class SessionHost: PathListener {
         case wrong
     }
 
-    /// The most memory of all sessions in bytes.
-    ///
-    /// Beyond it sessions are ended, first of the source that holds most.
+    /// The most memory of all sessions in bytes; beyond it sessions end, beginning with those of the source that holds
+    /// most.
     var memoryLimit = 1 << 30
     let services: StreamServices
     /// Decides when the relay's rate allows sessions to send.
@@ -37,9 +36,7 @@ final class SessionHost: PathListener {
     private let turn: SessionTurn
     private var sessions: [[UInt8]: HostedSession] = [:]
     private var lastNumber: UInt64 = 0
-    /// The places of sessions.
-    ///
-    /// Each node, and each client's address, from which first paths came has a share.
+    /// The places of sessions, which are shared by the sources of their first paths: nodes, and clients' addresses.
     ///
     /// A session with streams is marked as busy.
     private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
@@ -63,7 +60,7 @@ final class SessionHost: PathListener {
 
     /// The number of sessions.
     var sessionCount: Int { sessions.count }
-    /// The number of the peers' streams for which something is held.
+    /// The number of the peers' streams that hold resources.
     var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
     /// The memory of all sessions in bytes.
     var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
@@ -118,9 +115,7 @@ final class SessionHost: PathListener {
         }
     }
 
-    /// Notes whether the session has streams.
-    ///
-    /// A session with streams is kept rather than an idle one.
+    /// Notes whether the session has streams; sessions without streams give way first.
     func setBusy(_ session: HostedSession, _ isBusy: Bool) { places.setBusy(session.id, isBusy) }
 
     // MARK: Ends
@@ -133,7 +128,7 @@ final class SessionHost: PathListener {
         services.requests.sessionEnded(session.number, over: session.source)
     }
 
-    /// Ends sessions that have been without legs too long, and some if all together hold too much memory.
+    /// Ends sessions that have been without legs for too long, and some sessions if all together hold too much memory.
     ///
     /// To be called every second.
     func sweep(now: Instant) {

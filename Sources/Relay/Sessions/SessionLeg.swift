@@ -3,16 +3,14 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// The end of a path that ends here.
-///
-/// It becomes a leg of the session that its first packet names.
+/// The end of a path at this node, which becomes a leg of the session that its first packet names.
 final class SessionLeg: PathEnd {
     let path: TerminalPath
     let secrets: SessionSecrets
     private unowned let host: SessionHost
     /// The session, and the number of this leg in it; nil before the first packet and after the end.
     private(set) var place: (session: HostedSession, id: LegID)?
-    /// Whether there was no session for it, so that its path will end soon.
+    /// Whether no session was found for it, so that its path ends soon.
     private var isRefused = false
 
     /// The end of a path that was built to `host`.
@@ -56,8 +54,9 @@ final class SessionLeg: PathEnd {
         place.session.remove(place.id)
     }
 
-    /// Whether it carries streams: it is the active leg of its session, and this node takes no new path in its place
-    /// while it drains.
+    /// Whether it carries streams: it is the active leg of a session that has some.
+    ///
+    /// While this node drains, it accepts no new path that could replace this one.
     var isNeeded: Bool {
         guard let place, place.session.streams > 0 else { return false }
         return place.session.session.connection.activeLeg == place.id

@@ -10,24 +10,22 @@ struct StreamShare: Hashable, Sendable {
 
 /// The holder of a place that it may have to give up.
 protocol PlaceHolder: AnyObject {
-    /// Ends the holder's work, since its place went to another.
+    /// Ends the holder's work, because its place went to another holder.
     func giveWay()
 }
 
-/// Places that the streams of all sessions share.
+/// Places that the streams of all sessions share: by source, and within a source by session.
 ///
-/// Each source has a share of them, and within it each session.
-///
-/// If no place is left, the source with the most gives one up. It does so for a source that has at least two fewer, or
-/// none. Its session with the most gives up the place that was idle for longest.
+/// If no place is left, the source with the most gives one up to a source that has none, or at least two fewer. Its
+/// session with the most loses the place that was idle for longest.
 final class StreamPlaces {
-    /// Whether another place can be used, however many are free: for example, whether the process has a descriptor to
-    /// spare.
+    /// Whether another place can be used even if places are free; for example whether the process has a free
+    /// descriptor.
     var hasRoom: () -> Bool
     private var places: SharedTable<LinkSource, ObjectIdentifier, ObjectIdentifier>
     private var holders: [ObjectIdentifier: any PlaceHolder] = [:]
 
-    /// A table of `limit` places, of which one is only given if `hasRoom` returns true.
+    /// A table of `limit` places; a place is only given while `hasRoom` returns true, or another holder gives way.
     init(limit: Int, hasRoom: @escaping () -> Bool = { true }) {
         places = SharedTable(capacity: limit, most: limit)
         self.hasRoom = hasRoom
@@ -36,9 +34,7 @@ final class StreamPlaces {
     /// The number of taken places.
     var count: Int { places.count }
 
-    /// Takes a place for `holder`, for which another holder may give way.
-    ///
-    /// Returns false if there is none.
+    /// Takes a place for `holder`, for which another holder may give way; returns false if there is none.
     func enter(_ holder: any PlaceHolder, for share: StreamShare) -> Bool {
         let insertion = places.insert(
             ObjectIdentifier(holder), for: share.session, in: share.source, isFull: !hasRoom())
@@ -48,14 +44,10 @@ final class StreamPlaces {
         return true
     }
 
-    /// Notes that the holder is in use.
-    ///
-    /// Has no effect if it has no place.
+    /// Notes that the holder is in use; has no effect if it has no place.
     func noteActivity(of holder: any PlaceHolder) { places.setBusy(ObjectIdentifier(holder), false) }
 
-    /// Gives the place back.
-    ///
-    /// Has no effect if the holder has none.
+    /// Gives the place back; has no effect if the holder has none.
     func leave(_ holder: any PlaceHolder) {
         places.remove(ObjectIdentifier(holder))
         holders[ObjectIdentifier(holder)] = nil

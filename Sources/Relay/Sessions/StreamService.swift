@@ -9,9 +9,7 @@ protocol StreamService {
     func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)?
 }
 
-/// The service of each kind of stream.
-///
-/// Streams of other kinds are refused.
+/// The service of each kind of stream; streams of other kinds are refused.
 struct StreamServices {
     /// The services of an exit by kind; empty if the node is not an exit.
     let exit: [OpenRequest.Kind: any StreamService]

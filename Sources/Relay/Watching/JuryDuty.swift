@@ -7,11 +7,9 @@ internal import Registry
 internal import Watch
 internal import Wire
 
-/// This node's part in the ledger's quorums.
+/// This node's part in the ledger's quorums: it votes, exchanges votes with the other members, and submits results.
 ///
-/// It votes, exchanges votes with the other members, and submits the results.
-///
-/// ``Jury`` decides. This type acts over links and through the ledger.
+/// ``Jury`` decides; this type acts over links and through the ledger.
 final class JuryDuty {
     private let links: Links
     private let network: Bytes32
@@ -22,7 +20,7 @@ final class JuryDuty {
     private let log: Logger
     private let interval: TimeSpan
     private var jury: Jury
-    /// The newest state of the ledger; nil where there is no ledger.
+    /// The newest state of the ledger; nil if there is no ledger.
     private(set) var state: RegistryState?
     /// The time at which each node's measurements were last reported, and the time of the next report.
     private var reported: [NodeID: Instant] = [:]
@@ -70,14 +68,12 @@ final class JuryDuty {
     /// Acts on the results of `tester`.
     func consider(_ tester: Tester) { perform(jury.consider(tester, now: now)) }
 
-    /// Takes another node's question to look at a node.
-    ///
-    /// Returns false if this node has no vote on it.
+    /// Takes another node's request to test a node; returns false if this node has no vote on it.
     func isAsked(_ ballot: Ballot, by peer: NodeID) -> Bool { jury.asked(ballot, from: peer, now: now) }
 
-    /// Takes votes from another member of a quorum.
+    /// Takes votes from another member of a quorum; nil if they are refused.
     ///
-    /// Returns the votes that are held here, and whether this node is asked to look at the node; nil refuses them.
+    /// Returns the votes that are held here, and whether this node is asked to test the node.
     func take(_ votes: BallotVotes, from peer: NodeID) -> (answer: BallotVotes, isAsked: Bool)? {
         guard let taken = jury.take(votes, from: peer, now: now) else { return nil }
         perform(taken.actions)
@@ -131,7 +127,7 @@ final class JuryDuty {
         }
     }
 
-    /// Asks the ledger to make this node active again, if fewer nodes are active than are needed to judge it.
+    /// Asks the ledger to make this node active again, if too few nodes are active to judge it.
     func askBack() {
         guard now >= nextReturn, let state, let own, own.standing == .decommissioned, !own.isInMaintenance,
             state.fullNodes.active < Int(state.parameters.leastActive), state.height > own.changedHeight

@@ -2,12 +2,12 @@ internal import Directory
 internal import Links
 internal import Wire
 
-/// The nodes that were answered of late when they asked whether they can be reached, by operator.
+/// The nodes that were recently answered when they asked whether they can be reached, by operator.
 ///
-/// An answer cannot be taken back, so the more places are taken, the fewer an operator may have: a quarter of those
-/// that are left, and one as long as any is.
+/// An answer cannot be taken back. Therefore the fewer places are free, the fewer an operator may have: a quarter of
+/// the free places, but at least one while any is free.
 struct LinkBackPlaces {
-    /// The most nodes that are answered within `pause`, and the time in which one node is answered only once.
+    /// The most nodes that are answered within `pause`; one node is answered once within it.
     static let limit = 64
     static let pause = TimeSpan.seconds(10)
 
@@ -39,9 +39,8 @@ final class LinkBacks {
         self.client = client
     }
 
-    /// Answers with one byte for each address of the node's descriptor: 0 not reached, 1 reached, 2 unknown.
-    ///
-    /// Nil refuses.
+    /// Answers with one byte for each address of the node's descriptor: 0 not reached, 1 reached, 2 unknown; nil
+    /// refuses.
     func answer(_ peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
         guard let addresses = nodes.descriptor(of: peer)?.descriptor.addresses,
             places.take(peer, of: nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key, now: links.now)

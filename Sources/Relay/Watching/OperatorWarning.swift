@@ -1,28 +1,28 @@
 internal import Wire
 
-/// The warning for a node's operator about how others find the node, in one sentence.
+/// The warning to a node's operator that other nodes find the node at fault, in one sentence.
 struct OperatorWarning {
     /// The node's standing in the network.
     enum Standing {
         /// Other nodes do not test it.
         case unstaked
-        /// It serves as far as the network knows.
+        /// The node serves as far as the network knows.
         case staked
-        /// Other nodes found that it did not serve.
+        /// Other nodes found that the node did not serve.
         case decommissioned
-        /// It is in maintenance because its operator asked for it, so there is no warning.
+        /// The node is in maintenance at its operator's request, so there is no warning.
         case inMaintenance
     }
 
     /// A warning by its kind.
     enum Kind: Equatable {
         case decommissioned
-        /// Others report that this node does not serve.
+        /// Other nodes report that this node does not serve.
         case suspected
-        /// No client and no test of another node has come for this time.
+        /// No client, and no test by another node, has made a link for this time.
         case unreached(TimeSpan)
 
-        /// Whether it tells the operator the same as `other`, perhaps with another time.
+        /// Whether both warnings are of one kind, whatever their times.
         func isSame(as other: Kind) -> Bool {
             switch (self, other) {
             case (.decommissioned, .decommissioned), (.suspected, .suspected), (.unreached, .unreached): true
@@ -48,12 +48,12 @@ struct OperatorWarning {
     ///
     /// The chance of such a silence is below one in a million.
     private static let quietIntervals: Int64 = 40
-    /// The time for which a suspicion of others is remembered.
+    /// How long a suspicion of other nodes is remembered.
     private static let suspicionTime = TimeSpan.seconds(600)
 
     /// The time of the last link from a client, or from a test of another node.
     private var lastClient: Instant
-    /// The time of the last suspicion of others, and how many there were.
+    /// The time of the last suspicion of other nodes, and the number of suspicions.
     private var suspected: (at: Instant, count: Int)?
     /// The last warning in the log.
     private var told: Kind?
@@ -61,9 +61,7 @@ struct OperatorWarning {
     /// Begins at `now`, as if a client had just come.
     init(at now: Instant) { lastClient = now }
 
-    /// Notes that a client has made a link.
-    ///
-    /// A test of this node does the same.
+    /// Notes that a client has made a link; a test by another node does the same.
     mutating func clientCame(at now: Instant) { lastClient = now }
 
     /// The time since a client last came.
@@ -89,7 +87,7 @@ struct OperatorWarning {
             return .suspected
         }
         let silence = silence(at: now)
-        // Fewer than three other nodes are too few for a conclusion.
+        // With fewer than three other nodes, silence proves nothing.
         return others >= 3 && silence > interval * Self.quietIntervals ? .unreached(silence) : nil
     }
 

@@ -9,11 +9,11 @@ internal import Wire
 public struct CheckItem: Sendable, Hashable {
     /// The result of a check.
     public enum Verdict: String, Sendable {
-        /// The node is as it must be.
+        /// The node meets the requirement.
         case good
-        /// This keeps the node from serving.
+        /// The problem keeps the node from serving.
         case bad
-        /// Other nodes could not tell.
+        /// Other nodes could not answer.
         case unknown
         /// The check is under way.
         case pending
@@ -38,10 +38,10 @@ public struct CheckItem: Sendable, Hashable {
 final class SelfCheck {
     /// The number of nodes that are asked.
     private static let asked = 3
-    /// The time in which others can learn of this node before they are asked, and the longest time for the whole check.
+    /// The time for others to learn of this node before they are asked, and the longest time for the whole check.
     private static let settling = TimeSpan.seconds(2)
     private static let limit = TimeSpan.seconds(15)
-    /// The time for which results are kept.
+    /// How long results are kept.
     private static let freshness = TimeSpan.seconds(30)
 
     private let links: Links

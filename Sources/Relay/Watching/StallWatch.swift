@@ -1,10 +1,8 @@
 internal import Wire
 
-/// Notices that this process has stood still.
-///
-/// It then cannot tell other nodes' silence from its own.
+/// Detects that this process has stood still, because it then cannot tell other nodes' silence from its own.
 struct StallWatch {
-    /// The time without a tick after which the process has stood still.
+    /// The time without a tick after which the process counts as having stood still.
     private static let limit = TimeSpan.seconds(5)
 
     private var lastTick: Instant
@@ -21,7 +19,7 @@ struct StallWatch {
         lastTick = now
     }
 
-    /// Whether the process stood still during a test from `began` to `now`, so that the test tells nothing.
+    /// Whether the process stood still during a test from `began` to `now`, so that the test has no result.
     func voids(testSince began: Instant, at now: Instant) -> Bool {
         isStalled(at: now) || lastStall.map { $0 >= began } ?? false
     }

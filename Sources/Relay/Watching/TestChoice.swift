@@ -12,9 +12,9 @@ final class TestChoice {
     private let node: NodeID
     private let nodes: KnownNodes
     private let client: TestClient
-    /// The time for which a choice is used although descriptors have changed.
+    /// How long a choice is used although descriptors have changed.
     private let interval: TimeSpan
-    /// The knowledge that a client would have of the nodes from tests like these.
+    /// The health of nodes as a client would know it from tests like these.
     var health = NodeHealth()
     /// The operators of the exits at which tests can end.
     private(set) var exitOperators: Set<Bytes32> = []
@@ -33,9 +33,9 @@ final class TestChoice {
         self.interval = interval
     }
 
-    /// A path that contains `tested`: as a middle if `hides` returns true, else as the first hop; nil if there is none.
+    /// A path that contains `tested`, as a middle if `hides` returns true, else as the first hop; nil if there is none.
     ///
-    /// If `hides` returns nil, chance decides between both.
+    /// If `hides` returns nil, the place is random.
     func path(
         testing tested: NodeID, at addresses: [Endpoint], hides: () -> Bool?
     ) -> (place: TestPlace, nodes: [NodeID])? {
@@ -55,7 +55,7 @@ final class TestChoice {
 
     /// A path with `tested` as its first hop.
     ///
-    /// Without a path to an exit it ends at any node, since the first hop sees only the next one.
+    /// If no path leads to an exit, it ends at any node, because the first hop sees only the next one.
     private func plain(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
         for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
             let path = selector.selectTest(
@@ -66,10 +66,10 @@ final class TestChoice {
         return nil
     }
 
-    /// The choice of a client now.
+    /// The selector and the terminal that a client would use now.
     ///
-    /// It is made again when the snapshot changes, at most once per ``interval`` when descriptors change, and after an
-    /// hour.
+    /// They are made again when the snapshot changes, at most once per ``interval`` when descriptors change, and after
+    /// an hour.
     private func current() -> (PathSelector, Terminal) {
         let generation = nodes.descriptors.generation
         let now = links.now

@@ -26,8 +26,8 @@ final class TestClient: PacketHandler, ControlHandler {
         setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)
-        // The node's own clock. A client's clock would follow the nodes tested last, whose operators are not told apart
-        // here.
+        // The machine's own clock is used. A client's clock would follow the nodes that were tested last, whose
+        // operators are not known here.
         maker = PathMaker(links: links, network: network.id, clock: { [links] in links.ownTime })
         links.client = self
         links.control = self
@@ -36,7 +36,8 @@ final class TestClient: PacketHandler, ControlHandler {
     /// Whether this machine has a route to one of the addresses.
     func reaches(_ addresses: [Endpoint]) -> Bool { addresses.contains { links.reaches($0) } }
 
-    /// The families in which this machine has a route to the Internet or to one of the addresses; both if it has none.
+    /// The families in which this machine has a route to the Internet or to one of the addresses; both if there is
+    /// none.
     func families(_ addresses: [Endpoint]) -> (hasIPv4: Bool, hasIPv6: Bool) {
         let reached = { (isIPv4: Bool) in
             let known = [Endpoint(isIPv4 ? .globalIPv4 : .globalIPv6)] + addresses
@@ -46,7 +47,7 @@ final class TestClient: PacketHandler, ControlHandler {
         return (four || !six, six || !four)
     }
 
-    /// Tests the hop at `place` of a path over `hops`, by a new link unless another test uses the present one.
+    /// Tests the hop at `place` of a path over `hops`, over a new link unless another test uses the present one.
     func test(
         _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
@@ -67,9 +68,8 @@ final class TestClient: PacketHandler, ControlHandler {
         test.start()
     }
 
-    /// Makes a new link to `node` at `address` alone, and tells whether it came up in time.
-    ///
-    /// The result is nil if a test needs the present link.
+    /// Makes a new link to `node` at this address only, and tells whether it came up in time; nil if a test uses the
+    /// present link.
     func reach(_ node: NodeID, at address: Endpoint, completion: @escaping (Bool?) -> Void) {
         guard !isTested(node) else { return completion(nil) }
         if let link = links.existingLink(to: node) { links.close(link) }

@@ -19,14 +19,14 @@ final class TestPath {
     static let linkLimit = TimeSpan.seconds(3)
     /// The longest wait for the answer to a build.
     ///
-    /// A node answers within the times that it gives its next hop, so a node that is silent for longer is itself at
-    /// fault.
+    /// A node answers within the time limits that it sets for its next hop, so a node that is silent for longer is
+    /// itself at fault.
     static let buildLimit = PathService.linkLimit + PathService.answerLimit + .seconds(1)
     /// The longest wait for the answer to a packet.
     static let echoLimit = TimeSpan.seconds(3)
-    /// The time after which an unanswered packet is followed by another; it doubles each time.
+    /// The time after which an unanswered packet is followed by another one; it doubles each time.
     ///
-    /// One packet may be lost, and more at a busy node.
+    /// A packet may be lost, and a busy node may lose more.
     private static let firstRepeat = TimeSpan.milliseconds(100)
     /// The longest wait for the acknowledgements of a burst.
     private static let burstLimit = TimeSpan.seconds(3)
@@ -104,12 +104,12 @@ final class TestPath {
             guard hop == place else { return end(.unclear) }
             switch status {
             case .draining: end(.failed)
-            // Its word about the next hop may be true.
+            // The node's answer about the next hop may be true.
             case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: end(.unclear)
-            // A busy node is not a dead one.
+            // A busy node is not dead.
             case .ready, .overloaded, .suiteUnavailable, .timeInvalid: end(.refused)
             }
-        // The hop before can alter the next hop's record so that its own still verifies.
+        // The hop before can alter the next hop's record in such a way that its own still verifies.
         case .broken(let hop): end(hop == 0 && place == 0 ? .failed : .unclear)
         }
     }
@@ -139,9 +139,7 @@ final class TestPath {
         }
     }
 
-    /// Sends one packet to the terminal, with a hello, a ping and padding.
-    ///
-    /// Returns false if it could not be sent.
+    /// Sends one packet with a hello, a ping and padding to the terminal; returns false if it could not be sent.
     private func send() -> Bool {
         let size = packetSize - Packet.payloadOffset
         return path?.send(over: links, now: links.now) { _, payload in
@@ -154,9 +152,7 @@ final class TestPath {
         } ?? false
     }
 
-    /// Takes a packet that came back.
-    ///
-    /// Returns false if its layers do not verify.
+    /// Takes a packet that came back; returns false if its layers do not verify.
     func received(_ packet: inout MutableRawSpan) -> Bool {
         guard state != .over, case .packet = path?.layers.open(&packet, now: links.now) else { return false }
         var reader = FrameReader(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
@@ -188,9 +184,7 @@ final class TestPath {
         }
     }
 
-    /// Notes that the awaited answer has come.
-    ///
-    /// It is handled after the batch of packets.
+    /// Notes that the awaited answer has come; it is handled after the batch of packets.
     private func arrived() {
         hasArrived = true
         timer?.schedule(at: 0)
@@ -228,9 +222,9 @@ final class TestPath {
         if state == .echo || state == .burst { silent() }
     }
 
-    /// Ends the test of a path that was built and carries nothing.
+    /// Ends the test of a path that was built but carries nothing.
     ///
-    /// Each of its hops may be at fault, so the test is only certain if there is a single hop.
+    /// Any of its hops may be at fault, so the result is only certain for a single hop.
     private func silent() { end(hops.count == 1 ? .failed : .unclear) }
 
     /// Ends the test without a result.

@@ -9,9 +9,7 @@ internal import Registry
 internal import Watch
 internal import Wire
 
-/// Watches other nodes.
-///
-/// It tests them as a client would, votes if the ledger asks, and warns its own operator.
+/// Watches other nodes: tests them as a client would, votes if the ledger asks, and warns this node's operator.
 final class Watching: SnapshotFollower, LedgerFollower {
     private let links: Links
     private let network: NetworkFile
@@ -102,10 +100,10 @@ final class Watching: SnapshotFollower, LedgerFollower {
         tellWarning()
     }
 
-    /// Builds a path with `tested` as its first hop, or as a middle, where it cannot see this node.
+    /// Tests `tested` over a path, as the first hop, or as a middle, which cannot see this node.
     private func test(_ tested: NodeID) {
         guard let own = choice.hop(tested) else {
-            // Nobody can use a node that has published no descriptor for so long.
+            // A client cannot use a node that has published no descriptor for so long.
             guard isOverdue(tested) else { return tester.skipped(tested, now: now) }
             return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
@@ -121,7 +119,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
             guard outcome == .unclear, place != .middle, !isClosed, client.reaches(own.addresses) else {
                 return finished(tested, outcome, place, path, duration, since: began)
             }
-            // A fault after the first hop may be any hop's. A path over the first hop alone shows whether that one
+            // A fault after the first hop may be any hop's. A path over the first hop alone shows whether that hop
             // serves.
             client.test([own], place: 0, wantsCapacity: false) { [weak self] alone, _ in
                 guard let self else { return }
@@ -171,7 +169,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         duty.consider(tester)
     }
 
-    /// The number of operators whose exits can follow a node of `owner`, since no path has two nodes of one operator.
+    /// The number of operators whose exits can follow a node of `owner`: a path never has two nodes of one operator.
     static func others(than owner: Bytes32?, among exits: Set<Bytes32>) -> Int {
         exits.count - (owner.map(exits.contains) == true ? 1 : 0)
     }
@@ -184,9 +182,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     // MARK: Messages
 
-    /// Takes another node's question to look at a node, or its notice that this node is looked at.
-    ///
-    /// Nil refuses.
+    /// Takes another node's request to test a node, or its notice of a ballot about this node; nil refuses.
     func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
@@ -197,9 +193,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return []
     }
 
-    /// Takes votes from another member of a quorum.
-    ///
-    /// Returns the votes that are held here; nil refuses.
+    /// Takes votes from another member of a quorum; returns the votes that are held here, or nil to refuse.
     func votes(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let votes = try? BallotVotes(decoding: body.rawSpan),
             let taken = duty.take(votes, from: peer)
@@ -208,16 +202,12 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return taken.answer.encoded
     }
 
-    /// Answers a node that asks whether it can be reached.
-    ///
-    /// Nil refuses.
+    /// Answers a node that asks whether it can be reached; nil refuses.
     func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) { linkBacks.answer(peer, answer) }
 
     // MARK: The operator
 
-    /// Notes that a client has made a link.
-    ///
-    /// A test of this node does the same.
+    /// Notes that a client has made a link; a test by another node does the same.
     func clientCame() { warning.clientCame(at: now) }
 
     /// The standing of this node in the ledger, or in the snapshot if there is no ledger.
@@ -239,7 +229,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private func tellWarning() {
         let kind = warningKind
         guard warning.isNews(kind) else { return }
-        // In maintenance, or without a stake, it is not tested.
+        // Other nodes do not test a node that is in maintenance or not staked.
         if let kind {
             log.warning("\(kind.text)")
         } else if standing == .staked {

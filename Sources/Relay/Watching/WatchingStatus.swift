@@ -10,15 +10,13 @@ public struct WatchingStatus: Sendable {
     public var durations: [TimeSpan] = []
     /// The votes that this node has cast, and the verdicts that it has submitted.
     public var votes: UInt64 = 0, verdicts: UInt64 = 0
-    /// The time since a client last made a link.
-    ///
-    /// Tests by others make links like clients.
+    /// The time since a client last made a link; tests by other nodes make links as clients do.
     public var sinceClient = TimeSpan.zero
     /// The warning for the operator, in one sentence.
     public var warning: String?
 }
 
-/// The knowledge of a node about another from its own tests.
+/// A node's results of testing another node.
 public struct NodeTest: Sendable {
     /// The tested node.
     public var node: NodeID
@@ -26,7 +24,7 @@ public struct NodeTest: Sendable {
     public var sinceTest: TimeSpan
     /// The time since the last passed test; nil: none passed.
     public var sincePass: TimeSpan?
-    /// The number of failures that count.
+    /// The number of failures that still count.
     public var marks: Int
     /// The measured capacity, in units of 1,000 bytes per second; nil: not measured.
     public var capacity: UInt32?

@@ -1,15 +1,15 @@
 public import Wire
 
-/// A staked node as a client may choose it.
+/// A staked node that a client may choose as a proxy.
 public struct RequestNode: Hashable, Sendable {
-    /// Its id.
+    /// The node's id.
     public let id: NodeID
-    /// Its operator's.
+    /// The operator's account.
     public let operatorID: Bytes32
-    /// Its weight; 0 counts as 1.
+    /// The node's weight; 0 counts as 1.
     public let weight: UInt32
 
-    /// A node of a snapshot.
+    /// A node with the values of a snapshot.
     public init(id: NodeID, operatorID: Bytes32, weight: UInt32) {
         self.id = id
         self.operatorID = operatorID
@@ -17,13 +17,13 @@ public struct RequestNode: Hashable, Sendable {
     }
 }
 
-/// The draw of a proxy (protocol.md, section 13.6).
+/// Draws a proxy at random (protocol.md, section 13.6).
 public enum ProxyChoice {
-    /// A node by weight, without regard to guards and inner hops; nil where none is left.
+    /// A node drawn by weight, regardless of guards and inner hops; nil if none is left.
     ///
-    /// It is not the target, not of the target's operator, not in `swarm`, and not in `avoided`. In a small network these
-    /// give way in the order `swarm`, operator. The target, and `avoided`, never give way. Of those that remain, the ones of
-    /// `missed` are drawn where there are no others.
+    /// The node is never the target, nor one of `avoided`. It is not of the target's operator and not in `swarm`, if
+    /// there are others. In a small network `swarm` is given up first, then the operator. A node of `missed` is drawn
+    /// only if no other node remains.
     public static func draw(
         from nodes: [RequestNode], target: NodeID, swarm: Set<NodeID>, avoided: (NodeID) -> Bool,
         missed: (NodeID) -> Bool = { _ in false }, using random: inout some RandomNumberGenerator
@@ -47,7 +47,7 @@ public enum ProxyChoice {
     }
 }
 
-/// The last times from request to answer, by class of the envelope.
+/// The last 64 times from request to answer, for each class of envelope.
 struct AnswerTimes {
     private static let kept = 64
     private var times: [RequestClass: [TimeSpan]] = [:]
@@ -63,7 +63,7 @@ struct AnswerTimes {
         next[size] = (place + 1) % Self.kept
     }
 
-    /// When to ask another target: 1.5 × the 95th percentile, 600 ms at least.
+    /// The wait before another target is asked: 1.5 × the 95th percentile, at least 600 ms.
     func hedge(of size: RequestClass) -> TimeSpan {
         guard let sorted = times[size]?.sorted(), !sorted.isEmpty else { return RequestClient.shortestHedge }
         let percentile = sorted[min(sorted.count - 1, sorted.count * 95 / 100)]

@@ -1,12 +1,12 @@
 public import Wire
 
 extension RequestClient {
-    /// Asks once more for a call, over another proxy than those that are asked now.
+    /// Asks once more for a call, through another proxy than those of the attempts under way.
     mutating func attempt(_ number: Number, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]) {
         guard let call = calls[number] else { return }
         guard call.attempts.count < Self.attemptsAtOnce, call.attemptCount < Self.attemptsOfCall else {
             if call.attempts.isEmpty { giveUp(number, now, &actions) }
-            // Until then, answers of the attempts under way are waited for.
+            // The call waits for the attempts under way until its time is over.
             calls[number]?.nextAttempt = call.started + Self.callTime
             return
         }
@@ -30,14 +30,15 @@ extension RequestClient {
         if sessions[session]?.isReady == true { send(attempt, now, time, &actions) }
     }
 
-    /// No proxy is left that could help, or the time is over.
+    /// Ends a call for which no usable proxy is left, or whose time is over.
     private mutating func giveUp(_ number: Number, _ now: Instant, _ actions: inout [Action]) {
         guard let call = calls[number] else { return }
         let lack = call.isSent ? Outcome.timedOut : .noProxy
         finish(number, call.lastHint.map { .refused($0) } ?? lack, now, &actions)
     }
 
-    /// The target of an attempt: one that a session of the scope has, so that a box has one coordinator; then a new one.
+    /// The target of the next attempt, preferably one that a session of the scope has, so that a box has one
+    /// coordinator.
     private mutating func target(of call: CallState, asked: Set<NodeID>) -> Target? {
         let unasked = call.call.targets.filter { !asked.contains($0.node) }
         let fresh = unasked.filter { !call.avoidedTargets.contains($0.node) }
@@ -56,7 +57,7 @@ extension RequestClient {
                 call.call.method, to: attempt.target.node, onionKey: attempt.target.onionKey, network: network,
                 time: time, source: source, arguments: call.call.arguments)
         else {
-            // The key is none: the target cannot be asked.
+            // The onion key is invalid: the target cannot be asked.
             calls[attempt.call]?.avoidedTargets.insert(attempt.target.node)
             return fail(number, isProxys: false, now, time, &actions)
         }
@@ -66,7 +67,9 @@ extension RequestClient {
         actions.append(.send(attempt: number, session: attempt.session, open.encoded()))
     }
 
-    /// An attempt has brought no answer: its proxy is avoided, and another is asked after `pause`.
+    /// Ends an attempt without an answer, and makes the next one after `pause`.
+    ///
+    /// If `isProxys`, the attempt counts as a failure of its proxy, which the call then avoids.
     mutating func fail(
         _ number: Number, isProxys: Bool, pause: TimeSpan = .zero, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
@@ -86,7 +89,7 @@ extension RequestClient {
         }
     }
 
-    /// The session of an attempt could not be had: that costs the call no attempt, and another proxy is drawn after a pause.
+    /// Ends an attempt whose session could not be made; it does not count, and another proxy is drawn after a pause.
     mutating func miss(_ number: Number, of proxy: NodeID, _ now: Instant) {
         guard let attempt = attempts[number], var call = calls[attempt.call] else { return }
         let pause = Self.missPauses[min(call.misses, Self.missPauses.count - 1)]
@@ -100,7 +103,7 @@ extension RequestClient {
 
     // MARK: Events
 
-    /// All bytes of an attempt's stream; nil where it was reset.
+    /// All bytes of an attempt's stream have arrived; nil if the stream was reset.
     public mutating func received(
         _ number: Number, _ bytes: [UInt8]?, now: Instant, time: UnixTime
     ) -> [Action] {
@@ -120,7 +123,7 @@ extension RequestClient {
             sessions[attempt.session]?.failuresInRow = 0
             if let proxy = sessions[attempt.session]?.proxy { dropped.delivered(proxy) }
             if let size = calls[attempt.call]?.size { times.add(now - sent, of: size) }
-            // The stream of this attempt has ended by itself.
+            // The stream of this attempt has ended already: it needs no `cancel`.
             removeAttempt(number, now)
             finish(
                 attempt.call, .answered(answer, by: attempt.target.node, binding: sealed.binding), now, &actions)
@@ -132,7 +135,7 @@ extension RequestClient {
             attempts[number]?.state = .checking
             actions.append(.checkDescriptor(attempt: number, attempt.target.node, descriptor))
         case .busy:
-            // The proxy may have invented it, so the seconds are not waited for: another target, or another proxy soon.
+            // The proxy may have made the status up, so its seconds are ignored: another target, or soon another proxy.
             calls[attempt.call]?.avoidedTargets.insert(attempt.target.node)
             let hasOthers = calls[attempt.call].map { call in
                 call.call.targets.contains { !call.avoidedTargets.contains($0.node) }
@@ -145,7 +148,7 @@ extension RequestClient {
         return actions
     }
 
-    /// A target's descriptor was checked; nil where it is not to be taken, and otherwise its onion public key.
+    /// A target's descriptor was checked: `onionKey` is its onion public key; nil if the descriptor is not acceptable.
     public mutating func keyChecked(
         _ number: Number, _ onionKey: [UInt8]?, now: Instant, time: UnixTime
     ) -> [Action] {
@@ -163,14 +166,14 @@ extension RequestClient {
 
     // MARK: Time
 
-    /// When `advance` is to be called next.
+    /// When `advance` must be called next.
     public var nextDeadline: Instant? {
         let calls = calls.values.map { min($0.nextAttempt, $0.started + Self.callTime) }.min()
         let sessions = sessions.values.filter(\.attempts.isEmpty).map { end(of: $0) }.min()
         return [calls, sessions].compactMap(\.self).min()
     }
 
-    /// Does what is due.
+    /// Performs everything that is due.
     public mutating func advance(_ now: Instant, time: UnixTime) -> [Action] {
         var actions: [Action] = []
         for number in calls.keys.sorted() {

@@ -2,16 +2,16 @@ public import Wire
 
 /// The sessions of a client's calls.
 extension RequestClient {
-    /// What a call gets for an attempt.
+    /// A session for an attempt, or the reason why there is none.
     enum Opening {
         case session(Number)
-        /// No proxy can be reached now.
+        /// No proxy can be reached now, or too many sessions are open.
         case later
         /// There is no proxy that the call has not tried.
         case none
     }
 
-    /// A session of the scope to this target, or a new one over a proxy that this call has not tried.
+    /// A session of the scope to this target, or a new one through a proxy that the call has not tried.
     mutating func session(
         for call: CallState, _ target: NodeID, _ now: Instant, _ actions: inout [Action]
     ) -> Opening {
@@ -33,7 +33,8 @@ extension RequestClient {
                 let proxy = ProxyChoice.draw(
                     from: nodes, target: target, swarm: call.call.swarm,
                     avoided: tried.contains,
-                    // A target that never answers makes all proxies fail: they must do for other targets.
+                    // A target that never answers makes every proxy fail; for other targets these proxies must remain
+                    // usable.
                     missed: { call.missedProxies.contains($0) || dropped.isPaused($0, now: milliseconds) },
                     using: &random)
             else { return draw == 0 ? .none : .later }
@@ -51,7 +52,8 @@ extension RequestClient {
         return .later
     }
 
-    /// A proxy with two failures in a row is dropped: its session takes no new requests.
+    /// Counts a failure of a session's proxy; after two in a row the session takes no new requests, and the proxy
+    /// pauses.
     mutating func noteFailure(_ number: Number, _ now: Instant) {
         guard let session = sessions[number] else { return }
         sessions[number]?.failuresInRow += 1
@@ -60,7 +62,7 @@ extension RequestClient {
         }
     }
 
-    /// A request that is given up after the time in which another was asked counts as its proxy's failure.
+    /// Counts a failure of the proxy if a request is given up `shortestHedge` or longer after it was sent.
     mutating func noteSilence(_ number: Number, _ now: Instant) {
         guard let attempt = attempts[number], case .sent(_, let sent) = attempt.state,
             now - sent >= Self.shortestHedge
@@ -68,10 +70,10 @@ extension RequestClient {
         noteFailure(attempt.session, now)
     }
 
-    /// When an idle session is closed.
+    /// When a session closes if it stays idle.
     func end(of session: Session) -> Instant { min(session.ends, session.lastUsed + Self.idleTime) }
 
-    /// Closes the idle sessions whose time is over and, of the others, the ones least lately used.
+    /// Closes idle sessions that are over or whose proxy failed, and the least recently used beyond `idleSessions`.
     mutating func closeIdleSessions(_ now: Instant, _ actions: inout [Action]) {
         let idle = sessions.filter { $0.value.attempts.isEmpty }
         let surplus = idle.count - Self.idleSessions
@@ -85,7 +87,7 @@ extension RequestClient {
 
     // MARK: Events
 
-    /// A session can be used.
+    /// A session is ready for requests.
     public mutating func sessionReady(_ number: Number, now: Instant, time: UnixTime) -> [Action] {
         var actions: [Action] = []
         guard sessions[number]?.isReady == false else { return actions }

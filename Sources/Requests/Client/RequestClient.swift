@@ -4,15 +4,15 @@ public import Wire
 /// A client's requests: which target and proxy to ask, when to ask another, and when to give up (protocol.md, section
 /// 13.6).
 ///
-/// Events and times go in, actions come out. A proxy session serves one purpose and one target, so no proxy sees two
-/// boxes or services together. Each call ends once, at the latest 10 s after it began.
+/// Events and times go in, actions come out. A proxy session serves one purpose and one target, so that no proxy sees
+/// two boxes or services together. Each call ends once, at most 10 s after it began.
 public struct RequestClient {
-    /// Numbers calls, sessions and attempts; no number is used twice.
+    /// The number of a call, a session or an attempt; no number is used twice.
     public typealias Number = UInt64
 
-    /// What a request is for; requests of different purposes share no session.
+    /// The purpose of a request; requests of different purposes share no session.
     public enum Purpose: Hashable, Sendable {
-        /// Reading or writing one box.
+        /// Reading and writing one box.
         case box(Bytes32)
         /// The descriptor of one service.
         case service(Bytes32)
@@ -24,7 +24,7 @@ public struct RequestClient {
         case introduction(service: Bytes32, node: NodeID)
     }
 
-    /// A purpose within an isolation key, which the owner numbers.
+    /// A purpose within an isolation key; the owner numbers the keys.
     public struct Scope: Hashable, Sendable {
         /// The isolation key.
         public let isolation: UInt64
@@ -38,34 +38,34 @@ public struct RequestClient {
         }
     }
 
-    /// A node that can answer.
+    /// A node that can answer a call.
     public struct Target: Sendable {
-        /// Its id.
+        /// The node's id.
         public let node: NodeID
-        /// Its onion public key.
+        /// The node's onion public key.
         public let onionKey: [UInt8]
 
-        /// A node with the key of its descriptor.
+        /// A node with the onion key of its descriptor.
         public init(node: NodeID, onionKey: [UInt8]) {
             self.node = node
             self.onionKey = onionKey
         }
     }
 
-    /// What is asked.
+    /// A request to any of several targets.
     public struct Call: Sendable {
-        /// What it is for.
+        /// The scope whose sessions the call uses.
         public let scope: Scope
         /// The method.
         public let method: RequestMethod
-        /// The arguments for a request's binding; called for each attempt.
+        /// The arguments for the binding of a request; called for each attempt.
         public let arguments: @Sendable (Bytes32) -> [UInt8]
-        /// The nodes that can answer, in no order.
+        /// The nodes that can answer, in any order.
         public let targets: [Target]
-        /// The swarm of the box: no proxy is drawn from it, as long as there are others.
+        /// The swarm of the box: its nodes are proxies only if there are no others.
         public let swarm: Set<NodeID>
 
-        /// A call; `arguments` gets the binding of each attempt.
+        /// A call for `method`; `arguments` gets the binding of each attempt.
         public init(
             scope: Scope, method: RequestMethod, targets: [Target], swarm: Set<NodeID> = [],
             arguments: @escaping @Sendable (Bytes32) -> [UInt8]
@@ -78,31 +78,32 @@ public struct RequestClient {
         }
     }
 
-    /// How a call ends.
+    /// The result of a call.
     public enum Outcome: Equatable, Sendable {
-        /// The target's answer, to the request of this binding.
+        /// The target's answer, and the binding of the request that it answers.
         case answered(RequestAnswer, by: NodeID, binding: Bytes32)
-        /// Proxies said this last, which is a hint only.
+        /// No answer came; this is the last status that a proxy gave, which is only a hint.
         case refused(OuterStatus)
         /// No answer came in time.
         case timedOut
-        /// No proxy can be drawn, or no session with one could be had.
+        /// No proxy can be drawn, or no session with one could be made.
         case noProxy
-        /// The client has its limit of calls, and the isolation key its share.
+        /// The client has its limit of calls, or the isolation key has its share.
         case tooMany
     }
 
-    /// What the owner has to do.
+    /// A task for the owner.
     public enum Action: Sendable {
-        /// Build a path to `proxy` and a session on it for this scope only; then `sessionReady` or `sessionEnded`.
+        /// Build a path to `proxy` and a session on it for this scope only, then call `sessionReady` or `sessionEnded`.
         case openSession(Number, proxy: NodeID)
         /// Close a session.
         case closeSession(Number)
-        /// Open a stream in the session, write the request, end it; then `received` with all that comes back.
+        /// Open a stream in the session, write the request and end it, then call `received` with all bytes of the
+        /// reply.
         case send(attempt: Number, session: Number, [UInt8])
         /// Reset the stream of an attempt, if there is one.
         case cancel(attempt: Number)
-        /// Check a target's new descriptor by protocol.md, section 10.5, then `keyChecked`.
+        /// Check a target's new descriptor (protocol.md, section 10.5), then call `keyChecked`.
         case checkDescriptor(attempt: Number, NodeID, [UInt8])
         /// A call has ended.
         case finished(call: Number, Outcome)
@@ -118,23 +119,23 @@ public struct RequestClient {
         var avoidedTargets: Set<NodeID> = []
         /// Proxies of attempts that failed.
         var avoidedProxies: Set<NodeID> = []
-        /// Proxies with which no session could be had: others come before them.
+        /// Proxies with which no session could be made; they are drawn last.
         var missedProxies: Set<NodeID> = []
-        /// How many sessions could not be had.
+        /// The number of sessions that could not be made.
         var misses = 0
-        /// Whether a session has taken the request.
+        /// Whether the request was sent on a session.
         var isSent = false
         var lastHint: OuterStatus?
-        /// When another attempt is made, if no answer comes before.
+        /// When the next attempt is made, if no answer arrives before.
         var nextAttempt: Instant
     }
 
     struct Attempt {
         enum State {
-            /// The session is not ready.
+            /// The session is not ready yet.
             case waiting
             case sent(SealedRequest, Instant)
-            /// The target's new descriptor is checked.
+            /// The owner checks the target's new descriptor.
             case checking
         }
 
@@ -142,7 +143,7 @@ public struct RequestClient {
         let session: Number
         var target: Target
         var state: State
-        /// Whether it was sealed to a key of a second descriptor.
+        /// Whether the request was sealed to the key of a new descriptor.
         var hasNewKey = false
     }
 
@@ -162,29 +163,29 @@ public struct RequestClient {
     /// How long a session may take to become ready before another is asked for.
     static let openingTime = TimeSpan.seconds(3)
     static let shortestHedge = TimeSpan.milliseconds(600)
-    /// How long a session takes new requests.
+    /// How long a session accepts new requests.
     public static let sessionLife = TimeSpan.seconds(15 * 60)
-    /// How long a session is kept that no request uses: whoever reads a box asks again within a minute or so.
+    /// How long a session without requests stays open; a client that reads a box asks again within about a minute.
     public static let idleTime = TimeSpan.seconds(2 * 60)
-    /// The wait after a proxy that has too much to do.
+    /// The wait after a proxy or target that is overloaded.
     static let pause = TimeSpan.seconds(1)
-    /// The waits of a call after its first, second and further sessions that could not be had: eight in its time.
+    /// The waits of a call after its first, second, third and each further session that could not be made.
     static let missPauses: [TimeSpan] = [.milliseconds(250), .milliseconds(500), .seconds(1), .seconds(2)]
-    /// The draws for one session: where so many proxies cannot be reached, it has to wait.
+    /// The draws for one session; if all of these proxies cannot be reached, the call waits.
     static let draws = 16
     static let attemptsAtOnce = 3
-    /// The failures in a row after which a proxy is dropped.
+    /// The failures in a row after which a proxy is no longer used.
     static let failures = 2
     static let attemptsOfCall = 8
     /// The most calls at once.
     public static let calls = 256
-    /// The most calls of an isolation key, while others have some too.
+    /// The most calls of one isolation key while other keys have calls.
     public static let callsOfIsolation = 64
-    /// The idle sessions that are kept.
+    /// The most idle sessions.
     static let idleSessions = 64
-    /// The sessions at which a call that has an attempt under way gets no other one.
+    /// The number of sessions from which a call with an attempt under way gets no further session.
     ///
-    /// With one for each call and the idle ones, 576 are the most.
+    /// The most sessions are 576: one for each of 256 calls, 64 idle ones, and these 256.
     static let sessionsForMore = 256
 
     let network: Bytes32
@@ -198,13 +199,14 @@ public struct RequestClient {
     var sessions: [Number: Session] = [:]
     var shares = Shares<UInt64>(capacity: Self.calls, most: Self.callsOfIsolation)
     var times = AnswerTimes()
-    /// Proxies that failed twice in a row, in milliseconds.
+    /// Proxies that failed twice in a row, and their pauses in milliseconds.
     var dropped = Pauses<NodeID>(first: 600_000, longest: 7_200_000, capacity: 256)
     private var last: Number = 0
 
     /// A client of `network` without calls.
     ///
-    /// `reach` tells which nodes can be the proxy of a request for a target now; nil where none can, and the request has to wait.
+    /// For a target, `reach` returns a function that tells whether a node can be its proxy now. It returns nil if no
+    /// node can, and the request must wait.
     public init(
         network: Bytes32, random: any RandomNumberGenerator & Sendable, source: BuildSource = .system,
         reach: @escaping (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)?
@@ -215,10 +217,10 @@ public struct RequestClient {
         self.source = source
     }
 
-    /// Whom a session's requests are for; nil for a session that has ended.
+    /// The target of a session's requests; nil if the session has ended.
     public func target(ofSession number: Number) -> NodeID? { sessions[number]?.target }
 
-    /// How many calls have not ended.
+    /// The number of calls that have not ended.
     public var pending: Int { calls.count }
 
     mutating func number() -> Number {
@@ -228,7 +230,7 @@ public struct RequestClient {
 
     // MARK: Calls
 
-    /// Begins a call; its number is that of `finished`.
+    /// Begins a call; returns the number that `finished` will have.
     public mutating func ask(_ call: Call, now: Instant, time: UnixTime) -> (call: Number, actions: [Action]) {
         var actions: [Action] = []
         let number = number()
@@ -252,7 +254,7 @@ public struct RequestClient {
         return (number, actions)
     }
 
-    /// Nobody waits for a call any more.
+    /// Ends a call without a result, because its caller no longer waits.
     public mutating func cancel(_ call: Number, now: Instant) -> [Action] {
         var actions: [Action] = []
         guard calls[call] != nil else { return actions }

@@ -4,19 +4,19 @@ public import Wire
 public struct NodeState: Hashable, Sendable {
     /// The height of the snapshot that the node trusts.
     public let height: UInt64
-    /// How full its store is, in sixteenths of the quota.
+    /// How full the node's store is, in sixteenths of its quota.
     public let fill: UInt8
-    /// Whether it stores.
+    /// Whether the node stores items.
     public let stores: Bool
 
-    /// The state of a node.
+    /// A state with these values.
     public init(height: UInt64, fill: UInt8, stores: Bool) {
         self.height = height
         self.fill = fill
         self.stores = stores
     }
 
-    /// Reads a whole result; flags that are not known are left out of account.
+    /// Reads a whole result; unknown flags are ignored.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         height = try reader.u64()

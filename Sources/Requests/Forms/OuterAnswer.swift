@@ -1,31 +1,31 @@
 public import Wire
 
-/// What a proxy tells a client beside a sealed answer (protocol.md, section 13.2).
+/// The status that a proxy tells a client outside of the sealed answer (protocol.md, section 13.2).
 ///
-/// Every value is a hint: the proxy can invent each one.
+/// Every value is only a hint: the proxy can make it up.
 public enum OuterStatus: UInt8, CaseIterable, Sendable {
     /// A sealed answer follows.
     case answer = 0
-    /// The target's answer comes later, by ANSWER; never on a stream.
+    /// The target's answer will come by ANSWER. Never on a stream.
     case later = 1
-    /// The target does not hold the key of the envelope; its signed descriptor follows.
+    /// The target does not have the onion key of the envelope; its signed descriptor follows.
     case newKey = 2
-    /// The target is busy; seconds u8.
+    /// The target is busy. Followed by seconds u8.
     case busy = 3
-    /// The target is not a node that the proxy knows as staked, or is the proxy.
+    /// The proxy does not know the target as a staked node, or is the target itself.
     case unknownTarget = 4
     /// The proxy has no link to the target.
     case noLink = 5
     /// The target has not answered.
     case noAnswer = 6
-    /// Too many requests of this session, or here.
+    /// The session or the proxy has too many requests.
     case tooMany = 7
-    /// The request or its envelope cannot be read, or was seen before.
+    /// The request or its envelope cannot be read, or came before.
     case unreadable = 8
 }
 
 extension OuterStatus {
-    /// What it says, for people.
+    /// The text of the status for users.
     public var name: String {
         switch self {
         case .answer, .later: "an answer"
@@ -40,15 +40,15 @@ extension OuterStatus {
     }
 }
 
-/// An outer status with what follows it.
+/// An outer status and its data.
 public enum OuterAnswer: Hashable, Sendable {
-    /// 0: the sealed answer; from the client's own terminal a `RequestAnswer`.
+    /// 0: the sealed answer, or an encoded `RequestAnswer` if the client's own terminal answers.
     case answer([UInt8])
     /// 1.
     case later
     /// 2: the target's signed descriptor.
     case newKey([UInt8])
-    /// 3: to ask again after so many seconds.
+    /// 3: ask again after this many seconds.
     case busy(seconds: UInt8)
     /// 4.
     case unknownTarget
@@ -61,7 +61,7 @@ public enum OuterAnswer: Hashable, Sendable {
     /// 8.
     case unreadable
 
-    /// Where an answer stands, which decides what it may be.
+    /// The position of an answer, which decides the statuses that it may have.
     public enum Place: Sendable {
         /// On the stream of a request for another node.
         case stream
@@ -96,7 +96,7 @@ public enum OuterAnswer: Hashable, Sendable {
 
     /// The longest answer of the session's own terminal, in bytes.
     public static let longestOwnAnswer = 1 << 20
-    /// The longest one to a request for another node than the terminal.
+    /// The longest answer to a request for another node, in bytes.
     public static let longestForClient = 5 + max(RequestClass.bytes65792.answerSize, Descriptor.maximumSize)
 
     /// The status.
@@ -114,7 +114,7 @@ public enum OuterAnswer: Hashable, Sendable {
         }
     }
 
-    /// What follows the status.
+    /// The bytes after the status and the length.
     private var bytes: [UInt8] {
         switch self {
         case .answer(let bytes), .newKey(let bytes): bytes
@@ -123,7 +123,7 @@ public enum OuterAnswer: Hashable, Sendable {
         }
     }
 
-    /// Writes it for `place`; a status that the place does not allow traps.
+    /// The encoding for `place`; traps if `place` does not allow the status.
     public func encoded(for place: Place) -> [UInt8] {
         precondition(place.allows(status), "a status in its place")
         let bytes = bytes
@@ -134,7 +134,7 @@ public enum OuterAnswer: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads all of `span`, which stands at `place`.
+    /// Reads all of `span` as an answer at `place`.
     public init(decoding span: RawSpan, at place: Place) throws(WireError) {
         var reader = ByteReader(span)
         let raw = try reader.u8()

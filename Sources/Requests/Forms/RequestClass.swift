@@ -1,11 +1,11 @@
 internal import OnionCrypto
 internal import Wire
 
-/// The sizes of a sealed plaintext (protocol.md, section 13.1): an observer learns the class, not the size.
+/// The sizes of a sealed plaintext (protocol.md, section 13.1): an observer learns the class, not the exact size.
 public enum RequestClass: Int, CaseIterable, Sendable {
     /// Up to 1,024 bytes.
     case bytes1024 = 1_024
-    /// Up to 2,304 bytes: an item of 2,048 with its head.
+    /// Up to 2,304 bytes: an item of 2,048 bytes and its head.
     case bytes2304 = 2_304
     /// Up to 4,352 bytes; the largest class of a relayed request.
     case bytes4352 = 4_352
@@ -18,29 +18,29 @@ public enum RequestClass: Int, CaseIterable, Sendable {
     /// Up to 65,792 bytes.
     case bytes65792 = 65_792
 
-    /// The plaintext in bytes.
+    /// The size of the plaintext in bytes.
     public var size: Int { rawValue }
-    /// The sealed answer in bytes: salt, ciphertext and tag.
+    /// The size of the sealed answer in bytes: salt, ciphertext and tag.
     public var answerSize: Int { RequestEnvelope.saltSize + rawValue + AEADKey.tagSize }
-    /// The envelope in bytes.
+    /// The size of the envelope in bytes.
     public var envelopeSize: Int { RequestEnvelope.openingSize + rawValue + AEADKey.tagSize }
 
-    /// The smallest class with room for `size` bytes; nil where none has.
+    /// The smallest class that holds `size` bytes; nil if none does.
     public init?(holding size: Int) {
         guard let found = Self.allCases.first(where: { size <= $0.rawValue }) else { return nil }
         self = found
     }
 
-    /// The class of a sealed answer of `size` bytes; nil where it is none's.
+    /// The class whose sealed answer has `size` bytes; nil if there is none.
     public init?(answerSize size: Int) { self.init(rawValue: size - RequestEnvelope.saltSize - AEADKey.tagSize) }
 
-    /// The class of an envelope of `size` bytes; nil where it is none's.
+    /// The class whose envelope has `size` bytes; nil if there is none.
     public init?(envelopeSize size: Int) {
         self.init(rawValue: size - RequestEnvelope.openingSize - AEADKey.tagSize)
     }
 }
 
-/// The place of a proof of work in front of an envelope: all zeros, any other is refused.
+/// The room for a proof of work before an envelope; it must be all zeros.
 enum Puzzle {
     static let size = 37
 
@@ -51,7 +51,7 @@ enum Puzzle {
 }
 
 extension RawSpan {
-    /// Whether all bytes are zero; the time depends only on the length.
+    /// Whether all bytes are zero; the time it takes depends only on the length.
     var isZero: Bool {
         var sum: UInt8 = 0
         for offset in 0..<byteCount { sum |= unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }

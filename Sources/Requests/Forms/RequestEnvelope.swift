@@ -6,24 +6,24 @@ public import Wire
 ///
 ///     key id 8 │ X-Wing ciphertext 1,120 │ sealed: time u32 │ method u8 │ length u32 │ arguments │ zeros to a class
 public enum RequestEnvelope {
-    /// The bytes of key id and ciphertext, which name a request: no two have the same.
+    /// The size of key id and ciphertext in bytes; together they identify a request.
     public static let openingSize = 8 + KEM.ciphertextSize
     /// The length of a unit of a request's time, in seconds.
     public static let timeUnit: UInt64 = 60
-    /// By how many units a request's time may differ from its target's.
+    /// The greatest allowed difference of a request's time and its target's clock, in units.
     public static let timeTolerance: UInt64 = 5
-    /// The bytes of an answer's salt.
+    /// The size of an answer's salt in bytes.
     public static let saltSize = 16
-    /// How long a target must remember a request: its time is valid for no longer.
+    /// How long a target must remember a request: as long as the request's time can be valid.
     public static let memory = TimeSpan.seconds(Int64((2 * timeTolerance + 1) * timeUnit))
     /// The longest arguments in bytes.
     public static let longestArguments = RequestClass.bytes65792.size - headSize
-    /// The bytes before the arguments.
+    /// The size of the fields before the arguments: time, method and length.
     static let headSize = 4 + 1 + 4
-    /// The bytes before the result: length and status.
+    /// The size of the fields before the result: length and status.
     static let answerHeadSize = 4 + 1
 
-    /// The id of the onion key that an envelope is sealed to; nil for one without an opening.
+    /// The id of the onion key that an envelope is sealed to; nil if it is too short.
     static func keyID(of envelope: [UInt8]) -> UInt64? {
         var reader = ByteReader(envelope.rawSpan)
         return try? reader.u64()
@@ -31,8 +31,9 @@ public enum RequestEnvelope {
 
     /// Seals a request for `target`, whose onion public key is `onionKey`.
     ///
-    /// `arguments` gets the request's binding, so that a signature serves in this request only. It is called once.
-    /// `padding` is the smallest class to use. Arguments above `longestArguments` trap.
+    /// `arguments` is called once with the request's binding, so that a signature in them is valid for this request
+    /// only. `padding` is the smallest class to use. Throws if the key is invalid; traps if the arguments exceed
+    /// `longestArguments`.
     public static func seal(
         _ method: RequestMethod, to target: NodeID, onionKey: [UInt8], network: Bytes32, time: UnixTime,
         padding: RequestClass = .bytes1024, source: BuildSource = .system, arguments: (Bytes32) -> [UInt8]
@@ -59,9 +60,9 @@ public enum RequestEnvelope {
         return SealedRequest(target: target, envelope: opening + sealed, keys: keys)
     }
 
-    /// Opens an envelope as its target; nil for one that is altered, for another node, or not of the form.
+    /// Opens an envelope as its target; nil if it is altered, for another node, or malformed.
     ///
-    /// It costs one X-Wing decapsulation, so it runs on another thread.
+    /// It costs an X-Wing decapsulation, so it must run on another thread.
     public static func open(
         _ envelope: [UInt8], with key: OnionKeys.Key, node: NodeID, network: Bytes32
     ) -> OpenedRequest? {
@@ -69,7 +70,7 @@ public enum RequestEnvelope {
         let opening = Array(envelope[..<openingSize])
         guard opening.prefix(8).elementsEqual(key.hash.array.prefix(8)) else { return nil }
         let ciphertext = Array(opening[8...])
-        // A forged ciphertext gives another secret, and the tag below is wrong.
+        // A forged ciphertext gives another secret, and the tag does not verify.
         guard let shared = try? key.pair.decapsulate(ciphertext.rawSpan) else { return nil }
         let keys = RequestKeys(
             shared: shared, network: network, node: node, onionKeyHash: key.hash, opening: opening.rawSpan)
@@ -82,11 +83,11 @@ public enum RequestEnvelope {
         return OpenedRequest(units: time, method: method, arguments: arguments, opening: opening, keys: keys)
     }
 
-    /// The time in the units of a request.
+    /// `time` in the units of a request.
     static func units(of time: UnixTime) -> UInt32 { UInt32(truncatingIfNeeded: time.seconds / timeUnit) }
 }
 
-/// The keys that a request gives to its client and its target.
+/// The keys that a request's client and its target share.
 struct RequestKeys: ~Copyable {
     private let root: Secret
 
@@ -100,10 +101,11 @@ struct RequestKeys: ~Copyable {
     var binding: Bytes32 { RequestBinding.derive(from: root) }
 }
 
-/// The keys of the answers to one request: each answer has a salt, so no two share a key.
+/// The keys of the answers to one request: each answer has a salt, so that no two share a key.
 ///
-/// A target that has forgotten a request, after its time or a step of the clock, may answer it again. Under one key and
-/// nonce, a proxy that repeats a request could compute the first answer from a second one that it knows.
+/// A target that has forgotten a request, after its time or after a step of the clock, may answer it again. If both
+/// answers had one key and nonce, a proxy could repeat a request and compute the first answer from a second one that it
+/// knows.
 struct AnswerKeys: ~Copyable {
     private let root: Secret
 
@@ -112,20 +114,20 @@ struct AnswerKeys: ~Copyable {
     func key(_ salt: [UInt8]) -> AEADKey { AEADKey(.chacha20poly1305, root.derive("salt", context: salt)) }
 }
 
-/// What a signature of a client is bound to, so that it serves in one request or one session.
+/// The value that a client's signature is bound to, so that it is valid in one request or one session only.
 public enum RequestBinding {
     static func derive(from secret: borrowing Secret) -> Bytes32 {
         let binding = secret.derive("binding")
         return Bytes32(copying: binding.bytes)
     }
 
-    /// The binding of the requests to a session's own terminal.
+    /// The binding of the requests to a session's own terminal; `secret` is the session's.
     public static func ofSession(_ secret: borrowing Secret) -> Bytes32 { derive(from: secret) }
 }
 
-/// A request as its client holds it: the envelope, and the keys that open the answer.
+/// A request at its client: the envelope, and the keys that open the answer.
 public final class SealedRequest: Sendable {
-    /// The node that can open it.
+    /// The node that can open the envelope.
     public let target: NodeID
     /// The envelope.
     public let envelope: [UInt8]
@@ -140,7 +142,7 @@ public final class SealedRequest: Sendable {
         answerKeys = keys.answer
     }
 
-    /// Opens the target's answer; nil for one that is altered, of another request, or not of the form.
+    /// Opens the target's answer; nil if it is altered, belongs to another request, or is malformed.
     public func open(_ sealed: [UInt8]) -> RequestAnswer? {
         guard RequestClass(answerSize: sealed.count) != nil else { return nil }
         let salt = Array(sealed[..<RequestEnvelope.saltSize])
@@ -157,17 +159,17 @@ public final class SealedRequest: Sendable {
     }
 }
 
-/// A request as its target has opened it.
+/// A request that its target has opened.
 public final class OpenedRequest: Sendable {
-    /// The number of the method, which need not be a known one.
+    /// The number of the method; it may be an unknown one.
     public let method: UInt8
     /// The method's arguments.
     public let arguments: [UInt8]
     /// The request's binding.
     public let binding: Bytes32
-    /// Key id and ciphertext, by which the target remembers it.
+    /// Key id and ciphertext, by which the target detects a replay.
     let opening: [UInt8]
-    /// Its time, in units.
+    /// The request's time, in units.
     let units: UInt32
     private let answerKeys: AnswerKeys
 
@@ -180,7 +182,7 @@ public final class OpenedRequest: Sendable {
         answerKeys = keys.answer
     }
 
-    /// Whether its time is valid at `now`.
+    /// Whether the request's time is valid at `now`.
     public func isValid(at now: UnixTime) -> Bool {
         let (here, there) = (now.seconds / RequestEnvelope.timeUnit, UInt64(units))
         return (here > there ? here - there : there - here) <= RequestEnvelope.timeTolerance
@@ -188,7 +190,7 @@ public final class OpenedRequest: Sendable {
 
     /// Seals an answer; `salt` is 16 random bytes, new for each answer.
     ///
-    /// An answer that does not fit into `largest` becomes status 4.
+    /// An answer that does not fit into `largest` becomes status 4, `full`.
     func seal(_ answer: RequestAnswer, salt: [UInt8], largest: RequestClass = .bytes65792) -> [UInt8] {
         precondition(salt.count == RequestEnvelope.saltSize, "a salt has 16 bytes")
         var answer = answer

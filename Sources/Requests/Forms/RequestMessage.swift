@@ -2,12 +2,12 @@ public import Wire
 
 /// The control messages of onion requests, between nodes only (protocol.md, section 13.2).
 public enum RequestMessage: UInt8, MessageFamily {
-    /// Brings a request to its target.
+    /// Carries a request to its target.
     case forward = 40
-    /// Brings an answer that was not ready in time.
+    /// Carries an answer that was not ready in time.
     case answer = 41
 
-    /// They take no place of other messages.
+    /// The lane of these messages; they have places of their own.
     public static var lane: MessageLane { .requests }
 
     /// The longest body in bytes.
@@ -32,14 +32,14 @@ public struct ForwardMessage: Hashable, Sendable {
     /// The bytes before the envelope.
     public static let headSize = 8 + 1 + Puzzle.size
 
-    /// The proxy's number for it.
+    /// The id that the proxy gave the request.
     public let id: UInt64
     /// Whether the proxy itself was asked by RELAY.
     public let isRelayed: Bool
     /// The envelope, of a class's size.
     public let envelope: [UInt8]
 
-    /// A message; an envelope of another size than a class's traps.
+    /// A message; traps if the envelope does not have the size of a class.
     public init(id: UInt64, isRelayed: Bool, envelope: [UInt8]) {
         precondition(RequestClass(envelopeSize: envelope.count) != nil, "an envelope has the size of a class")
         self.id = id
@@ -70,14 +70,14 @@ public struct ForwardMessage: Hashable, Sendable {
     }
 }
 
-/// ANSWER: `id 8 │ outer status u8 │ what follows it`.
+/// ANSWER: `id 8 │ outer status u8 │ data of the status`.
 public struct AnswerMessage: Hashable, Sendable {
     /// The bytes before the outer status.
     public static let headSize = 8
 
-    /// The proxy's number for the request.
+    /// The id that the proxy gave the request.
     public let id: UInt64
-    /// What the target says.
+    /// The target's answer.
     public let answer: OuterAnswer
 
     /// The answer to the request `id`.

@@ -1,27 +1,28 @@
 public import Wire
 
-/// What a request asks of its target (protocol.md, section 13.3).
+/// The method of a request (protocol.md, section 13.3).
 public enum RequestMethod: UInt8, CaseIterable, Sendable {
     /// Stores an item.
     case store = 1
     /// Deletes items.
     case delete = 2
-    /// Lists a box.
+    /// Lists the items of a box.
     case list = 3
-    /// Brings items of a box.
+    /// Returns items of a box.
     case fetch = 4
     /// Reserved for services.
     case introduce = 5
-    /// The height, and what the node can store.
+    /// Returns the height and the state of the node's store.
     case status = 8
     /// Passes a sealed request on to a second target.
     case relay = 9
-    /// Brings items that anyone may read.
+    /// Returns items that anyone may read.
     case lookup = 10
-    /// Brings a node's newest descriptor.
+    /// Returns a node's newest descriptor.
     case descriptor = 11
 
-    /// Whether the answer waits for another node or client, so that the proxy is told at once that it comes later.
+    /// Whether the answer waits for another node or a client; the proxy is then told at once that the answer comes
+    /// later.
     var isSlow: Bool {
         switch self {
         case .introduce, .relay: true
@@ -29,32 +30,32 @@ public enum RequestMethod: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// Whether the terminal of the client's own path answers it too.
+    /// Whether the terminal of the client's own path may be asked too.
     var isForOwnTerminal: Bool { !isSlow }
 }
 
-/// The first byte of an answer; 5 is reserved and refused.
+/// The status of an answer, its first byte; 5 is reserved, and an answer with it is invalid.
 public enum RequestStatus: UInt8, CaseIterable, Sendable {
     /// Done; the method's result follows.
     case done = 0
     /// The arguments cannot be read.
     case malformed = 1
-    /// The method or a kind is not known.
+    /// The method or an item's kind is unknown.
     case unknown = 2
-    /// The node is not a replica; height u64.
+    /// The node is not a replica of the box. Followed by height u64.
     case notReplica = 3
-    /// A quota is full, or the answer has no room.
+    /// A quota is full, or the answer does not fit.
     case full = 4
-    /// Nobody who may has asked.
+    /// The requester is not allowed to make this request.
     case notAuthorised = 6
-    /// The time of the request or of an item is not valid.
+    /// The time of the request or of an item is invalid.
     case timeInvalid = 7
-    /// To ask again later; seconds u8.
+    /// The node is busy. Followed by seconds u8.
     case busy = 8
-    /// A newer version is there; created u32, counter u8.
+    /// The node has a newer version. Followed by created u32 and counter u8.
     case superseded = 9
 
-    /// How many bytes follow; nil where the method says it.
+    /// The length of the result in bytes; nil if it depends on the method.
     var resultSize: Int? {
         switch self {
         case .done: nil
@@ -67,7 +68,7 @@ public enum RequestStatus: UInt8, CaseIterable, Sendable {
 }
 
 extension RequestStatus {
-    /// What it says, for people.
+    /// The text of the status for users.
     public var name: String {
         switch self {
         case .done: "done"
@@ -83,21 +84,21 @@ extension RequestStatus {
     }
 }
 
-/// What a target says to a request: a status with what follows it.
+/// A target's answer to a request: a status and its data.
 public struct RequestAnswer: Hashable, Sendable {
     /// The status.
     public let status: RequestStatus
-    /// The method's result, or what belongs to the status.
+    /// The method's result, or the data of the status.
     public let result: [UInt8]
 
-    /// An answer; a result of the wrong length for its status traps.
+    /// An answer; traps if the result has the wrong length for its status.
     public init(_ status: RequestStatus, _ result: [UInt8] = []) {
         precondition(status.resultSize.map { $0 == result.count } ?? true, "each status has its length")
         self.status = status
         self.result = result
     }
 
-    /// To ask again after `seconds`.
+    /// The answer of a busy node, which may be asked again after `seconds`.
     public static func busy(seconds: UInt8) -> RequestAnswer { RequestAnswer(.busy, [seconds]) }
 
     /// Reads a whole answer: `status u8 │ result`.

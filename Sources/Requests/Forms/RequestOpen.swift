@@ -1,12 +1,12 @@
 public import Wire
 
-/// A request as the first bytes of a stream, which FIN ends (protocol.md, section 13.1).
+/// A request as the whole content of a stream, which FIN ends (protocol.md, section 13.1).
 ///
 ///     version u8 (1) │ kind u8 (6) │ target 32 │ puzzle 37 │ length u32 │ envelope
 public enum RequestOpen: Hashable, Sendable {
-    /// To another node.
+    /// To another node: an envelope.
     case envelope([UInt8], to: NodeID)
-    /// To the session's terminal, whose id stands as zeros: method and arguments in place of an envelope.
+    /// To the session's terminal: method and arguments instead of an envelope, and zeros as the target.
     case own(method: UInt8, arguments: [UInt8])
 
     /// The version of the format.
@@ -15,10 +15,10 @@ public enum RequestOpen: Hashable, Sendable {
     public static let streamKind: UInt8 = 6
     /// The bytes before the envelope.
     public static let headSize = 2 + 32 + Puzzle.size + 4
-    /// The longest encoding in bytes: a stream with more is refused.
+    /// The longest encoding in bytes; a longer stream is refused.
     public static let maximumSize = headSize + RequestClass.bytes65792.envelopeSize
 
-    /// Whether a stream that begins with `bytes` is for a request; false while there are fewer than two.
+    /// Whether a stream that begins with `bytes` is a request; false if there are fewer than two bytes.
     public static func begins(_ bytes: RawSpan) -> Bool {
         var reader = ByteReader(bytes)
         guard let first = try? reader.u8(), let second = try? reader.u8() else { return false }
@@ -73,10 +73,10 @@ public struct RelayRequest: Hashable, Sendable {
 
     /// The second target.
     public let target: NodeID
-    /// The envelope for it.
+    /// The envelope for the second target.
     public let envelope: [UInt8]
 
-    /// A request for `target`; an envelope of another size than a class's traps.
+    /// A request for `target`; traps if the envelope does not have the size of a class that may be relayed.
     public init(target: NodeID, envelope: [UInt8]) {
         precondition(Self.fits(envelope.count), "an envelope of a class that may be relayed")
         self.target = target

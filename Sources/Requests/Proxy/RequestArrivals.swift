@@ -1,18 +1,18 @@
 public import Link
 public import Wire
 
-/// The requests that have not come whole, on streams of sessions: what they hold in memory, by link and in it by session.
+/// The memory of requests that have not arrived whole, on streams of sessions; it is shared by link and by session.
 ///
-/// The bytes count in units of 4 KiB. A session may hold as many as its pending requests may have. Where all is used up,
-/// the link with most loses a stream, of its session with most the oldest.
+/// Bytes count in units of 4 KiB. A session may hold as many as its pending requests may have. When all memory is in
+/// use, the link with the most loses a stream: the oldest stream of its session with the most.
 public struct RequestArrivals {
     typealias Source = RequestProxy.Source
 
     private var places: RequestPlaces<UInt64>
     private var streams: [UInt64: (source: Source, places: Int)] = [:]
-    /// The streams of each session, from the oldest on.
+    /// The streams of each session, oldest first.
     private var ofSource: [Source: [UInt64]] = [:]
-    /// How many streams were lost.
+    /// The number of streams that lost their memory.
     public private(set) var lost = 0
 
     /// No requests.
@@ -20,15 +20,16 @@ public struct RequestArrivals {
         places = RequestPlaces(RequestLimits.arrivalPlaces, most: RequestLimits.arrivalPlacesOfSession)
     }
 
-    /// How many streams hold something.
+    /// The number of streams that hold memory.
     public var count: Int { streams.count }
-    /// How many bytes they may hold, in whole units.
+    /// The bytes that the streams hold, in whole units.
     public var bytes: Int { places.count * RequestLimits.arrivalPlace }
 
-    /// The stream `number` of a session over `link` holds so many bytes by now; returns the streams to reset, which may
-    /// be this one.
+    /// Notes that the stream `number` of a session over `link` holds `bytes` bytes in all; returns the streams to
+    /// reset.
     ///
-    /// Numbers are not used twice, and nothing is held for the lost ones any more.
+    /// The stream itself may be among them. Nothing is counted any more for the returned streams. A number must not be
+    /// used again.
     public mutating func hold(
         _ number: UInt64, _ bytes: Int, of session: UInt64, over link: LinkSource, now: Instant
     ) -> [UInt64] {
@@ -57,7 +58,7 @@ public struct RequestArrivals {
         return losers
     }
 
-    /// A stream has brought all of its request, or is over.
+    /// A stream's request has arrived whole, or the stream has ended.
     public mutating func end(_ number: UInt64) {
         guard let stream = streams.removeValue(forKey: number) else { return }
         places.release(stream.places, of: stream.source)

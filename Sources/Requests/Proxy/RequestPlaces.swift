@@ -1,20 +1,21 @@
 internal import Wire
 
-/// The places of a proxy's pending requests or handshakes, by link and in it by session (docs/architecture/state.md, "Shares").
+/// The places of a proxy's pending requests or handshakes, shared by link and then by session
+/// (docs/architecture/state.md, "Shares").
 ///
-/// In a full table the link with most gives way, and in it the session with most. Where all have the same, a source
-/// without a place gets that of the oldest entry that is no longer young, of its own link if that has any: an honest
-/// answer needs far less time.
+/// In a full table the link with the most places gives way, and in it the session with the most. If all have equally
+/// many, a source without a place takes that of the oldest entry that is no longer young: of its own link if that has
+/// places, else of all links. An honest answer comes long before an entry stops being young.
 struct RequestPlaces<Item> {
     typealias Origin = RequestProxy.Origin
     typealias Source = RequestProxy.Source
 
-    /// Which entry gives way.
+    /// The result of a request for places.
     enum Admission {
         case granted
-        /// The oldest one of this source; then ask again.
+        /// The oldest entry of this source must give way; then ask again.
         case makeRoom(Source)
-        /// This one, if it is still there; then ask again.
+        /// This entry must give way, if it is still there; then ask again.
         case replace(Item)
         case full
     }
@@ -22,23 +23,23 @@ struct RequestPlaces<Item> {
     private let capacity: Int
     private let most: Int
     private var shares: GroupedShares<Origin, UInt64>
-    /// The entries of each link, and of all (nil), from when they are no longer young.
+    /// The entries of each origin, and of all (nil), by the moment from which they are no longer young.
     private var ages: [Origin?: DeadlineQueue<Item>] = [:]
 
-    /// So many places, of which one session has at most `most`.
+    /// A table of `capacity` places, of which one session gets at most `most`.
     init(_ capacity: Int, most: Int) {
         self.capacity = capacity
         self.most = most
         shares = GroupedShares(capacity: capacity)
     }
 
-    /// How many are taken.
+    /// The number of places in use.
     var count: Int { shares.count }
 
-    /// How many `source` holds.
+    /// The number of places that `source` holds.
     func places(of source: Source) -> Int { shares.places(of: source.session, in: source.origin) }
 
-    /// Takes so many places for `source`, or says who has to give way first.
+    /// Takes `places` places for `source`, or returns the entry that must give way first.
     mutating func take(_ places: Int, for source: Source, _ now: Instant) -> Admission {
         let (session, origin) = (source.session, source.origin)
         let own = shares.places(of: session, in: origin)
@@ -59,7 +60,7 @@ struct RequestPlaces<Item> {
         return .replace(item)
     }
 
-    /// An entry has its place; `isThere` says whether another one still has.
+    /// Notes an entry that has got its places; `isThere` tells whether an earlier entry still has them.
     mutating func entered(_ item: Item, of source: Source, _ now: Instant, isThere: (Item) -> Bool) {
         for key in [source.origin, nil] {
             while let oldest = ages[key]?.oldest, !isThere(oldest) { ages[key]?.removeFirst() }
@@ -67,7 +68,7 @@ struct RequestPlaces<Item> {
         }
     }
 
-    /// Gives back what `take` took.
+    /// Releases places that `take` granted.
     mutating func release(_ places: Int, of source: Source) {
         for _ in 0..<places { shares.release(source.session, in: source.origin) }
         if shares.places(of: source.origin) == 0 { ages[source.origin] = nil }

@@ -1,27 +1,27 @@
 internal import Wire
 
-/// The line of one target: a node takes so many requests of another at once and a second, and those that want them take turns.
+/// The queue of requests to one target, whose rate and number of unanswered requests are limited; sources take turns.
 ///
-/// So a flood of one source, or of many, costs another one its share of the target, and no more.
+/// A flood of one source, or of many, therefore costs another source no more than the flood's share of the target.
 extension RequestProxy {
     struct Line {
         enum Grant {
-            /// This request goes next; it counts as unanswered.
+            /// The request that goes next; it counts as unanswered.
             case granted(Ticket)
-            /// The target's rate allows none now.
+            /// The target's rate allows no request now.
             case later
         }
 
-        /// The requests that the target has and has not answered.
+        /// The requests that were sent to the target and are not answered.
         var unanswered = 0
-        /// The target's own rate for this node.
+        /// The rate at which the target accepts requests of this node.
         var rate: TokenBucket
         var turns = RequestTurns()
         var lastUsed: Instant
 
-        /// What may be sent now; nil where nothing waits, or the target has as many as it takes.
+        /// The next request to send; nil if none waits or the target has its limit of unanswered requests.
         ///
-        /// It changes the line where it stands: a copy would cost as much as there are sources that wait.
+        /// Call it on the line in its table: a copy would cost as much as there are sources that wait.
         mutating func next(_ now: Instant) -> Grant? {
             guard unanswered < RequestLimits.unanswered, !turns.isEmpty else { return nil }
             guard rate.take(now: now) else { return .later }
@@ -31,7 +31,7 @@ extension RequestProxy {
         }
     }
 
-    /// A request to a node with a link waits for its turn; `advanceLine` follows.
+    /// Adds a request to the line of its target, which has a link; `advanceLine` must follow.
     mutating func line(up ticket: Ticket, _ now: Instant) {
         guard let entry = entries[ticket], case .connecting(let envelope) = entry.state else { return }
         entries[ticket]?.state = .waiting(envelope: envelope)
@@ -46,7 +46,7 @@ extension RequestProxy {
         lines[entry.target]?.turns.append(ticket, of: entry.source, isNew: isNew)
     }
 
-    /// Sends FORWARD for those whose turn it is, as far as the target takes them.
+    /// Sends FORWARD for the next requests of a target's line, as many as the target accepts.
     mutating func advanceLine(of target: NodeID, _ now: Instant, _ actions: inout [Action]) {
         while let grant = lines[target]?.next(now) {
             switch grant {
@@ -63,7 +63,7 @@ extension RequestProxy {
         }
     }
 
-    /// Does so for all targets whose lines may go on.
+    /// Advances the lines of all targets that may go on, when it is time.
     mutating func advanceLines(_ now: Instant, _ actions: inout [Action]) {
         guard let moment = movable.at, moment <= now else { return }
         let targets = movable.targets
@@ -86,14 +86,14 @@ extension RequestProxy {
         actions.append(.forward(ticket, entry.target, message.encoded()))
     }
 
-    /// A request that waits for its turn ends.
+    /// Removes a request that waits for its turn.
     mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) {
         lines[entry.target]?.turns.remove(ticket, of: entry.source)
     }
 
-    /// A target has one request less: `advance` goes on with its line.
+    /// A target has one unanswered request less; the next `advance` goes on with its line.
     ///
-    /// A request that ends before, for example with its session, keeps its place until then: its target counts it too.
+    /// A request that ends early, for example with its session, counts until this call: its target still counts it too.
     mutating func landed(_ ticket: Ticket) {
         guard let key = flights.removeValue(forKey: ticket) else { return }
         if entries[ticket] == nil { asked[key] = nil }
@@ -104,7 +104,7 @@ extension RequestProxy {
         movable.at = Instant(nanoseconds: 0)
     }
 
-    /// Removes lines whose buckets are full again; the work is at most a constant for each new line.
+    /// Removes lines whose buckets are full again; the work is at most constant for each new line.
     private mutating func forgetIdleLines(_ now: Instant) {
         guard lines.count >= 64, lines.count.nonzeroBitCount == 1 else { return }
         lines = lines.filter { _, line in

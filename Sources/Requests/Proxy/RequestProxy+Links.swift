@@ -2,7 +2,7 @@ public import Link
 public import Wire
 
 extension RequestProxy {
-    /// Waits for a link to `target`; false where there is no place for a handshake.
+    /// Waits for a link to `target`, and begins a handshake if there is none; false if there is no place for one.
     mutating func connect(
         _ ticket: Ticket, _ target: NodeID, _ source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
@@ -35,9 +35,11 @@ extension RequestProxy {
         }
     }
 
-    /// A handshake is to give up its place: it takes that of another link whose request waits for it, or else loses it.
+    /// Moves a handshake that must give up its place to the share of another link whose request waits for it.
     ///
-    /// Whoever begins a handshake with a node that many ask could end their requests otherwise.
+    /// Requests of the link that loses the handshake end. If no other link can take it, all requests that wait for it
+    /// end. Without this, a source could begin a handshake with a node that many ask, and end their requests with its
+    /// own.
     private mutating func passOn(_ node: NodeID, _ now: Instant, _ actions: inout [Action]) {
         guard let handshake = handshakes[node] else { return }
         let others = handshake.tickets.filter {
@@ -55,7 +57,8 @@ extension RequestProxy {
         for ticket in lost { end(ticket, .tooMany, &actions) }
     }
 
-    /// A handshake loses its place, and those who wait for it their requests; it goes on, as builds may wait for it.
+    /// Releases a handshake's place and ends the requests that wait for it; the handshake goes on, because builds may
+    /// need it.
     private mutating func lose(_ node: NodeID, _ actions: inout [Action]) {
         let waiting = handshakes[node]?.tickets ?? []
         endHandshake(node)
@@ -63,7 +66,7 @@ extension RequestProxy {
         for ticket in waiting { end(ticket, .tooMany, &actions) }
     }
 
-    /// Removes a request; what its target has of it stays until it has landed.
+    /// Removes a request; it still counts as unanswered at its target until `landed`.
     mutating func leave(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
         if flights[ticket] == nil { asked[entry.key] = nil }
@@ -82,13 +85,13 @@ extension RequestProxy {
         handshakePlaces.release(1, of: handshake.source)
     }
 
-    /// Ends a request with what its asker is told.
+    /// Ends a request with `answer` to its asker.
     mutating func end(_ ticket: Ticket, _ answer: OuterAnswer, _ actions: inout [Action]) {
         guard let entry = leave(ticket) else { return }
         actions.append(.answer(asker: entry.asker, answer))
     }
 
-    /// Ends a request with its target's words, as far as the source's bytes allow.
+    /// Ends a request with its target's answer, if the source's rate of bytes allows its size.
     private mutating func deliver(
         _ ticket: Ticket, _ answer: OuterAnswer, _ size: Int, _ now: Instant, _ actions: inout [Action]
     ) {
@@ -106,7 +109,7 @@ extension RequestProxy {
 
     // MARK: Events
 
-    /// There is a link to `node` now.
+    /// A link to `node` is up.
     public mutating func linkUp(_ node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
         failures.delivered(node)
@@ -117,7 +120,7 @@ extension RequestProxy {
         return actions
     }
 
-    /// The handshake with `node` has failed, or could not begin.
+    /// The handshake with `node` has failed or could not begin.
     public mutating func linkFailed(_ node: NodeID, _ fault: LinkFault, now: Instant) -> [Action] {
         var actions: [Action] = []
         handshakeFailed(node, fault, now, &actions)
@@ -138,7 +141,7 @@ extension RequestProxy {
         for ticket in handshake.tickets { end(ticket, answer, &actions) }
     }
 
-    /// No link to `node` is left.
+    /// The last link to `node` has ended.
     public mutating func linkEnded(_ node: NodeID) -> [Action] {
         var actions: [Action] = []
         for (key, ticket) in asked where key.node == node {
@@ -152,7 +155,7 @@ extension RequestProxy {
         return actions
     }
 
-    /// The answer to FORWARD, or why there is none.
+    /// FORWARD was answered or has failed.
     public mutating func forwarded(
         _ ticket: Ticket, _ result: Result<[UInt8], ControlFailure>, now: Instant
     ) -> [Action] {
@@ -173,7 +176,7 @@ extension RequestProxy {
                 end(ticket, .noAnswer, &actions)
             }
         case .failure(.limit):
-            // Nothing was sent.
+            // FORWARD was not sent.
             counters.refused += 1
             end(ticket, .tooMany, &actions)
         case .failure(.refused), .failure(.timedOut), .failure(.linkDown): end(ticket, .noAnswer, &actions)
@@ -182,7 +185,7 @@ extension RequestProxy {
         return actions
     }
 
-    /// ANSWER came from `node`: it counts for a pending request to that node, once.
+    /// ANSWER arrived from `node`; it is valid once, for a pending request to that node.
     public mutating func answered(_ body: [UInt8], from node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
         guard let message = try? AnswerMessage(decoding: body.rawSpan),
@@ -197,7 +200,8 @@ extension RequestProxy {
         return actions
     }
 
-    /// A method of this node has run for one of its own sessions; a longer answer than 1 MiB becomes status 4.
+    /// A method of this node has run for one of its own sessions; an answer of more than 1 MiB becomes status 4,
+    /// `full`.
     public mutating func performed(_ ticket: Ticket, _ answer: RequestAnswer, now: Instant) -> [Action] {
         var actions: [Action] = []
         guard case .own? = entries[ticket]?.state else {
@@ -210,18 +214,18 @@ extension RequestProxy {
         return actions
     }
 
-    /// A session has ended: nobody waits for its requests, which keep their places at targets.
+    /// A session has ended: its requests end without an answer, but still count at their targets.
     public mutating func sessionEnded(_ session: UInt64, over link: LinkSource) {
         let source = Source(origin: .link(link), session: session)
         for ticket in askers[source]?.tickets ?? [] { _ = leave(ticket) }
         askers[source] = nil
     }
 
-    /// Does what is due.
+    /// Performs everything that is due.
     public mutating func advance(_ now: Instant) -> [Action] {
         var actions: [Action] = []
         while let node = deadlines.handshake.next(now) {
-            // A later one with the same node has its own time.
+            // A later handshake with the same node has a deadline of its own.
             if let until = handshakes[node]?.until, until <= now {
                 handshakeFailed(node, .unanswered, now, &actions)
             }

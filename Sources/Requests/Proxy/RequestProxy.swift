@@ -4,27 +4,27 @@ public import Wire
 /// A terminal that passes sealed requests of its sessions on to other nodes (protocol.md, section 13.4).
 ///
 /// Events and times go in, actions come out. Each request ends once: with an answer, with an outer status in bounded
-/// time, or with its session. What comes for a request that has ended has no effect.
+/// time, or with its session. Events for a request that has ended have no effect.
 public struct RequestProxy {
-    /// Numbers a request at this proxy; never used twice.
+    /// The number of a request at this proxy; never used twice.
     public typealias Ticket = UInt64
 
-    /// Where requests come from, which has its share whatever the number of its sessions.
+    /// The origin of requests, which gets one share however many sessions it has.
     public enum Origin: Hashable, Sendable {
-        /// Sessions whose first path came over links of this peer: a node, or a client's address.
+        /// Sessions whose first path came over links of this source: a node, or a client's address.
         case link(LinkSource)
         /// A node, by RELAY.
         case relay(NodeID)
     }
 
-    /// Who asks: shares, rates and turns go by `origin`, and in it by `session`.
+    /// The source of a request: shares, rates and turns are divided by `origin`, and within it by `session`.
     public struct Source: Hashable, Sendable {
-        /// Where it comes from.
+        /// The source's origin.
         public let origin: Origin
-        /// The owner's number of the session; 0 for RELAY.
+        /// The number that the owner gave the session; 0 for RELAY.
         public let session: UInt64
 
-        /// This session, or RELAY.
+        /// A session of `origin`, or a node that uses RELAY.
         public init(origin: Origin, session: UInt64) {
             self.origin = origin
             self.session = session
@@ -38,58 +38,58 @@ public struct RequestProxy {
         }
     }
 
-    /// What the proxy knows of a target when it is asked.
+    /// The proxy's knowledge of a target when it is asked.
     public struct Knowledge: Hashable, Sendable {
-        /// Whether one of the last three snapshots has it as staked or suspended.
+        /// Whether the target is staked or suspended in one of the last three snapshots.
         public var isNode: Bool
-        /// Whether there is a link to it.
+        /// Whether there is a link to the target.
         public var hasLink: Bool
 
-        /// What the directory and the links say.
+        /// The knowledge of the directory and the links.
         public init(isNode: Bool, hasLink: Bool) {
             self.isNode = isNode
             self.hasLink = hasLink
         }
     }
 
-    /// Why there is no link.
+    /// The reason why there is no link.
     public enum LinkFault: Sendable {
-        /// The node did not answer: it rests for a while.
+        /// The node did not answer; it is not tried again for a while.
         case unanswered
-        /// This node has as many links or handshakes as it may: that says nothing of the other one.
+        /// This node has its limit of links or handshakes; that is no fault of the other node.
         case limit
-        /// There is no way to begin a handshake with it.
+        /// No handshake with the node can begin.
         case unreachable
     }
 
-    /// What the owner has to do.
+    /// A task for the owner.
     public enum Action: Equatable {
-        /// Tell the asker: write `encoded(for:)` to its stream and end it, or hand it to `RequestTarget.relayed`.
+        /// Answer the asker: write `encoded(for:)` to its stream and end it, or pass it to `RequestTarget.relayed`.
         case answer(asker: UInt64, OuterAnswer)
-        /// Run a method for the session itself, and then call `performed`.
+        /// Run a method for the session itself, then call `performed`.
         case perform(Ticket, RequestMethod, arguments: [UInt8], Source)
-        /// Make a link, and then call `linkUp` or `linkFailed`.
+        /// Make a link, then call `linkUp` or `linkFailed`.
         case connect(NodeID)
-        /// Send FORWARD, and then call `forwarded` with its answer.
+        /// Send FORWARD, then call `forwarded` with its answer.
         case forward(Ticket, NodeID, [UInt8])
     }
 
-    /// What a proxy counts.
+    /// The counters of a proxy.
     public struct Counters: Equatable, Sendable {
-        /// Requests that were asked.
+        /// Requests that arrived.
         public var asked = 0
         /// Requests that were refused, or lost their place to others.
         public var refused = 0
-        /// Requests that ended with an answer of their target.
+        /// Requests that ended with their target's answer.
         public var answered = 0
-        /// ANSWER messages, and answers to FORWARD, that nobody waits for.
+        /// ANSWER messages and answers to FORWARD without a pending request.
         public var ignored = 0
     }
 
     struct Entry {
         enum State {
             case connecting(envelope: [UInt8])
-            /// It waits for its turn at the target.
+            /// The request waits for its turn at the target.
             case waiting(envelope: [UInt8])
             case asked
             /// This node runs the method.
@@ -97,7 +97,7 @@ public struct RequestProxy {
         }
 
         let source: Source
-        /// The owner's name of who waits.
+        /// The owner's name for the asker.
         let asker: UInt64
         let target: NodeID
         let id: UInt64
@@ -112,60 +112,60 @@ public struct RequestProxy {
         let id: UInt64
     }
 
-    /// One source: its buckets, and its pending requests from the oldest on.
+    /// One source: its buckets, and its pending requests, oldest first.
     struct Asker {
         var rate: TokenBucket
         var bytes: TokenBucket
         var tickets: [Ticket] = []
-        /// How many tokens of the proxy's rate it got, as far as that makes a newcomer of it.
+        /// How many tokens of the proxy's rate it got, counted until it is no longer a newcomer.
         var admitted = 0
-        /// Whether one of its requests had a turn.
+        /// Whether one of its requests has had a turn.
         var hadTurn = false
         var lastUsed: Instant
     }
 
-    /// A handshake that was begun; it keeps its place until it ends, whether anybody waits for it or not.
+    /// A handshake under way; it keeps its place until it ends, even if no request waits for it.
     struct Handshake {
-        /// The source whose share it takes.
+        /// The source whose share holds its place.
         let source: Source
-        /// When it counts as unanswered.
+        /// When the handshake counts as unanswered.
         let until: Instant
         var tickets: [Ticket] = []
     }
 
     struct Deadlines {
         var handshake = DeadlineQueue<NodeID>(RequestLimits.linkTime)
-        /// The wait for a link and for a turn.
+        /// Requests that wait for a link, and for a turn.
         var link = DeadlineQueue<Ticket>(RequestLimits.linkTime)
         var answer = DeadlineQueue<Ticket>(RequestLimits.answerTime)
-        /// All requests from the oldest on; the deadline is the last for each.
+        /// All requests, oldest first, with the last deadline that each can have.
         var age = DeadlineQueue<Ticket>(RequestLimits.linkTime + RequestLimits.answerTime)
     }
 
     let node: NodeID
     var random: any RandomNumberGenerator & Sendable
-    /// What was counted.
+    /// The counters since the start.
     public internal(set) var counters = Counters()
     var entries: [Ticket: Entry] = [:]
-    /// The requests that are pending, or that their targets still count.
+    /// The requests that are pending, or that still count at their targets.
     var asked: [AskedID: Ticket] = [:]
-    /// The requests that targets have and have not answered, whether anybody waits for them or not.
+    /// The requests sent to targets and not answered, even if their askers no longer wait.
     var flights: [Ticket: AskedID] = [:]
     var askers: [Source: Asker] = [:]
     var places: RequestPlaces<Ticket>
     private var rate: RequestRate
     var handshakes: [NodeID: Handshake] = [:]
     var handshakePlaces = RequestPlaces<NodeID>(RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
-    /// What each target is asked, and what waits for it.
+    /// For each target the requests under way and the requests that wait.
     var lines: [NodeID: Line] = [:]
-    /// The targets whose lines may go on, and when.
+    /// The targets whose lines may go on, and from when.
     var movable = (targets: Set<NodeID>(), at: Instant?.none)
     var failures = Pauses<NodeID>(
         first: RequestLimits.failureMemory, longest: RequestLimits.failureMemory, capacity: RequestLimits.failures)
     var deadlines = Deadlines()
     private var lastTicket: Ticket = 0
 
-    /// The proxy of `node`, without requests; `random` draws the ids of FORWARD.
+    /// The proxy of `node` without requests; `random` draws the ids of FORWARD.
     public init(node: NodeID, random: any RandomNumberGenerator & Sendable, now: Instant) {
         self.init(node: node, random: random, places: RequestLimits.pendingPlaces, now: now)
     }
@@ -177,10 +177,10 @@ public struct RequestProxy {
         rate = RequestRate(perSecond: RequestLimits.requestsPerSecond, now: now)
     }
 
-    /// How many requests have no answer yet.
+    /// The number of requests without an answer.
     public var pending: Int { entries.count }
 
-    /// When `advance` is to be called next.
+    /// When `advance` must be called next.
     public var nextDeadline: Instant? {
         [deadlines.handshake.first, deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at]
             .compactMap(\.self).min()
@@ -188,9 +188,9 @@ public struct RequestProxy {
 
     // MARK: Asking
 
-    /// A stream of a session has brought a whole request; nil is one that cannot be read.
+    /// A stream of a session has brought a whole request; nil if it cannot be read.
     ///
-    /// `asker` names the stream in the answer; `link` is whom the session counts for.
+    /// `asker` names the stream in the answer; `link` is the source that the session counts for.
     public mutating func ask(
         _ request: RequestOpen?, asker: UInt64, from session: UInt64, over link: LinkSource, target: Knowledge,
         now: Instant
@@ -220,7 +220,7 @@ public struct RequestProxy {
         }
     }
 
-    /// A node has asked by RELAY; `asker` is the target's ticket.
+    /// A node has asked by RELAY; `asker` is the ticket at `RequestTarget`.
     public mutating func relay(
         _ request: RelayRequest, asker: UInt64, for node: NodeID, target: Knowledge, now: Instant
     ) -> [Action] {
@@ -282,13 +282,13 @@ public struct RequestProxy {
         return true
     }
 
-    /// Removes sources whose buckets are full again; the work is at most a constant for each new source.
+    /// Removes sources whose buckets are full again; the work is at most constant for each new source.
     private mutating func forgetIdleAskers(_ now: Instant) {
         guard askers.count >= 256, askers.count.nonzeroBitCount == 1 else { return }
         askers = askers.filter { !$0.value.tickets.isEmpty || now - $0.value.lastUsed < RequestLimits.sourceMemory }
     }
 
-    /// A ticket with its place, and an id that no pending request to `target` has.
+    /// Adds a request with its places and an id that no other pending request to `target` has; nil if there is no room.
     private mutating func enter(
         _ source: Source, _ asker: UInt64, _ target: NodeID, _ size: Int, _ state: Entry.State, _ now: Instant,
         _ actions: inout [Action]
@@ -307,7 +307,7 @@ public struct RequestProxy {
         return lastTicket
     }
 
-    /// Makes room among the pending requests.
+    /// Takes places for a pending request; other requests may give way.
     private mutating func makeRoom(
         _ count: Int, for source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {

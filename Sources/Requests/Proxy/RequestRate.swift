@@ -1,21 +1,21 @@
 internal import Wire
 
-/// The rate of a proxy: while its bucket is less than half full, each link may have an equal part, and each session an
-/// equal part of its link's.
+/// The rate of a proxy, which is divided while its bucket is less than half full.
 ///
-/// Of a link with more sessions than its part, half is for newcomers.
+/// Each link then gets an equal part, and each session an equal part of its link's. If a link has more sessions than
+/// its part has tokens, half of the part is for newcomers.
 struct RequestRate {
     typealias Origin = RequestProxy.Origin
     typealias Source = RequestProxy.Source
 
     private static let window = TimeSpan.seconds(1)
-    /// The most sessions that are told apart in a window: those of a rate for many windows.
+    /// The most sessions that are counted in a window: the requests of several windows.
     private static let mostSources = 16_384
 
     private struct Link {
-        /// By all but newcomers, and by these.
+        /// Tokens taken by sessions that are not newcomers, and by newcomers.
         var taken = 0, newlyTaken = 0
-        /// What each session took in this window; 0 for one that asked in vain.
+        /// The tokens that each session took in this window; 0 for a session whose requests were all refused.
         var sessions: [UInt64: Int] = [:]
         var sessionsBefore = 0
     }
@@ -27,14 +27,14 @@ struct RequestRate {
     private var linksBefore = 0
     private var sources = 0
 
-    /// A full bucket.
+    /// A rate with a full bucket.
     init(perSecond: Int, now: Instant) {
         self.perSecond = perSecond
         bucket = TokenBucket(perSecond: perSecond, burst: perSecond, now: now)
         since = now
     }
 
-    /// Takes a token for `source` if its part allows one; `isNew` says that it is a newcomer.
+    /// Takes a token for `source` if its part has one; `isNew` tells whether the session is a newcomer.
     mutating func take(_ source: Source, isNew: Bool, _ now: Instant) -> Bool {
         if now - since >= Self.window { beginWindow(now) }
         let before = links[source.origin]?.sessions[source.session]

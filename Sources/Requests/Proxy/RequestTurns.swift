@@ -2,41 +2,41 @@ internal import DequeModule
 
 /// The requests that wait for one target.
 ///
-/// Links take turns, and within a link the sessions; a turn takes constant time.
+/// Links take turns, and within a link its sessions; a turn takes constant time.
 ///
-/// Among the sessions of a link those that had no turn yet alternate with the others: so a newcomer does not wait until
-/// all sessions of a flood had theirs. A source that asks again, or whose request is taken out, keeps its place.
+/// Within a link, sessions that had no turn yet alternate with the others, so that a newcomer does not wait for all
+/// sessions of a flood. A source keeps its place if it asks again, or if its request is removed.
 struct RequestTurns {
     typealias Origin = RequestProxy.Origin
     typealias Source = RequestProxy.Source
     typealias Ticket = RequestProxy.Ticket
 
     private var links: [Origin: Sessions] = [:]
-    /// The links in the order of their turns: each one of `links` once.
+    /// The links in the order of their turns; each of `links` once.
     private var order = Deque<Origin>()
-    /// How many requests wait.
+    /// The number of requests that wait.
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
-    /// For how many sessions a place is held.
+    /// The number of sessions that have a place.
     var sessions: Int { links.values.reduce(0) { $0 + $1.count } }
 
-    /// Adds a request of `source`; `isNew` says that the source had no turn yet.
+    /// Adds a request of `source`; `isNew` tells whether the source had no turn yet.
     mutating func append(_ ticket: Ticket, of source: Source, isNew: Bool) {
         if links[source.origin] == nil { order.append(source.origin) }
         links[source.origin, default: Sessions()].append(ticket, of: source.session, isNew: isNew)
         count += 1
     }
 
-    /// Takes out a request that does not wait for its turn any longer.
+    /// Removes a request that no longer waits for its turn.
     mutating func remove(_ ticket: Ticket, of source: Source) {
         guard links[source.origin]?.remove(ticket, of: source.session) == true else { return }
         count -= 1
-        // Who gives up keeps its place until its turn, which does not come where nobody waits any more.
+        // The source keeps its place until its turn. When no request waits, no turn comes, so all places are removed.
         if count == 0 { self = RequestTurns() }
     }
 
-    /// Takes out the request whose turn it is.
+    /// Removes and returns the request whose turn it is.
     mutating func next() -> Ticket? {
         while let origin = order.popFirst() {
             guard let ticket = links[origin]?.next() else {
@@ -52,9 +52,10 @@ struct RequestTurns {
 
     /// The sessions of one link.
     private struct Sessions {
-        /// From the oldest of each session on: no more than a session may have pending.
+        /// The requests of each session, oldest first, at most as many as a session may have pending.
         private var waiting: [UInt64: [Ticket]] = [:]
-        /// The sessions that had a turn, and those that had none, in the order of their turns: together each one of `waiting` once.
+        /// The sessions that had a turn and those that had none, in the order of their turns; together each of
+        /// `waiting` once.
         private var order = Deque<UInt64>()
         private var newcomers = Deque<UInt64>()
         private var isNewcomersTurn = false

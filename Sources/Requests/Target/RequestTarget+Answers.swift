@@ -2,7 +2,7 @@ internal import Onion
 public import Wire
 
 extension RequestTarget {
-    /// `RequestEnvelope.open` has ended for a ticket.
+    /// `RequestEnvelope.open` has returned for a ticket.
     public mutating func opened(
         _ ticket: Ticket, _ request: OpenedRequest?, now: Instant, time: UnixTime
     ) -> [Action] {
@@ -65,9 +65,10 @@ extension RequestTarget {
         end(ticket, .answer(request.seal(RequestAnswer(.timeInvalid), salt: salt())), &actions)
     }
 
-    /// How many requests of a node wait here for another node or client.
+    /// The number of a node's requests here that wait for another node or a client.
     ///
-    /// Whoever asks for RELAY to a node that does not answer would otherwise hold all places between a proxy and this target.
+    /// Without this limit, requests for RELAY to a node that does not answer could hold all places between a proxy and
+    /// this target.
     private func slowCount(of node: NodeID) -> Int {
         entries.values.count { entry in
             guard entry.node == node, case .performing(let request) = entry.state else { return false }
@@ -75,17 +76,17 @@ extension RequestTarget {
         }
     }
 
-    /// The number of a node as a source of the replay cache.
+    /// The number of a node as a source in the replay cache.
     private static func number(of node: NodeID) -> UInt64 {
         node.key.withBytes { unsafe $0.unsafeLoadUnaligned(as: UInt64.self) }
     }
 
-    /// The largest class of an answer: a relayed one travels inside another.
+    /// The largest class of an answer; smaller for a relayed request, whose answer travels inside another one.
     private static func largest(_ entry: Entry) -> RequestClass { entry.isRelayed ? .bytes33024 : .bytes65792 }
 
-    /// The method has run.
+    /// A method has run for a ticket.
     ///
-    /// A result that is longer than its room becomes status 4.
+    /// A result that is longer than its room becomes status 4, `full`.
     public mutating func performed(_ ticket: Ticket, _ result: RequestAnswer, now: Instant) -> [Action] {
         var actions: [Action] = []
         answer(ticket, result, now, &actions)
@@ -93,7 +94,7 @@ extension RequestTarget {
         return actions
     }
 
-    /// This node's proxy has an answer, or none.
+    /// This node's own proxy has ended a relayed request with `answer`.
     public mutating func relayed(_ ticket: Ticket, _ answer: OuterAnswer, now: Instant) -> [Action] {
         let room = RequestClass.bytes65792.size - RequestEnvelope.answerHeadSize
         var bytes = answer.encoded(for: .stream)
@@ -101,14 +102,14 @@ extension RequestTarget {
         return performed(ticket, RequestAnswer(.done, bytes), now: now)
     }
 
-    /// Seals an answer of the method, once, and sends it.
+    /// Seals the answer of a method and sends it.
     private mutating func answer(
         _ ticket: Ticket, _ result: RequestAnswer, _ now: Instant, _ actions: inout [Action]
     ) {
         guard let entry = entries[ticket], case .performing(let request) = entry.state else { return }
         var result = result
         if result.result.count > RequestLimits.smallAnswer {
-            // A token that was taken before the part was used up is not given back: the rate stays an upper bound.
+            // Tokens taken before the rate refused one are not given back: the rate stays an upper bound.
             for _ in 0..<RequestLimits.places(result.result.count, of: RequestLimits.largeAnswerUnit)
             where !rates.largeAnswers.take(entry.node, now) {
                 result = .busy(seconds: 1)
@@ -121,7 +122,7 @@ extension RequestTarget {
 
     // MARK: Order
 
-    /// Hands queued requests to other threads, one of each node in turn.
+    /// Hands queued requests to other threads; nodes take turns.
     mutating func dispatch(_ now: Instant, _ actions: inout [Action]) {
         rates.nextToken = nil
         while opening.count < RequestLimits.openingsAtOnce, let node = turns.first {
@@ -152,7 +153,7 @@ extension RequestTarget {
         }
     }
 
-    /// Takes a place at work: where there is none, the node with most loses its oldest request.
+    /// Takes a place at work; if all are in use, the node with the most loses its oldest request.
     private mutating func beginWork(_ node: NodeID, _ actions: inout [Action]) -> Bool {
         while true {
             switch atWork.take(for: node) {
@@ -182,7 +183,7 @@ extension RequestTarget {
         return entry
     }
 
-    /// Ends a request with what its proxy is told.
+    /// Ends a request with `answer` to its proxy.
     mutating func end(_ ticket: Ticket, _ answer: OuterAnswer, _ actions: inout [Action]) {
         guard let entry = leave(ticket) else { return }
         if case .busy = answer { counters.busy += 1 }
@@ -205,7 +206,7 @@ extension RequestTarget {
 
     // MARK: Time and links
 
-    /// No link to `node` is left: nobody waits for its requests.
+    /// The last link to `node` has ended: its requests end without an answer.
     public mutating func linkEnded(_ node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
         for ticket in (peers[node]?.queue ?? []) + (peers[node]?.atWork ?? []) { _ = leave(ticket) }
@@ -213,14 +214,14 @@ extension RequestTarget {
         return actions
     }
 
-    /// Does what is due.
+    /// Performs everything that is due.
     public mutating func advance(_ now: Instant) -> [Action] {
         var actions: [Action] = []
         while let ticket = deadlines.later.next(now) { tellLater(ticket, &actions) }
         while let ticket = deadlines.wait.next(now) {
             if case .queued? = entries[ticket]?.state { end(ticket, .busy(seconds: 5), &actions) }
         }
-        // The proxy has given up.
+        // The proxy has given up by now.
         while let ticket = deadlines.end.next(now) { _ = leave(ticket) }
         dispatch(now, &actions)
         return actions

@@ -3,37 +3,37 @@ public import Wire
 
 /// A node that opens and answers the requests of proxies (protocol.md, section 13.4).
 ///
-/// Events and times go in, actions come out. Tickets are never used twice; what comes for a ticket that has ended has no
-/// effect. One node's requests take at most its share of every table, and nodes are served in turn.
+/// Events and times go in, actions come out. Tickets are never used twice; events for a ticket that has ended have no
+/// effect. The requests of one node get at most its share of every table, and nodes take turns.
 public struct RequestTarget: ~Copyable {
-    /// Numbers a request at this node.
+    /// The number of a request at this node.
     public typealias Ticket = UInt64
 
-    /// What the owner has to do.
+    /// A task for the owner.
     public enum Action {
-        /// Answer the FORWARD `message`.
+        /// Answer the FORWARD message `message`.
         case answer(message: UInt64, [UInt8])
-        /// Call `RequestEnvelope.open` on another thread, and then `opened`, whatever the result.
+        /// Call `RequestEnvelope.open` on another thread, then `opened` with any result.
         case open(Ticket, OnionKeys.Key, envelope: [UInt8])
-        /// Run the method, and then call `performed`. `room` is the longest result in bytes.
+        /// Run the method, then call `performed`; `room` is the longest result in bytes.
         case perform(Ticket, RequestMethod, arguments: [UInt8], binding: Bytes32, room: Int)
-        /// Ask this node's own proxy for `node`, and then call `relayed`.
+        /// Pass the request to this node's own proxy for the node `for`, then call `relayed`.
         case relay(Ticket, RelayRequest, for: NodeID)
         /// Send ANSWER to a node.
         case send(NodeID, [UInt8])
     }
 
-    /// What a target counts.
+    /// The counters of a target.
     public struct Counters: Equatable, Sendable {
         /// FORWARD messages that arrived.
         public var received = 0
         /// Requests that were opened and answered.
         public var answered = 0
-        /// Envelopes that were malformed, altered or of another node.
+        /// Envelopes that were malformed, altered, or for another node.
         public var unreadable = 0
-        /// Envelopes that came again.
+        /// Envelopes that were seen before.
         public var replayed = 0
-        /// Requests that ended with *busy*.
+        /// Requests that ended with the status busy.
         public var busy = 0
     }
 
@@ -48,22 +48,22 @@ public struct RequestTarget: ~Copyable {
         let id: UInt64
         let isRelayed: Bool
         var state: State
-        /// The FORWARD to answer; nil once its proxy was told that the answer comes later.
+        /// The FORWARD message to answer; nil once the proxy was told that the answer comes later.
         var message: UInt64?
     }
 
-    /// What one node has here; kept until its bucket is full again, so that a new link brings no new tokens.
+    /// The state of one node here; kept until its bucket is full again, so that a new link brings no new tokens.
     struct Peer {
         var rate: TokenBucket
         var queue: [Ticket] = []
-        /// In the order in which they left the queue.
+        /// The requests that are opened or run, in the order in which they left the queue.
         var atWork: [Ticket] = []
         var lastUsed: Instant
 
         var unanswered: Int { queue.count + atWork.count }
     }
 
-    /// The deadlines, counted from the arrival.
+    /// The deadlines, counted from the arrival of a request.
     struct Deadlines {
         var later = DeadlineQueue<Ticket>(RequestLimits.patience)
         var wait = DeadlineQueue<Ticket>(RequestLimits.queueTime)
@@ -75,9 +75,9 @@ public struct RequestTarget: ~Copyable {
     private var random: any RandomNumberGenerator & Sendable
     /// The node's onion keys; the owner replaces them when they rotate.
     public var keys: OnionKeys
-    /// The node's signed descriptor, for a client that has an old key.
+    /// The node's signed descriptor, for clients that have an old key.
     public var descriptor: [UInt8]
-    /// What was counted.
+    /// The counters since the start.
     public internal(set) var counters = Counters()
     var entries: [Ticket: Entry] = [:]
     var peers: [NodeID: Peer] = [:]
@@ -85,22 +85,22 @@ public struct RequestTarget: ~Copyable {
     var atWork = Shares<NodeID>(capacity: RequestLimits.atWork, most: RequestLimits.unanswered)
     /// The nodes with a queue, in the order of their turns.
     var turns: [NodeID] = []
-    /// The openings that run on other threads.
+    /// The requests that other threads open now.
     var opening: Set<Ticket> = []
     var rates: Rates
     var cache: BuildReplayCache
     var deadlines = Deadlines()
     private var lastTicket: Ticket = 0
 
-    /// What limits openings and answers a second.
+    /// The rates of openings and of long answers.
     struct Rates {
         var openings: TokenBucket
         var largeAnswers: SharedRate<NodeID>
-        /// When the next token for an opening comes, while requests wait for it.
+        /// When the next token for an opening is due, while requests wait for one.
         var nextToken: Instant?
     }
 
-    /// A target without requests; it opens at most `requestsPerSecond` envelopes a second.
+    /// A target without requests that opens at most `requestsPerSecond` envelopes per second.
     ///
     /// `random` draws the salts of answers.
     public init(
@@ -122,15 +122,15 @@ public struct RequestTarget: ~Copyable {
             generation: RequestEnvelope.memory, now: now)
     }
 
-    /// How many requests have no answer yet.
+    /// The number of requests without an answer.
     public var pending: Int { entries.count }
 
-    /// When `advance` is to be called next.
+    /// When `advance` must be called next.
     public var nextDeadline: Instant? {
         [deadlines.later.first, deadlines.wait.first, deadlines.end.first, rates.nextToken].compactMap(\.self).min()
     }
 
-    /// The salt of an answer.
+    /// A new random salt for an answer, 16 bytes.
     mutating func salt() -> [UInt8] {
         var writer = ByteWriter(capacity: RequestEnvelope.saltSize)
         writer.u64(random.next())
@@ -140,7 +140,7 @@ public struct RequestTarget: ~Copyable {
 
     // MARK: Admission
 
-    /// FORWARD came from `node`; `message` names it in the answer.
+    /// FORWARD arrived from `node`; `message` names it in the answer.
     public mutating func received(_ body: [UInt8], message: UInt64, from node: NodeID, now: Instant) -> [Action] {
         counters.received += 1
         guard let forward = try? ForwardMessage(decoding: body.rawSpan) else {
@@ -176,7 +176,7 @@ public struct RequestTarget: ~Copyable {
         return cache.contains(span.extracting(first: RequestEnvelope.openingSize), now: now)
     }
 
-    /// Whether the node may ask now: by its rate, and by what it has unanswered.
+    /// Whether the node may ask now, by its rate and its number of unanswered requests.
     private mutating func takeToken(of node: NodeID, _ now: Instant) -> Bool {
         if peers[node] == nil {
             forgetIdlePeers(now)
@@ -189,13 +189,13 @@ public struct RequestTarget: ~Copyable {
         return peers[node]?.rate.take(now: now) ?? false
     }
 
-    /// Removes nodes whose bucket is full again; the work is at most a constant for each new node.
+    /// Removes nodes whose bucket is full again; the work is at most constant for each new node.
     private mutating func forgetIdlePeers(_ now: Instant) {
         guard peers.count >= 64, peers.count.nonzeroBitCount == 1 else { return }
         peers = peers.filter { $0.value.unanswered > 0 || now - $0.value.lastUsed < RequestLimits.peerMemory }
     }
 
-    /// Makes room in the queue: the node with most loses its oldest request.
+    /// Takes places in the queue; if there are none, the node with the most loses its oldest request.
     private mutating func makeRoom(_ places: Int, for node: NodeID, _ actions: inout [Action]) -> Bool {
         while true {
             switch queued.take(for: node, places: places) {
