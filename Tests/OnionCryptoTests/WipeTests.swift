@@ -79,7 +79,10 @@ import Wire
             var plain = inverted.map { ~$0 }
             let secret = Secret(copying: plain.rawSpan, locked: isLocked)
             wipe(&plain)
-            try withClones(8, of: secret) { #expect(try places(of: inverted[16...]) == 9) }
+            try withClones(8, of: secret) {
+                let found = try places(of: inverted[16...])
+                #expect(found == 9)
+            }
         }
         #expect(try places(of: inverted[16...]) == 0)
     }

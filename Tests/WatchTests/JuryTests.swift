@@ -297,7 +297,7 @@ struct JuryTests {
 
     @Test("s09: ballots of one node or many leave another node's a place", arguments: [1, 20, 250])
     func s09ANewcomersBallotIsTaken(senders: Int) throws {
-        let world = try World(13, seed: 1) { $0.voteLifetime = 600 }
+        let world = try World(11, seed: 1) { $0.voteLifetime = 600 }
         world.run(until: 400)
         var jury = world.juries[0]
         let ballots = ballots(in: world)
