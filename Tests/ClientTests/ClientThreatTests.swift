@@ -159,6 +159,22 @@ import Wire
         }
     }
 
+    @Test("L1: an address of the machine's own network is not looked up by an exit")
+    func l1OwnAddressesAreNotLookedUp() throws {
+        let loop = Loop.simulated()
+        let (client, port) = try client(on: loop) { _ in }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        let app = App()
+        let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+        try stream.write([5, 1, 0, 5, 0xf1, 0, 1, 192, 168, 0, 1, 0, 0])
+        #expect(loop.run { app.isOver })
+        #expect(app.received == [5, 0, 5, 4, 0, 1, 0, 0, 0, 0, 0, 0])
+        stream.close()
+    }
+
     /// Keeps the lines of a log.
     private struct Lines: LogHandler {
         final class Store: @unchecked Sendable { var lines: [String] = [] }

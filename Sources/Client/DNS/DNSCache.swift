@@ -22,12 +22,13 @@ struct DNSCache {
 
     init() {}
 
-    /// The cached answer with its remaining time; nil if there is none.
+    /// The cached answer; nil if there is none.
+    ///
+    /// Its time to live is the same as when it was new. The time that is left would tell another user of this machine when
+    /// somebody asked for the name.
     func answer(to question: DNSQuestion, now: Instant) -> RecordsReply.Outcome? {
         guard let entry = entries[question], entry.until > now else { return nil }
-        guard case .found(let records) = entry.outcome else { return entry.outcome }
-        let left = UInt32((entry.until - now).inSeconds.rounded(.up))
-        return .found(records.map { RecordsReply.Record(timeToLive: left, data: $0.data) })
+        return entry.outcome
     }
 
     /// Keeps an answer if it is about the name, and not a failure of the look-up; returns it as apps get it.

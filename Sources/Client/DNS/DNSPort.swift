@@ -129,7 +129,7 @@ final class DNSPort: DatagramReceiver {
         case .query(let query):
             guard let name = query.name else { return }
             let question = DNSQuestion(name: name, type: query.type)
-            if let known = question.known {
+            if let known = question.known(allowsPrivate: answers.allowsPrivate) {
                 return send(Self.answer(query, known, overUDP: overUDP))
             }
             ask(question) { send(Self.answer(query, $0, overUDP: overUDP)) }

@@ -17,13 +17,22 @@ struct DNSQuestion: Hashable {
     }
 
     /// The answer that needs no exit; nil if an exit must be asked.
-    var known: Known? {
+    ///
+    /// A system that asks this port for everything also asks for names of its own network. An exit that saw them could
+    /// recognise the user. `allowsPrivate` says that exits may know such names.
+    func known(allowsPrivate: Bool) -> Known? {
         switch LocalName(name) {
         case .localhost:
             .address(type == .a ? IPAddress(v4: 0x7f00_0001) : type == .aaaa ? IPAddress(high: 0, low: 1) : nil)
         case .node: .node
         case .nowhere: .noSuchName
-        case nil: nil
+        case nil: !allowsPrivate && isOfOwnNetwork ? .noSuchName : nil
         }
+    }
+
+    /// Whether the question is for a name of the machine's own network, or for the address of a name without a dot.
+    private var isOfOwnNetwork: Bool {
+        let isBare = !name.text.utf8.contains(UInt8(ascii: "."))
+        return isBare && (type == .a || type == .aaaa) || LocalName.isOfOwnNetwork(name)
     }
 }

@@ -109,6 +109,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
                 return reply(found.answer(.notAllowed))
             }
+            // An exit could recognise the user by the addresses of the user's own network.
+            if case (.resolvePointer, .address(let address)) = (found.command, found.destination.host),
+                !ports.answers.allowsPrivate, !address.isPublic
+            {
+                return reply(found.answer(SocksReply(.hostNotFound)))
+            }
             kind = found.command == .connect ? .tcp : .resolvePointer
         case (.connect, .name(let name)), (.resolve, .name(let name)):
             guard !LocalName.isNowhere(name) else { return reply(found.answer(SocksReply(.hostNotFound))) }
