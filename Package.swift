@@ -214,8 +214,9 @@ let package = Package(
         tests(
             "SimulationTests",
             [
-                "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry", "Store",
-                "Wire",
+                "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry",
+                "Requests",
+                "Sessions", "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "VectorFiles", "Wire"]),

@@ -49,6 +49,7 @@ final class ClientSession: SessionOwner, PathUser {
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
+    private var failedHosts = FailedHosts()
     /// The bytes that its streams had moved at the last check, and when this changed or no bytes waited.
     private var moved: UInt64 = 0
     private var movedAt: Instant
@@ -117,6 +118,18 @@ final class ClientSession: SessionOwner, PathUser {
 
     /// The exit has accepted a stream.
     func streamTaken() { newStreams.accepted() }
+
+    /// The exit has opened a stream, or found what was looked up.
+    func streamSucceeded() {
+        newStreams.accepted()
+        failedHosts.succeeded()
+    }
+
+    /// The exit has failed to open a stream to `host`, or to look it up.
+    func streamFailed(to host: Destination.Host) { failedHosts.failed(host, at: now) }
+
+    /// Whether the exit fails whatever it is asked for.
+    var isFailing: Bool { failedHosts.isTooMany(at: now) }
 
     /// Whether the exit keeps refusing streams that it should accept.
     var isRefused: Bool { newStreams.refusals >= Self.refusalLimit }

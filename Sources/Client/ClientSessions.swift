@@ -11,6 +11,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     static let limit = 256
     /// For how many keys the last exit is remembered.
     static let lastExitLimit = 1_024
+    /// How long a key stays with its exit, even if this fails all its streams, after it has left one for that.
+    static let failingPause = TimeSpan.seconds(600)
     /// The pause between attempts to open streams for waiting apps.
     private static let linePause = TimeSpan.milliseconds(20)
 
@@ -32,6 +34,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     private(set) var waiting: [IsolationKey: AppLine] = [:]
     /// The last exits of keys without a session; their next sessions avoid them.
     private(set) var lastExit: [IsolationKey: NodeID] = [:]
+    /// When keys left exits that failed all their streams, in the last ``failingPause``.
+    private var leftFailing: [IsolationKey: Instant] = [:]
     private var lineTimer: LoopTimer?
     /// Until when no further identity that is turned away is logged.
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
@@ -69,11 +73,13 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         guard !isClosed else { return app.fail(.noPath) }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
-            // If there is an exit that all streams of the key can use, it is asked for.
+            // A web page can cause a stream to an IPv6 address. If that began the session of all streams, the page would
+            // choose the set that their exit is drawn from. Only apps cause UDP: for it an exit is asked for that all
+            // streams of the key can use, if there is one.
             let forAll = needs.union(.ipv4)
             let isFitting =
                 current[isolation].map { directory.fits($0.exit, needs) }
-                ?? beginning[isolation]?.isSuperset(of: needs) ?? directory.hasExit(with: forAll)
+                ?? beginning[isolation]?.isSuperset(of: needs) ?? (needs == .udp && directory.hasExit(with: forAll))
             if isFitting { needs = forAll } else { isolation.needs = needs }
         }
         if let session = current[isolation] {
@@ -259,8 +265,10 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             guard !session.isOver else { continue }
             let isDistrusted = pool.trust.isDistrusted(session.exit, at: now, since: session.since)
             if isDistrusted { log.notice("an exit ended several paths too soon; new streams go elsewhere") }
+            let isFailing = session.isFailing && mayLeaveFailing(key, now)
+            if isFailing { log.notice("an exit fails all streams of one key; new ones go elsewhere") }
             if session.isRefused { log.notice("an exit takes no more streams of one key; new ones go elsewhere") }
-            if session.exitDrains || isDistrusted || session.isRefused { replace(key) }
+            if session.exitDrains || isDistrusted || isFailing || session.isRefused { replace(key) }
         }
         spares.end { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for session in retired { session.keep(now) }
@@ -269,6 +277,16 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             nextSweep = now + .seconds(1)
             sweepMemory(now)
         }
+    }
+
+    /// Whether the key may leave an exit that fails all its streams; if so, the time is noted.
+    ///
+    /// A web page can ask for hosts that do not exist. It could otherwise lead the key through all exits.
+    private func mayLeaveFailing(_ key: IsolationKey, _ now: Instant) -> Bool {
+        leftFailing = leftFailing.filter { now - $0.value < Self.failingPause }
+        guard leftFailing[key] == nil, leftFailing.count < Self.limit else { return false }
+        leftFailing[key] = now
+        return true
     }
 
     /// Ends some sessions if all together hold too much memory.

@@ -67,11 +67,19 @@ extension DirectoryClient {
             value: value, exit: exit, choice: choice,
             known: rounds.down.isEmpty ? raw : coverage(of: descriptors, down: rounds.down),
             raw: raw,
-            proxies: trust.chain.snapshot.entries.filter { $0.isStaked && value.knows($0.node) }
-                .map { RequestNode(id: $0.node, operatorID: $0.operatorID, weight: $0.weight) },
+            proxies: proxies(knownTo: value),
             generation: descriptors.generation, made: now)
         choosing.selection = made
         return made
+    }
+
+    /// The staked nodes that `selector` knows, with weights of which no operator has more than its share.
+    private func proxies(knownTo selector: PathSelector) -> [RequestNode] {
+        let entries = trust.chain.snapshot.entries.filter { $0.isStaked && selector.knows($0.node) }
+        let weights = Coverage.weights(of: entries, operatorSharePercent: network.operatorSharePercent)
+        return zip(entries, weights).map {
+            RequestNode(id: $0.node, operatorID: $0.operatorID, weight: UInt32(max(1, $1.rounded())))
+        }
     }
 
     /// The coverage of the nodes that are not down, and of all nodes.
@@ -200,9 +208,11 @@ extension DirectoryClient {
     ///
     /// Requests bring no other guard into use. Otherwise a proxy that leaves builds unanswered, or a target that is a
     /// guard, could cause that. `target` itself is left out, because it would know which client sent the request that
-    /// it answers.
+    /// it answers. So are other nodes of its operator, unless there are no others.
     func requestGuards(for target: NodeID) -> [NodeID] {
-        current().value.workingGuards(of: guards, at: unixTime).filter { $0 != target }
+        let others = current().value.workingGuards(of: guards, at: unixTime).filter { $0 != target }
+        let foreign = others.filter { owner(of: $0) != owner(of: target) }
+        return foreign.isEmpty ? others : foreign
     }
 
     /// Returns a function that tells whether a node can be the proxy of a request for `target` now.

@@ -214,18 +214,20 @@ final class StreamRequest: SessionApp, StreamUser {
         session.touch()
         switch answer {
         case .opened:
-            (session.owner as? ClientSession)?.streamTaken()
+            (session.owner as? ClientSession)?.streamSucceeded()
             guard let owner else { return cancel() }
             settle()
             owner.streamOpened(asked.stream, on: session, unsent: unsent)
         case .found(let result):
-            (session.owner as? ClientSession)?.streamTaken()
+            (session.owner as? ClientSession)?.streamSucceeded()
             cancel()
             owner?.streamFound(result)
         case .failed(.tooManyStreams): askLater(asked)
         case .failed(let status):
             // A failed look-up was accepted as a stream. Whether a connection was, is known only once it is open.
-            if isLookup { (session.owner as? ClientSession)?.streamTaken() }
+            let owner = session.owner as? ClientSession
+            if isLookup { owner?.streamTaken() }
+            owner?.streamFailed(to: destination.host)
             fail(.refused(status))
         case nil: if isBad || session.connection.readState(asked.stream) != .open { fail(.broken) }
         }

@@ -156,7 +156,7 @@ final class Network {
     /// Makes and starts relays, of which the last `exits` are exits; their snapshot is `age` seconds old.
     init(
         seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(),
-        stores: [Store] = [],
+        stores: [Store] = [], operators: [Int] = [], weights: [UInt32] = [],
         log: Logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
         _ change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
@@ -170,7 +170,12 @@ final class Network {
         world = SimulatedWorld(seed: seed)
         let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
         var creation = NetworkCreation(
-            name: "simulation", nodes: addresses.map { .init(addresses: [$0]) },
+            name: "simulation",
+            nodes: addresses.enumerated().map {
+                .init(
+                    addresses: [$0.element], operatorNumber: $0.offset < operators.count ? operators[$0.offset] : nil,
+                    weight: $0.offset < weights.count ? weights[$0.offset] : 1_000)
+            },
             at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000 - age))
         if let ledger {
             authorities = try SimulatedLedger(

@@ -47,6 +47,8 @@ final class Path {
     let began: Instant
     /// When its build began; once it is ready, when it became so.
     var since: Instant
+    /// How long it is used once it is ready.
+    let life: TimeSpan
     var state = State.building
     /// The built path while it is ready, and its number for ``DirectoryClient/pathEnded(_:through:_:)``.
     var built: BuiltPath?
@@ -61,10 +63,11 @@ final class Path {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
 
-    init(hops: [NodeID], index: UInt32, pathID: UInt64, now: Instant) {
+    init(hops: [NodeID], index: UInt32, pathID: UInt64, life: TimeSpan, now: Instant) {
         self.hops = hops
         self.index = index
         self.pathID = pathID
+        self.life = life
         began = now
         since = now
     }

@@ -46,7 +46,7 @@ final class PathPool: PacketHandler {
     var trust = ExitTrust()
     private var pauses = GuardPauses()
 
-    /// Paths of `hopCount` hops over `links`, each used for `useLimit`; `ticker` runs when the first becomes ready.
+    /// Paths of `hopCount` hops over `links`, each used for `useLimit` at most; `ticker` runs when the first becomes ready.
     init(
         links: Links, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
         ticker: Ticker
@@ -67,7 +67,7 @@ final class PathPool: PacketHandler {
     var now: Instant { links.now }
 
     /// Whether a path must be replaced; this is long before its hops forget it.
-    func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
+    func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= path.life }
 
     /// Whether a path is ready, in use or not.
     var hasReadyPath: Bool { all.contains { $0.state == .ready } }
@@ -205,6 +205,15 @@ final class PathPool: PacketHandler {
         return room.admits(other[0], for: urgency, now) && (hops == 1 || guards.contains(other[0])) ? other : nil
     }
 
+    /// Draws how long a path is used: three quarters of the limit at least.
+    ///
+    /// Paths of several sessions are often built at the same time, as when a guard's link has ended. If all lasted equally
+    /// long, their exits could see by the times of their ends that the sessions are one client's.
+    private func drawLife() -> TimeSpan {
+        let span = UInt64(max(0, useLimit.nanoseconds / 4)) + 1
+        return useLimit - TimeSpan(nanoseconds: Int64(SecureRandom.u64() % span))
+    }
+
     private func makePath(_ hops: [NodeID]) -> Path {
         precondition(all.count < Self.limit, "there is room for a path that was chosen")
         room.began(hops[0], now)
@@ -212,7 +221,7 @@ final class PathPool: PacketHandler {
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
         let index = UInt32(place)
-        let path = Path(hops: hops, index: index, pathID: maker.pathID(at: index), now: now)
+        let path = Path(hops: hops, index: index, pathID: maker.pathID(at: index), life: drawLife(), now: now)
         paths[place] = path
         all.append(path)
         return path

@@ -25,15 +25,7 @@ public struct Coverage: Sendable {
         at now: UnixTime
     ) {
         let staked = snapshot.entries.filter(\.isStaked)
-        var numbers: [Bytes32: Int] = [:]
-        let operators = staked.map { entry in
-            let number = numbers[entry.operatorID] ?? numbers.count
-            numbers[entry.operatorID] = number
-            return number
-        }
-        let weights = CandidateTable.capped(
-            staked.map { Double(max(1, $0.weight)) }, operators: operators, count: numbers.count,
-            share: Double(operatorSharePercent) / 100)
+        let weights = Self.weights(of: staked, operatorSharePercent: operatorSharePercent)
         var (known, knownExits, open) = (0.0, 0.0, 0.0)
         var missing: Set<NodeID> = []
         var lacking = 0
@@ -51,6 +43,19 @@ public struct Coverage: Sendable {
         (self.missing, self.lacking) = (missing, lacking)
         nodes = known + open > 0 ? known / (known + open) * 100 : 0
         exits = knownExits + open > 0 ? knownExits / (knownExits + open) * 100 : 100
+    }
+
+    /// The weights of `entries`, 1 at least, scaled down so that no operator has more than its share of their sum.
+    public static func weights(of entries: [Snapshot.Entry], operatorSharePercent: Int) -> [Double] {
+        var numbers: [Bytes32: Int] = [:]
+        let operators = entries.map { entry in
+            let number = numbers[entry.operatorID] ?? numbers.count
+            numbers[entry.operatorID] = number
+            return number
+        }
+        return CandidateTable.capped(
+            entries.map { Double(max(1, $0.weight)) }, operators: operators, count: numbers.count,
+            share: Double(operatorSharePercent) / 100)
     }
 
     /// Whether it suffices to build paths.
