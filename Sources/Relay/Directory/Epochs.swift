@@ -214,10 +214,11 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Asks a neighbour that has no update from our snapshot whether ours is its newest one too; if it does not have ours, asks
-    /// for an update from an earlier one.
+    /// Asks a neighbour that has no update from our snapshot whether ours is its newest one too; if it has a newer one,
+    /// asks for an update from an earlier one.
     ///
-    /// Others may not have adopted ours. The update begins at the snapshot before it, or at the network file's.
+    /// Others may not have adopted ours, or may not know its voters. The update begins at the snapshot before it, or at
+    /// the network file's.
     private func compare(with peer: LinkID) {
         let (height, digest) = (snapshot.height, digest)
         var writer = ByteWriter(capacity: 8)
@@ -228,7 +229,7 @@ final class Epochs: SignatureCollector {
                 self.digest == digest
             else { return }
             if answer.newest == height, answer.digest == digest { isCurrentAt = now }
-            guard answer.newest > height, answer.same != digest else { return }
+            guard answer.newest > height else { return }
             lead([.earlier, .first], peer)
         }
     }
