@@ -157,11 +157,14 @@ extension DirectoryClient {
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
             guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
-            // The node may not know the trusted snapshot; it can then bring an update from the one before it.
+            // The trusted snapshot may lead nowhere, or the other node may not know its voters. It can then lead on from
+            // the one before it.
             let bases: ArraySlice<SnapshotPlace.Base> =
-                answer.same == digest ? [.trusted] : [.trusted, .earlier, .first]
+                answer.newest > height ? [.trusted, .earlier, .first] : [.trusted]
             fetchSnapshot(link, at: bases) { [weak self] in
-                guard let self, answer.newest > height, answer.same != digest, trust.isBehind(node) else { return }
+                guard let self, answer.newest > height, trust.chain.digest == digest, trust.isBehind(node) else {
+                    return
+                }
                 log.warning(
                     "a node's history does not reach back to this client's snapshot; get the newest network file",
                     metadata: ["height": "\(height)", "newest": "\(answer.newest)"])

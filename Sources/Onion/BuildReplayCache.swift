@@ -7,8 +7,9 @@ public import Wire
 /// It holds keyed digests of eight bytes in two generations; each lives at least as long as any record's time is valid.
 ///
 /// Validity goes by the wall clock, and generations by the monotonic one. If the wall clock is set back, times of records
-/// that were forgotten would be valid again. So records are refused whose time is not after that of all forgotten ones.
-/// While the clock is right, no valid time is that old.
+/// that were forgotten would be valid again. So records are refused whose time is that of a forgotten one. While the
+/// clock is right, no valid time is that old. Times are remembered one by one: a record that came while the clock was
+/// ahead costs no other time.
 ///
 /// When a generation is full, builds are refused until the next one: refusing is safe, forgetting is not. To keep one
 /// source from filling it, a source may have as many records as places are free, and always a thousandth of the
@@ -40,16 +41,37 @@ public struct BuildReplayCache: ~Copyable {
         var sets = [Set<UInt64>](repeating: [], count: parts)
         var count = 0
         var countBySource: [UInt64: Int] = [:]
-        /// The latest time of a record.
-        var latest: UInt64?
+        /// The times of its records: a few, unless the wall clock was set.
+        var times: Set<UInt64> = []
 
         func contains(_ digest: UInt64) -> Bool { sets[Int(digest % UInt64(Self.parts))].contains(digest) }
 
         mutating func insert(_ digest: UInt64, time: UInt64, of source: UInt64) {
             sets[Int(digest % UInt64(Self.parts))].insert(digest)
-            latest = max(latest ?? time, time)
+            times.insert(time)
             count += 1
             countBySource[source, default: 0] += 1
+        }
+    }
+
+    /// The times of forgotten records.
+    private struct ForgottenTimes {
+        /// The most times that are remembered one by one: 28 days of builds, 68 hours of requests.
+        static let limit = 4_096
+        var times: Set<UInt64> = []
+        /// This time counts as forgotten, and so do all before it.
+        var floor: UInt64?
+
+        func contains(_ time: UInt64) -> Bool { floor.map { time <= $0 } ?? false || times.contains(time) }
+
+        mutating func add(_ more: Set<UInt64>) {
+            times.formUnion(more)
+            guard times.count > Self.limit else { return }
+            // The earliest ones go.
+            let ascending = times.sorted()
+            let last = ascending[times.count - Self.limit - 1]
+            floor = max(floor ?? last, last)
+            times = Set(ascending.suffix(Self.limit))
         }
     }
 
@@ -60,8 +82,7 @@ public struct BuildReplayCache: ~Copyable {
     private var older = Generation()
     private let generation: TimeSpan
     private var started: Instant
-    /// The latest time of the records that were forgotten.
-    private var forgotten: UInt64?
+    private var forgotten = ForgottenTimes()
 
     /// An empty cache; each of its two generations lasts for `generation` and holds at most `limit` records.
     public init(
@@ -87,7 +108,8 @@ public struct BuildReplayCache: ~Copyable {
         let age = now - started
         guard age >= generation else { return }
         let isLong = age >= generation * 2
-        forgotten = [forgotten, older.latest, isLong ? recent.latest : nil].compactMap(\.self).max()
+        forgotten.add(older.times)
+        if isLong { forgotten.add(recent.times) }
         older = isLong ? Generation() : recent
         recent = Generation()
         started = now
@@ -106,7 +128,7 @@ public struct BuildReplayCache: ~Copyable {
         advance(to: now)
         let digest = digest(of: record)
         if recent.contains(digest) || older.contains(digest) { return .replayed }
-        if let forgotten, time <= forgotten { return .forgotten }
+        if forgotten.contains(time) { return .forgotten }
         let room = limit - recent.count
         guard room > 0, recent.countBySource[source] ?? 0 < max(mostOfSource, room) else { return .full }
         recent.insert(digest, time: time, of: source)

@@ -43,6 +43,25 @@ import Wire
         #expect(directory.trust.chain.digest == others.digest)
     }
 
+    @Test("s11: a client goes on where the nodes have its snapshot but do not know the snapshot's voters")
+    func unknownVoters() throws {
+        let world = try DirectoryWorld(5)
+        let first = world.network.snapshot.snapshot
+        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        for node in world.nodes { node.history = common }
+        #expect(world.start())
+        let directory = world.directory
+        #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 2 })
+        // The nodes slept meanwhile, and the update that led them on named no voters in between.
+        let whole = try history(common, to: 3, world)
+        var slept = SnapshotHistory(first: first, digest: first.digest)
+        slept.absorb(try #require(whole.update(from: first.height, digest: first.digest)))
+        #expect(slept.digest(at: 2) == common.digest && slept.update(from: 2, digest: common.digest) == nil)
+        for node in world.nodes { node.history = slept }
+        #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.digest == whole.digest })
+        #expect(directory.gap == nil)
+    }
+
     @Test("s11: a client whose snapshot is before the beginning of the nodes' histories is told so")
     func tooOld() throws {
         let world = try DirectoryWorld(5)

@@ -76,19 +76,25 @@ import Wire
         #expect(SnapshotChain.Earlier(kept: Array(kept.dropLast())) == nil)
     }
 
-    @Test("s11: a node with a snapshot that led nowhere goes on from the one before it, signs, and leads others")
-    func s11Node() throws {
+    @Test(
+        "s11: a node with a snapshot that led nowhere goes on from the one before it, signs, and leads others",
+        arguments: [SnapshotPlace.Base.earlier, .first])
+    func s11Node(base: SnapshotPlace.Base) throws {
         var fork = try Fork()
-        let update = try #require(fork.answer(fork.node.chain, at: .earlier))
+        let update = try #require(fork.answer(fork.node.chain, at: base))
         let isNewer = try fork.node.follow(update, at: fork.time, check: Mock.check)
         #expect(isNewer && fork.node.chain.digest == fork.world.honest.chain.digest)
         #expect(fork.node.history.digest == fork.node.chain.digest && fork.node.history.digest(at: 4) == nil)
         #expect(fork.node.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
-        // Its history leads a newcomer there.
+        // Its history leads a newcomer there, and all who stand between.
         var newcomer = try fork.world.client()
         let whole = try #require(fork.node.history.update(from: 1, digest: newcomer.digest))
         _ = try newcomer.accept(whole, at: fork.time, check: Mock.check)
         #expect(newcomer.digest == fork.node.chain.digest)
+        for height in 2...3 as ClosedRange<UInt64> {
+            let digest = try #require(fork.world.honest.history.digest(at: height))
+            #expect(fork.node.history.update(from: height, digest: digest) != nil, "from height \(height)")
+        }
         // It has the same next snapshot to sign as the others.
         let next = SnapshotWorld.snapshot(of: fork.world.nodes, height: 6, time: fork.time)
         _ = fork.node.propose(next, at: fork.time)
@@ -96,8 +102,10 @@ import Wire
         #expect(fork.node.next?.digest == fork.world.honest.next?.digest && fork.node.next != nil)
     }
 
-    @Test("s11: so does a node that ended between two writings, whose history leads to the one that led nowhere")
-    func s11NodeBetweenWritings() throws {
+    @Test(
+        "s11: so does a node that ended between two writings, whose history leads to the one that led nowhere",
+        arguments: [SnapshotPlace.Base.earlier, .first])
+    func s11NodeBetweenWritings(base: SnapshotPlace.Base) throws {
         var fork = try Fork(age: 4 * SnapshotWorld.epoch)
         let history = fork.node.history.encoded()
         let update = try #require(fork.answer(fork.node.chain, at: .earlier))
@@ -107,7 +115,7 @@ import Wire
         let kept = SnapshotHistory(kept: history, first: chain.first, digest: chain.firstDigest)
         var restarted = SnapshotSigning(chain, history: kept)
         #expect(restarted.snapshot.height == 4 && fork.answer(restarted.chain, at: .trusted) == nil)
-        let again = try #require(fork.answer(restarted.chain, at: .earlier))
+        let again = try #require(fork.answer(restarted.chain, at: base))
         let isNewer = try restarted.follow(again, at: fork.time, check: Mock.check)
         #expect(isNewer && restarted.chain.digest == fork.world.honest.chain.digest)
         #expect(restarted.history.digest == restarted.chain.digest)

@@ -138,14 +138,54 @@ import Wire
     func fromTheFile() throws {
         var past = try Past(Self.limits(steps: 1_000))
         try past.pass(20)
-        // A node that lost its history begins one at its trusted snapshot.
-        var node = SnapshotSigning(past.world.honest.chain)
+        // A node that lost its history begins one at its trusted snapshot, which led nowhere: the next one of the others
+        // does not follow it.
+        var alone = past.world.honest
+        let (height, time) = (past.world.height + 1, past.world.time)
+        _ = alone.propose(SnapshotWorld.snapshot(of: past.world.nodes, height: height, time: time), at: time)
+        let next = try #require(alone.next)
+        let items = next.voters.enumerated().map { place, voter in
+            SnapshotSignatures.Item(place: place, bytes: Mock.sign(next.snapshot, as: voter))
+        }
+        let isFinal = alone.add(next.checked(items, Mock.check), for: next.digest, at: time).isFinal
+        #expect(isFinal)
+        var node = SnapshotSigning(alone.chain)
         #expect(node.history.count == 0 && node.history.digest(at: 1) == nil)
         try past.pass(10)
         let update = try #require(past.history.update(from: 1, digest: past.chains[0].digest))
         let isNew = try node.follow(update, at: past.world.time, check: Mock.check)
         #expect(isNew && node.history.count == 30)
         #expect(try past.leads(node.history, asleep: 30))
+        // Where the update repeats the trusted snapshot, the history stays.
+        var other = SnapshotSigning(past.chains[20])
+        let isNewer = try other.follow(update, at: past.world.time, check: Mock.check)
+        #expect(isNewer && other.history.count == 10)
+        #expect(try past.leads(other.history, asleep: 10))
+    }
+
+    /// A neighbour can answer as if it did not know the node's snapshot, and then with a true update from an earlier one.
+    @Test(
+        "s11: an update from an earlier snapshot takes nothing from a history that it repeats",
+        arguments: [SnapshotPlace.Base.earlier, .first], [false, true])
+    func repeated(base: SnapshotPlace.Base, isRestarted: Bool) throws {
+        var past = try Past(Self.limits(steps: 1_000))
+        try past.pass(20)
+        var node = past.world.honest
+        if isRestarted { node = SnapshotSigning(node.chain, history: past.restarted(node.history.encoded())) }
+        try past.pass(2)
+        let place = try #require(SnapshotPlace(node.chain, at: base))
+        let update = try #require(past.history.update(from: place.height, digest: place.digest))
+        let isNew = try node.follow(update, at: past.world.time, check: Mock.check)
+        #expect(isNew && node.history.digest == past.history.digest && node.history.count == 22)
+        // The update may not tell the voters of the snapshot between the node's and the newest.
+        for sleep in 2...22 { #expect(try past.leads(node.history, asleep: sleep), "asleep for \(sleep)") }
+        // It is kept like any other, and goes on.
+        let kept = try #require(past.restarted(node.history.encoded()))
+        for sleep in 2...22 { #expect(try past.leads(kept, asleep: sleep), "asleep for \(sleep)") }
+        try past.pass()
+        let last = try #require(past.history.update(from: node.snapshot.height, digest: node.chain.digest))
+        _ = try node.follow(last, at: past.world.time, check: Mock.check)
+        for sleep in 3...23 { #expect(try past.leads(node.history, asleep: sleep), "asleep for \(sleep)") }
     }
 
     @Test("s11: the form before, with a whole snapshot at the beginning, is still read") func formBefore() throws {

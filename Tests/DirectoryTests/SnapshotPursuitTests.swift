@@ -83,7 +83,6 @@ struct SnapshotPursuitTests {
         #expect(SnapshotPursuit([], to: SnapshotPlace(chain), for: chain, at: now) == nil)
     }
 
-    /// An update from the network file's snapshot would make a node's history begin anew, with few places to lead others from.
     @Test("s11: an update that begins elsewhere than asked is refused") func anotherBeginning() throws {
         var world = try SnapshotWorld(nodes: 10, hostile: 0, seed: 1)
         for _ in 0..<3 { _ = world.pass(turnover: 0, reachable: 1) }

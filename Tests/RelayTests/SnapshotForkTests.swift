@@ -112,6 +112,23 @@ import Wire
         }
     }
 
+    @Test("s11: it goes on where the other has its snapshot but does not know the snapshot's voters")
+    func unknownVoters() throws {
+        try run { loop, epochs, neighbour, first in
+            let common = try history(first, to: 2)
+            neighbour.history = common
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 2 })
+            // The other slept meanwhile, and the update that led it on named no voters in between.
+            let whole = try history(common, to: 3)
+            var slept = first
+            slept.absorb(try #require(whole.update(from: 1, digest: first.digest)))
+            #expect(slept.digest(at: 2) == common.digest && slept.update(from: 2, digest: common.digest) == nil)
+            neighbour.history = slept
+            #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
+            #expect(epochs.digest == whole.digest && epochs.problem == nil)
+        }
+    }
+
     @Test("s11: it says so if its snapshot is before the beginning of the other's history") func tooOld() throws {
         try run { loop, epochs, neighbour, first in
             let whole = try history(history(first, to: 2), to: 3)

@@ -41,36 +41,6 @@ public typealias ListSignatures = Signatures<DescriptorList>
 /// A value type without a clock, a socket or a thread. It keeps at most one candidate for each round of a cycle, and
 /// two certified lists.
 public struct ListSigning: Sendable {
-    /// The last signature of this node, which must sign no other list of that round.
-    public struct Signed: Hashable, Sendable {
-        /// The round.
-        public let round: UInt64
-        /// The digest of the list.
-        public let digest: Bytes32
-
-        /// The signature of the list with `digest` in `round`.
-        public init(round: UInt64, digest: Bytes32) {
-            self.round = round
-            self.digest = digest
-        }
-
-        /// The encoding, for the disk: round u64, digest 32.
-        public func encoded() -> [UInt8] {
-            var writer = ByteWriter(capacity: 40)
-            writer.u64(round)
-            writer.bytes32(digest)
-            return writer.bytes
-        }
-
-        /// Reads the output of ``encoded()``; throws for anything else.
-        public init(decoding span: RawSpan) throws(WireError) {
-            var reader = ByteReader(span)
-            round = try reader.u64()
-            digest = try reader.bytes32()
-            try reader.end()
-        }
-    }
-
     /// A list that was proposed in a round of this cycle.
     struct Candidate: Sendable {
         let list: DescriptorList
@@ -127,8 +97,8 @@ public struct ListSigning: Sendable {
     public private(set) var certified: Certified?
     /// The certified list before ``certified``; its descriptors are still requested.
     public private(set) var previous: Certified?
-    /// The last signature of this node.
-    public private(set) var signed: Signed?
+    /// The rounds of which this node has signed a list.
+    public private(set) var signed: Signed
     /// Neighbours that sent an invalid proposal, or failed otherwise, in this cycle.
     private var liars: Set<NodeID> = []
     /// Neighbours that offered a proposal under a snapshot other than the one trusted here.
@@ -138,9 +108,9 @@ public struct ListSigning: Sendable {
     /// The number of these proposals that each neighbour gave.
     private var surplusGiven: [NodeID: Int] = [:]
 
-    /// Starts with the last signature before a restart, `signed`, under the trusted `snapshot`.
+    /// Starts with the rounds that this node signed before a restart, `signed`, under the trusted `snapshot`.
     public init(
-        network: Bytes32, schedule: ListSchedule, snapshot: Snapshot, digest: Bytes32, signed: Signed? = nil
+        network: Bytes32, schedule: ListSchedule, snapshot: Snapshot, digest: Bytes32, signed: Signed = Signed()
     ) {
         self.network = network
         self.schedule = schedule
@@ -193,13 +163,13 @@ public struct ListSigning: Sendable {
 
     // MARK: Proposing
 
-    /// Whether `node` must propose now: it is drawn for this round, has signed no list of it, and no list of the cycle
-    /// is certified.
+    /// Whether `node` must propose now: it is drawn for this round, may sign a list of it, and no list of the cycle is
+    /// certified.
     ///
     /// A proposer first waits a quarter of a step, so that late descriptors arrive.
     public func isTurn(of node: NodeID, at now: UnixTime) -> Bool {
         let place = ListSchedule.place(of: round)
-        return !isDone && (signed?.round ?? 0) < round && schedule.round(at: now) == round
+        return !isDone && signed.allows(round) && schedule.round(at: now) == round
             && isProposer(node, place) && candidates[place] == nil
             && schedule.isOpen(place, at: now, for: schedule.step / 4)
     }
@@ -220,12 +190,12 @@ public struct ListSigning: Sendable {
     ) -> Bytes32? {
         let descriptors = store.listable(at: now)
         let place = ListSchedule.place(of: round)
-        guard isProposer(node, place), candidates[place] == nil, (signed?.round ?? 0) < round, !descriptors.isEmpty,
+        guard isProposer(node, place), candidates[place] == nil, signed.allows(round), !descriptors.isEmpty,
             let list = DescriptorList(
                 round: round, height: snapshot.height, snapshot: snapshotDigest, hashes: Array(descriptors.keys))
         else { return nil }
         var signatures = collection(of: list)
-        signed = Signed(round: round, digest: signatures.digest)
+        signed.add(round)
         let bytes = sign(signatures.message)
         _ = signatures.add(SignatureItem(place: proposers[place], bytes: bytes))
         var candidate = Candidate(
@@ -380,7 +350,7 @@ public struct ListSigning: Sendable {
     // MARK: Signing
 
     /// The digest of the candidate that `node` must sign now: it is good, its round has begun, and `node` has signed
-    /// nothing of that round or a later one.
+    /// nothing of that round or a later one of the cycle.
     ///
     /// A list that arrives late is signed unless a later one was. If a list of the cycle is certified, only that one is
     /// signed.
@@ -388,7 +358,7 @@ public struct ListSigning: Sendable {
         guard schedule.round(at: now) == round else { return nil }
         let place = candidates.keys.sorted().first { place in
             let candidate = candidates[place]!
-            return candidate.isGood && candidate.list.round > signed?.round ?? 0 && schedule.isOpen(place, at: now)
+            return candidate.isGood && signed.allows(candidate.list.round) && schedule.isOpen(place, at: now)
                 && candidate.signatures.place(of: node) != nil
                 && (!isDone || certified?.digest == candidate.signatures.digest)
         }
@@ -399,10 +369,10 @@ public struct ListSigning: Sendable {
     public mutating func sign(
         _ digest: Bytes32, as node: NodeID, by sign: ([UInt8]) -> [UInt8]
     ) -> SignatureItem? {
-        guard let collection = collection(digest), collection.height > signed?.round ?? 0,
+        guard let collection = collection(digest), signed.allows(collection.height),
             let place = collection.place(of: node)
         else { return nil }
-        signed = Signed(round: collection.height, digest: digest)
+        signed.add(collection.height)
         return SignatureItem(place: place, bytes: sign(collection.message))
     }
 

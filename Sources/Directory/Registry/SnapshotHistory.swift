@@ -111,26 +111,36 @@ public struct SnapshotHistory: Sendable {
     /// Adds the snapshots of an accepted update.
     ///
     /// The update began at the newest snapshot here or at one of `known`, which a history from disk does not have
-    /// whole. Snapshots after that one are dropped. The history begins anew there if it does not reach back so far.
+    /// whole. Snapshots here that it repeats stay as they are: it names the voters of few of them, so a history that
+    /// took it over would lead nobody from the others. Snapshots after the last repeated one are dropped. If it repeats
+    /// none, they are dropped from its base on. The history begins anew at the base if it does not reach back so far.
     public mutating func absorb(_ update: SnapshotUpdate, from known: [SnapshotChain.Earlier] = []) {
-        if update.base != newest.height { guard goBack(to: update.base, known) else { return } }
-        guard let followed = try? FollowedUpdate(update, from: newest, digest: digest),
-            let signers = try? followed.signers(nil)
+        let all = [SnapshotChain.Earlier(snapshot: newest, digest: digest)] + known
+        guard let base = all.first(where: { $0.snapshot.height == update.base }),
+            let followed = try? FollowedUpdate(update, from: base.snapshot, digest: base.digest),
+            let signers = try? followed.signers(nil), followed.newest.height > newest.height
         else { return }
-        var voters = newest.voters
+        let repeated = update.headers.indices.last { digest(at: update.headers[$0].height) == followed.digests[$0] }
+        if let repeated { drop(above: update.headers[repeated].height) } else { goBack(to: base) }
+        // The voters at the last turn so far, and those of the last step here whose voters are known.
+        var voters = base.snapshot.voters
+        let end = steps.last?.header.height ?? first.height
+        var held = bodies.last?.snapshot.height == end ? newest.voters : self.voters(at: steps.count - 1)
         var turns = update.turns[...]
         for (place, header) in update.headers.enumerated() {
-            var change: (left: [NodeID], joined: [NodeID])?
+            var isKnown = true
             if let turn = turns.first, turn.header == place {
                 turns.removeFirst()
-                let left = turn.left.map { voters[Int($0)] }
-                let gone = Set(left)
+                let gone = Set(turn.left.map { voters[Int($0)] })
                 voters = Self.merged(voters.filter { !gone.contains($0) }, turn.joined)
-                change = (left, turn.joined)
             } else if place == update.headers.count - 1 {
-                change = Self.change(from: voters, to: followed.newest.voters)
+                voters = followed.newest.voters
+            } else {
+                isKnown = false
             }
-            add(header, followed.digests[place], change)
+            guard place > repeated ?? -1 else { continue }
+            add(header, followed.digests[place], isKnown ? Self.change(from: held, to: voters) : nil)
+            if isKnown { held = voters }
         }
         for vote in update.votes {
             add(vote.signature, of: signers[vote.number], height: update.headers[vote.header].height)
@@ -138,31 +148,33 @@ public struct SnapshotHistory: Sendable {
         keep(followed.newest)
     }
 
-    /// Drops the snapshots above `height`, which led nowhere; false if the one at `height` is not available whole.
-    ///
-    /// Signatures of the dropped snapshots no longer vouch for anything.
-    private mutating func goBack(to height: UInt64, _ known: [SnapshotChain.Earlier]) -> Bool {
-        guard let there = digest(at: height) else {
-            guard let base = known.first(where: { $0.snapshot.height == height }) else { return false }
-            self = SnapshotHistory(first: base.snapshot, digest: base.digest, limits: limits)
-            return true
+    /// Drops the snapshots after `base`, which led nowhere.
+    private mutating func goBack(to base: SnapshotChain.Earlier) {
+        let (whole, height) = (base.snapshot, base.snapshot.height)
+        guard digest(at: height) == base.digest else {
+            self = SnapshotHistory(first: whole, digest: base.digest, limits: limits)
+            return
         }
-        let held = bodies.last { $0.snapshot.height == height }?.snapshot
-        guard let whole = held ?? known.first(where: { $0.digest == there })?.snapshot else { return false }
         if let place = index(of: height) {
             if steps[place].change == nil {
                 let change = Self.change(from: voters(at: place), to: whole.voters)
-                steps[place] = Step(header: steps[place].header, digest: there, change: change)
+                steps[place] = Step(header: steps[place].header, digest: base.digest, change: change)
             }
-            steps.removeSubrange((place + 1)...)
         } else {
-            first = Beginning(height: height, digest: there, voters: whole.voters)
-            steps = []
+            first = Beginning(height: height, digest: base.digest, voters: whole.voters)
         }
-        bodies.removeAll { $0.snapshot.height >= height }
+        drop(above: height)
+        if bodies.last?.snapshot.height != height { keep(whole) }
+    }
+
+    /// Drops the snapshots above `height`, and the signatures of them, which no longer vouch for anything.
+    ///
+    /// The newest snapshot that is left may not be there whole.
+    private mutating func drop(above height: UInt64) {
+        guard height < newest.height else { return }
+        steps.removeAll { $0.header.height > height }
+        bodies.removeAll { $0.snapshot.height > height }
         signatures = signatures.filter { $0.value.height <= height }
-        keep(whole)
-        return true
     }
 
     mutating func add(

@@ -130,8 +130,7 @@ public struct SnapshotPursuit<State: SnapshotFollowing>: Sendable {
 
     /// Reads and checks the answer.
     ///
-    /// An update that begins at another snapshot than the one in question is refused. One from the network file's snapshot,
-    /// which nobody asked for, would make a node forget how to lead others.
+    /// An update that begins at another snapshot than the one in question is refused: nobody asked for it.
     public func finding() -> Finding {
         let update: SnapshotUpdate
         do throws(WireError) {

@@ -213,10 +213,10 @@ final class Epochs: SignatureCollector {
         }
     }
 
-    /// Asks a neighbour that has no update from this node's snapshot whether that snapshot is its newest one.
+    /// Asks a neighbour that has no update from this node's snapshot whether that is its newest one too.
     ///
-    /// If the neighbour does not have the snapshot at all, others may not have adopted it. Then this node asks for an
-    /// update from its snapshot before, or from the network file's.
+    /// If it has a newer one, this node asks for an update from its snapshot before, or from the network file's: others
+    /// may not have adopted its snapshot, or may not know its voters.
     private func compare(with peer: LinkID) {
         let (height, digest) = (snapshot.height, digest)
         var writer = ByteWriter(capacity: 8)
@@ -227,7 +227,7 @@ final class Epochs: SignatureCollector {
                 self.digest == digest
             else { return }
             if answer.newest == height, answer.digest == digest { isCurrentAt = now }
-            guard answer.newest > height, answer.same != digest else { return }
+            guard answer.newest > height else { return }
             lead([.earlier, .first], peer)
         }
     }

@@ -77,12 +77,12 @@ final class Lists: SnapshotFollower, SignatureCollector {
 
     private static let signedName = "signed descriptor list"
 
-    private static func signed(_ store: Store?) throws -> ListSigning.Signed? {
-        guard let store, let bytes = try store.value(signedName) else { return nil }
+    private static func signed(_ store: Store?) throws -> ListSigning.Signed {
+        guard let store, let bytes = try store.value(signedName) else { return ListSigning.Signed() }
         do throws(WireError) {
             return try ListSigning.Signed(decoding: bytes.rawSpan)
         } catch {
-            // Without a record of its last signature, this node might sign a second list of that round.
+            // Without a record of its signatures, this node might sign a second list of that round.
             throw StoreError.damaged(path: store.path(of: Store.fileName))
         }
     }
@@ -159,8 +159,8 @@ final class Lists: SnapshotFollower, SignatureCollector {
     /// Writes the record of a signature.
     ///
     /// Returns false if that fails; then the signature must not leave this node.
-    private func keep(_ signed: ListSigning.Signed?) -> Bool {
-        guard let store, let signed else { return true }
+    private func keep(_ signed: ListSigning.Signed) -> Bool {
+        guard let store else { return true }
         do throws(StoreError) {
             try store.setValue(signed.encoded(), for: Self.signedName, waiting: true)
             return true
