@@ -39,10 +39,13 @@ struct VersionDoubts {
     /// The nodes about whose present versions nodes of other operators are to be asked now.
     ///
     /// They are hops that could not be used and of which a version is known that no list names, and then other nodes with such
-    /// versions: where several have restarted, they are needed next.
-    mutating func takeDoubtful(_ descriptors: DescriptorStore, at now: Instant) -> [NodeID] {
+    /// versions: where several have restarted, they are needed next. If there are too many, they are drawn, since an
+    /// operator can choose its nodes' ids.
+    mutating func takeDoubtful(
+        _ descriptors: DescriptorStore, at now: Instant, using random: inout some RandomNumberGenerator
+    ) -> [NodeID] {
         guard now >= nextVouch, !suspects.isEmpty, descriptors.hasFresh(of: suspects) else { return [] }
-        let fresh = descriptors.freshNodes
+        let fresh = descriptors.freshNodes.shuffled(using: &random)
         let doubtful = fresh.filter(suspects.contains) + fresh.filter { !suspects.contains($0) }
         suspects.removeAll()
         nextVouch = now + Self.vouchPause

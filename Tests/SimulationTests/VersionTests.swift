@@ -22,9 +22,11 @@ import Wire
         }
     }
 
-    /// A network with one exit, and a client that has just begun to use a new list.
-    private func network(_ seed: UInt64, relays: Int = 8) throws -> (Network, User, Client) {
-        let network = try Network(seed: seed, relays: relays, exits: 1, { $0.epochSeconds = 600 })
+    /// A network, and a client that has just begun to use a new list.
+    private func network(
+        _ seed: UInt64, relays: Int = 8, exits: Int = 1
+    ) throws -> (Network, User, Client) {
+        let network = try Network(seed: seed, relays: relays, exits: exits, { $0.epochSeconds = 600 })
         let user = try network.addUser()
         #expect(network.run(30) { user.isReady })
         let client = try #require(user.client)
@@ -70,6 +72,24 @@ import Wire
             #expect(network.run(90) { user.isReady })
         }
         network.run(30)
+        #expect(strangers.packets == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
+        "s23: a client whose guards and exits have all restarted comes back by the word of nodes that have too",
+        arguments: [1, 2, 3] as [UInt64])
+    func most(seed: UInt64) throws {
+        let (network, user, client) = try network(seed, relays: 10, exits: 2)
+        defer { network.close() }
+        let guards = client.directory.guards.primaries.map(\.node)
+        let steady = network.nodes.filter { !$0.isExit && !guards.contains($0.id) }.prefix(2).map(\.id)
+        let strangers = Strangers(network, user, client)
+        let restarted = network.nodes.filter { !steady.contains($0.id) }
+        for node in restarted { node.die() }
+        #expect(network.run(60) { !user.isReady })
+        for node in restarted { try node.start() }
+        #expect(network.run(180) { user.isReady })
         #expect(strangers.packets == 0)
         #expect(network.violations.isEmpty, "\(network.violations)")
     }

@@ -21,10 +21,9 @@ extension Client {
         }
         let nodes = directory.takeDoubtful()
         guard !nodes.isEmpty else { return }
-        let witnesses = directory.witnesses(of: nodes)
-        guard !witnesses.isEmpty else { return directory.vouchOverLinks() }
+        // Those links come after the wait even if there is nobody to ask by requests: a hop's failure must not bring them about.
         versionsAskedAt = versionsAskedAt ?? pool.now
-        for witness in witnesses {
+        for (witness, nodes) in directory.witnesses(of: nodes) {
             for node in nodes {
                 let call = RequestClient.Call(
                     scope: .init(isolation: 0, purpose: .descriptors), method: .descriptor,
