@@ -63,4 +63,19 @@ import Wire
         #expect(world.loop.run(for: .seconds(86_400)) { directory.trust.chain.digest == whole.digest })
         #expect(directory.gap == nil)
     }
+
+    @Test("s11: two nodes of one operator do not send a client to another network file", arguments: [false, true])
+    func oneOperator(areOthers: Bool) throws {
+        let world = try DirectoryWorld(6, operatorOf: { $0 == 1 && !areOthers ? 0 : $0 })
+        let first = world.network.snapshot.snapshot
+        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        let cut = SnapshotHistory(first: common.newest, digest: common.digest)
+        for node in world.nodes.prefix(2) { node.history = cut }
+        #expect(world.start())
+        world.restoreGuards([0, 1])
+        let directory = world.directory
+        let both = Set(world.nodes.prefix(2).map(\.id))
+        #expect(world.loop.run(for: .seconds(86_400)) { directory.trust.unreachable == both })
+        #expect((directory.gap != nil) == areOthers)
+    }
 }
