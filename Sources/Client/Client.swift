@@ -28,7 +28,7 @@ public final class Client {
     var sockets: [ObjectIdentifier: AppSocket] = [:]
     private var labels = KeyLabels()
     private var nextLook = Instant(nanoseconds: 0)
-    /// Since when nodes have been asked for versions of hops without a path having been built; nil: none are asked.
+    /// Since when nodes are asked for versions of hops without a path built or a proxy's answer; nil: they are not.
     var versionsAskedAt: Instant?
 
     /// A client on `loop`; its sockets are open when this returns, and nothing is sent before ``start(onReady:)``.

@@ -182,12 +182,17 @@ extension DirectoryClient {
             + "works, or get the network's newest network file and start again."
     }
 
-    /// The problem and the remedy if several nodes' histories do not reach back to the snapshot; nil otherwise.
+    /// Advice about a snapshot that is before the beginning of the histories of several operators' nodes, in one
+    /// sentence; otherwise nil.
+    ///
+    /// The nodes' answers are not signed, so one operator alone must not send its clients to another network file. Of nodes
+    /// that are not staked, the operator is not known.
     var gap: String? {
-        let count = trust.unreachable.count
-        guard count >= min(2, trust.operatorCount) else { return nil }
-        return "\(count) nodes have newer snapshots, and their histories do not reach back to this client's, of height "
-            + "\(trust.chain.snapshot.height); get the network's newest network file and start again."
+        let count = Set(trust.unreachable.filter(trust.chain.snapshot.isStaked).map(owner)).count
+        guard count > 0, count >= min(2, trust.operatorCount) else { return nil }
+        return "The nodes of \(count) operator\(count == 1 ? "" : "s") have newer snapshots, and their histories do "
+            + "not reach back to this client's, of height \(trust.chain.snapshot.height); get the network's newest "
+            + "network file and start again."
     }
 
     /// Chooses the hops of a path, guard first; if `only` names guards, the guard is one of them.

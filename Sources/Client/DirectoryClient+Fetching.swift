@@ -125,7 +125,8 @@ extension DirectoryClient {
             let strangers = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
-        for other in others {
+        // A snapshot that leads nowhere is found by comparing, if need be with the source.
+        for other in others.isEmpty ? [source] : others {
             links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
                 askForID(other, link)

@@ -252,20 +252,29 @@ extension DirectoryClient {
 
     /// The hops that could not be used and that have a version that no list names.
     ///
-    /// The caller must ask nodes of other operators for these versions now.
-    func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now) }
+    /// Nodes of other operators are to be asked for these versions now.
+    func takeDoubtful() -> [NodeID] { doubts.takeDoubtful(descriptors, at: now, using: &random) }
 
-    /// Nodes to ask for the versions of `nodes`: each of a different operator, one more than must agree.
+    /// Whom to ask for the versions of `nodes`: about each, nodes of different operators, one more than have to agree.
     ///
-    /// None is of the first node's own operator, whose answer does not count, unless there is no other operator.
-    func witnesses(of nodes: [NodeID]) -> [Descriptor] {
-        var owners = trust.operatorCount > 1 ? Set(nodes.prefix(1).map(owner)) : []
-        var found: [Descriptor] = []
-        let others = proxies.filter { !nodes.contains($0.id) }.shuffled(using: &random)
-        for witness in others where owners.insert(witness.operatorID).inserted {
-            guard let descriptor = descriptor(of: witness.id) else { continue }
-            found.append(descriptor)
-            if found.count == DescriptorStore.vouchers + 1 { break }
+    /// A node is not asked about itself or its own operator's nodes, unless there is no other operator: its word does not
+    /// count. One of `nodes` is asked about the others if there are too few besides: where most of a small network has
+    /// restarted, there are.
+    func witnesses(of nodes: [NodeID]) -> [(node: Descriptor, of: [NodeID])] {
+        let candidates = proxies.shuffled(using: &random)
+        let ordered = candidates.filter { !nodes.contains($0.id) } + candidates.filter { nodes.contains($0.id) }
+        var lacking = nodes.map { (node: $0, owner: owner(of: $0), count: DescriptorStore.vouchers + 1) }
+        var owners: Set<Bytes32> = []
+        var found: [(node: Descriptor, of: [NodeID])] = []
+        for witness in ordered where !owners.contains(witness.operatorID) {
+            let places = lacking.indices.filter { place in
+                lacking[place].count > 0 && lacking[place].node != witness.id
+                    && (lacking[place].owner != witness.operatorID || trust.operatorCount < 2)
+            }
+            guard !places.isEmpty, let descriptor = descriptor(of: witness.id) else { continue }
+            owners.insert(witness.operatorID)
+            for place in places { lacking[place].count -= 1 }
+            found.append((descriptor, places.map { lacking[$0].node }))
         }
         return found
     }

@@ -39,10 +39,13 @@ struct VersionDoubts {
     /// The nodes about whose present versions nodes of other operators must be asked now.
     ///
     /// First come hops that could not be used and that have a version that no list names. Other nodes with such
-    /// versions follow, because they are needed next if several nodes have restarted.
-    mutating func takeDoubtful(_ descriptors: DescriptorStore, at now: Instant) -> [NodeID] {
+    /// versions follow, because they are needed next if several nodes have restarted. If there are too many, they are
+    /// drawn at random, because an operator can choose its nodes' ids.
+    mutating func takeDoubtful(
+        _ descriptors: DescriptorStore, at now: Instant, using random: inout some RandomNumberGenerator
+    ) -> [NodeID] {
         guard now >= nextVouch, !suspects.isEmpty, descriptors.hasFresh(of: suspects) else { return [] }
-        let fresh = descriptors.freshNodes
+        let fresh = descriptors.freshNodes.shuffled(using: &random)
         let doubtful = fresh.filter(suspects.contains) + fresh.filter { !suspects.contains($0) }
         suspects.removeAll()
         nextVouch = now + Self.vouchPause

@@ -221,9 +221,9 @@ public final class Resolver {
         setTimer()
     }
 
-    /// Notes that a query is over if neither an answer nor c-ares is waited for.
+    /// Notes that a query is over if neither an answer nor c-ares is waited for; has no effect after ``close()``.
     func noteOver(_ number: UInt64) {
-        if pending[number] == nil, working[number] == nil { over.append(number) }
+        if pending[number] == nil, working[number] == nil, timer != nil { over.append(number) }
     }
 
     /// Cancels all queries and closes the sockets; has no effect the second time.
@@ -266,12 +266,17 @@ public final class Resolver {
 
     /// Delivers the results of finished and late queries, then tells which are over.
     private func deliver() {
-        let answers = answered
-        answered = []
-        for (number, found) in answers {
+        let count = answered.count
+        var told = 0
+        // A result stays in the list until its callback has been called, so that a query that an earlier callback cancels is
+        // over only once. `close()` in a callback empties the list.
+        while told < min(count, answered.count) {
+            let (number, found) = answered[told]
+            told += 1
             pending.removeValue(forKey: number)?.wanted.tell(found)
             noteOver(number)
         }
+        answered.removeFirst(min(told, answered.count))
         let now = loop.now
         while let first = firstPending, first.deadline <= now {
             unanswered += 1
@@ -282,7 +287,7 @@ public final class Resolver {
         }
         let ends = over
         over = []
-        for number in ends { ended?(Query(number: number)) }
+        for number in ends where timer != nil { ended?(Query(number: number)) }
     }
 
     /// The query that has waited longest: all have the same time limit, so numbers are in the order of deadlines.

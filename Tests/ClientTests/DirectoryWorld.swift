@@ -100,11 +100,12 @@ final class DirectoryWorld {
 
     /// `count` nodes, each of a different operator; the friends' clocks and descriptors are `ahead` seconds ahead.
     ///
+    /// `operatorOf` gives a node's operator by number, and so can give one operator several nodes.
     /// The last `strangers` nodes are in the network file but no longer staked. With `isSimulated`, waiting takes no
     /// real time; without it, the nodes use the kernel's sockets.
     init(
         _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
-        descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
+        descriptorTimeOf: (Int) -> Int64 = { _ in 0 }, operatorOf: (Int) -> Int = { $0 },
         hides: Bool = false, ageOfSnapshot: UInt64 = 0, isSimulated: Bool = true, store: Store? = nil,
         log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         change: (inout NetworkFile) -> Void = { _ in }
@@ -124,8 +125,9 @@ final class DirectoryWorld {
                 software: "tunic/test")
             return descriptor.signed(with: node.key, network: id)
         }
-        let entries = nodes.dropLast(strangers).map {
-            Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100, placement: 0)
+        let ids = nodes.map(\.id)
+        let entries = ids.dropLast(strangers).enumerated().map { number, node in
+            Snapshot.Entry(node: node, operatorID: ids[operatorOf(number)].key, weight: 100, placement: 0)
         }
         let snapshot = try #require(
             Snapshot(network: id, height: 1, time: UnixTime(seconds: time - ageOfSnapshot), entries: entries))

@@ -163,6 +163,71 @@ import Wire
         #expect(directory.lists.used?.digest == list.digest)
     }
 
+    @Test("s23: where nobody can be asked by requests, the client waits before it asks over links") func allRestarted()
+        throws
+    {
+        let world = try DirectoryWorld(7, isSimulated: true)
+        let list = try list(world, round: 5, by: 0..<5)
+        for node in world.nodes { node.list = list }
+        let (client, directory) = (world.client, world.directory)
+        #expect(world.start() && world.loop.run { directory.guards.primaries.count == 2 })
+        let versions = try world.nodes.map { try version(of: $0, world) }
+        for node in world.nodes { node.descriptors = versions }
+        let guards = directory.guards.primaries.map(\.node)
+        let strangers = world.nodes.filter { !guards.contains($0.id) }
+        func questions() -> Int {
+            strangers.reduce(0) { sum, node in sum + node.questions.count { $0.message == .getDescriptorChanges } }
+        }
+        let before = questions()
+        directory.fetchChanges(of: world.nodes[6].id)
+        #expect(world.loop.run(for: .seconds(30)) { client.versionsAskedAt != nil })
+        let asked = directory.now
+        #expect(world.loop.run(for: .seconds(30)) { questions() > before })
+        #expect(directory.now - asked >= .seconds(3))
+        #expect(
+            world.loop.run(for: .seconds(60)) {
+                versions.allSatisfy {
+                    directory.descriptor(of: $0.descriptor.node)?.onionKey == $0.descriptor.onionKey
+                }
+            })
+    }
+
+    @Test("s23: nodes in doubt are asked about each other, and no node about itself", arguments: [4, 5, 9])
+    func witnesses(count: Int) throws {
+        let world = try DirectoryWorld(count)
+        #expect(world.start())
+        let doubtful = world.nodes.prefix(8).map(\.id)
+        let witnesses = world.directory.witnesses(of: doubtful)
+        for node in doubtful {
+            let asked = witnesses.filter { $0.of.contains(node) }.map(\.node.node)
+            #expect(!asked.contains(node))
+            #expect(Set(asked).count == asked.count && asked.count == min(count - 1, DescriptorStore.vouchers + 1))
+        }
+        if count == 9 { #expect(witnesses.first?.node.node == world.nodes[8].id) }
+    }
+
+    @Test("s23: of more restarted nodes than are asked about at once, none is kept out by its id") func drawn() throws {
+        let world = try DirectoryWorld(12)
+        let list = try list(world, round: 5, by: 0..<12)
+        for node in world.nodes { node.list = list }
+        #expect(world.start())
+        let source = world.nodes[0]
+        source.descriptors = try world.nodes.map { try version(of: $0, world) }
+        ask(source, world)
+        var (doubts, random) = (VersionDoubts(), SecureRandom())
+        var found: Set<NodeID> = []
+        var now = world.directory.now
+        for _ in 0..<60 {
+            now = now + .seconds(30)
+            for node in world.nodes { _ = doubts.suspect(node.id, next: now, at: now) }
+            let taken = doubts.takeDoubtful(world.directory.descriptors, at: now, using: &random)
+            #expect(taken.count == 8)
+            found.formUnion(taken)
+        }
+        // A node's own word of itself does not count.
+        #expect(found == Set(world.nodes.dropFirst().map(\.id)))
+    }
+
     @Test("s11: a newer list takes the place of the one before, and its descriptors that of theirs")
     func newerList() throws {
         let world = try DirectoryWorld(4, isSimulated: true)

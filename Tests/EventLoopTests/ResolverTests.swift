@@ -277,4 +277,42 @@ private final class NameServer: DatagramReceiver {
         world.run(for: 1_000_000_000)
         #expect(events.count == 5 && events.last == "end of quiet.test" && resolver.working.isEmpty)
     }
+
+    @Test("s14: a query that another's callback cancels is over once") func cancelledByAnother() throws {
+        let world = SimulatedWorld(seed: 1)
+        let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
+        defer { loop.close() }
+        let resolver = try Resolver(on: loop)
+        defer { resolver.close() }
+        var ends: [Resolver.Query] = []
+        var second: Resolver.Query?
+        resolver.ended = { ends.append($0) }
+        let first = resolver.resolve("192.0.2.1", port: 1, family: .ipv4Only) { _ in
+            if let second { resolver.cancel(second) }
+        }
+        second = resolver.resolve("192.0.2.2", port: 1, family: .ipv4Only) { _ in
+            Issue.record("a cancelled query calls back")
+        }
+        world.run(for: 1_000_000_000)
+        let queries = [first, try #require(second)]
+        #expect(ends == queries)
+    }
+
+    @Test("no query ends after its resolver is closed in a callback") func closedInACallback() throws {
+        let world = SimulatedWorld(seed: 1)
+        let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
+        defer { loop.close() }
+        let resolver = try Resolver(on: loop)
+        defer { resolver.close() }
+        var (answers, ends) = (0, 0)
+        resolver.ended = { _ in ends += 1 }
+        for name in ["192.0.2.1", "192.0.2.2"] {
+            resolver.resolve(name, port: 1, family: .ipv4Only) { _ in
+                answers += 1
+                resolver.close()
+            }
+        }
+        world.run(for: 1_000_000_000)
+        #expect(answers == 1 && ends == 0)
+    }
 }

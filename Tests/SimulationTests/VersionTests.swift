@@ -8,9 +8,25 @@ import Wire
 
 /// Hops that have restarted, so that they have another onion key, which no list names yet.
 @Suite struct VersionTests {
-    /// A network with one exit, and a client that has just begun to use a new list.
-    private func network(_ seed: UInt64) throws -> (Network, User, Client) {
-        let network = try Network(seed: seed, relays: 8, exits: 1, { $0.epochSeconds = 600 })
+    /// Counts the packets of a client to nodes that are not its guards now.
+    private final class Strangers {
+        var packets = 0
+
+        init(_ network: Network, _ user: User, _ client: Client) {
+            let guards = client.directory.guards.primaries.map(\.node)
+            let others = network.nodes.filter { !guards.contains($0.id) }.map(\.host.number)
+            network.world.passes = { [weak self] from, to in
+                if from === user.host, others.contains(to.number) { self?.packets += 1 }
+                return true
+            }
+        }
+    }
+
+    /// A network, and a client that has just begun to use a new list.
+    private func network(
+        _ seed: UInt64, relays: Int = 8, exits: Int = 1
+    ) throws -> (Network, User, Client) {
+        let network = try Network(seed: seed, relays: relays, exits: exits, { $0.epochSeconds = 600 })
         let user = try network.addUser()
         #expect(network.run(30) { user.isReady })
         let client = try #require(user.client)
@@ -28,13 +44,7 @@ import Wire
         defer { network.close() }
         let exit = try #require(network.nodes.last)
         let round = client.directory.lists.used?.list.round
-        let guards = client.directory.guards.primaries.map(\.node)
-        let others = network.nodes.filter { !guards.contains($0.id) }.map(\.host.number)
-        var packets = 0
-        network.world.passes = { from, to in
-            if from === user.host, others.contains(to.number) { packets += 1 }
-            return true
-        }
+        let strangers = Strangers(network, user, client)
         exit.die()
         #expect(network.run(60) { !user.isReady })
         try exit.start()
@@ -43,7 +53,44 @@ import Wire
         #expect(network.run(30) { app.isOver })
         #expect(app.state == .done)
         #expect(client.directory.lists.used?.list.round == round)
-        #expect(packets == 0)
+        #expect(strangers.packets == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
+        "s23: an exit that restarts again, while the paths of the questions before it stand, brings about no link to another node",
+        arguments: [1, 2, 3] as [UInt64])
+    func again(seed: UInt64) throws {
+        let (network, user, client) = try network(seed, relays: 4)
+        defer { network.close() }
+        let exit = try #require(network.nodes.last)
+        let strangers = Strangers(network, user, client)
+        for _ in 0..<2 {
+            exit.die()
+            #expect(network.run(40) { !user.isReady })
+            try exit.start()
+            #expect(network.run(90) { user.isReady })
+        }
+        network.run(30)
+        #expect(strangers.packets == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
+        "s23: a client whose guards and exits have all restarted comes back by the word of nodes that have too",
+        arguments: [1, 2, 3] as [UInt64])
+    func most(seed: UInt64) throws {
+        let (network, user, client) = try network(seed, relays: 10, exits: 2)
+        defer { network.close() }
+        let guards = client.directory.guards.primaries.map(\.node)
+        let steady = network.nodes.filter { !$0.isExit && !guards.contains($0.id) }.prefix(2).map(\.id)
+        let strangers = Strangers(network, user, client)
+        let restarted = network.nodes.filter { !steady.contains($0.id) }
+        for node in restarted { node.die() }
+        #expect(network.run(60) { !user.isReady })
+        for node in restarted { try node.start() }
+        #expect(network.run(180) { user.isReady })
+        #expect(strangers.packets == 0)
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 }
