@@ -171,7 +171,7 @@ let package = Package(
             name: "SessionTesting", dependencies: ["EventLoop", "Sessions", "Transport", "Wire"],
             path: "Tests/SessionTesting", swiftSettings: settings),
         tests("WireTests", ["VectorFiles", "Wire"]),
-        tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OnionCryptoTests", ["CLibSodium", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
