@@ -181,8 +181,19 @@ def content(encryption_key, points, extensions):
     return data + bytes(CONTENT - len(data))
 
 
+def parse_content(data):
+    """Encryption key, introduction points and extensions; any other form than the one that `content` writes fails."""
+    count, start = data[1_216], 1_217
+    assert len(data) == CONTENT and 1 <= count <= 6
+    points = [(data[at:at + 32], data[at + 32:at + 64]) for at in range(start, start + 64 * count, 64)]
+    start += 64 * count
+    end = start + 2 + struct.unpack_from("<H", data, start)[0]
+    assert end <= CONTENT and data[end:] == bytes(CONTENT - end)
+    return data[:1_216], points, data[start + 2:end]
+
+
 class Descriptor:
-    """A descriptor, from its parts or from the bytes of an item; `fields` are flags, suites, instance id and content."""
+    """A descriptor, from its parts or from the bytes of an item."""
 
     def __init__(self, network, identity, box):
         self.network, self.identity, self.box = network, identity, box
@@ -209,7 +220,9 @@ class Descriptor:
         return item[:-64] + nacl.crypto_sign(self.signed_message(item), secret)[:64]
 
     def read(self, item, clients=()):
-        """Flags, suites, instance id and content, all checks of a client made but for times and versions."""
+        """Flags, suites, instance id and content, which is None for a client without a key.
+
+        All checks of a client are made but for times and versions."""
         assert len(item) == SIZE and item[:2] == b"\1\1" and item[2:34] == self.box and item[38:64] == bytes(26)
         name, signing_key, certificate = item[64:80], item[84:116], item[116:180]
         assert name[8:] == bytes(8) and item[81:84] == b"\1\0\0"
@@ -218,6 +231,7 @@ class Descriptor:
         place = self.box + item[180:196]
         plain = unseal(self.sealing_key(place), item[196:-64], item[:196])
         flags, suites, instance = plain[0], plain[1], plain[2:10]
+        assert flags < 8 and 1 <= suites <= 3
         cookie = m.derive(self.identity, "content", place)
         if flags & 1:
             cookie = None
@@ -228,7 +242,9 @@ class Descriptor:
                         cookie = cookie or unseal(m.derive(client, "cookie", place), entry[8:])
             if cookie is None:
                 return flags, suites, instance, None
-        return flags, suites, instance, unseal(cookie, plain[10 + ENTRY * ENTRIES:])
+        text = unseal(cookie, plain[10 + ENTRY * ENTRIES:])
+        parse_content(text)
+        return flags, suites, instance, text
 
 
 PERIOD, CREATED = 41_666, 28_800_000
@@ -283,7 +299,9 @@ def vectors(v):
             for client, at in zip(clients, (5, 31)):
                 entry = client_entry(client, place, cookie)
                 entries = entries[:at * ENTRY] + entry + entries[(at + 1) * ENTRY:]
-        text = content(onion.public, points if kind == "open" else points[:1], extensions)
+        listed = points if kind == "open" else points[:1]
+        text = content(onion.public, listed, extensions)
+        assert parse_content(text) == (onion.public, listed, extensions)
         item = descriptor.make(
             CREATED, 7, name, blinded, signing_seed, salt, flags, 3, instance, entries, cookie, text)
         v[f"{kind} all entries"], v[f"{kind} content"], v[f"{kind} item"] = entries, text, item
