@@ -61,7 +61,8 @@ enum ClientEntries {
     ///
     /// The order is random: a client that finds its entry does not learn how many others there are.
     static func make(for clients: [ClientKey], wrapping cookie: borrowing Secret, in place: SealedPlace) -> [UInt8] {
-        var entries = clients.map { $0.entry(wrapping: cookie, in: place) }
+        // A key that is listed twice has one entry: two equal ones would show that there are clients.
+        var entries = Array(Set(clients.map { $0.entry(wrapping: cookie, in: place) }))
         while entries.count < ServiceLimits.clients { entries.append(SecureRandom.bytes(entrySize)) }
         return Array(SecureRandom.shuffled(entries).joined())
     }

@@ -124,6 +124,13 @@ import Wire
         #expect(!opens(entry, keys[0], in: elsewhere))
     }
 
+    @Test("SV19: a key that is listed twice has one entry")
+    func sv19_twice() throws {
+        let item = service.item(clients: [keys[0], keys[1], keys[0]])
+        #expect(Set(entries(try plain(of: item))).count == 32)
+        for key in keys[..<2] { #expect(fault(item.bytes, of: service, keys: [key]) == nil) }
+    }
+
     @Test("SV19: a client that was removed does not open the next descriptor")
     func sv19_removed() throws {
         let item = service.item(clients: Array(keys[1..<4]))
