@@ -114,6 +114,27 @@ import Wire
         for secret in inverted { #expect(try places(of: secret[16...]) == 0) }
     }
 
+    /// A service wraps the cookie of its descriptors for each of its clients.
+    @Test func sv19_aSecretThatIsSealedLeavesNothing() throws {
+        let inverted = SecureRandom.bytes(32)
+        do {
+            var plain = inverted.map { ~$0 }
+            let secret = Secret(copying: plain.rawSpan)
+            wipe(&plain)
+            let key = AEADKey(.chacha20poly1305, Secret.random())
+            for counter in 0..<20 as Range<UInt64> {
+                var sealed = key.seal(secret.bytes, associated: RawSpan(), counter: counter)
+                #expect(sealed.count == 48)
+                guard var opened = key.open(sealed.rawSpan, associated: RawSpan(), counter: counter) else { continue }
+                #expect(opened.count == 32)
+                wipe(&opened)
+                wipe(&sealed)
+            }
+            #expect(try places(of: inverted[16...]) == 1)
+        }
+        #expect(try places(of: inverted[16...]) == 0)
+    }
+
     @Test(arguments: Suite.allCases.filter(\.isAvailable)) func k4_aKeyThatEndsLeavesNothing(suite: Suite) throws {
         let inverted = SecureRandom.bytes(32)
         do {
