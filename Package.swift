@@ -35,7 +35,7 @@ let package = Package(
             name: "TunicCore",
             targets: [
                 "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "Links", "Messages", "Requests", "Store", "Swarm",
+                "DNSProtocol", "EventLoop", "Links", "Messages", "Requests", "Services", "Store", "Swarm",
             ]),
     ],
     dependencies: [
@@ -74,6 +74,7 @@ let package = Package(
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
         module("Swarm", ["OnionCrypto", "Wire"]),
+        module("Services", ["OnionCrypto", "Swarm", "Wire"]),
         module("Requests", ["Link", "Onion", "OnionCrypto", "Wire", deque]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
@@ -171,7 +172,7 @@ let package = Package(
             name: "SessionTesting", dependencies: ["EventLoop", "Sessions", "Transport", "Wire"],
             path: "Tests/SessionTesting", swiftSettings: settings),
         tests("WireTests", ["VectorFiles", "Wire"]),
-        tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OnionCryptoTests", ["CLibSodium", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
@@ -226,6 +227,13 @@ let package = Package(
             name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "Wire"], path: "Tests/SwarmModel",
             swiftSettings: settings),
         tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
+        // Services with keys by number, for the tests and the fuzz targets.
+        .target(
+            name: "ServicesModel", dependencies: ["Services", "Swarm", "SwarmModel", "OnionCrypto", "Wire"],
+            path: "Tests/ServicesModel", swiftSettings: settings),
+        tests(
+            "ServicesTests",
+            ["Services", "ServicesModel", "Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A client, proxies and targets of onion requests that turn hostile, for a seeded test and a fuzz target.
         .target(
             name: "RequestsModel", dependencies: ["Requests", "Link", "Onion", "OnionCrypto", "Wire"],
@@ -273,6 +281,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
                 "Requests", "RequestsModel",
+                "Services", "ServicesModel",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "build", "run"], swiftSettings: settings),
     ]

@@ -84,8 +84,11 @@ public enum Suite: UInt8, Sendable, CaseIterable {
     /// Seals a whole message with associated data and returns ciphertext and tag, for handshakes and records.
     public func seal(_ message: RawSpan, associated: RawSpan, counter: UInt64) -> [UInt8] {
         let count = message.byteCount
-        var output = [UInt8](copying: message)
-        output.append(contentsOf: repeatElement(0, count: Self.tagSize))
+        // Allocated with its final size: an array that grows leaves a copy of the message, which may be a key, behind.
+        var output = [UInt8](repeating: 0, count: count + Self.tagSize)
+        unsafe output.withUnsafeMutableBytes { buffer in
+            unsafe message.withUnsafeBytes { unsafe buffer.copyMemory(from: $0) }
+        }
         unsafe associated.withUnsafeBytes { ad in
             unsafe output.withUnsafeMutableBufferPointer { buffer in
                 let base = buffer.baseAddress!

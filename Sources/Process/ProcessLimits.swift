@@ -4,9 +4,13 @@ internal import OnionCrypto
 
 /// The limits that a client or relay process sets for itself before it handles a secret.
 package enum ProcessLimits {
-    /// Initializes libsodium, forbids memory dumps, and raises the limit of descriptors as far as the system permits.
+    /// Initializes and tests libsodium, forbids memory dumps, and raises the limit of descriptors as far as the system permits.
     package static func apply() throws(Failure) {
         Sodium.initialize()
+        guard PrimeOrderGroup.isSound else {
+            throw Failure(
+                .system, "libsodium takes keys outside of the prime-order group: install its newest version")
+        }
         let forbidden = shim_forbid_dumps()
         guard forbidden == 0 else {
             throw Failure(.system, "cannot forbid memory dumps of this process: \(errorText(-forbidden))")

@@ -1,5 +1,5 @@
 /// Why bytes from the network could not be decoded.
-public enum WireError: Error, Equatable {
+public enum WireError: Error, Hashable {
     /// The bytes end before the value does.
     case truncated
     /// The value is complete, but bytes follow where none may.

@@ -1,4 +1,4 @@
-/// The text that begins each signed or hashed message of directory, registry and ledger, before a zero byte.
+/// The text that begins each signed or hashed message of directory, registry, ledger and services, before a zero byte.
 ///
 /// It keeps a signature over one kind of message from serving for another (protocol.md, section 1.1). The other prefixes of
 /// the store are in `Swarm`.
@@ -43,6 +43,12 @@ public enum MessagePrefix: String, CaseIterable, Sendable {
 
     case operatorID = "tunic operator"
     case oxendOperator = "tunic oxend operator"
+
+    // MARK: Services: addresses and blinded keys (protocol.md, section 14).
+
+    case serviceAddress = "tunic service address"
+    case blind = "tunic blind"
+    case blindPrefix = "tunic blind prefix"
 
     /// The text and the zero byte.
     public var bytes: [UInt8] { [UInt8](rawValue.utf8) + [0] }

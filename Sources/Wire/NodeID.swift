@@ -13,8 +13,6 @@ public struct NodeID: Hashable, Sendable {
     public static let suffix = ".snode"
     /// The number of characters of the key in the text form.
     private static let textLength = 52
-    /// The alphabet of z-base-32.
-    private static let alphabet = [UInt8]("ybndrfg8ejkmcpqxot1uwisza345h769".utf8)
 }
 
 extension NodeID: Comparable {
@@ -43,42 +41,12 @@ extension NodeID: LosslessStringConvertible {
         guard characters.count == Self.textLength + Self.suffix.utf8.count,
             characters[Self.textLength...].elementsEqual(Self.suffix.utf8)
         else { return nil }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(33)
-        var pending: UInt32 = 0
-        var bits = 0
-        for character in characters[..<Self.textLength] {
-            guard let value = Self.alphabet.firstIndex(of: character) else { return nil }
-            pending = pending << 5 | UInt32(value)
-            bits += 5
-            if bits >= 8 {
-                bits -= 8
-                bytes.append(UInt8(truncatingIfNeeded: pending >> UInt32(bits)))
-                pending &= 1 << UInt32(bits) - 1
-            }
-        }
-        guard pending == 0, let key = Bytes32(bytes) else { return nil }
+        guard let bytes = ZBase32.decode(characters[..<Self.textLength]), let key = Bytes32(bytes) else { return nil }
         self.key = key
     }
 
     /// The text form: `<z-base-32 of the key>.snode`.
-    public var description: String {
-        var characters: [UInt8] = []
-        characters.reserveCapacity(Self.textLength + Self.suffix.utf8.count)
-        var pending: UInt32 = 0
-        var bits = 0
-        for byte in key.array {
-            pending = pending << 8 | UInt32(byte)
-            bits += 8
-            while bits >= 5 {
-                bits -= 5
-                characters.append(Self.alphabet[Int(pending >> UInt32(bits))])
-                pending &= 1 << UInt32(bits) - 1
-            }
-        }
-        characters.append(Self.alphabet[Int(pending << UInt32(5 - bits))])
-        return String(decoding: characters, as: UTF8.self) + Self.suffix
-    }
+    public var description: String { ZBase32.encode(key.array) + Self.suffix }
 }
 
 extension ByteReader {

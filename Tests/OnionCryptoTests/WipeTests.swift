@@ -99,6 +99,50 @@ import Wire
         #expect(try places(of: inverted[16...]) == 0)
     }
 
+    /// The scalar is as good as the identity's own; the nonce prefix reveals it together with one signature.
+    @Test func sv1_aBlindedKeyLeavesNothing() throws {
+        var inverted: [[UInt8]] = []
+        do {
+            let seed = SecureRandom.bytes(32)
+            let identity = SigningKey(seed: Secret(copying: seed.rawSpan))
+            let own = identity.expandedScalar()
+            let key = BlindedKey(identity, for: .service, in: TimePeriod(number: 1), network: Bytes32())
+            func keep(_ secret: borrowing Secret) {
+                var copy = [UInt8](copying: secret.bytes)
+                inverted.append(copy.map { ~$0 })
+                wipe(&copy)
+            }
+            keep(key.scalar)
+            keep(key.noncePrefix)
+            keep(own.scalar)
+            keep(own.prefix)
+            for message in 0..<20 as Range<UInt8> { #expect(key.sign([message].rawSpan).count == 64) }
+            #expect(try places(of: inverted[0][16...]) == 1)
+        }
+        for secret in inverted { #expect(try places(of: secret[16...]) == 0) }
+    }
+
+    /// A service wraps the cookie of its descriptors for each of its clients.
+    @Test func sv19_aSecretThatIsSealedLeavesNothing() throws {
+        let inverted = SecureRandom.bytes(32)
+        do {
+            var plain = inverted.map { ~$0 }
+            let secret = Secret(copying: plain.rawSpan)
+            wipe(&plain)
+            let key = AEADKey(.chacha20poly1305, Secret.random())
+            for counter in 0..<20 as Range<UInt64> {
+                var sealed = key.seal(secret.bytes, associated: RawSpan(), counter: counter)
+                #expect(sealed.count == 48)
+                guard var opened = key.open(sealed.rawSpan, associated: RawSpan(), counter: counter) else { continue }
+                #expect(opened.count == 32)
+                wipe(&opened)
+                wipe(&sealed)
+            }
+            #expect(try places(of: inverted[16...]) == 1)
+        }
+        #expect(try places(of: inverted[16...]) == 0)
+    }
+
     @Test(arguments: Suite.allCases.filter(\.isAvailable)) func k4_aKeyThatEndsLeavesNothing(suite: Suite) throws {
         let inverted = SecureRandom.bytes(32)
         do {

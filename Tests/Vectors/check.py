@@ -11,6 +11,7 @@ import sys
 import model as m
 import registry
 import requests
+import services
 import snapshot
 import swarm
 
@@ -142,6 +143,7 @@ FILES = {
     "snapshot.json": snapshot.vectors,
     "swarm.json": swarm.vectors,
     "requests.json": requests.vectors,
+    "services.json": services.vectors,
 }
 
 

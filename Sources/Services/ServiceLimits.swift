@@ -1,0 +1,21 @@
+internal import Swarm
+
+/// Every number of a service's descriptor that is a rule of the protocol (protocol.md, section 14.4).
+public enum ServiceLimits {
+    /// The length of a descriptor's item.
+    public static let descriptorSize = 4_096
+    /// How many client entries a descriptor has, used or not.
+    public static let clients = 32
+    /// The most introduction points of a descriptor.
+    public static let introductionPoints = 6
+    /// How many seconds a period has.
+    public static let periodSeconds: UInt32 = 43_200
+    /// A new `created` begins with a counter below this.
+    public static let counterStart: UInt8 = 16
+    /// How far ahead of network time `created` may be, in minutes.
+    public static let ahead = SwarmLimits.copyAhead
+    /// How far ahead of network time a refusal may lead a service's versions, in minutes.
+    ///
+    /// The next version, at most ten minutes later, is then still one that replicas store.
+    public static let leadAhead = SwarmLimits.storeWindow - SwarmLimits.rangeMinutes
+}
