@@ -355,15 +355,7 @@ final class ClientSession: SessionOwner, PathUser {
     }
 
     func transmit(_ session: Session, now: Instant) -> Bool {
-        for (leg, path) in legs {
-            while session.connection.wantsToSend(leg: leg, now: now) {
-                let isSent = pool.send(on: path, now: now) { number, payload in
-                    session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
-                }
-                if !isSent { break }
-                for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
-            }
-        }
+        for (leg, path) in legs { pool.transmit(session, on: leg, over: path, now: now) }
         return true
     }
 
