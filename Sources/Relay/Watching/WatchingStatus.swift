@@ -14,8 +14,6 @@ public struct WatchingStatus: Sendable {
     ///
     /// Tests by others make links like clients.
     public var sinceClient = TimeSpan.zero
-    /// The warning for the operator, in one sentence.
-    public var warning: String?
 }
 
 /// The knowledge of a node about another from its own tests.
