@@ -161,6 +161,8 @@ let package = Package(
         .target(
             name: "OnionModel", dependencies: ["Onion", "OnionCrypto", "Wire"], path: "Tests/OnionModel",
             swiftSettings: settings),
+        // A generator whose numbers follow from a seed, for all tests and models that draw.
+        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: settings),
         // Runs a loop until something holds.
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
@@ -171,15 +173,15 @@ let package = Package(
         .target(
             name: "SessionTesting", dependencies: ["EventLoop", "Sessions", "Transport", "Wire"],
             path: "Tests/SessionTesting", swiftSettings: settings),
-        tests("WireTests", ["VectorFiles", "Wire"]),
+        tests("WireTests", ["SeededRandom", "VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["CLibSodium", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "VectorFiles", "Wire"]),
-        tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "SeededRandom", "VectorFiles", "Wire"]),
+        tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
         .target(
             name: "ExchangeModel", dependencies: ["Messages", "Link", "Transport", "Wire"], path: "Tests/ExchangeModel",
             swiftSettings: settings),
-        tests("MessagesTests", ["Messages", "ExchangeModel", "Transport", "Wire"]),
+        tests("MessagesTests", ["Messages", "ExchangeModel", "SeededRandom", "Transport", "Wire"]),
         tests(
             "LinksTests",
             ["Links", "Messages", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
@@ -191,11 +193,14 @@ let package = Package(
             ]),
         // Two ends of the transport over a bad network, for the tests and the fuzzer.
         .target(
-            name: "ConnectionModel", dependencies: ["Transport", "Wire"], path: "Tests/ConnectionModel",
+            name: "ConnectionModel", dependencies: ["SeededRandom", "Transport", "Wire"], path: "Tests/ConnectionModel",
             swiftSettings: settings),
         tests(
             "TransportTests",
-            ["ConnectionModel", "Transport", "Wire", .product(name: "BasicContainers", package: "swift-collections")]),
+            [
+                "ConnectionModel", "SeededRandom", "Transport", "Wire",
+                .product(name: "BasicContainers", package: "swift-collections"),
+            ]),
         tests(
             "RelayTests",
             [
@@ -208,7 +213,7 @@ let package = Package(
             "ClientTests",
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
-                "OnionCrypto", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
+                "OnionCrypto", "SeededRandom", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Whole networks on simulated time.
@@ -220,13 +225,14 @@ let package = Package(
                 "Sessions", "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        tests("DirectoryTests", ["Directory", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
-        // Boxes, items and a seeded generator, for the tests of the swarm and its fuzz target.
+        tests("DirectoryTests", ["Directory", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
+        tests("RegistryTests", ["Registry", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
+        // Boxes and items, for the tests of the swarm and its fuzz target.
         .target(
-            name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "Wire"], path: "Tests/SwarmModel",
+            name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "SeededRandom", "Wire"],
+            path: "Tests/SwarmModel",
             swiftSettings: settings),
-        tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // Services with keys by number, for the tests and the fuzz targets.
         .target(
             name: "ServicesModel", dependencies: ["Services", "Swarm", "SwarmModel", "OnionCrypto", "Wire"],
@@ -236,10 +242,11 @@ let package = Package(
             ["Services", "ServicesModel", "Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A client, proxies and targets of onion requests that turn hostile, for a seeded test and a fuzz target.
         .target(
-            name: "RequestsModel", dependencies: ["Requests", "Link", "Onion", "OnionCrypto", "Wire"],
+            name: "RequestsModel", dependencies: ["Requests", "Link", "Onion", "OnionCrypto", "SeededRandom", "Wire"],
             path: "Tests/RequestsModel", swiftSettings: settings),
         tests(
-            "RequestsTests", ["Requests", "RequestsModel", "Link", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
+            "RequestsTests",
+            ["Requests", "RequestsModel", "Link", "Onion", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
         tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
@@ -280,7 +287,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
-                "Requests", "RequestsModel",
+                "Requests", "RequestsModel", "SeededRandom",
                 "Services", "ServicesModel",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "build", "run"], swiftSettings: settings),

@@ -28,7 +28,7 @@ extension Client {
         drops.merge(associations.drops.byName) { $0 + $1 }
         return ClientStatus(
             socks: socksAddresses, socksFlags: ports.flags, dns: dnsAddresses,
-            isReady: sessions.readiness.isReady, problem: problem,
+            isReady: sessions.readiness.isReady, problem: problem?.text,
             links: pool.links.status.nodes,
             sessions: sessions.all.count, streams: sessions.all.reduce(0) { $0 + $1.streamCount },
             associations: associations.count,
@@ -41,35 +41,28 @@ extension Client {
             requests: (requests.counts.begun, requests.counts.answered, requests.counts.failed, requests.pending))
     }
 
-    /// The present problem, in one sentence; nil if there is none.
-    var problem: String? {
+    /// The present problem; nil if there is none.
+    var problem: ClientProblem? {
         let hops = pool.hops
         guard !sessions.readiness.isReady else {
-            return directory.keeper.error.map { "The state of the network cannot be saved: \($0)." }
-                ?? directory.clockProblem
+            return directory.keeper.error.map(ClientProblem.unsaved) ?? directory.clockProblem
         }
         if let problem = directory.staleness ?? directory.gap { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
         if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.sample.isEmpty { return lack }
         if let choice = directory.choice, choice.nodes >= hops {
-            if choice.exits == 0 { return "None of the \(choice.nodes) nodes that are known is an exit." }
-            if choice.usableExits == 0 {
-                return "None of the exits known (\(choice.exits)) may be used; look at client.exits and client.avoid."
-            }
-            if choice.hops < hops {
-                return "\(choice.hops) of the \(choice.nodes) nodes that are known may be used, too few for a path of "
-                    + "\(hops) hops; look at client.avoid."
-            }
+            if choice.exits == 0 { return .noExit(nodes: choice.nodes) }
+            if choice.usableExits == 0 { return .noUsableExit(exits: choice.exits) }
+            if choice.hops < hops { return .tooFewUsable(choice.hops, of: choice.nodes, hops: hops) }
         }
         if !directory.canChoose(hops: hops) {
-            return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
-                + "\(hops) hops; no node of the network file may be reachable."
+            return .tooFewKnown(directory.descriptorCount, of: directory.nodeCount, hops: hops)
         }
-        return pool.counts.lastFailure?.text ?? "The first path is being built."
+        return pool.counts.lastFailure.map(ClientProblem.build) ?? .firstPath
     }
 
     /// The steps of the start, and whether each is done.
-    public var progress: [(step: String, isDone: Bool)] {
+    public var progress: [(step: StartStep, isDone: Bool)] {
         let isReady = sessions.readiness.isReady
         let isFound = isReady || directory.schedule.hasSucceeded
         // If the user's choice leaves no path, the snapshot is not at fault.
@@ -77,10 +70,10 @@ extension Client {
             directory.choiceLeavesNothing(hops: pool.hops) || directory.canChoose(hops: pool.hops)
         let isVerified = isFound && !directory.isStale && canChoose
         return [
-            ("network found", isFound),
-            ("snapshot verified", isReady || isVerified),
-            ("guards linked", isReady || isVerified && pool.all.contains { $0.link != nil }),
-            ("paths ready", isReady),
+            (.networkFound, isFound),
+            (.snapshotVerified, isReady || isVerified),
+            (.guardsLinked, isReady || isVerified && pool.all.contains { $0.link != nil }),
+            (.pathsReady, isReady),
         ]
     }
 

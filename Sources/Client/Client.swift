@@ -98,7 +98,7 @@ public final class Client {
             onReady()
         case .ended:
             let leavesNothing = directory.choiceLeavesNothing(hops: pool.hops)
-            log.warning("\(leavesNothing ? problem ?? "" : "no path is left; building new ones")")
+            log.warning("\(leavesNothing ? problem?.text ?? "" : "no path is left; building new ones")")
         case nil: break
         }
         if sessions.readiness.isWithoutPaths { sessions.failWaiting() }

@@ -9,20 +9,11 @@ internal import Transport
 internal import Wire
 
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams over them.
+///
+/// It has more members than most types, since it wires the parts that have the rules of its legs and streams.
 final class ClientSession: SessionOwner, PathUser {
-    /// The time without progress after which a session that holds memory counts as stalled.
-    static let stalledAfter = TimeSpan.seconds(5)
-    /// The first and the longest wait between builds over another guard while all legs share one; it doubles.
-    static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
     /// How long an idle session wants a standby leg; after that, old ones are not replaced.
     static let standbyLimit = TimeSpan.seconds(60)
-    /// The wait before a standby leg is tried again when no guard takes builds.
-    static let standbyPause = TimeSpan.seconds(1)
-    /// The most builds at once while there is no leg.
-    ///
-    /// Two begin at once; each further one begins when the last is `slowBuild` old.
-    static let buildsWithoutLeg = 4
-    static let slowBuild = TimeSpan.seconds(1)
     /// After this many pauses in a row for refused streams, new streams go to another exit.
     static let refusalLimit = 3
 
@@ -41,18 +32,10 @@ final class ClientSession: SessionOwner, PathUser {
     private var watch = LegWatch()
     private(set) var losses = LegLosses()
     private var nextLeg: UInt8 = 0
-    private var building = 0
-    private var failures = 0
-    private var nextBuild = Instant(nanoseconds: 0)
-    private var lastBuild = Instant(nanoseconds: 0)
+    private var builds = LegBuilds()
     private var legless = LeglessTime()
-    private var nextApart = Instant(nanoseconds: 0)
-    private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
     private var failedHosts = FailedHosts()
-    /// The bytes that its streams had moved at the last check, and when this changed or no bytes waited.
-    private var moved: UInt64 = 0
-    private var movedAt: Instant
     private(set) var isOver = false
 
     /// The session of `key` with `path`, which is ready, as its first leg.
@@ -66,7 +49,6 @@ final class ClientSession: SessionOwner, PathUser {
         streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
         newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
-        movedAt = now
         exit = path.exit
         guard let id = path.built?.layers.secrets.sessionID, let secret = path.built?.layers.secrets.session.clone()
         else {
@@ -142,9 +124,7 @@ final class ClientSession: SessionOwner, PathUser {
 
     /// The memory that the session holds, counted for `key`; notes whether bytes have moved.
     func holder(for key: IsolationKey, _ now: Instant) -> MemoryHolder<IsolationKey> {
-        let count = session.connection.movedBytes
-        if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
-        return MemoryHolder(source: key, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
+        MemoryHolder(source: key, bytes: session.memoryUse, isStalled: session.noteProgress(at: now))
     }
 
     /// Whether the path carries this session's data.
@@ -227,9 +207,8 @@ final class ClientSession: SessionOwner, PathUser {
         let takesNone = exitDrains || pool.trust.isDistrusted(exit, at: now)
         if fresh < wanted {
             if !takesNone || legs.isEmpty { buildLeg(now) }
-        } else if wanted > 1, sharesGuard, !takesNone, now >= nextApart, pool.passedOver == nil {
-            nextApart = now + apartPause
-            apartPause = min(apartPause * 2, Self.apartPause.longest)
+        } else if wanted > 1, sharesGuard, !takesNone, builds.mayBeginApart(at: now), pool.passedOver == nil {
+            builds.triedApart(at: now)
             buildLeg(now)
         }
         if fresh >= wanted, let old = legs.values.first(where: { pool.isOld($0, now) }) {
@@ -285,14 +264,11 @@ final class ClientSession: SessionOwner, PathUser {
     }
 
     private func buildLeg(_ now: Instant) {
-        let before = losses
-        // Without a leg, two are built at once. A build that waits for a dead hop does not hold up another.
-        let isSlow = now - lastBuild >= Self.slowBuild
-        guard building < (legs.isEmpty ? isSlow ? Self.buildsWithoutLeg : 2 : 1), now >= nextBuild,
-            losses.mayBuild(isLegless: legs.isEmpty, at: now)
-        else { return }
-        building += 1
-        lastBuild = now
+        let (before, isLegless) = (losses, legs.isEmpty)
+        guard builds.mayBegin(isLegless: isLegless, at: now), losses.mayBuild(isLegless: isLegless, at: now) else {
+            return
+        }
+        builds.began(at: now)
         let others = Array(legs.values) + pool.all.filter { $0.state == .building && $0.exit == exit }
         let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
         var hops: [NodeID] = []
@@ -315,14 +291,13 @@ final class ClientSession: SessionOwner, PathUser {
 
     /// Handles the result of a build over `hops`, which may not have begun.
     private func built(_ result: Result<Path, PathFailure>, _ hops: [NodeID]) {
-        building -= 1
         let now = now
         switch result {
         case .success(let path):
-            failures = 0
+            builds.succeeded()
             if isOver { pool.end(path) } else { add(path, hello: nil, now) }
         case .failure(let failure):
-            failures += 1
+            builds.failed(at: now)
             if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
             if failure.isRefusal(of: exit, hops: pool.hops) {
                 losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
@@ -334,15 +309,13 @@ final class ClientSession: SessionOwner, PathUser {
             } else if isAnothersFault(failure) {
                 legless.othersFailed(at: now)
             }
-            nextBuild = now + PathPool.pause(after: failures)
             keep(now)
         }
     }
 
     /// No guard accepts a build now: the session tries again soon, and this wait does not end it.
     private func waitForGuards(_ now: Instant) {
-        building -= 1
-        guard legless.isNow else { return nextBuild = now + Self.standbyPause }
+        builds.refused(isLegless: legless.isNow, at: now)
         legless.heldUp(at: now)
     }
 
@@ -368,15 +341,7 @@ final class ClientSession: SessionOwner, PathUser {
     }
 
     func transmit(_ session: Session, now: Instant) -> Bool {
-        for (leg, path) in legs {
-            while session.connection.wantsToSend(leg: leg, now: now) {
-                let isSent = pool.send(on: path, now: now) { number, payload in
-                    session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
-                }
-                if !isSent { break }
-                for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
-            }
-        }
+        for (leg, path) in legs { pool.transmit(session, on: leg, over: path, now: now) }
         return true
     }
 

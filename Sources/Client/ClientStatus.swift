@@ -38,6 +38,18 @@ public struct ClientConfiguration: Sendable {
     public var socks: [ProxyAddress] { listeners.map(\.address) }
 }
 
+/// A step of a client's start, in order, with the text for its user.
+public enum StartStep: String, Sendable {
+    /// A node has answered.
+    case networkFound = "network found"
+    /// The snapshot is trusted, and enough of the network is known.
+    case snapshotVerified = "snapshot verified"
+    /// The link to a guard is up.
+    case guardsLinked = "guards linked"
+    /// A path is ready.
+    case pathsReady = "paths ready"
+}
+
 /// One path of a client.
 public struct PathStatus: Sendable {
     /// The state of a path.

@@ -88,21 +88,17 @@ extension DirectoryClient {
         return (now.known, now.raw)
     }
 
-    /// Why no guard and no path can be chosen yet, in one sentence; nil if enough of the network is known.
-    var lack: String? {
+    /// Why no guard and no path can be chosen yet; nil if enough of the network is known.
+    var lack: ClientProblem? {
         let known = current().known
         guard !mayChoose else { return nil }
-        let asked =
-            rounds.current.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
+        let asked = rounds.current.map { ClientProblem.Asked(answers: $0.inquiry.answers, asked: $0.inquiry.asked) }
         guard !known.isEnough else {
             let count = min(Inquiry.few, trust.operatorCount)
-            let place = guards.sample.isEmpty ? "the first" : "another"
-            return "Before \(place) guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
+            return .asksBeforeGuard(isFirst: guards.sample.isEmpty, operators: count, asked)
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
-        return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "
-            + "of the nodes, needed: \(Int(Coverage.leastNodes)) %; of the exits: \(exits) %, needed: "
-            + "\(Int(Coverage.leastExits)) %)\(asked); look whether nodes of the network file can be reached."
+        return .lacksDescriptors(count: known.lacking, of: nodeCount, known: (nodes, exits), asked)
     }
 
     /// Sets the choice: among `exits` (empty: all), never `avoided` and never the machine's `own` nodes.
@@ -173,26 +169,21 @@ extension DirectoryClient {
     /// Whether the snapshot is too old to be relied on.
     var isStale: Bool { trust.chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
-    /// The problem of a snapshot that is too old, and the remedy, in one sentence; nil if it is recent.
-    var staleness: String? {
+    /// The problem if the snapshot is too old; nil if it is recent.
+    var staleness: ClientProblem? {
         guard isStale else { return nil }
         let age = (unixTime.seconds - min(unixTime.seconds, trust.chain.snapshot.time.seconds)) / 3_600
-        return "The newest snapshot of the network is \(age) hours old, and it is trusted for "
-            + "\(network.snapshotMaximumAge / 3_600) hours; look whether this machine's clock is right and its network "
-            + "works, or get the network's newest network file and start again."
+        return .stale(age: age, limit: network.snapshotMaximumAge / 3_600)
     }
 
-    /// Advice about a snapshot that is before the beginning of the histories of several operators' nodes, in one
-    /// sentence; otherwise nil.
+    /// The problem if the snapshot is before the beginning of the histories of several operators' nodes; otherwise nil.
     ///
     /// The nodes' answers are not signed, so one operator alone must not send its clients to another network file. Of nodes
     /// that are not staked, the operator is not known.
-    var gap: String? {
+    var gap: ClientProblem? {
         let count = Set(trust.unreachable.filter(trust.chain.snapshot.isStaked).map(owner)).count
         guard count > 0, count >= min(2, trust.operatorCount) else { return nil }
-        return "The nodes of \(count) operator\(count == 1 ? "" : "s") have newer snapshots, and their histories do "
-            + "not reach back to this client's, of height \(trust.chain.snapshot.height); get the network's newest "
-            + "network file and start again."
+        return .unreachable(operators: count, height: trust.chain.snapshot.height)
     }
 
     /// Chooses the hops of a path, guard first; if `only` names guards, the guard is one of them.

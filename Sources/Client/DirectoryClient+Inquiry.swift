@@ -137,7 +137,7 @@ extension DirectoryClient {
             if rounds.forget(at: now) { schedule.abandon(at: now) } else { schedule.next = now }
         }
         let problem = clockProblem
-        if clock.mustWarn(problem != nil), let problem { log.warning("\(problem)") }
+        if clock.mustWarn(problem != nil), let problem { log.warning("\(problem.text)") }
         // The guards' time counts while the client runs.
         if let passed = clock.passed(running: running) { guards.age(by: passed) }
         // If a node contradicts the clock, an inquiry comes first: a guard alone could say that no time has passed.
@@ -146,25 +146,15 @@ extension DirectoryClient {
         }
     }
 
-    /// The fault of this machine's clock according to the nodes, in one sentence; nil if there is none.
-    var clockProblem: String? {
+    /// The fault of this machine's clock according to the nodes; nil if there is none.
+    var clockProblem: ClientProblem? {
         let own = links.ownTime
         let isMoved = unixTime.seconds > own.seconds + 60 || unixTime.seconds + 60 < own.seconds
         guard isMoved || links.isTimeDisputed else { return nil }
-        let count = links.timeSources
-        let nodes = "the nodes of \(count) operator\(count == 1 ? "" : "s")"
         guard let error = links.clockError, abs(error.inSeconds) > 60 else {
             guard !isMoved, links.timeSources == 0 else { return nil }
-            return "A node says that this machine's clock is more than a year off; set it, and keep it right by NTP."
+            return .clockYearsOff
         }
-        let (length, side) = (Self.length(abs(error.inSeconds)), error > .zero ? "ahead of" : "behind")
-        let doing = isMoved ? "their time is used" : "the clock is used, for too few agree"
-        return "This machine's clock is \(length) \(side) \(nodes), and \(doing); set it, and keep it right by NTP."
-    }
-
-    private static func length(_ seconds: Double) -> String {
-        if seconds < 7_200 { return "\(Int(seconds / 60)) minutes" }
-        if seconds < 172_800 { return "\(Int(seconds / 3_600)) hours" }
-        return "\(Int(seconds / 86_400)) days"
+        return .wrongClock(error: error, operators: links.timeSources, isCorrected: isMoved)
     }
 }

@@ -42,8 +42,8 @@ final class DirectoryClient {
     var schedule = FetchSchedule()
     var rounds = InquiryRounds()
     var clock: ClockWatch
-    /// The last logged message that too little is known; nil once enough is.
-    private var toldLack: String?
+    /// Whether the log says that too little is known.
+    private var hasToldLack = false
 
     /// Begins with the state kept in `store`; `ticker` runs when descriptors have arrived.
     init(links: Links, network: NetworkFile, store: Store?, ticker: Ticker, log: Logger) throws {
@@ -113,9 +113,9 @@ final class DirectoryClient {
     /// Logs that too little is known, after an inquiry has failed, and that enough is known again.
     private func tellLack() {
         let told = staleness ?? (rounds.failures > 0 ? lack : nil)
-        guard (told == nil) != (toldLack == nil) else { return }
-        toldLack = told
-        if let told { log.warning("\(told)") } else { log.notice("enough of the network is known") }
+        guard (told != nil) != hasToldLack else { return }
+        hasToldLack = told != nil
+        if let told { log.warning("\(told.text)") } else { log.notice("enough of the network is known") }
     }
 
     /// Runs the ticker soon: descriptors have arrived.

@@ -5,6 +5,8 @@ public import Transport
 public import Wire
 
 /// The configuration of one worker's links.
+///
+/// It has more members than most types: each is one setting, most with a default.
 public struct LinksConfiguration: Sendable {
     /// The network.
     public var network: LinkNetwork

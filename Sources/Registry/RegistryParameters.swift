@@ -3,6 +3,8 @@ internal import Wire
 /// The parameters of a staked network: amounts in atomic units, shares in 1/10,000, times in seconds.
 ///
 /// They are part of the state and of its digest, and never change. The defaults are those of the Session Network.
+///
+/// It has more members than most types: one for each row of "Parameters" in docs/registry.md.
 public struct RegistryParameters: Hashable, Sendable {
     /// The value of a share of one whole: shares and fees are in 1/10,000.
     public static let whole: UInt64 = 10_000

@@ -176,7 +176,7 @@ public final class Relay {
         followSolitude(now)
         if life.takesPaths { watching.tick() }
         if builds.advanceKeys() || publication.isDue { publish() }
-        observer?.problem(cannotServe)
+        observer?.problem(cannotServe?.text)
         tellNotices()
         if life.endsQuietPaths(now) { paths.endQuiet() }
         if life.endsAllPaths(now) {
@@ -193,7 +193,7 @@ public final class Relay {
     private func tellNotices() {
         if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
             if notices.ofResolver {
-                log.warning("\(Self.noNameServer)")
+                log.warning("\(RelayProblem.noNameServer.text)")
             } else {
                 log.notice("the name servers answer again")
             }
@@ -207,7 +207,7 @@ public final class Relay {
         }
         if notices.changeClock(wrongClock != nil) {
             if let wrongClock {
-                log.error("\(wrongClock)")
+                log.error("\(wrongClock.text)")
             } else {
                 log.notice("the clock agrees with those of the other nodes again")
             }
@@ -217,7 +217,7 @@ public final class Relay {
     /// Renews the links when this node has become staked, because it made the present ones without its identity.
     private func followStake() {
         guard notices.changeStaked(staked.contains(node)) else { return }
-        guard notices.isStaked else { return log.warning("\(standingProblem)") }
+        guard notices.isStaked else { return log.warning("\(standing.text)") }
         log.notice("this node is staked now")
         _ = links.closeAnonymous()
         publish()

@@ -46,6 +46,9 @@ extension StreamUser {
 /// It belongs to the loop's thread. A caller that changes the connection must call ``touch()``. At the end of the
 /// loop's turn, the session then delivers its events, sends its packets and sets its timer.
 public final class Session {
+    /// The time after which a session counts as stalled if it has bytes to move and moves none.
+    public static let stalledAfter = TimeSpan.seconds(5)
+
     /// The transport of all legs.
     public var connection: Connection
     /// The role that knows the paths behind the legs.
@@ -57,10 +60,13 @@ public final class Session {
     fileprivate var isTouched = false
     private var isOver = false
     private var endsSoon = false
+    /// The bytes that its streams had moved at the last look, and since when the number is the same.
+    private var moved: (bytes: UInt64, since: Instant)
 
     /// A session without legs; the caller must set ``owner``.
     public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
         self.turn = turn
+        moved = (0, turn.now)
         connection = Connection(role: role, configuration: configuration, seed: seed)
         timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
     }
@@ -70,6 +76,14 @@ public final class Session {
 
     /// Bytes of memory that the session and its streams' users hold, for accounting.
     public var memoryUse: Int { connection.memoryUse + users.values.reduce(0) { $0 + $1.heldBytes } }
+
+    /// Notes whether its streams have moved bytes since the last look; returns whether the session is stalled.
+    public func noteProgress(at now: Instant) -> Bool {
+        let count = connection.movedBytes
+        // A session does not stall if it has nothing to move, or only datagrams.
+        if count != moved.bytes || !connection.hasWaitingBytes { moved = (count, now) }
+        return now - moved.since >= Self.stalledAfter
+    }
 
     /// Gives the stream `id` to `user` until it is closed or released.
     public func attach(_ user: any StreamUser, to id: StreamID) { users[id] = user }

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -5,17 +6,6 @@ import Wire
 
 /// The legs that a session builds to replace lost ones, and the losses that end its trust in an exit.
 @Suite struct ExitTrustTests {
-    private struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-            return z ^ z >> 31
-        }
-    }
-
     private func node(_ number: UInt64) -> NodeID {
         var writer = ByteWriter()
         for part in [number, 1, 2, 3] as [UInt64] { writer.u64(part) }
@@ -167,7 +157,7 @@ import Wire
 
     /// A model of `ClientSession` in which a leg is a guard, a middle and a time.
     private struct Model {
-        var generator: Seeded
+        var generator: SeededGenerator
         var trust = ExitTrust()
         var losses = LegLosses()
         var pauses = GuardPauses()
@@ -189,7 +179,7 @@ import Wire
         /// Builds missing legs; `isRefused` says whether the exit refuses a build.
         mutating func keep(
             _ time: Double, _ now: Instant, alive: (UInt64) -> Bool, node: (UInt64) -> NodeID,
-            isRefused: (inout Seeded) -> Bool
+            isRefused: (inout SeededGenerator) -> Bool
         ) {
             for index in legs.indices.reversed() where time - legs[index].since > 900 { legs.remove(at: index) }
             while legs.count < 2 {
@@ -226,7 +216,7 @@ import Wire
         arguments: 0..<60 as Range<UInt64>)
     func hostileExit(_ seed: UInt64) {
         var model = Model(
-            generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
+            generator: SeededGenerator(seed: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
         let slowest = Double.random(in: 0.2...400, using: &model.generator)
         let refuses = Double.random(in: 0...1, using: &model.generator)
         let takesAll = Bool.random(using: &model.generator)
@@ -256,7 +246,7 @@ import Wire
         arguments: 0..<20 as Range<UInt64>)
     func dyingMiddles(_ seed: UInt64) {
         var model = Model(
-            generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
+            generator: SeededGenerator(seed: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
         var back: [UInt64: Double] = [:]
         var time = 0.0
         while time < 7_200 {

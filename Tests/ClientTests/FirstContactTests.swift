@@ -124,7 +124,7 @@ import Wire
         #expect(world.start())
         let error = Int64(world.directory.time.seconds) - Int64(world.loop.wallClock / 1_000_000_000)
         #expect(abs(error - off) <= 2)
-        let problem = world.directory.clockProblem ?? ""
+        let problem = world.directory.clockProblem?.text ?? ""
         #expect(problem.contains("behind") && problem.contains("their time is used"))
     }
 

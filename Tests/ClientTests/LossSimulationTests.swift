@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -6,18 +7,6 @@ import Wire
 
 /// The blame for paths that end too soon: guards, second hops and exits, some of them hostile, without sockets.
 @Suite struct LossSimulationTests {
-    /// A seeded generator (SplitMix64).
-    private struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-            return z ^ z >> 31
-        }
-    }
-
     private static func node(_ number: UInt8) -> NodeID {
         NodeID(Bytes32(copying: ([UInt8](repeating: 3, count: 31) + [number]).rawSpan))
     }
@@ -41,7 +30,7 @@ import Wire
 
     /// A model of `PathPool` and `ClientSession`, in steps of a second: three sessions and three spare paths.
     private struct World {
-        var generator: Seeded
+        var generator: SeededGenerator
         var guards = Guards()
         var pauses = GuardPauses()
         var trust = ExitTrust()
@@ -59,7 +48,7 @@ import Wire
         var over: [NodeID: Int] = [:]
 
         init(_ seed: UInt64) {
-            generator = Seeded(state: seed)
+            generator = SeededGenerator(seed: seed)
             for number in 0..<2 as Range<UInt8> { add(number) }
         }
 

@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Sessions
 import Testing
 import Wire
@@ -67,7 +68,7 @@ private struct Bucket {
     @Test(
         "R2: a node refuses none of what is paced, though delays of up to 0.5 s bunch it", arguments: [1, 2, 3, 4, 5])
     func noRefusal(seed: UInt64) {
-        var random = Numbers(seed)
+        var random = SeededGenerator(seed: seed)
         let (rate, burst) = (Int.random(in: 2...300, using: &random), Int.random(in: 4...1_500, using: &random))
         var pace = Pace(perSecond: rate, burst: burst, now: at(0))
         var bucket = Bucket(rate, burst)
@@ -172,17 +173,5 @@ private struct Bucket {
         #expect(order == (0...1_000).filter { $0 % 3 != 0 || $0 == 1_000 })
         let isWaiting = line.isWaiting
         #expect(!isWaiting && line.count == 0)
-    }
-}
-
-/// A seeded generator (SplitMix64).
-private struct Numbers: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
     }
 }

@@ -1,23 +1,12 @@
 import Directory
 import Link
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
 /// The descriptors, time and choices of a client with hostile sources of the directory, without sockets.
 @Suite struct SourcesSimulationTests {
-    /// A seeded generator (SplitMix64).
-    private struct Seeded: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-            return z ^ z >> 31
-        }
-    }
-
     private static let count = 18
     private static let start = UnixTime(seconds: 1_800_000_000)
     private static let network = Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan)
@@ -41,7 +30,7 @@ import Wire
     @Test(
         "s05, s06: hostile sources choose neither guards, nor paths, nor the time", arguments: 0..<12 as Range<UInt64>)
     func life(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(seed: seed)
         let friends = Self.count / 6
         let entries = Self.nodes.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 100, placement: 0) }
         let snapshot = try #require(

@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -57,7 +58,7 @@ struct CoverageTests {
     private struct World {
         enum Kind: CaseIterable { case honest, hides, stalls, absent }
         var kinds: [Kind]
-        var random: Seeded
+        var random: SeededGenerator
         var clock = Instant(nanoseconds: 1_000_000_000)
         var known: Set<Int> = []
         var asked: [Int: Instant] = [:]
@@ -108,7 +109,7 @@ struct CoverageTests {
         "s05: among sources that hide, stall and are not there an inquiry ends, and settles on nothing that friends made up",
         arguments: 0..<60)
     func s05Simulation(seed: UInt64) throws {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         let count = Int.random(in: 3...24, using: &random)
         // Less than a third of the operators lie, at most two; the others are random.
         let liars = min(2, (count - 1) / 3)
@@ -154,7 +155,7 @@ struct CoverageTests {
     func friendsOnly() throws {
         for seed in 0..<20 as Range<UInt64> {
             let kinds = (0..<24).map { $0 < 6 ? World.Kind.hides : .honest }
-            var world = World(kinds: kinds, random: Seeded(seed))
+            var world = World(kinds: kinds, random: SeededGenerator(seed: seed))
             let outcome = try world.run(
                 { known in try self.coverage(24, exitEvery: 1) { known.contains($0) } }, bootstrap: [0])
             #expect({ if case .tooFew = outcome { true } else { false } }())

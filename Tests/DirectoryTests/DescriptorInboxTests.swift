@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -50,7 +51,7 @@ import Wire
     @Test("s22: a node that signs version after version costs the network one a minute, and others are heard")
     func s22_ownFlood() {
         let ids = Self.nodes(20)
-        var random = Seeded(4)
+        var random = SeededGenerator(seed: 4)
         var peers = ids.indices.map { place in
             var peer = Peer()
             peer.neighbours = Array(ids.indices.filter { $0 != place }.shuffled(using: &random).prefix(8))

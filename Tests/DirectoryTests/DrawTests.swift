@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -18,7 +19,7 @@ struct DrawTests {
             weight: { $0 < 10 ? 900_000 : $0 < 20 ? 300_000 : UInt32(1_000 + $0 % 50 * 100) })
         let selector = town.selector()
         let put = Set(suspended.map { town.node($0) })
-        var generator = Seeded(23)
+        var generator = SeededGenerator(seed: 23)
         var shares = [[Bytes32: Int]](repeating: [:], count: 3)
         var guards = Guards()
         for draw in 0..<draws {

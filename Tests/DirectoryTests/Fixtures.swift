@@ -2,19 +2,6 @@ import Directory
 import OnionCrypto
 import Wire
 
-/// A generator of repeatable numbers from a seed (SplitMix64).
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-}
-
 let now = UnixTime(seconds: 1_800_000_000)
 let network = bytes32(7, 7)
 

@@ -1,11 +1,12 @@
 import Directory
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
 struct FormatTests {
     @Test(arguments: 0..<200 as Range<UInt64>) func nodeIDsSurviveText(_ seed: UInt64) {
-        var generator = Seeded(seed)
+        var generator = SeededGenerator(seed: seed)
         let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
         let node = NodeID(Bytes32(bytes)!)
         #expect(node.description.utf8.count == 58)
@@ -63,7 +64,7 @@ struct FormatTests {
             #expect(throws: WireError.self) { try SignedDescriptor(decoding: Array(bytes.prefix(length)).rawSpan) }
         }
         #expect(throws: WireError.trailingBytes) { try SignedDescriptor(decoding: (bytes + [0]).rawSpan) }
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var stillRead = 0
         for _ in 0..<2_000 {
             var changed = bytes
@@ -96,7 +97,7 @@ struct FormatTests {
             #expect(throws: WireError.self) { try SignedSnapshot(decoding: Array(bytes.prefix(length)).rawSpan) }
         }
         #expect(throws: WireError.trailingBytes) { try SignedSnapshot(decoding: (bytes + [0]).rawSpan) }
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var stillRead = 0
         for _ in 0..<2_000 {
             var changed = bytes

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -45,7 +46,7 @@ struct GuardDiscoverySimulation {
         let selector = town.selector()
         var kept = [Outcome](repeating: Outcome(), count: Self.spans.count)
         for client in 0..<clients {
-            var generator = Seeded(UInt64(client))
+            var generator = SeededGenerator(seed: UInt64(client))
             var guards = Guards()
             var seen: Set<NodeID> = []
             // A node is kept for at least a day, so a look every six hours misses none.

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -7,7 +8,7 @@ import Wire
 struct GuardRecordTests {
     /// A client that builds paths with its two guards, four second hops and 20 exits.
     private struct Model {
-        var generator: Seeded
+        var generator: SeededGenerator
         var guards = Guards()
         let town = Town(count: 60)
         let selector: PathSelector
@@ -17,7 +18,7 @@ struct GuardRecordTests {
         var levels: [PathBias.Level] = []
 
         init(_ seed: UInt64) throws {
-            generator = Seeded(seed)
+            generator = SeededGenerator(seed: seed)
             selector = town.selector()
             _ = try path()
         }
@@ -271,7 +272,7 @@ struct GuardRecordTests {
 
     /// Counts the numbers drawn from it.
     private struct Counting: RandomNumberGenerator {
-        var seeded: Seeded
+        var seeded: SeededGenerator
         var calls = 0
         mutating func next() -> UInt64 {
             calls += 1
@@ -285,7 +286,7 @@ struct GuardRecordTests {
         let selector = town.selector { $0.own = [town.node(39)] }
         for seed in 0..<20 as Range<UInt64> {
             for tested in [1, 3, 39, 1_000] {
-                var generator = Counting(seeded: Seeded(seed))
+                var generator = Counting(seeded: SeededGenerator(seed: seed))
                 let hops = selector.selectTest(
                     of: town.node(tested), asMiddle: true, terminal: .exit([]), health: NodeHealth(), at: now,
                     using: &generator)

@@ -1,10 +1,11 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
 /// Guards (P3: guard discovery) and their bias (P4: path bias).
 struct GuardsTests {
-    func filled(_ town: Town, _ generator: inout Seeded, at time: UnixTime = now) throws -> Guards {
+    func filled(_ town: Town, _ generator: inout SeededGenerator, at time: UnixTime = now) throws -> Guards {
         var guards = Guards()
         _ = try town.selector().select(
             terminal: .exit([]), guards: &guards, health: NodeHealth(), at: time, using: &generator)
@@ -14,7 +15,7 @@ struct GuardsTests {
     @Test func p3GuardsLiveFor48To60Days() throws {
         let town = Town(count: 30)
         for seed in 0..<200 as Range<UInt64> {
-            var generator = Seeded(seed)
+            var generator = SeededGenerator(seed: seed)
             var guards = try filled(town, &generator)
             for entry in guards.sample { #expect(48 * 86_400...60 * 86_400 ~= entry.left) }
             guards.age(by: 48 * 86_400 - 1)
@@ -26,7 +27,7 @@ struct GuardsTests {
 
     @Test func p3AWrongClockDoesNotKeepAGuardForever() throws {
         let town = Town(count: 30)
-        var generator = Seeded(1)
+        var generator = SeededGenerator(seed: 1)
         var guards = try filled(town, &generator)
         // The guards were drawn under a clock that was years ahead, and are counted under one that is years behind.
         guards.ageWhileOff(upTo: UnixTime(seconds: now.seconds - 1_000 * 86_400))
@@ -37,7 +38,7 @@ struct GuardsTests {
 
     @Test("s06: a clock that jumps drops no guard") func s06AJumpDropsNoGuard() throws {
         let town = Town(count: 30)
-        var generator = Seeded(5)
+        var generator = SeededGenerator(seed: 5)
         var guards = try filled(town, &generator)
         let before = guards.sample.map(\.node)
         for days in [61, 400, 20_000] as [UInt64] {
@@ -50,7 +51,7 @@ struct GuardsTests {
 
     @Test("s06: the days for which a machine is off count, once, and a clock that goes back adds none")
     func s06AMachineThatWasOff() throws {
-        var generator = Seeded(6)
+        var generator = SeededGenerator(seed: 6)
         let guards = try filled(Town(count: 30), &generator)
         var restored = Guards(rows: guards.rows)
         #expect(restored.counted == now)
@@ -83,7 +84,7 @@ struct GuardsTests {
     @Test func p3ALostLinkLeavesTheOtherGuardAndNeverDrawsOne() throws {
         let town = Town(count: 30)
         let selector = town.selector()
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var guards = try filled(town, &generator)
         let primaries = guards.sample.map(\.node)
         guards.lost(primaries[0], at: now)
@@ -105,7 +106,7 @@ struct GuardsTests {
     /// Otherwise a guard that restarts within 20 s would rest for half an hour, and a third guard would replace it.
     @Test func p3FailuresAtOnceCountOnce() throws {
         let town = Town(count: 30)
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var guards = try filled(town, &generator)
         let primary = guards.sample[0].node
         guards.succeeded(primary, at: now)
@@ -122,7 +123,7 @@ struct GuardsTests {
     @Test func p3APrimaryThatComesBackIsUsedAgain() throws {
         let town = Town(count: 30)
         let selector = town.selector()
-        var generator = Seeded(2)
+        var generator = SeededGenerator(seed: 2)
         var guards = try filled(town, &generator)
         let primaries = guards.sample.map(\.node)
         for node in primaries {
@@ -145,7 +146,7 @@ struct GuardsTests {
 
     @Test func rowsSurviveARestart() throws {
         let town = Town(count: 30)
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var guards = try filled(town, &generator)
         guards.succeeded(guards.sample[1].node, at: now)
         _ = guards.builtPath(through: guards.sample[0].node, succeeded: false)
@@ -168,7 +169,7 @@ struct GuardsTests {
     }
 
     @Test func p4BiasIsToldOnceForEachLevel() throws {
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var guards = try filled(Town(count: 30), &generator)
         let node = guards.sample[0].node
         var levels: [PathBias.Level] = []

@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -11,7 +12,7 @@ struct HiddenTests {
 
     /// The pairs of other hops in clients' paths with the node at `place`, with their frequencies.
     private func clients(_ tested: NodeID, _ place: Int, _ selector: PathSelector, draws: Int) throws -> Pairs {
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var pairs = Pairs()
         for _ in 0..<draws {
             var guards = Guards()
@@ -24,7 +25,7 @@ struct HiddenTests {
     }
 
     private func tests(_ tested: NodeID, _ place: Int, _ selector: PathSelector, draws: Int) throws -> Pairs {
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var pairs = Pairs()
         for _ in 0..<draws {
             let hops = selector.selectTest(
@@ -96,7 +97,7 @@ struct HiddenTests {
 
     @Test func whereNoClientHasAPathThereIsNoTest() {
         let town = Town(count: 2)
-        var generator = Seeded(1)
+        var generator = SeededGenerator(seed: 1)
         for isMiddle in [true, false] {
             let hops = town.selector().selectTest(
                 of: town.node(1), asMiddle: isMiddle, terminal: .exit([.tcp]), health: NodeHealth(), at: now,

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -7,7 +8,8 @@ import Wire
 struct InnerSetTests {
     private func path(
         _ selector: PathSelector, _ guards: inout Guards, _ health: NodeHealth = NodeHealth(), at time: UnixTime = now,
-        to terminal: Terminal = .exit([]), avoiding: [NodeID] = [], hops: Int = 3, using generator: inout Seeded
+        to terminal: Terminal = .exit([]), avoiding: [NodeID] = [], hops: Int = 3,
+        using generator: inout SeededGenerator
     ) throws -> SelectedPath {
         try selector.select(
             hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: time,
@@ -17,7 +19,7 @@ struct InnerSetTests {
     @Test("s07: however many paths a client builds, its guards have four second hops, used evenly", arguments: [3, 4])
     func s07SecondHopsStayWithinFour(_ hops: Int) throws {
         let selector = Town(count: 200).selector()
-        var generator = Seeded(1)
+        var generator = SeededGenerator(seed: 1)
         var guards = Guards()
         var uses: [NodeID: Int] = [:]
         for _ in 0..<2_000 {
@@ -32,7 +34,7 @@ struct InnerSetTests {
     func s07AnExitCannotWidenTheSet() throws {
         let selector = Town(count: 60).selector()
         for seed in 0..<20 as Range<UInt64> {
-            var generator = Seeded(seed)
+            var generator = SeededGenerator(seed: seed)
             var guards = Guards()
             var health = NodeHealth()
             var seen: Set<NodeID> = []
@@ -61,7 +63,7 @@ struct InnerSetTests {
     @Test("s07: a node that its guards do not reach rests; with too few others more are drawn, up to a bound")
     func s07NodesThatAreDown() throws {
         let selector = Town(count: 60).selector()
-        var generator = Seeded(2)
+        var generator = SeededGenerator(seed: 2)
         var guards = Guards()
         _ = try path(selector, &guards, using: &generator)
         let first = guards.inner.members.map(\.node)
@@ -103,7 +105,7 @@ struct InnerSetTests {
         var total = 0.0
         var count = 0.0
         for seed in 0..<300 as Range<UInt64> {
-            var generator = Seeded(seed)
+            var generator = SeededGenerator(seed: seed)
             var guards = Guards()
             _ = try path(selector, &guards, using: &generator)
             for member in guards.inner.members {
@@ -125,7 +127,7 @@ struct InnerSetTests {
         let town = Town(count: 120, perOperator: 6, perRange: 3)
         let selector = town.selector()
         for seed in 0..<20 as Range<UInt64> {
-            var generator = Seeded(seed)
+            var generator = SeededGenerator(seed: seed)
             var guards = Guards()
             for exit in town.exits.sorted() where !guards.primaries.contains(where: { $0.node == exit }) {
                 let first = try path(selector, &guards, to: .node(exit), using: &generator)
@@ -138,7 +140,7 @@ struct InnerSetTests {
             #expect(guards.inner.members.count <= InnerSet.size + 1)
         }
         // All nodes of the set have left the network.
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var guards = Guards()
         _ = try path(selector, &guards, using: &generator)
         let gone = Set(guards.inner.members.map(\.node))
@@ -151,7 +153,7 @@ struct InnerSetTests {
 
     @Test("s07: the set survives a restart; rows that cannot be read are left out")
     func s07Rows() throws {
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var guards = Guards()
         _ = try path(Town(count: 60).selector(), &guards, using: &generator)
         let rows = guards.innerRows.shuffled(using: &generator)

@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Wire
 
 /// Nodes that agree on lists of descriptors in simulated time.
@@ -21,7 +22,7 @@ struct ListWorld {
     }
 
     static let epoch: UInt64 = 240
-    private(set) var random: Seeded
+    private(set) var random: SeededGenerator
     private(set) var peers: [Peer]
     private(set) var time: UnixTime
     private var mail: [(at: UInt64, from: Int, to: Int, message: Message)] = []
@@ -37,7 +38,7 @@ struct ListWorld {
     let snapshot: Snapshot
 
     init(nodes count: Int, hostile: Int, loss: Double, seed: UInt64) {
-        random = Seeded(seed)
+        random = SeededGenerator(seed: seed)
         self.loss = loss
         // In the middle of a cycle.
         time = UnixTime(seconds: now.seconds / Self.epoch * Self.epoch + Self.epoch)

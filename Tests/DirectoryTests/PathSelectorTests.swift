@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -9,7 +10,7 @@ struct PathSelectorTests {
         let town = Town(count: 60, perOperator: 3, perRange: 2)
         let own = town.node(0)
         let selector = town.selector { $0.own = [own] }
-        var generator = Seeded(UInt64(hops))
+        var generator = SeededGenerator(seed: UInt64(hops))
         var guards = Guards()
         for _ in 0..<draws / 4 {
             let path = try selector.select(
@@ -27,7 +28,7 @@ struct PathSelectorTests {
     @Test func p7OwnNodeIsNoExitEvenByName() {
         let town = Town(count: 10)
         let selector = town.selector { $0.own = [town.node(3)] }
-        var generator = Seeded(1)
+        var generator = SeededGenerator(seed: 1)
         var guards = Guards()
         #expect(throws: PathRefusal.noTerminal) {
             try selector.select(
@@ -55,7 +56,7 @@ struct PathSelectorTests {
         let town = Town(count: 300, perOperator: 30, perRange: 1, weight: { $0 < 30 ? 90_000 : 1_000 })
         let whale = town.operators[town.node(0)]
         let selector = town.selector { $0.operatorSharePercent = 20 }
-        var generator = Seeded(2)
+        var generator = SeededGenerator(seed: 2)
         var exits = 0
         var middles = 0
         var entries = 0
@@ -78,7 +79,7 @@ struct PathSelectorTests {
     func rq5NamedGuards() throws {
         let town = Town(count: 60)
         let selector = town.selector()
-        var generator = Seeded(11)
+        var generator = SeededGenerator(seed: 11)
         var guards = Guards()
         func select(_ only: [NodeID]?, avoiding: [NodeID] = []) throws -> SelectedPath {
             try selector.select(
@@ -125,7 +126,7 @@ struct PathSelectorTests {
             $0.hasIPv6 = family == 6
         }
         let descriptors = Dictionary(uniqueKeysWithValues: town.descriptors.map { ($0.descriptor.node, $0.descriptor) })
-        var generator = Seeded(UInt64(family))
+        var generator = SeededGenerator(seed: UInt64(family))
         for _ in 0..<500 {
             var guards = Guards()
             let path = try selector.select(
@@ -141,7 +142,7 @@ struct PathSelectorTests {
     @Test func p3GuardsStayWithinTwo() throws {
         let town = Town(count: 200)
         let selector = town.selector()
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         var guards = Guards()
         var seen: Set<NodeID> = []
         for _ in 0..<draws / 4 {
@@ -157,7 +158,7 @@ struct PathSelectorTests {
     @Test func p3AnAdversaryWhoBlocksGuardsMeetsABound() throws {
         let town = Town(count: 200)
         let selector = town.selector()
-        var generator = Seeded(4)
+        var generator = SeededGenerator(seed: 4)
         var guards = Guards()
         var time = now
         for _ in 0..<2_000 {
@@ -172,7 +173,7 @@ struct PathSelectorTests {
     @Test func aSecondLegSharesNothingWhereTheNetworkIsLargeEnough() throws {
         let town = Town(count: 30)
         let selector = town.selector()
-        var generator = Seeded(5)
+        var generator = SeededGenerator(seed: 5)
         for _ in 0..<500 {
             var guards = Guards()
             let first = try selector.select(
@@ -189,7 +190,7 @@ struct PathSelectorTests {
         for (count, relaxation) in [(3, [Relaxation.sharedMiddle, .sharedGuard]), (4, [.nothing, .sharedMiddle])] {
             let town = Town(count: count, exitEvery: 1)
             let selector = town.selector()
-            var generator = Seeded(6)
+            var generator = SeededGenerator(seed: 6)
             for _ in 0..<200 {
                 var guards = Guards()
                 let first = try selector.select(
@@ -204,7 +205,7 @@ struct PathSelectorTests {
     }
 
     @Test func p1OperatorsAndRangesNeverGiveWay() {
-        var generator = Seeded(7)
+        var generator = SeededGenerator(seed: 7)
         for town in [Town(count: 20, perOperator: 10), Town(count: 20, perRange: 10)] {
             var guards = Guards()
             #expect(throws: PathRefusal.tooFewNodes) {
@@ -233,7 +234,7 @@ struct PathSelectorTests {
     @Test func failingNodesAreAvoidedWhileThereAreOthers() throws {
         let town = Town(count: 12, exitEvery: 1)
         let selector = town.selector()
-        var generator = Seeded(8)
+        var generator = SeededGenerator(seed: 8)
         var guards = Guards()
         var health = NodeHealth()
         for i in 0..<6 { for _ in 0..<4 { health.unreachable(town.node(i), at: now) } }
@@ -277,7 +278,7 @@ struct PathSelectorTests {
         let town = Town(count: 50)
         let selector = town.selector()
         func run() throws -> [SelectedPath] {
-            var generator = Seeded(9)
+            var generator = SeededGenerator(seed: 9)
             var guards = Guards()
             return try (0..<50).map { _ in
                 try selector.select(

@@ -1,3 +1,4 @@
+import SeededRandom
 import Synchronization
 import Testing
 import Wire
@@ -15,7 +16,7 @@ struct SignatureExchangeTests {
     /// This holds although messages are lost, and up to 27 % of the nodes do not sign and send wrong signatures.
     @Test(arguments: [(0.0, 0.0), (0.25, 0.2), (0.27, 0.4)])
     func p5AllHonestNodesComeToTheSameSnapshot(_ hostile: Double, _ loss: Double) throws {
-        var random = Seeded(11)
+        var random = SeededGenerator(seed: 11)
         var world = try SnapshotWorld(nodes: Self.count, hostile: hostile, seed: 5)
         let ids = world.first.snapshot.voters
         let isHostile = ids.map { world.hostile.contains($0) }

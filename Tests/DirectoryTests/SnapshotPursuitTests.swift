@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -15,7 +16,7 @@ struct SnapshotPursuitTests {
     /// snapshot that was not final. One true answer leads to the newest snapshot.
     private func follow<State: SnapshotFollowing>(_ begin: (SnapshotWorld) throws -> State, seed: UInt64) throws {
         var world = try SnapshotWorld(nodes: 40, hostile: 0.3, seed: seed)
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var state = try begin(world)
         var pending: [(pursuit: SnapshotPursuit<State>, finding: SnapshotPursuit<State>.Finding)] = []
         var old: [[UInt8]] = []

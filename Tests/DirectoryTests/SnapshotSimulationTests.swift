@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Testing
 import Wire
 
@@ -24,7 +25,7 @@ struct SnapshotSimulationTests {
     func p5NoFalseAndNoOldRegistryIsEverAccepted(_ hostile: Double, _ reachable: Double) throws {
         let seed: UInt64 = 7
         var world = try SnapshotWorld(nodes: Self.nodes, hostile: hostile, seed: seed)
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var clients: [Client] = []
         for sleep in [1, 1, 1, 2, 3, 5, 24, 24, 60] { clients.append(Client(chain: try world.client(), sleep: sleep)) }
         var old: [SnapshotUpdate] = []

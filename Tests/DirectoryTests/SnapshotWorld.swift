@@ -1,4 +1,5 @@
 import Directory
+import SeededRandom
 import Wire
 
 #if canImport(Glibc)
@@ -16,7 +17,8 @@ enum Mock {
     static let check = SignatureCheck { $0 == sign($1, as: $2) }
 
     static func sign(_ message: [UInt8], as node: NodeID) -> [UInt8] {
-        var state = Seeded(message.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 })
+        var state = SeededGenerator(
+            seed: message.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 })
         var bytes = node.key.array + node.key.array
         for place in stride(from: 0, to: 64, by: 8) {
             let word = state.next()
@@ -42,7 +44,7 @@ enum Mock {
 /// A network of staked nodes that come and go, some of them hostile, in simulated time.
 struct SnapshotWorld {
     static let epoch: UInt64 = 3_600
-    private(set) var random: Seeded
+    private(set) var random: SeededGenerator
     /// The staked nodes, and whether each is hostile.
     private(set) var nodes: [(node: NodeID, isHostile: Bool)] = []
     private var made: UInt64 = 0
@@ -58,7 +60,7 @@ struct SnapshotWorld {
     let first: SignedSnapshot
 
     init(nodes count: Int, hostile share: Double, seed: UInt64) throws {
-        random = Seeded(seed)
+        random = SeededGenerator(seed: seed)
         hostileShare = share
         var list: [(node: NodeID, isHostile: Bool)] = []
         for number in 0..<count {

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -188,7 +189,7 @@ struct UpdateTests {
             #expect(throws: WireError.self) { try SnapshotUpdate(decoding: Array(bytes.prefix(length)).rawSpan) }
         }
         #expect(throws: WireError.trailingBytes) { try SnapshotUpdate(decoding: (bytes + [0]).rawSpan) }
-        var generator = Seeded(9)
+        var generator = SeededGenerator(seed: 9)
         var stillRead = 0
         for _ in 0..<1_000 {
             var changed = bytes

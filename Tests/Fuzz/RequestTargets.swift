@@ -3,6 +3,7 @@ import Onion
 import OnionCrypto
 import Requests
 import RequestsModel
+import SeededRandom
 import Wire
 
 /// Every decoder of onion requests: a value that is read is written as the same bytes.
@@ -40,7 +41,7 @@ func request(_ input: RawSpan) {
 /// Each request ends once and within its time, and no bound is exceeded.
 func proxy(_ input: RawSpan) {
     var now = start
-    var proxy = RequestProxy(node: RequestNetwork.id(0), random: Seeded(1), now: now)
+    var proxy = RequestProxy(node: RequestNetwork.id(0), random: SeededGenerator(seed: 1), now: now)
     var reader = ByteReader(input)
     var asker: UInt64 = 0
     var waiting: [UInt64: Instant] = [:]

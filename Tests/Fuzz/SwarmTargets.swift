@@ -1,3 +1,4 @@
+import SeededRandom
 import Swarm
 import SwarmModel
 import Wire
@@ -64,7 +65,8 @@ func swarm(_ input: RawSpan) {
     var now = UInt64(firstMinute) * 60_000
     var replica = Replica(
         network: SwarmModel.network, key: key.copy(), storage: MemoryStorage(logSalt: 1),
-        settings: .init(quota: 40_000, recoveryRate: 1_000), random: Seeded(1), hasEndedCleanly: true, now: now)
+        settings: .init(quota: 40_000, recoveryRate: 1_000), random: SeededGenerator(seed: 1), hasEndedCleanly: true,
+        now: now)
     var reader = ByteReader(input)
     var questions: [UInt64] = []
     var deleted: Set<ItemID> = []

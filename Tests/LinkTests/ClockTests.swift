@@ -1,4 +1,5 @@
 import Link
+import SeededRandom
 import Testing
 import Wire
 
@@ -96,7 +97,7 @@ import Wire
 
     @Test("s06: no number traps", arguments: 0..<200)
     func anyNumbers(seed: UInt64) {
-        var generator = Seeded(seed)
+        var generator = SeededGenerator(seed: seed)
         let edges: [UInt64] = [0, 1, 1_700_000_000, 253_402_300_800, UInt64(Int64.max), .max]
         func number() -> UInt64 {
             let edge = edges.randomElement(using: &generator) ?? 0
@@ -111,18 +112,5 @@ import Wire
             _ = clock.isDisputed(own: own, at: at)
         }
         #expect(clock.sources <= ClockEstimate.kept && clock.refusals <= ClockEstimate.kept)
-    }
-}
-
-/// A generator whose numbers follow from its seed (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
     }
 }

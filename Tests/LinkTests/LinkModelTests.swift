@@ -1,11 +1,12 @@
 import LinkModel
+import SeededRandom
 import Testing
 
 /// Handshakes, keys and addresses on a network that loses, reorders, repeats and changes packets.
 @Suite struct LinkModelTests {
     @Test("two honest ends and a hostile one keep every promise", arguments: 1...12 as ClosedRange<UInt64>)
     func promises(seed: UInt64) {
-        var random = Mixed(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var model = LinkModel(isNode: seed % 3 == 0)
         for _ in 0..<3_000 { model.step { bound in Int(random.next() % UInt64(max(1, bound))) } }
         let reached = model.reached
@@ -16,7 +17,7 @@ import Testing
         var rekeys = 0
         var moves = 0
         for seed in UInt64(100)..<108 {
-            var random = Mixed(seed: seed)
+            var random = SeededGenerator(seed: seed)
             var model = LinkModel(isNode: false)
             for _ in 0..<3_000 { model.step { bound in Int(random.next() % UInt64(max(1, bound))) } }
             rekeys += model.reached.rekeys

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -306,7 +307,7 @@ import Wire
 
     @Test("s12: counts hold whatever happens", arguments: 1...20 as ClosedRange<UInt64>)
     func s12_countsHold(seed: UInt64) {
-        var random = Mixed(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var table = Table(capacity: 40)
         for _ in 0..<2_000 {
             let number = Int(random.next() % 12)

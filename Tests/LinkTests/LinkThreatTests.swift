@@ -1,6 +1,7 @@
 // One file: the tests share a harness and its helpers.
 
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -69,7 +70,7 @@ import Wire
 
     @Test("s16: forged initiations from everywhere use up nobody's cookies", arguments: [4_000, 20_000])
     func s16_forgedInitiationsFromEverywhere(perSecond: Int) throws {
-        var random = Mixed(seed: 16)
+        var random = SeededGenerator(seed: 16)
         let result = try served(flood: perSecond, known: false) { _, _ in
             Endpoint(address: IPAddress(v4: UInt32(truncatingIfNeeded: random.next())), port: 9)
         }
@@ -153,7 +154,7 @@ import Wire
     @Test("s16: 4,500 forged initiations a second from a client's own /16 cost it no cookie")
     func s16_forgedInitiationsOfANeighbourhood() {
         var parties = Handshakes()
-        var random = Mixed(seed: 161)
+        var random = SeededGenerator(seed: 161)
         var attacker = parties.initiator(index: 9_999)
         let spoofed = parties.initiation(&attacker)
         func neighbour() -> Endpoint {
@@ -172,7 +173,7 @@ import Wire
         var now = Instant(nanoseconds: 1_000_000_000_000)
         var one = CookieRates(perAddress: 2_000, perPrefix: 8_000, inAll: 16_000, now: now)
         var all = one
-        var random = Mixed(seed: 162)
+        var random = SeededGenerator(seed: 162)
         var (toOne, inAll) = (0, 0)
         for _ in 0..<50 {
             for _ in 0..<100 { if one.take(IPAddress(v4: 0x0a00_0001), now: now) { toOne += 1 } }
@@ -452,7 +453,7 @@ import Wire
 
     @Test("s18: replays find no gap, whenever secrets change", arguments: 1...6 as ClosedRange<UInt64>)
     func s18_replaysFindNoGap(seed: UInt64) {
-        var random = Mixed(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var now = Instant(nanoseconds: 1_000_000_000_000)
         var jar = CookieJar(now: now)
         var cache = InitiationCache(capacity: 8)
@@ -533,7 +534,7 @@ import Wire
 
     @Test("s27: however clocks go, no timestamp is accepted twice", arguments: 1...20 as ClosedRange<UInt64>)
     func s27_noTimestampTwice(seed: UInt64) {
-        var random = Mixed(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var memory = TimestampMemory()
         var now = Self.midday
         var accepted: Set<UInt64> = []
@@ -560,20 +561,5 @@ import Wire
         let accepted = stamps.filter { memory.accept($0, wallClock: Self.midday) }
         #expect(accepted.count == 64)
         check(memory.accept(Self.midday, wallClock: Self.midday))
-    }
-}
-
-/// SplitMix64.
-struct Mixed: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
     }
 }

@@ -1,23 +1,11 @@
 import ExchangeModel
+import SeededRandom
 import Testing
 
 /// Control messages of a node with an honest client and a hostile client, on a bad network.
 @Suite struct ExchangeModelTests {
-    /// SplitMix64.
-    private struct Mixed {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-    }
-
     private func run(seed: UInt64, steps: Int) -> ExchangeModel.Reached {
-        var random = Mixed(state: seed)
+        var random = SeededGenerator(seed: seed)
         var model = ExchangeModel()
         for _ in 0..<steps { model.step { bound in Int(random.next() % UInt64(max(1, bound))) } }
         model.finish()

@@ -3,18 +3,6 @@ import Wire
 
 @testable import Onion
 
-/// A seeded generator (SplitMix64); a failure can be repeated from its seed.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 let testNetwork = Bytes32([UInt8](repeating: 7, count: 32))!
 let testTime = UnixTime(seconds: 1_800_000_123)
 

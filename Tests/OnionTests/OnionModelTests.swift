@@ -1,11 +1,12 @@
 import OnionModel
+import SeededRandom
 import Testing
 
 /// Builds, layers and tables on a network that loses, reorders, repeats and changes packets, beside a hostile node.
 @Suite struct OnionModelTests {
     @Test("honest ends keep every promise beside a hostile hop", arguments: 1...8 as ClosedRange<UInt64>)
     func promises(seed: UInt64) {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(seed: seed)
         let model = OnionModel()
         for _ in 0..<2_500 { model.step { bound in Int(random.next() % UInt64(max(1, bound))) } }
         let reached = model.reached

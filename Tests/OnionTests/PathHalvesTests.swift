@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -40,7 +41,7 @@ import Wire
     }
 
     @Test func eachHalfDoesAloneWhatItDoesBesideTheOther() throws {
-        var random = Seeded(state: 7)
+        var random = SeededGenerator(seed: 7)
         let secret = Secret.random()
         var whole = try table(secret)
         var first = try table(secret, worker: 1)

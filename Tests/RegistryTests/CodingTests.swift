@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -223,7 +224,7 @@ import Wire
 
     /// Changed bytes throw or are the exact encoding of the value that was read; they never trap.
     @Test func mutationsNeverTrap() {
-        var random = Seeded(11)
+        var random = SeededGenerator(seed: 11)
         let seeds = operations().map { $0.encoded() }
         var operationsRead = 0
         for _ in 0..<20_000 {
@@ -252,7 +253,7 @@ import Wire
         #expect(operationsRead > 2_000 && statesRead > 50 && blocks > statesRead)
     }
 
-    private func mutated(_ bytes: [UInt8], using random: inout Seeded) -> [UInt8] {
+    private func mutated(_ bytes: [UInt8], using random: inout SeededGenerator) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...4, using: &random) {
             let place = Int.random(in: 0..<bytes.count, using: &random)

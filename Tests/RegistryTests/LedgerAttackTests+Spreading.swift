@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -208,7 +209,7 @@ extension LedgerAttackTests {
         var quorums: Set<[NodeID]> = []
         var hashes: Set<Bytes32> = []
         for try_ in 0..<40 as Range<UInt64> {
-            var random = Seeded(try_)
+            var random = SeededGenerator(seed: try_)
             var draft = chain
             let some = Array(pays.shuffled(using: &random).prefix(Int(try_ % 7)))
             let block = realm.sealed(draft.draft(some, time: start + try_), slot: 100 + try_)

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -153,7 +154,7 @@ import Wire
     }
 
     @Test func changedBytesNeverTrap() throws {
-        var random = Seeded(5)
+        var random = SeededGenerator(seed: 5)
         let (_, blocks) = try chain(2)
         var chain = LedgerChain(realm.rules)
         try chain.append(blocks[0], now: start)

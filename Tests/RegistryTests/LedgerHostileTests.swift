@@ -1,5 +1,6 @@
 import Glibc
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -12,7 +13,8 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
 ///
 /// Safety holds with fewer than 2k − n hostile authorities; liveness also needs fewer than n − k + 1.
 @Suite struct LedgerHostileTests {
-    private func hostile(_ count: Int, of authorities: Int, _ random: inout Seeded) -> [Int: LedgerCabal.Kind] {
+    private func hostile(_ count: Int, of authorities: Int, _ random: inout SeededGenerator) -> [Int: LedgerCabal.Kind]
+    {
         var kinds: [Int: LedgerCabal.Kind] = [:]
         for index in (0..<authorities).shuffled(using: &random).prefix(count) {
             kinds[index] = LedgerCabal.Kind.allCases.randomElement(using: &random)!
@@ -25,7 +27,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
     /// First there are loss, delay and kills, then a network that delivers; the hostile authorities act all the time.
     @Test(arguments: 0..<runs)
     func s02ThereIsOneBlockAtEachHeightAndAlwaysANext(_ seed: UInt64) {
-        var random = Seeded(seed &* 31 &+ 5)
+        var random = SeededGenerator(seed: seed &* 31 &+ 5)
         let count = [4, 4, 5, 6, 7, 7, 10, 13][Int(seed % 8)]
         let threshold = count * 2 / 3 + 1
         let most = min(count - threshold, 2 * threshold - count - 1)
@@ -59,7 +61,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
     /// The clocks of honest authorities jump by minutes, in both directions.
     @Test(arguments: 0..<runs / 4)
     func s02NoHeightGetsTwoBlocksWhereTheHostileCanStopAll(_ seed: UInt64) {
-        var random = Seeded(seed &* 17 &+ 3)
+        var random = SeededGenerator(seed: seed &* 17 &+ 3)
         let count = [4, 5, 7, 10][Int(seed % 4)]
         let threshold = count - 1
         let kinds = hostile(2 * threshold - count - 1, of: count, &random)

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -41,7 +42,7 @@ final class LedgerSimulation {
     private var lives: [Int]
     /// How far each clock is ahead, in milliseconds.
     var skews: [Int64]
-    var random: Seeded
+    var random: SeededGenerator
     /// The hostile nodes, by their places.
     let cabal: LedgerCabal
     private var events: [Event] = []
@@ -59,7 +60,7 @@ final class LedgerSimulation {
     ) {
         cabal = LedgerCabal(hostile)
         self.realm = realm
-        random = Seeded(seed)
+        random = SeededGenerator(seed: seed)
         let count = UInt64(realm.rules.authorities.count) + followers
         ids = (0..<count).map { NodeID(key(3000 + $0).publicKey) }
         disks = ids.map { _ in Disk() }

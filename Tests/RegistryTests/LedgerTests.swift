@@ -1,6 +1,7 @@
 import Glibc
 import OnionCrypto
 import Registry
+import SeededRandom
 import Testing
 import Wire
 
@@ -56,7 +57,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
     /// With two authorities on each side and three needed, no block is made; after the split the chain continues.
     @Test(arguments: 10..<15 as Range<UInt64>)
     func aSplitHeals(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         let town = LedgerSimulation(Realm(), followers: 0, seed: seed)
         town.run(for: 5_000 + UInt64.random(in: 0...3_000, using: &random))
         let height = town.height
@@ -72,7 +73,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
     /// Loss, delay, different clocks, and kills between any two actions; then a network that delivers.
     @Test(arguments: 100..<100 + runs)
     func thereIsOneBlockAtEachHeight(_ seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         let authorities = UInt64.random(in: 1...5, using: &random)
         let threshold = Int.random(in: Int(authorities) / 2 + 1...Int(authorities), using: &random)
         let realm = Realm(

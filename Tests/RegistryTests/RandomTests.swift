@@ -1,12 +1,13 @@
 import OnionCrypto
 import Registry
+import SeededRandom
 import Testing
 import Wire
 
 /// A long run of random operations: every unit stays accounted for, and a refusal changes nothing.
 @Suite struct RandomTests {
     @Test func thirtyThousandOperationsKeepEveryUnit() throws {
-        var random = Seeded(20_260_721)
+        var random = SeededGenerator(seed: 20_260_721)
         var town = Town {
             $0.maximumNodes = 40
             $0.operationFee = sesh / 100
@@ -46,7 +47,7 @@ import Wire
 
     private static let signature = [UInt8](repeating: 0, count: 64)
 
-    private func draw(_ state: RegistryState, using random: inout Seeded) -> RegistryOperation {
+    private func draw(_ state: RegistryState, using random: inout SeededGenerator) -> RegistryOperation {
         var account = Town.ids.randomElement(using: &random)!
         if Int.random(in: 0..<50, using: &random) == 0 { account = Town.treasury }
         let action = action(state, by: &account, using: &random)
@@ -57,7 +58,9 @@ import Wire
             signature: Self.signature)
     }
 
-    private func action(_ state: RegistryState, by account: inout Account, using random: inout Seeded) -> Action {
+    private func action(_ state: RegistryState, by account: inout Account, using random: inout SeededGenerator)
+        -> Action
+    {
         let id = Town.nodeIDs.randomElement(using: &random)!
         let node = state.nodes[id]
         let isOfNode = Bool.random(using: &random)
@@ -106,7 +109,7 @@ import Wire
 
     /// A report, mostly by a node of the quorum, in half of the cases without an account.
     private func report(
-        _ state: RegistryState, on id: NodeID, by account: inout Account, using random: inout Seeded
+        _ state: RegistryState, on id: NodeID, by account: inout Account, using random: inout SeededGenerator
     ) -> Action {
         if Bool.random(using: &random) { account = RegistryOperation.nobody }
         let judges = state.judges(of: id, height: state.height)

@@ -133,7 +133,7 @@ import Wire
         try run { loop, epochs, neighbour, first in
             let whole = try history(history(first, to: 2), to: 3)
             neighbour.history = SnapshotHistory(first: whole.newest, digest: whole.digest)
-            #expect(loop.run(for: .seconds(300)) { epochs.problem?.contains("newest network file") == true })
+            #expect(loop.run(for: .seconds(300)) { epochs.problem?.text.contains("newest network file") == true })
             #expect(epochs.snapshot.height == 1)
             neighbour.history = whole
             #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })

@@ -1,5 +1,6 @@
 internal import OnionCrypto
 internal import Requests
+internal import SeededRandom
 internal import Wire
 
 extension RequestNetwork {

@@ -2,6 +2,7 @@ internal import Link
 internal import Onion
 internal import OnionCrypto
 public import Requests
+internal import SeededRandom
 public import Wire
 
 /// A network of nodes and one honest client on virtual time, with one hostile party.
@@ -29,8 +30,8 @@ public final class RequestNetwork {
             self.key = key
             target = RequestTarget(
                 network: RequestNetwork.network, node: RequestNetwork.id(index), keys: OnionKeys(key, now: now),
-                descriptor: [UInt8](repeating: 7, count: 100), random: Seeded(seed &+ 1_000), now: now)
-            proxy = RequestProxy(node: RequestNetwork.id(index), random: Seeded(seed), now: now)
+                descriptor: [UInt8](repeating: 7, count: 100), random: SeededGenerator(seed: seed &+ 1_000), now: now)
+            proxy = RequestProxy(node: RequestNetwork.id(index), random: SeededGenerator(seed: seed), now: now)
         }
     }
 
@@ -56,7 +57,7 @@ public final class RequestNetwork {
         Blake2b.digest((node.key.array + arguments).rawSpan).array
     }
 
-    var random: Seeded
+    var random: SeededGenerator
     let hostile: Hostile
     /// Virtual time.
     public private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
@@ -81,11 +82,11 @@ public final class RequestNetwork {
     /// A network whose last node is hostile if `hostile` is a proxy or a target.
     public init(_ hostile: Hostile, seed: UInt64) {
         self.hostile = hostile
-        random = Seeded(seed)
+        random = SeededGenerator(seed: seed)
         start = now
         let now = now
         nodes = Self.keys.enumerated().map { Node($0.offset, $0.element, seed: seed &+ UInt64($0.offset), now: now) }
-        client = RequestClient(network: Self.network, random: Seeded(seed &+ 100)) { _ in { _ in true } }
+        client = RequestClient(network: Self.network, random: SeededGenerator(seed: seed &+ 100)) { _ in { _ in true } }
         client.nodes = (0..<Self.count).map {
             RequestNode(id: Self.id($0), operatorID: Self.id($0 / 2).key, weight: UInt32(1 + $0))
         }

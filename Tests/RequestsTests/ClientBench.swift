@@ -1,6 +1,7 @@
 import Onion
 import OnionCrypto
 import RequestsModel
+import SeededRandom
 import Testing
 import Wire
 
@@ -23,7 +24,7 @@ struct ClientBench {
     var finished: [UInt64: RequestClient.Outcome] = [:]
 
     init(nodes: Int = 20) {
-        client = RequestClient(network: RequestNetwork.network, random: Seeded(1)) { _ in { _ in true } }
+        client = RequestClient(network: RequestNetwork.network, random: SeededGenerator(seed: 1)) { _ in { _ in true } }
         client.nodes = (0..<nodes).map {
             RequestNode(id: ClientBench.node($0), operatorID: ClientBench.node($0).key, weight: 1)
         }

@@ -1,6 +1,7 @@
 import Onion
 import OnionCrypto
 import RequestsModel
+import SeededRandom
 import Testing
 import Wire
 
@@ -173,7 +174,7 @@ import Wire
     @Test("RQ5: no session has two purposes, isolation keys or targets")
     func rq5Purposes() throws {
         var bench = ClientBench(nodes: 40)
-        var random = Seeded(7)
+        var random = SeededGenerator(seed: 7)
         var scopes: [UInt64: Set<RequestClient.Scope>] = [:]
         var targets: [UInt64: Set<NodeID>] = [:]
         for round in 0..<150 {
@@ -207,7 +208,7 @@ import Wire
 
     @Test("RQ5: a proxy is drawn by weight; swarm, then operator give way; the target never")
     func rq5Draw() throws {
-        var random = Seeded(3)
+        var random = SeededGenerator(seed: 3)
         func node(_ number: Int, _ owner: Int, _ weight: UInt32 = 1) -> RequestNode {
             RequestNode(id: ClientBench.node(number), operatorID: ClientBench.node(owner).key, weight: weight)
         }

@@ -1,5 +1,6 @@
 import Link
 import RequestsModel
+import SeededRandom
 import Testing
 import Wire
 
@@ -16,7 +17,7 @@ struct ProxyBench {
     var performs: [(ticket: UInt64, method: RequestMethod)] = []
 
     init(places: Int = RequestLimits.pendingPlaces) {
-        proxy = RequestProxy(node: ProxyBench.node(0), random: Seeded(1), places: places, now: now)
+        proxy = RequestProxy(node: ProxyBench.node(0), random: SeededGenerator(seed: 1), places: places, now: now)
     }
 
     static func node(_ number: Int) -> NodeID {

@@ -1,6 +1,7 @@
 import Onion
 import OnionCrypto
 import RequestsModel
+import SeededRandom
 import Testing
 import Wire
 
@@ -29,7 +30,7 @@ struct TargetBench: ~Copyable {
         pair = try KEM.PrivateKey(seed: [UInt8](repeating: 1, count: 32))
         target = RequestTarget(
             network: network, node: RequestNetwork.id(0), keys: OnionKeys(pair, now: now), descriptor: [1, 2, 3],
-            requestsPerSecond: requestsPerSecond, random: Seeded(5), now: now)
+            requestsPerSecond: requestsPerSecond, random: SeededGenerator(seed: 5), now: now)
     }
 
     func envelope(_ method: RequestMethod = .lookup, _ arguments: [UInt8] = []) throws -> [UInt8] {
@@ -44,7 +45,7 @@ struct TargetBench: ~Copyable {
 
     /// An envelope with the right key id and no content.
     func junk(_ seed: UInt64, _ size: RequestClass = .bytes1024) -> [UInt8] {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         let head = Blake2b.digest(pair.publicKey.rawSpan).array.prefix(8)
         var writer = ByteWriter()
         writer.raw(head)

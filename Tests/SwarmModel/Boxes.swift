@@ -7,26 +7,6 @@ public let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
 /// The minute at which simulations begin; a multiple of a day.
 public let firstMinute: UInt32 = 20_000 * 1_440
 
-/// A seeded generator (SplitMix64).
-public struct Seeded: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    /// The generator of `seed`.
-    public init(_ seed: UInt64) { state = seed }
-
-    /// The next 64 bits.
-    public mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
-    /// True with a probability of `percent` per cent.
-    public mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
-}
-
 /// A signing key with a number.
 public final class Key {
     private let key: SigningKey

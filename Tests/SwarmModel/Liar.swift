@@ -1,4 +1,5 @@
 internal import OnionCrypto
+import SeededRandom
 internal import Swarm
 internal import Wire
 

@@ -1,3 +1,4 @@
+public import SeededRandom
 public import Swarm
 public import Wire
 
@@ -47,7 +48,7 @@ public final class SwarmNetwork {
     /// Whether liars that bring new items do so.
     public var isFed = true
     /// The source of all randomness.
-    public var random: Seeded
+    public var random: SeededGenerator
     /// Milliseconds since 1970.
     public private(set) var now = UInt64(firstMinute) * 60_000
     var nodes: [Node] = []
@@ -73,7 +74,7 @@ public final class SwarmNetwork {
         seed: UInt64, nodes count: Int, swarmSize: Int = 5, shards: Int = 64, quota: UInt64 = 1 << 30,
         liars: [Int: Liar.Kind] = [:], skew: Int64 = 0
     ) {
-        random = Seeded(seed)
+        random = SeededGenerator(seed: seed)
         shardCount = shards
         self.swarmSize = swarmSize
         settings = .init(quota: quota, recoveryRate: 16 << 20)
@@ -192,7 +193,7 @@ public final class SwarmNetwork {
         nodes[index].life += 1
         nodes[index].replica = Replica(
             network: network, key: nodes[index].key.copy(), storage: nodes[index].disk, settings: settings,
-            random: Seeded(random.next()), hasEndedCleanly: false, now: clock(index))
+            random: SeededGenerator(seed: random.next()), hasEndedCleanly: false, now: clock(index))
         for view in views.reversed() { handle(index, [.snapshot(view)]) }
     }
 

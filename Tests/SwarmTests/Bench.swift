@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import SwarmModel
 import Testing
 import Wire
@@ -25,8 +26,8 @@ struct Bench {
         self.shards = shards
         replica = Replica(
             network: network, key: key.copy(), storage: storage,
-            settings: .init(quota: quota, recoveryRate: recoveryRate), random: Seeded(1), hasEndedCleanly: true,
-            now: now)
+            settings: .init(quota: quota, recoveryRate: recoveryRate), random: SeededGenerator(seed: 1),
+            hasEndedCleanly: true, now: now)
         _ = handle([.snapshot(try view(1, [key] + peers))])
     }
 

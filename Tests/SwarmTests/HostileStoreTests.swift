@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import SwarmModel
 import Testing
 import Wire
@@ -193,7 +194,7 @@ import Wire
 
     @Test("SW4: tombstones of greater effort bring no contact request back")
     func sw4ContactFloor() throws {
-        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: Seeded(1))
+        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: SeededGenerator(seed: 1))
         let lock = DeleteProof.lock(of: Box.token(1))
         func contact(_ number: UInt64) -> StoredItem {
             let header = ItemHeader(kind: .contact, box: box.id, created: now, lock: lock, hint: number)
@@ -235,13 +236,13 @@ import Wire
 
     @Test("SW6: a purge drops a box's messages in slices, and goes on after a restart")
     func sw6Slices() throws {
-        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: Seeded(1))
+        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: SeededGenerator(seed: 1))
         for number in 0..<1_200 as Range<UInt64> {
             holdings.take(.item(box.message(number, created: now)), shard: 0, minute: now)
         }
         holdings.take(.item(box.purge(before: now + 10, created: now + 70)), shard: 0, minute: now + 70)
         #expect(holdings.storage.usage(of: box.id, .message).items == 700)
-        holdings = Holdings(network: network, storage: holdings.storage, random: Seeded(2))
+        holdings = Holdings(network: network, storage: holdings.storage, random: SeededGenerator(seed: 2))
         holdings.sweep()
         #expect(holdings.storage.usage(of: box.id, .message).items == 200)
         holdings.sweep()
@@ -340,13 +341,15 @@ import Wire
         #expect(bench.replica.shares(shard, with: former.node))
         var again = Replica(
             network: network, key: Key(1_000).copy(), storage: bench.replica.storage,
-            settings: .init(quota: 1 << 30, recoveryRate: 1), random: Seeded(2), hasEndedCleanly: true, now: bench.now)
+            settings: .init(quota: 1 << 30, recoveryRate: 1), random: SeededGenerator(seed: 2), hasEndedCleanly: true,
+            now: bench.now)
         _ = again.handle([.snapshot(try bench.view(5, others))], now: bench.now)
         #expect(again.shares(shard, with: former.node))
         // A replica that joins knows the replicas that it replaces.
         var joining = Replica(
             network: network, key: Key(1_003).copy(), storage: MemoryStorage(logSalt: 1),
-            settings: .init(quota: 1 << 30, recoveryRate: 1), random: Seeded(2), hasEndedCleanly: true, now: bench.now)
+            settings: .init(quota: 1 << 30, recoveryRate: 1), random: SeededGenerator(seed: 2), hasEndedCleanly: true,
+            now: bench.now)
         let before = [Key(1_000)] + bench.peers
         _ = joining.handle([.snapshot(try bench.view(1, before))], now: bench.now)
         for height in 2...5 as ClosedRange<UInt64> {

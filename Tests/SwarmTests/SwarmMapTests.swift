@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import SwarmModel
 import Testing
 import Wire
@@ -9,7 +10,7 @@ import Wire
 @Suite struct SwarmMapTests {
     /// `count` nodes, assigned to `operators` operators in turn.
     private static func nodes(_ count: Int, operators: Int, seed: UInt64 = 1) -> [PlacedNode] {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         func id(_ first: UInt8, _ number: Int) -> Bytes32 {
             var writer = ByteWriter()
             writer.u64(random.next())

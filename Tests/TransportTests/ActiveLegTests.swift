@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Transport
 import Wire
@@ -66,7 +67,7 @@ import Wire
 
     @Test("whatever LEG_ACTIVE and LEG_CLOSE say, a responder with legs has one that it sends over", arguments: 1...20)
     func lies(seed: Int) {
-        var generator = SeededGenerator(UInt64(seed))
+        var generator = SeededGenerator(seed: UInt64(seed))
         let responder = Responder()
         var legs: Set<UInt8> = []
         for _ in 0..<300 {

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -51,7 +52,7 @@ import Wire
 
     /// Writes behind holes, anywhere in the window and over each other, are read as they were written.
     @Test(arguments: 0..<6 as Range<UInt64>) func s01_everyByteIsReadWhereItWasWritten(seed: UInt64) {
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         var pool = BytePool()
         var ring = ByteRing()
         var (low, high): (UInt64, UInt64) = (seed * 1_000, seed * 1_000)

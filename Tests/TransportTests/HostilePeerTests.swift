@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Transport
 import Wire
@@ -194,7 +195,7 @@ struct HostilePeerTests {
     }
 
     @Test func anyBytesGiveAVerdict() {
-        var generator = SeededGenerator(8)
+        var generator = SeededGenerator(seed: 8)
         for _ in 0..<3_000 {
             var connection = Self.connection(Bool.random(using: &generator) ? .initiator : .responder)
             _ = Self.send(&connection, number: 0)

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import Transport
@@ -5,7 +6,7 @@ import Testing
 @Suite struct RangeSetTests {
     /// A range set holds the same numbers as a plain set; its ranges stay apart and in order.
     @Test(arguments: 0..<10 as Range<UInt64>) func rangesAreTheSetOfTheirNumbers(seed: UInt64) {
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         var ranges = RangeSet()
         var numbers: Set<UInt64> = []
         for _ in 0..<300 {

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Transport
 import Wire
@@ -117,7 +118,7 @@ struct ScenarioTests {
     @Test(arguments: 1...6 as ClosedRange<UInt64>)
     func everyByteArrivesOnceInOrder(seed: UInt64) {
         let simulator = Simulator(seed: seed)
-        var generator = SeededGenerator(seed &* 77)
+        var generator = SeededGenerator(seed: seed &* 77)
         var shape = LinkShape()
         shape.bytesPerSecond = 2_000_000
         shape.delay = .milliseconds(15)

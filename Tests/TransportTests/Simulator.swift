@@ -1,20 +1,12 @@
+import SeededRandom
 import Transport
 import Wire
 
 /// Lets `#expect` check values that are read from noncopyable types.
 func holds(_ condition: Bool) -> Bool { condition }
 
-/// A seeded generator (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
+extension SeededGenerator {
+    /// True with a probability of `p`; draws no number if that is 0.
     mutating func chance(_ p: Double) -> Bool { p > 0 && Double(next() >> 11) / 9_007_199_254_740_992 < p }
 }
 
@@ -81,7 +73,7 @@ final class Simulator {
     private var buffers: [[UInt8]] = []
     private var freeBuffers: [Int] = []
 
-    init(seed: UInt64) { generator = SeededGenerator(seed) }
+    init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
     @discardableResult
     func addFlow(_ configuration: Configuration = Configuration(), legs: [UInt8: (SimulatedLink, SimulatedLink)]) -> Int

@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -17,21 +18,9 @@ private struct SetModel {
     }
 }
 
-/// SplitMix64, so that a failure can be repeated from its seed.
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 @Suite struct ReplayWindowTests {
     @Test(arguments: 0..<24 as Range<UInt64>) func agreesWithASetOfAllCounters(seed: UInt64) {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(seed: seed)
         var window = ReplayWindow()
         var model = SetModel()
         // Starts near zero, near a multiple of the ring, and high up.

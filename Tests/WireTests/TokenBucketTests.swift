@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 import Wire
 
@@ -78,7 +79,7 @@ private func check(_ holds: Bool, _ location: SourceLocation = #_sourceLocation)
 
     @Test("over many seeded takings it gives what a bucket of real numbers gives, but for the rounding of each")
     func likeRealNumbers() {
-        var random = SplitMix(seed: 11)
+        var random = SeededGenerator(seed: 11)
         for _ in 0..<10 {
             let (perSecond, burst) = (
                 Int.random(in: 1...5_000, using: &random), Int.random(in: 1...300, using: &random)
@@ -98,19 +99,5 @@ private func check(_ holds: Bool, _ location: SourceLocation = #_sourceLocation)
             }
             #expect(abs(taken - expected) <= burst, "\(perSecond) a second, \(burst) at once: \(taken), \(expected)")
         }
-    }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

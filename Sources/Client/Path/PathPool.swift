@@ -4,6 +4,7 @@ internal import Links
 internal import Onion
 internal import OnionCrypto
 internal import Paths
+internal import Sessions
 internal import Transport
 internal import Wire
 
@@ -117,6 +118,17 @@ final class PathPool: PacketHandler {
         guard path.built?.send(over: links, now: now, fill: fill) == true else { return false }
         path.bytesOut += UInt64(packetSize)
         return true
+    }
+
+    /// Sends the packets that `session` wants to send on `leg` over `path`, until the link takes no more.
+    func transmit(_ session: Session, on leg: LegID, over path: Path, now: Instant) {
+        while session.connection.wantsToSend(leg: leg, now: now) {
+            let isSent = send(on: path, now: now) { number, payload in
+                session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
+            }
+            if !isSent { break }
+            for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
+        }
     }
 
     // MARK: Building

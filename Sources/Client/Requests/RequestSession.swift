@@ -1,7 +1,5 @@
 internal import Directory
-internal import Onion
 internal import OnionCrypto
-internal import Paths
 internal import Requests
 internal import Sessions
 internal import Transport
@@ -72,13 +70,7 @@ final class RequestSession: SessionOwner, PathUser {
     // MARK: The session
 
     func transmit(_ session: Session, now: Instant) -> Bool {
-        while session.connection.wantsToSend(leg: Self.leg, now: now) {
-            let isSent = pool.send(on: path, now: now) { number, payload in
-                session.connection.writePacket(leg: Self.leg, packetNumber: number, into: &payload, now: now)
-            }
-            if !isSent { break }
-            for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
-        }
+        pool.transmit(session, on: Self.leg, over: path, now: now)
         return true
     }
 

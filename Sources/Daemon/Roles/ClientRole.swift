@@ -65,7 +65,7 @@ final class ClientRole: ProcessRole {
     func close(_ completion: @escaping () -> Void) { client.close(completion: completion) }
     func report() -> StatusReport {
         var report = StatusReport(client.status, paths: client.paths)
-        report.progress = client.progress.map { ProgressStep($0.step, done: $0.isDone) }
+        report.progress = client.progress.map { ProgressStep($0.step.rawValue, done: $0.isDone) }
         return report
     }
 

@@ -41,9 +41,9 @@ final class Epochs: SignatureCollector {
     private var isSaveDue = false
     /// The neighbours that have a newer snapshot but no update to it from any of this node's snapshots.
     private var unreachable: Set<LinkID> = []
-    private var toldProblem: String?
-    /// The reason why nothing was signed, in one sentence.
-    private var signError: String?
+    private var toldProblem: RegistryProblem?
+    /// The reason why nothing was signed.
+    private var signError: RegistryProblem?
 
     /// Continues from the snapshots of `signing`, which were kept in `store`.
     init(
@@ -93,8 +93,8 @@ final class Epochs: SignatureCollector {
     var digest: Bytes32 { signing.chain.digest }
     /// The chain by which the snapshot is trusted.
     var chain: SnapshotChain { signing.chain }
-    /// The problem with the registry, in one sentence; nil if there is none.
-    var problem: String? { registry.problem ?? signError ?? staleness ?? gap }
+    /// The problem with the registry; nil if there is none.
+    var problem: RegistryProblem? { registry.problem.map(RegistryProblem.source) ?? signError ?? staleness ?? gap }
     /// The number of signatures that the next snapshot has, and the number of its voters; nil if there is no next
     /// snapshot.
     var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
@@ -123,7 +123,7 @@ final class Epochs: SignatureCollector {
         guard problem != toldProblem else { return }
         toldProblem = problem
         if let problem {
-            log.warning("the registry: \(problem)")
+            log.warning("the registry: \(problem.text)")
         } else {
             log.info("the registry answers again")
         }
@@ -142,27 +142,22 @@ final class Epochs: SignatureCollector {
                 exchange.spread(add([item], for: signed.digest), of: signed.digest)
             }
         } catch {
-            signError =
-                "The next snapshot is not signed, because the record of its signature cannot be written: \(error)."
+            signError = .unsigned("\(error)")
         }
     }
 
-    /// The problem and the remedy if the newest snapshot is too old for any update; nil otherwise.
-    private var staleness: String? {
+    /// The problem if the newest snapshot is too old for any update; otherwise nil.
+    private var staleness: RegistryProblem? {
         let chain = signing.chain
         guard chain.isStale(at: links.time, maximumAge: chain.longestTrust) else { return nil }
-        let days = chain.longestTrust / 86_400
-        return "The newest snapshot is more than \(days) days old and leads to no other one any more; "
-            + "look whether this machine's clock is right, or get the network's newest network file and start again."
+        return .stale(days: chain.longestTrust / 86_400)
     }
 
-    /// The problem and the remedy if most neighbours' histories do not reach back to this node's newest snapshot; nil
-    /// otherwise.
-    private var gap: String? {
+    /// The problem if most neighbours' histories do not reach back to this node's newest snapshot; otherwise nil.
+    private var gap: RegistryProblem? {
         let count = neighbours.up.values.count { unreachable.contains($0) }
         guard count * 2 > neighbours.up.count else { return nil }
-        return "The other nodes have newer snapshots, and their histories do not reach back to this node's, of height "
-            + "\(snapshot.height); get the network's newest network file and start again."
+        return .unreachable(height: snapshot.height)
     }
 
     func collection(_ digest: Bytes32) -> Signatures<Snapshot>? { signing.collection(digest) }

@@ -41,7 +41,7 @@ public final class LedgerService {
     /// The registry after the last block.
     public private(set) var state: RegistryState
     private var followers: [any LedgerFollower] = []
-    /// The reason why the ledger does not continue, in one sentence; nil while it can be written.
+    /// The error because of which the ledger does not continue; nil while it can be written.
     public private(set) var failure: String?
     /// The number of operations that wait here for a block, if this node is an authority.
     public private(set) var waitingCount = 0
@@ -226,9 +226,9 @@ public final class LedgerService {
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
         case .warn(let text): log.warning("\(text)")
         case .fail(let text):
-            failure = "The ledger stands here until its file can be written: \(text)"
+            failure = text
             log.error("the ledger cannot be written, so nothing is signed; it is tried again: \(text)")
-            source.set(source.epochSnapshots, problem: failure)
+            source.set(source.epochSnapshots, problem: RegistryProblem.unwritable(text).text)
             let waiting = submissions.values
             submissions = [:]
             for done in waiting { done(.timedOut) }

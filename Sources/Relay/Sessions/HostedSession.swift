@@ -7,9 +7,6 @@ internal import Wire
 
 /// A session that a client has begun with this node, with its legs and the number of its streams.
 final class HostedSession: SessionOwner {
-    /// The time after which a session counts as stalled if it has bytes to move and moves none.
-    static let stalledAfter = TimeSpan.seconds(5)
-
     let id: [UInt8]
     /// The host's number for the session, which no other session has.
     let number: UInt64
@@ -24,9 +21,6 @@ final class HostedSession: SessionOwner {
     /// The number of the peer's streams that hold resources here.
     private(set) var streams = 0
     private var newStreams: TokenBucket
-    /// The bytes that its streams had moved at the last check, and since when this number has not changed.
-    private var moved: UInt64 = 0
-    private var movedAt: Instant
     /// Whether it waits in line at the rate gate.
     private var isHeldBack = false
 
@@ -36,7 +30,7 @@ final class HostedSession: SessionOwner {
     init(
         id: [UInt8], number: UInt64, secret: consuming Secret, session: Session, source: LinkSource,
         newStreams: TokenBucket,
-        host: SessionHost, now: Instant
+        host: SessionHost
     ) {
         self.id = id
         self.number = number
@@ -45,7 +39,6 @@ final class HostedSession: SessionOwner {
         self.source = source
         self.newStreams = newStreams
         self.host = host
-        movedAt = now
         session.owner = self
     }
 
@@ -54,10 +47,7 @@ final class HostedSession: SessionOwner {
 
     /// The session as a holder of memory; also notes whether it has moved any bytes.
     func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
-        let count = session.connection.movedBytes
-        // A session is not stalled if it has no bytes to move, or only datagrams.
-        if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
-        return MemoryHolder(source: source, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
+        MemoryHolder(source: source, bytes: session.memoryUse, isStalled: session.noteProgress(at: now))
     }
 
     // MARK: Legs

@@ -91,7 +91,7 @@ final class SessionHost: PathListener {
                     turn: turn, role: .responder, configuration: configuration, seed: SecureRandom.u64()),
                 source: leg.path.source,
                 newStreams: TokenBucket(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
-                host: self, now: now)
+                host: self)
             sessions[id] = made
             return .session(made)
         case .join(let id, let mac):

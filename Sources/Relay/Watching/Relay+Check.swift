@@ -23,7 +23,7 @@ extension Relay {
     }
 
     private var clockItem: CheckItem {
-        if let wrongClock { return CheckItem("clock", .bad, wrongClock) }
+        if let wrongClock { return CheckItem("clock", .bad, wrongClock.text) }
         guard let error = clockError else {
             return CheckItem("clock", selfCheck.isDone ? .unknown : .pending, "no other node has told its time")
         }
@@ -31,8 +31,8 @@ extension Relay {
     }
 
     private var registryItem: CheckItem {
-        if let problem = registryProblem { return CheckItem("registry", .bad, problem) }
-        guard isActive else { return CheckItem("registry", .bad, standingProblem) }
+        if let problem = registryProblem { return CheckItem("registry", .bad, problem.text) }
+        guard isActive else { return CheckItem("registry", .bad, standing.text) }
         return CheckItem("registry", .good, "staked in the snapshot of height \(trustedSnapshot.height)")
     }
 }

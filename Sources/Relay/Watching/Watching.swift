@@ -222,7 +222,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return snapshot.isStaked(node) ? .staked : .unstaked
     }
 
-    private var warningKind: OperatorWarning.Kind? {
+    /// The warning for the operator; nil if there is none.
+    var warningKind: OperatorWarning.Kind? {
         warning.kind(standing, others: tester.records.count, interval: timing.interval, at: now)
     }
 
@@ -246,7 +247,6 @@ final class Watching: SnapshotFollower, LedgerFollower {
         status.durations = durations.sorted()
         (status.votes, status.verdicts) = duty.counts
         status.sinceClient = warning.silence(at: now)
-        status.warning = warningKind?.text
         return status
     }
 

@@ -12,8 +12,6 @@ public struct WatchingStatus: Sendable {
     public var votes: UInt64 = 0, verdicts: UInt64 = 0
     /// The time since a client last made a link; tests by other nodes make links as clients do.
     public var sinceClient = TimeSpan.zero
-    /// The warning for the operator, in one sentence.
-    public var warning: String?
 }
 
 /// A node's results of testing another node.

@@ -1,0 +1,39 @@
+internal import Store
+internal import Wire
+
+/// A problem of a client that its user must know of.
+enum ClientProblem {
+    /// The state of the network cannot be saved.
+    case unsaved(StoreError)
+    /// A node says that this machine's clock is more than a year off.
+    case clockYearsOff
+    /// This machine's clock is ahead of the nodes of `operators` operators by `error`, or behind; `isCorrected` if the
+    /// nodes' time is used.
+    case wrongClock(error: TimeSpan, operators: Int, isCorrected: Bool)
+    /// The newest snapshot is `age` hours old, and is trusted for `limit` hours.
+    case stale(age: UInt64, limit: UInt64)
+    /// The newest snapshot, of this height, is before the beginning of the histories of nodes of `operators`
+    /// operators.
+    case unreachable(operators: Int, height: UInt64)
+    /// Before a guard is drawn, nodes of `operators` operators are asked.
+    case asksBeforeGuard(isFirst: Bool, operators: Int, Asked?)
+    /// The descriptors of `count` of `nodes` nodes are lacking; `known` are percentages of weights.
+    case lacksDescriptors(count: Int, of: Int, known: (nodes: Int, exits: Int), Asked?)
+    /// None of the known nodes is an exit.
+    case noExit(nodes: Int)
+    /// None of the known exits may be used.
+    case noUsableExit(exits: Int)
+    /// Of the known nodes too few may be used for a path.
+    case tooFewUsable(Int, of: Int, hops: Int)
+    /// Too few of the nodes are known for a path.
+    case tooFewKnown(Int, of: Int, hops: Int)
+    /// The last build failed.
+    case build(PathFailure)
+    /// Nothing is wrong; no path is ready yet.
+    case firstPath
+
+    /// How many nodes an inquiry has asked, and how many have answered.
+    struct Asked {
+        let answers: Int, asked: Int
+    }
+}

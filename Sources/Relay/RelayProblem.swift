@@ -1,0 +1,42 @@
+internal import Store
+internal import Wire
+
+/// A problem of a relay that its operator must know of.
+enum RelayProblem: Equatable {
+    /// It takes no new paths, since the month's bytes are used up.
+    case rests
+    /// It takes no new paths, since it drains.
+    case drains
+    /// This machine's clock is so wrong that other nodes refuse this node's signatures.
+    case wrongClock(minutes: Int, isAhead: Bool)
+    /// No other node has answered since the start.
+    case unheard
+    /// No other node has answered for this time.
+    case alone(TimeSpan)
+    /// Clients may not choose the node.
+    case standing(Standing)
+    case registry(RegistryProblem)
+    /// The state of the network cannot be saved.
+    case unsaved(StoreError)
+    /// The name servers do not answer.
+    case noNameServer
+    /// The warning about how others find the node.
+    case warning(OperatorWarning.Kind)
+
+    /// The reason why clients may not choose the node.
+    enum Standing: Equatable {
+        /// The snapshot of this height does not list it as staked.
+        case unstaked(height: UInt64)
+        /// The snapshot lists it as suspended, for this reason.
+        case suspended(OperatorWarning.Kind?)
+        case unregistered
+        /// The ledger has removed it, after its credit and the grace in seconds.
+        case deregistered(grace: UInt32, lockedUntil: UnixTime)
+        /// Its stake is not full.
+        case open
+        /// It is active, but not yet in the snapshot.
+        case activeSoon
+        case maintenance(until: UnixTime)
+        case decommissioned(deregistersAt: UnixTime)
+    }
+}
