@@ -235,11 +235,12 @@ let package = Package(
         tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // Services with keys by number, for the tests and the fuzz targets.
         .target(
-            name: "ServicesModel", dependencies: ["Services", "Swarm", "SwarmModel", "OnionCrypto", "Wire"],
+            name: "ServicesModel",
+            dependencies: ["Services", "Swarm", "SwarmModel", "OnionCrypto", "SeededRandom", "Wire"],
             path: "Tests/ServicesModel", swiftSettings: settings),
         tests(
             "ServicesTests",
-            ["Services", "ServicesModel", "Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
+            ["Services", "ServicesModel", "Swarm", "SwarmModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // A client, proxies and targets of onion requests that turn hostile, for a seeded test and a fuzz target.
         .target(
             name: "RequestsModel", dependencies: ["Requests", "Link", "Onion", "OnionCrypto", "SeededRandom", "Wire"],

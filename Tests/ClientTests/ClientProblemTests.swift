@@ -43,9 +43,9 @@ import Wire
                 + "this machine's clock is right and its network works, or get the network's newest network file and "
                 + "start again.")
         #expect(
-            ClientProblem.unreachable(nodes: 2, height: 9).text
-                == "2 nodes have newer snapshots, and their histories do not reach back to this client's, of height 9; "
-                + "get the network's newest network file and start again.")
+            ClientProblem.unreachable(operators: 2, height: 9).text
+                == "The nodes of 2 operators have newer snapshots, and their histories do not reach back to this "
+                + "client's, of height 9; get the network's newest network file and start again.")
     }
 
     @Test("a lack of nodes to choose from is told with the setting that causes it") func choices() {

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -54,7 +55,7 @@ extension ListTests {
 
     @Test("s27: no round is allowed twice, whatever the clock does") func s27NoRoundTwice() {
         for seed in 1...20 as ClosedRange<UInt64> {
-            var random = Seeded(seed)
+            var random = SeededGenerator(seed: seed)
             var (signed, rounds) = (ListSigning.Signed(), Set<UInt64>())
             for _ in 0..<2_000 {
                 let round = UInt64.random(in: 0..<400, using: &random)

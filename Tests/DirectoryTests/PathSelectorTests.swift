@@ -42,7 +42,7 @@ struct PathSelectorTests {
             $0.requireOperatorDiversity = false
             $0.requireAddressDiversity = false
         }
-        var generator = Seeded(8)
+        var generator = SeededGenerator(seed: 8)
         for _ in 0..<200 {
             var guards = Guards()
             let path = try selector.select(

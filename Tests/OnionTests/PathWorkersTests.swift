@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import Testing
 import Wire
 
@@ -43,7 +44,7 @@ private final class Node {
     var waiting: Int { lanes.orders.map(\.count).reduce(0, +) + lanes.answers.map(\.count).reduce(0, +) }
 
     /// Delivers the next message of a lane that the seed chooses.
-    func deliver(_ random: inout Seeded) -> PathProgress {
+    func deliver(_ random: inout SeededGenerator) -> PathProgress {
         let orders = lanes.orders.indices.filter { !lanes.orders[$0].isEmpty }
         let answers = lanes.answers.indices.filter { !lanes.answers[$0].isEmpty }
         guard orders.count + answers.count > 0 else { return .none }
@@ -59,7 +60,7 @@ private final class Node {
 
     /// Delivers everything; returns what it meant.
     @discardableResult
-    func deliverAll(_ random: inout Seeded) -> [PathProgress] {
+    func deliverAll(_ random: inout SeededGenerator) -> [PathProgress] {
         var all: [PathProgress] = []
         while waiting > 0 {
             let progress = deliver(&random)
@@ -120,7 +121,7 @@ private final class TwinPath {
     @Test(
         "paths of three workers are built, connected, used and removed in any order as those of one", arguments: 1...40)
     func seeded(_ seed: Int) throws {
-        var random = Seeded(state: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         let node = Node(maximum: 200)
         var single = ForwardingTable(maximumPaths: 200)
         var paths: [TwinPath] = []
@@ -181,7 +182,8 @@ private final class TwinPath {
 
     /// One packet over a path, at both nodes.
     private func pass(
-        _ entry: TwinPath, _ node: Node, _ single: inout ForwardingTable, _ now: Instant, _ random: inout Seeded,
+        _ entry: TwinPath, _ node: Node, _ single: inout ForwardingTable, _ now: Instant,
+        _ random: inout SeededGenerator,
         _ step: Int
     ) {
         var packet = (0..<200).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -211,7 +213,7 @@ private final class TwinPath {
     }
 
     @Test("a path that goes before its workers have answered leaves no half") func early() throws {
-        var random = Seeded(state: 1)
+        var random = SeededGenerator(seed: 1)
         let node = Node(maximum: 10)
         let path = try node.insert(.random(), PathNeighbour(link: 1, pathID: 7), next: 2, now: at(0))
         check(!node.table.stands(path))
@@ -223,7 +225,7 @@ private final class TwinPath {
     }
 
     @Test("a worker without a place refuses its half, and the path leaves none") func full() throws {
-        var random = Seeded(state: 2)
+        var random = SeededGenerator(seed: 2)
         let node = Node(maximum: 2)
         let first = try node.insert(.random(), PathNeighbour(link: 1, pathID: 7), next: 2, now: at(0))
         let second = try node.insert(.random(), PathNeighbour(link: 1, pathID: 8), next: 2, now: at(0))
@@ -240,7 +242,7 @@ private final class TwinPath {
     }
 
     @Test("a neighbour's path id is looked up by its worker, on that neighbour's link alone") func ask() throws {
-        var random = Seeded(state: 3)
+        var random = SeededGenerator(seed: 3)
         let node = Node(maximum: 10)
         let path = try node.insert(.random(), PathNeighbour(link: 1, pathID: 7), next: 3, now: at(0))
         #expect(node.deliverAll(&random) == [.stands(path)])
@@ -263,7 +265,7 @@ private final class TwinPath {
     }
 
     @Test("a path that ends here opens with its link's worker and seals with worker 0") func terminal() throws {
-        var random = Seeded(state: 4)
+        var random = SeededGenerator(seed: 4)
         let node = Node(maximum: 10)
         let secret = Secret.random()
         let path = try node.insert(secret, PathNeighbour(link: 2, pathID: 7), next: nil, slot: 4, now: at(0))
@@ -284,7 +286,7 @@ private final class TwinPath {
     }
 
     @Test("what passes with other workers counts as traffic, once they have told it") func reports() throws {
-        var random = Seeded(state: 5)
+        var random = SeededGenerator(seed: 5)
         let node = Node(maximum: 10)
         let path = try node.insert(.random(), PathNeighbour(link: 1, pathID: 7), next: 2, now: at(0))
         node.deliverAll(&random)

@@ -1,4 +1,5 @@
 public import OnionCrypto
+internal import SeededRandom
 public import Services
 public import Swarm
 internal import SwarmModel
@@ -29,7 +30,7 @@ public final class Service: Sendable {
     }
 
     private static func bytes(_ first: UInt32, _ second: UInt32) -> [UInt8] {
-        var random = Seeded(UInt64(first) << 32 | UInt64(second))
+        var random = SeededGenerator(seed: UInt64(first) << 32 | UInt64(second))
         var writer = ByteWriter()
         for _ in 0..<4 { writer.u64(random.next()) }
         return writer.bytes
@@ -64,7 +65,7 @@ public final class Service: Sendable {
     public func descriptor(
         _ number: UInt64 = 0, points: Int = 3, traits: ServiceDescriptor.Traits = [], extensions: [UInt8] = []
     ) -> ServiceDescriptor {
-        var random = Seeded(number &+ 77)
+        var random = SeededGenerator(seed: number &+ 77)
         func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) } }
         let found = (0..<points).map { _ in
             IntroductionPoint(

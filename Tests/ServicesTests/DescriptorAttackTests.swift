@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import ServicesModel
 import Swarm
 import SwarmModel
@@ -34,7 +35,7 @@ import Wire
     @Test("SV1: every changed byte of a descriptor is refused, and every changed bit before and behind the sealed part")
     func sv1_everyByte() {
         let bytes = service.item().bytes
-        var random = Seeded(1)
+        var random = SeededGenerator(seed: 1)
         var refused: [DescriptorFault: Int] = [:]
         for place in bytes.indices {
             let isSealed = DescriptorForm.sealedOffset..<4_032 ~= place
@@ -187,7 +188,7 @@ import Wire
 
     @Test("SV1: bytes by seed never trap, and are never taken", arguments: 0..<4)
     func sv1_noise(seed: Int) throws {
-        var random = Seeded(UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         let good = service.item()
         for number in 0..<300 {
             let noise = (0..<4_096).map { _ in UInt8.random(in: 0...255, using: &random) }

@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import ServicesModel
 import Swarm
 import SwarmModel
@@ -53,7 +54,7 @@ import Wire
     @Test("SV2: no field of 1,000 pairs of descriptors tells whether a pair is of one service")
     func sv2_fieldsOfTwoPeriods() throws {
         let count = 1_000
-        var random = Seeded(2)
+        var random = SeededGenerator(seed: 2)
         var seen: Set<[UInt8]> = []
         var pairs: [[[UInt8]]] = []
         for number in 0..<UInt32(count) {

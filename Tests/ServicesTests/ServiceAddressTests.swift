@@ -1,4 +1,5 @@
 import OnionCrypto
+import SeededRandom
 import ServicesModel
 import SwarmModel
 import Testing
@@ -66,7 +67,7 @@ import Wire
 
     @Test("SV5: of 65,536 typos at most three pass for another address")
     func sv5_typos() {
-        var random = Seeded(5)
+        var random = SeededGenerator(seed: 5)
         let alphabet = Array("ybndrfg8ejkmcpqxot1uwisza345h769".utf8)
         let good = Array(service.address.description.utf8)
         var passed = 0

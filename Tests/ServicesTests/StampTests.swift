@@ -1,3 +1,4 @@
+import SeededRandom
 import Services
 import ServicesModel
 import SwarmModel
@@ -17,7 +18,7 @@ import Wire
     @Test("SV3: stamps only grow, whatever the clock does")
     func sv3_grow() {
         for seed in 0..<20 as Range<UInt64> {
-            var random = Seeded(seed)
+            var random = SeededGenerator(seed: seed)
             var stamps = DescriptorStamps()
             var last: DescriptorStamp?
             for _ in 0..<2_000 {
@@ -31,7 +32,7 @@ import Wire
 
     @Test("SV2: created is ten minutes coarse, and each begins with another counter")
     func sv2_grain() {
-        var random = Seeded(1)
+        var random = SeededGenerator(seed: 1)
         var starts: [UInt8: Int] = [:]
         var stamps = DescriptorStamps()
         for number in 0..<1_600 as Range<UInt64> {
@@ -45,7 +46,7 @@ import Wire
     }
 
     @Test func withinTenMinutesTheCounterGoesUpByOne() {
-        var random = Seeded(2)
+        var random = SeededGenerator(seed: 2)
         var stamps = DescriptorStamps()
         let first = stamps.next(at: time(0), random: &random)
         for step in 1..<5 as Range<UInt8> {
@@ -57,7 +58,7 @@ import Wire
 
     @Test("SV3: a refusal names the stamp to go on from; one from the far future is not believed")
     func sv3_refusals() {
-        var random = Seeded(3)
+        var random = SeededGenerator(seed: 3)
         var stamps = DescriptorStamps()
         let followed = believes(&stamps, 0, 200, at: 1)
         #expect(followed)
@@ -81,7 +82,7 @@ import Wire
 
     @Test("SV3: whatever refusals say, the next version is one that replicas store")
     func sv3_lies() {
-        var random = Seeded(5)
+        var random = SeededGenerator(seed: 5)
         for minutes in 0..<10 as Range<UInt64> {
             var stamps = DescriptorStamps()
             for _ in 0..<200 {
@@ -95,7 +96,7 @@ import Wire
     }
 
     @Test func noTimeTraps() {
-        var random = Seeded(4)
+        var random = SeededGenerator(seed: 4)
         var stamps = DescriptorStamps()
         for seconds in [0, 1, .max, .max - 1, 0, 257_698_037_759] as [UInt64] {
             for _ in 0..<600 { _ = stamps.next(at: UnixTime(seconds: seconds), random: &random) }
