@@ -42,6 +42,8 @@ final class DirectoryClient {
     var schedule = FetchSchedule()
     var rounds = InquiryRounds()
     var clock: ClockWatch
+    /// Called when a guard has sent a descriptor with another onion key.
+    var guardRenewed: ((NodeID) -> Void)?
     /// The last logged message that too little is known; nil once enough is.
     private var toldLack: String?
 
