@@ -278,11 +278,13 @@ extension DirectoryClient {
         guard let signed = try? SignedDescriptor(decoding: body.rawSpan), signed.descriptor.node == node,
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
         else { return }
+        let key = descriptor(of: node, isFirst: true)?.onionKey
         if descriptors.isListed {
             doubts.hear(signed.descriptor, of: node)
         } else if !descriptors.insert(authentic: signed, at: unixTime) {
             return
         }
+        if key != signed.descriptor.onionKey { guardRenewed?(node) }
         changed()
     }
 }

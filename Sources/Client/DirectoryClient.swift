@@ -42,6 +42,8 @@ final class DirectoryClient {
     var schedule = FetchSchedule()
     var rounds = InquiryRounds()
     var clock: ClockWatch
+    /// Called when a guard has sent a descriptor with another onion key.
+    var guardRenewed: ((NodeID) -> Void)?
     /// Whether the log says that too little is known.
     private var hasToldLack = false
 

@@ -49,6 +49,24 @@ private struct Bucket {
         #expect(PathPool.avoided([other], guards: [], slow: [], passedOver: nil) == [other])
     }
 
+    @Test("RQ4: a guard with another onion key, which reset builds for that, has refused nothing") func renewed() {
+        var room = GuardRoom(NetworkLimits())
+        room.began(node(1), at(1))
+        room.refused(node(1), at(1.1))
+        let isRefused = !room.admits(node(1), for: .identity, at(2))
+        room.renewed(node(1))
+        let isExcused = room.admits(node(1), for: .identity, at(2))
+        #expect(isRefused && isExcused)
+        // It gets no more than before the refusals.
+        room.renewed(node(1))
+        var count = 0
+        while room.admits(node(1), for: .lost, at(2)) {
+            room.began(node(1), at(2))
+            count += 1
+        }
+        #expect(count < NetworkLimits().clientBuildBurst)
+    }
+
     @Test("R3: a client without a path builds one soon after a guard's refusal, though spare paths wait half a minute")
     func firstPath() {
         var room = GuardRoom(NetworkLimits())

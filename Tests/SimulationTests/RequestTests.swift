@@ -8,7 +8,8 @@ import Wire
 /// Onion requests in a whole network whose nodes die and come back.
 @Suite struct RequestTests {
     @Test(
-        "RQ4: while a node dies every 10 s, each request to one that lives is answered", arguments: [3, 4] as [UInt64])
+        "RQ4: while a node dies every 10 s, each request to one that lives is answered",
+        arguments: [3, 4, 11] as [UInt64])
     func deaths(seed: UInt64) throws {
         let network = try Network(seed: seed, relays: 9, exits: 3)
         defer { network.close() }

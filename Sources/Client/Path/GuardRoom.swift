@@ -78,6 +78,9 @@ struct GuardRoom {
     /// Notes that `node` has refused a build because it got too many.
     mutating func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
+    /// Notes that `node` has another onion key: it reset builds because it could not open their records.
+    mutating func renewed(_ node: NodeID) { guards[node]?.builds.excused() }
+
     /// Notes that a path over `node` was built.
     mutating func succeeded(_ node: NodeID) { guards[node]?.builds.accepted() }
 }

@@ -14,6 +14,8 @@ struct Pace {
     private var last: Instant
     /// No request is sent before this: the node has refused one.
     private(set) var pausedUntil = Instant(nanoseconds: 0)
+    /// The tokens that refusals have taken since the node last accepted a request.
+    private var taken = 0.0
     /// How many pauses there were since the node last accepted a request.
     private(set) var refusals = 0
 
@@ -42,9 +44,17 @@ struct Pace {
         guard now >= pausedUntil else { return }
         pausedUntil = now + min(Self.pause.first * Int64(1 << min(refusals, 8)), Self.pause.longest)
         refusals += 1
+        taken += tokens
         tokens = 0
     }
 
+    /// What looked like a refusal was none: the node gets requests again.
+    mutating func excused() {
+        pausedUntil = Instant(nanoseconds: 0)
+        tokens = min(burst, tokens + taken)
+        accepted()
+    }
+
     /// The node has accepted a request.
-    mutating func accepted() { refusals = 0 }
+    mutating func accepted() { (refusals, taken) = (0, 0) }
 }

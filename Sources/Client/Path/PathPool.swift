@@ -60,6 +60,7 @@ final class PathPool: PacketHandler {
         packetSize = network.packetSize
         self.useLimit = useLimit
         room = GuardRoom(network.limits)
+        directory.guardRenewed = { [weak self] node in self?.room.renewed(node) }
     }
 
     var links: Links { maker.links }
@@ -137,14 +138,15 @@ final class PathPool: PacketHandler {
     ///
     /// Nil if no guard accepts a build of this urgency now: nothing was begun, and the caller must try again later.
     /// Throws if no hops can be chosen, or one has no descriptor. If `only` names guards, the path goes over one of
-    /// them.
+    /// them. Guards of `slow` leave builds unanswered.
     func build(
-        to terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil, for urgency: GuardRoom.Urgency,
+        to terminal: Terminal, avoiding: [NodeID], slow: [NodeID] = [], only: [NodeID]? = nil,
+        for urgency: GuardRoom.Urgency,
         completion: @escaping (Result<Path, PathFailure>) -> Void
     ) throws(PathFailure) -> [NodeID]? {
         let hops: [NodeID]
         do throws(PathRefusal) {
-            guard let chosen = try choose(terminal, directed(avoiding), only, urgency) else { return nil }
+            guard let chosen = try choose(terminal, directed(avoiding, slow), only, urgency) else { return nil }
             hops = chosen
         } catch {
             throw failed(.noChoice(error), nil)
@@ -173,9 +175,9 @@ final class PathPool: PacketHandler {
     }
 
     /// The nodes that a new path avoids beside `others`: slow guards, and the guard that is passed over.
-    private func directed(_ others: [NodeID]) -> [NodeID] {
+    private func directed(_ others: [NodeID], _ slow: [NodeID]) -> [NodeID] {
         Self.avoided(
-            others, guards: directory.guards.primaries.map(\.node), slow: slowGuards, passedOver: passedOver)
+            others, guards: directory.guards.primaries.map(\.node), slow: slow + slowGuards, passedOver: passedOver)
     }
 
     /// The nodes that a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.

@@ -167,11 +167,13 @@ final class RequestCalls {
         let slow = sessions.values.compactMap { opening in
             if case .building(let entry?, let since) = opening, now - since >= Self.slowBuild { entry } else { nil }
         }
-        let avoided = [target] + slow
+        // The guard that is passed over is better than one that answers no build, as when it has just died.
+        let areAllSlow = guards?.allSatisfy(slow.contains) ?? false
         sessions[number] = .building(nil, since: now)
         do throws(PathFailure) {
-            let hops = try pool.build(to: .node(proxy), avoiding: avoided, only: guards, for: .identity) {
-                [weak self, pool] result in
+            let hops = try pool.build(
+                to: .node(proxy), avoiding: [target], slow: areAllSlow ? [] : slow, only: guards, for: .identity
+            ) { [weak self, pool] result in
                 if let self { return built(number, result) }
                 if case .success(let path) = result { pool.end(path) }
             }
