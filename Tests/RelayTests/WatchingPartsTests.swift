@@ -80,6 +80,23 @@ import Wire
         #expect(answers == [true, false, true])
     }
 
+    @Test("w2: without a ledger a node is overdue two epochs after it was listed, and anew when it is listed again")
+    func overdue() {
+        let nodes = (1...3 as ClosedRange<UInt8>).map { NodeID(Bytes32([UInt8](repeating: $0, count: 32))!) }
+        var overdue = Overdue(epochSeconds: 60)
+        overdue.follow([nodes[0]], now: time(0))
+        overdue.follow([nodes[0], nodes[1]], now: time(100))
+        let found = { (overdue: Overdue, seconds: Int64) in
+            nodes.map { overdue.isWatchedLong($0, now: self.time(seconds)) }
+        }
+        #expect(found(overdue, 130) == [false, false, false])
+        #expect(found(overdue, 131) == [true, false, false])
+        #expect(found(overdue, 231) == [true, true, false])
+        overdue.follow([nodes[1]], now: time(240))
+        overdue.follow([nodes[0], nodes[1]], now: time(250))
+        #expect(found(overdue, 380) == [false, true, false])
+    }
+
     @Test func anotherKindOfWarningIsNews() {
         var warning = OperatorWarning(at: time(0))
         let kinds: [OperatorWarning.Kind] = [.suspected, .unreached(.seconds(41)), .decommissioned, .decommissioned]

@@ -58,7 +58,8 @@ final class Node {
         network.adjust(&configuration)
         let relay = try Relay(
             loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key),
-            authority: authority.map { $0.copy() }, registry: network.registry, store: store, log: network.log)
+            authority: authority.map { $0.copy() }, registry: network.registry, observer: network.observer(id),
+            store: store, log: network.log)
         (self.loop, self.relay) = (loop, relay)
         relay.start()
     }
@@ -147,6 +148,8 @@ final class Network {
     var adjust: (inout RelayConfiguration) -> Void = { _ in }
     var adjustClient: (inout ClientConfiguration) -> Void = { _ in }
     let registry: (any RegistrySource)?
+    /// Makes the observer of a relay.
+    let observer: (NodeID) -> (any RelayObserver)?
     /// The keys of the ledger's authorities, which are at the first nodes.
     private(set) var authorities: [SimulatedLedger.Holder] = []
     let log: Logger
@@ -161,12 +164,14 @@ final class Network {
         _ change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
         ledger: (authorities: Int, block: UInt64, epoch: UInt64)? = nil,
-        registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil }
+        registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil },
+        observer: @escaping (NodeID) -> (any RelayObserver)? = { _ in nil }
     ) throws {
         simulation_begin(seed)
         self.seed = seed
         self.log = log
         self.adjust = adjust
+        self.observer = observer
         world = SimulatedWorld(seed: seed)
         let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
         var creation = NetworkCreation(

@@ -28,6 +28,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private var durations: [TimeSpan] = []
     private var warning: OperatorWarning
     private var stalls: StallWatch
+    private var reports: PeerReports
+    private var overdue: Overdue
     private var isClosed = false
 
     /// Watches `nodes`.
@@ -55,6 +57,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
             timing: timing, blockSeconds: network.ledger?.blockSeconds ?? 0)
         warning = OperatorWarning(at: now)
         stalls = StallWatch(at: now)
+        reports = PeerReports(interval: observer?.repeatInterval ?? .seconds(120), now: now)
+        overdue = Overdue(epochSeconds: network.epochSeconds)
         watchSnapshot()
         if let ledger { follow(ledger.state) }
     }
@@ -82,7 +86,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     }
 
     private func watch(_ nodes: some Sequence<NodeID>) {
-        tester.follow(nodes.filter { $0 != node }.sorted())
+        let others = nodes.filter { $0 != node }.sorted()
+        tester.follow(others)
+        overdue.follow(others, now: now)
         let records = tester.records
         duty.keep { records[$0] != nil }
     }
@@ -96,6 +102,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
         guard !isClosed else { return }
         stalls.tick(at: now)
         while let next = tester.next(now) { test(next) }
+        if let observer {
+            for node in reports.due(tester, among: isActive, now: now) { observer.tested(node, passed: false) }
+        }
         duty.consider(tester)
         duty.report(tester)
         duty.askBack()
@@ -133,8 +142,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
     }
 
     /// Whether a node without a descriptor should have published one: it became active more than two epochs ago.
+    ///
+    /// Without a ledger, the time counts from when this process first saw it listed.
     private func isOverdue(_ node: NodeID) -> Bool {
-        guard let since = duty.state?.nodes[node]?.activeSince, links.time.seconds > since else { return false }
+        guard let state = duty.state else { return overdue.isWatchedLong(node, now: now) }
+        guard let since = state.nodes[node]?.activeSince, links.time.seconds > since else { return false }
         return links.time.seconds - since > 2 * network.epochSeconds + 10
     }
 
@@ -156,18 +168,21 @@ final class Watching: SnapshotFollower, LedgerFollower {
                 if durations.count >= 100 { durations.removeFirst() }
                 durations.append(duration)
             }
-            observer?.tested(tested, passed: true)
-        case .passedOn: observer?.tested(tested, passed: true)
-        case .failed:
-            choice.health.unreachable(tested, at: links.time)
-            if !wasDead, tester.isDead(tested, now: now), !isBlind {
-                log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
-                observer?.tested(tested, passed: false)
-            }
+        case .passedOn: break
+        case .failed: choice.health.unreachable(tested, at: links.time)
         case .refused: choice.health.refused(by: tested, next: nil, reason: .overloaded, at: links.time)
         case .unclear: choice.health.timedOut(path, at: links.time)
         }
         guard !isClosed else { return }
+        if !wasDead, tester.isDead(tested, now: now), !tester.isBlind(among: isActive, now: now) {
+            log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
+        }
+        if let observer,
+            let serves = reports.result(
+                of: tested, isPass: Self.isPass(outcome), by: tester, among: isActive, now: now)
+        {
+            observer.tested(tested, passed: serves)
+        }
         duty.consider(tester)
     }
 
@@ -176,10 +191,15 @@ final class Watching: SnapshotFollower, LedgerFollower {
         exits.count - (owner.map(exits.contains) == true ? 1 : 0)
     }
 
-    private var isBlind: Bool {
-        tester.isBlind(
-            among: { [snapshot, state = duty.state] in state?.nodes[$0]?.standing == .active || snapshot.isStaked($0) },
-            now: now)
+    private static func isPass(_ outcome: TestOutcome) -> Bool {
+        switch outcome {
+        case .passed, .passedOn: true
+        case .failed, .refused, .unclear: false
+        }
+    }
+
+    private func isActive(_ node: NodeID) -> Bool {
+        duty.state?.nodes[node]?.standing == .active || snapshot.isStaked(node)
     }
 
     // MARK: Messages
