@@ -97,6 +97,19 @@ import Wire
         #expect(found(overdue, 380) == [false, true, false])
     }
 
+    @Test("w3: a node that has to show that it serves has two epochs for it, from the first test that did not show it")
+    func unproven() {
+        let node = NodeID(Bytes32([UInt8](repeating: 1, count: 32))!)
+        var overdue = Overdue(epochSeconds: 60)
+        overdue.follow([node], now: time(0))
+        let first = [1_000, 1_130, 1_131].map { overdue.isUnprovenLong(node, now: time($0)) }
+        overdue.proven(node)
+        let second = [1_140, 1_270, 1_271].map { overdue.isUnprovenLong(node, now: time($0)) }
+        overdue.follow([], now: time(1_280))
+        let third = [1_290, 1_500].map { overdue.isUnprovenLong(node, now: time($0)) }
+        #expect(first == [false, false, true] && second == [false, false, true] && third == [false, false])
+    }
+
     @Test func anotherKindOfWarningIsNews() {
         var warning = OperatorWarning(at: time(0))
         let kinds: [OperatorWarning.Kind] = [.suspected, .unreached(.seconds(41)), .decommissioned, .decommissioned]

@@ -22,7 +22,7 @@ final class Node {
     let isExit: Bool
     private let network: Network
     private let key: NetworkCreation.Node
-    private let address: Endpoint
+    private let addresses: [Endpoint]
     private let store: Store?
     /// The key of the ledger's authority at this node; nil if there is none.
     private let authority: SimulatedLedger.Holder?
@@ -31,12 +31,12 @@ final class Node {
     private(set) var isDraining = false
 
     init(
-        _ network: Network, _ key: NetworkCreation.Node, at address: Endpoint, on host: SimulatedHost, isExit: Bool,
+        _ network: Network, _ key: NetworkCreation.Node, at addresses: [Endpoint], on host: SimulatedHost, isExit: Bool,
         store: Store?
     ) {
         self.network = network
         self.key = key
-        self.address = address
+        self.addresses = addresses
         self.host = host
         self.isExit = isExit
         self.store = store
@@ -53,7 +53,7 @@ final class Node {
     func start() throws {
         host.isCut = false
         let loop = Loop(simulated: host)
-        var configuration = RelayConfiguration(listen: [address])
+        var configuration = RelayConfiguration(listen: addresses)
         configuration.isExit = isExit
         network.adjust(&configuration)
         let relay = try Relay(
@@ -156,6 +156,14 @@ final class Network {
     /// Events that must not happen.
     private(set) var violations: [String] = []
 
+    /// The address of the relay with this number: IPv4, or IPv6.
+    static func address(_ number: Int, isIPv4: Bool = true) -> Endpoint {
+        guard isIPv4 else {
+            return Endpoint(SocketAddress(high: (0x2600_0000 + UInt64(number)) << 32, low: 9, port: 4433))
+        }
+        return Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32(number) << 16, port: 4433))
+    }
+
     /// Makes and starts relays, of which the last `exits` are exits; their snapshot is `age` seconds old.
     init(
         seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(),
@@ -165,7 +173,8 @@ final class Network {
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
         ledger: (authorities: Int, block: UInt64, epoch: UInt64)? = nil,
         registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil },
-        observer: @escaping (NodeID) -> (any RelayObserver)? = { _ in nil }
+        observer: @escaping (NodeID) -> (any RelayObserver)? = { _ in nil },
+        at place: (Int) -> [Endpoint] = { [Network.address($0)] }
     ) throws {
         simulation_begin(seed)
         self.seed = seed
@@ -173,9 +182,9 @@ final class Network {
         self.adjust = adjust
         self.observer = observer
         world = SimulatedWorld(seed: seed)
-        let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
+        let addresses = (0..<count).map(place)
         var creation = NetworkCreation(
-            name: "simulation", nodes: addresses.map { .init(addresses: [$0]) },
+            name: "simulation", nodes: addresses.map { .init(addresses: $0) },
             at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000 - age))
         if let ledger {
             authorities = try SimulatedLedger(
@@ -187,11 +196,11 @@ final class Network {
         self.registry = registry(file)
         server = try Server(on: world.addHost(at: [SocketAddress(ipv4: 0x5db8_d822, port: 0)], line: line), port: 80)
         world.names["server.example"] = [server.address]
-        for (index, (key, address)) in zip(creation.nodes, addresses).enumerated() {
-            let host = world.addHost(at: [SocketAddress(address)], line: line)
+        for (index, (key, addresses)) in zip(creation.nodes, addresses).enumerated() {
+            let host = world.addHost(at: addresses.map { SocketAddress($0) }, line: line)
             nodes.append(
                 Node(
-                    self, key, at: address, on: host, isExit: index >= count - exits,
+                    self, key, at: addresses, on: host, isExit: index >= count - exits,
                     store: index < stores.count ? stores[index] : nil))
         }
         for node in nodes { try node.start() }

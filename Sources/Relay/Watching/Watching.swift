@@ -119,9 +119,14 @@ final class Watching: SnapshotFollower, LedgerFollower {
             return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
         let chosen = choice.path(testing: tested, at: own.addresses) { tester.isToBeHidden(tested) }
-        guard let (place, path) = chosen, case let hops = path.compactMap(choice.hop), hops.count == path.count,
-            client.reaches(hops[0].addresses)
-        else { return tester.skipped(tested, now: now) }
+        guard let (place, path) = chosen else {
+            guard isUnproven(tested, at: own.addresses) else { return tester.skipped(tested, now: now) }
+            return tester.finished(tested, .failed, at: .middle, now: now)
+        }
+        let hops = path.compactMap(choice.hop)
+        guard hops.count == path.count, client.reaches(hops[0].addresses) else {
+            return tester.skipped(tested, now: now)
+        }
         let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
         let began = now
         client.test(hops, place: place == .middle ? 1 : 0, wantsCapacity: wantsCapacity) {
@@ -150,13 +155,39 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return links.time.seconds - since > 2 * network.epochSeconds + 10
     }
 
+    /// Whether a staked node to which this machine has no route has passed no test for two epochs, and so few others can stand
+    /// beside it that no score could ever show that it does not serve.
+    ///
+    /// Such a node has to show that it serves. To be called after each test that it did not pass.
+    private func isUnproven(_ node: NodeID, at addresses: [Endpoint]) -> Bool {
+        guard snapshot.isStaked(node), !client.reaches(addresses), !canJudgeAsMiddle(node) else {
+            overdue.proven(node)
+            return false
+        }
+        return overdue.isUnprovenLong(node, now: now)
+    }
+
+    private func canJudgeAsMiddle(_ node: NodeID) -> Bool {
+        let beside = choice.neighbours(of: node)
+        let exits = Self.others(than: snapshot.entry(of: node)?.operatorID, among: choice.exitOperators)
+        return Tester.canJudge(over: beside.nodes, before: beside.operators, of: exits)
+    }
+
     private func finished(
-        _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
+        _ tested: NodeID, _ found: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
         servesAlone: Bool = false, since began: Instant
     ) {
         guard !stalls.voids(testSince: began, at: now) else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
+        var outcome = found
+        if Self.isPass(found) {
+            overdue.proven(tested)
+        } else if place == .middle, let addresses = nodes.descriptor(of: tested)?.descriptor.addresses,
+            isUnproven(tested, at: addresses)
+        {
+            outcome = .failed
+        }
         tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: choice.exitOperators)
         tester.finished(
             tested, outcome, at: place, over: path.filter { $0 != tested }, before: owner, servesAlone: servesAlone,
