@@ -33,19 +33,32 @@ import Wire
         #expect(text(.inMaintenance) == nil)
     }
 
-    @Test func twoSuspicionsWithinTenMinutesAreToldAndOneIsNot() {
+    @Test("w4: suspicions of two operators within ten minutes are told, and any number of one operator's is not")
+    func w4TwoOperatorsSuspect() {
+        let operators = (1...3 as ClosedRange<UInt8>).map { Bytes32([UInt8](repeating: $0, count: 32))! }
         var warning = OperatorWarning(at: time(0))
         let text = { (warning: OperatorWarning, seconds: Int64) in
             warning.kind(.staked, others: 2, interval: .seconds(1), at: self.time(seconds))?.text
         }
-        warning.suspect(at: time(1))
-        #expect(text(warning, 2) == nil)
-        // The first suspicion is forgotten by then.
-        warning.suspect(at: time(700))
+        for second in 1...50 as ClosedRange<Int64> { warning.suspect(by: operators[0], at: time(second)) }
+        #expect(text(warning, 51) == nil)
+        // The first one's suspicions are forgotten by then.
+        warning.suspect(by: operators[1], at: time(700))
         #expect(text(warning, 701) == nil)
-        warning.suspect(at: time(800))
+        warning.suspect(by: operators[2], at: time(800))
         #expect(text(warning, 801)?.hasPrefix("Other nodes report that this one does not serve") == true)
-        #expect(text(warning, 1_401) == nil)
+        // More of one operator's do not drive out the other's.
+        for second in 801...900 as ClosedRange<Int64> { warning.suspect(by: operators[2], at: time(second)) }
+        #expect(text(warning, 901) != nil && text(warning, 1_301) == nil)
+    }
+
+    @Test("w4: suspicions do not hide that nobody reaches the node") func w4SilenceComesFirst() {
+        var warning = OperatorWarning(at: time(0))
+        for number in 1...2 as ClosedRange<UInt8> {
+            warning.suspect(by: Bytes32([UInt8](repeating: number, count: 32))!, at: time(30))
+        }
+        let kind = { warning.kind(.staked, others: 3, interval: .seconds(1), at: self.time($0)) }
+        #expect(kind(40) == .suspected && kind(41) == .unreached(.seconds(41)))
     }
 
     @Test func aWarningIsToldOnceAndSoIsItsEnd() {

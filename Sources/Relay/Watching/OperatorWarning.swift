@@ -17,7 +17,7 @@ struct OperatorWarning {
     /// A warning by its kind.
     enum Kind: Equatable {
         case decommissioned
-        /// Others report that this node does not serve.
+        /// Nodes of two operators report that this node does not serve.
         case suspected
         /// No client and no test of another node has come for this time.
         case unreached(TimeSpan)
@@ -50,11 +50,15 @@ struct OperatorWarning {
     private static let quietIntervals: Int64 = 40
     /// The time for which a suspicion of others is remembered.
     private static let suspicionTime = TimeSpan.seconds(600)
+    /// How many operators' nodes must suspect this one.
+    ///
+    /// Nothing proves a suspicion: one operator's could be false.
+    private static let accusers = 2
 
     /// The time of the last link from a client, or from a test of another node.
     private var lastClient: Instant
-    /// The time of the last suspicion of others, and how many there were.
-    private var suspected: (at: Instant, count: Int)?
+    /// The operators whose nodes suspected this one last, and when: at most ``accusers``.
+    private var suspicions: [(owner: Bytes32, at: Instant)] = []
     /// The last warning in the log.
     private var told: Kind?
 
@@ -69,10 +73,15 @@ struct OperatorWarning {
     /// The time since a client last came.
     func silence(at now: Instant) -> TimeSpan { now - lastClient }
 
-    /// Notes that another node has begun a ballot against this one.
-    mutating func suspect(at now: Instant) {
-        let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
-        suspected = (now, count + 1)
+    /// Notes that an active node of the operator `owner` has begun a ballot against this one.
+    mutating func suspect(by owner: Bytes32, at now: Instant) {
+        suspicions.removeAll { $0.owner == owner }
+        suspicions.append((owner, now))
+        if suspicions.count > Self.accusers { suspicions.removeFirst() }
+    }
+
+    private func isSuspected(at now: Instant) -> Bool {
+        suspicions.count { now - $0.at <= Self.suspicionTime } >= Self.accusers
     }
 
     /// The warning; nil if there is none.
@@ -85,12 +94,10 @@ struct OperatorWarning {
         case .unstaked: return nil
         case .staked: break
         }
-        if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
-            return .suspected
-        }
+        // What this node finds itself comes first. Fewer than three other nodes are too few for a conclusion.
         let silence = silence(at: now)
-        // Fewer than three other nodes are too few for a conclusion.
-        return others >= 3 && silence > interval * Self.quietIntervals ? .unreached(silence) : nil
+        if others >= 3, silence > interval * Self.quietIntervals { return .unreached(silence) }
+        return isSuspected(at: now) ? .suspected : nil
     }
 
     /// Whether `warning` belongs in the log: its kind differs from the last one's.

@@ -241,7 +241,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
-            if ballot.verdict != .recommission { warning.suspect(at: now) }
+            guard ballot.verdict != .recommission, let sender = duty.state?.nodes[peer], sender.standing == .active
+            else { return [] }
+            warning.suspect(by: sender.operatorAccount.key, at: now)
         } else if duty.isAsked(ballot, by: peer) {
             tester.hurry(ballot.node, for: peer, now: now)
         }
