@@ -21,6 +21,10 @@ public struct OxendConfiguration: Sendable {
     public var pingInterval = TimeSpan.seconds(30)
     /// The time between two requests for the list; most are answered with "unchanged".
     public var pollInterval = TimeSpan.seconds(10)
+    /// The time after which the failure of a node that stays dead is reported again.
+    ///
+    /// The daemon forgets a failure after five minutes, of which a silent daemon can take one.
+    public var failureInterval = TimeSpan.seconds(120)
     /// How long a node must have been unable to serve before the daemon is told.
     public var problemPatience = TimeSpan.seconds(600)
     /// How long a daemon may give no good answer before the state changes.
@@ -45,6 +49,7 @@ public struct OxendConfiguration: Sendable {
         }
         pingInterval = quick(pingInterval)
         pollInterval = quick(pollInterval)
+        failureInterval = quick(failureInterval)
         problemPatience = quick(problemPatience)
         silencePatience = quick(silencePatience)
         timeout = (quick(timeout.list, least: .seconds(2)), quick(timeout.other, least: .seconds(2)))
@@ -71,7 +76,8 @@ public final class OxendDaemon: RegistrySource, Sendable {
         var isStopping = false
     }
 
-    let configuration: OxendConfiguration
+    /// The settings.
+    public let configuration: OxendConfiguration
     let log: Logger
     let shared: Mutex<Shared>
     private let thread = Mutex<pthread_t?>(nil)

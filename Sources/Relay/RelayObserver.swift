@@ -4,6 +4,10 @@ public import Wire
 public protocol RelayObserver: AnyObject {
     /// Why the relay cannot serve others, in one sentence, or nil; called once a second.
     func problem(_ text: String?)
-    /// The relay has tested another node, which passed or does not serve.
+    /// The relay has tested another node, which is well or does not serve.
+    ///
+    /// Called again as long as the node does not serve.
     func tested(_ node: NodeID, passed: Bool)
+    /// The time after which it is told again that a node does not serve.
+    var repeatInterval: TimeSpan { get }
 }

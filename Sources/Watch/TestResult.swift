@@ -79,6 +79,9 @@ struct Trouble: Hashable, Sendable {
         }
     }
 
+    /// With the exits of how many operators a middle must have failed, if exits have `operators`.
+    static func needed(of operators: Int) -> Int { min(Self.operators, (operators + 1) / 2) }
+
     /// Whether the score has been grave for longer than `time`, so that the node is at fault; exits have `operators`.
     ///
     /// Unclear tests must have gone over `leastOthers` other nodes.
@@ -89,8 +92,16 @@ struct Trouble: Hashable, Sendable {
         let bad = served.count - good
         return score >= Self.grave
             && (refusals >= Self.grave || others.count >= leastOthers() && !pairs.areTwoOthersSuspect)
-            && (served.isEmpty || bad > good) && bad >= min(Self.operators, (operators + 1) / 2)
+            && (served.isEmpty || bad > good) && bad >= Self.needed(of: operators)
             && since.map { now - $0 >= time } ?? false
+    }
+}
+
+extension Tester {
+    /// Whether tests as a middle can show that a node does not serve: they go over `nodes` others, and `operators` have the
+    /// last hops, of `all` that have exits.
+    public static func canJudge(over nodes: Int, before operators: Int, of all: Int) -> Bool {
+        nodes >= Trouble.leastOthers && operators >= Trouble.needed(of: all)
     }
 }
 

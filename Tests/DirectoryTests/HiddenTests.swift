@@ -72,6 +72,55 @@ struct HiddenTests {
         #expect(chiSquare < freedom + 3.5 * (2 * freedom).squareRoot(), "\(chiSquare) of \(freedom)")
     }
 
+    /// Nodes 0 to 5 with IPv4 alone, then `both` with both families, then one with IPv6 alone; every third is an exit.
+    private func families(both: Int, suspended: Set<Int> = []) -> Town {
+        var town = Town(count: 7 + both, suspended: suspended)
+        for number in 6..<(7 + both) {
+            let old = town.descriptors[number].descriptor
+            let changed = descriptor(
+                of: old.node, ipv4: number < 6 + both ? old.ipv4 : nil, ipv6: Endpoint("[26\(10 + number)::9]:1090"),
+                exit: number.isMultiple(of: 3))
+            town.descriptors[number] = SignedDescriptor(changed, signature: [UInt8](repeating: 0, count: 64))
+        }
+        return town
+    }
+
+    @Test("w3: a node that cannot be reached is tested between nodes with both families, staked or suspended")
+    func w3BetweenBothFamilies() throws {
+        for suspended in [[], [10]] as [Set<Int>] {
+            let town = families(both: 4, suspended: suspended)
+            let (selector, tested) = (town.selector(), town.node(10))
+            let address = try #require(town.descriptors[10].descriptor.ipv6)
+            var generator = SeededGenerator(seed: 5)
+            var seen: Set<NodeID> = []
+            for _ in 0..<60 {
+                let hops = try #require(
+                    selector.selectTest(
+                        over: tested, at: [address], terminal: .exit([.tcp]), health: NodeHealth(), at: now,
+                        using: &generator))
+                #expect(hops.count == 3 && hops[1] == tested && hops[0] != hops[2])
+                #expect(hops[2] == town.node(6) || hops[2] == town.node(9))
+                seen.formUnion([hops[0], hops[2]])
+            }
+            #expect(seen == Set((6...9).map { town.node($0) }))
+            let found = selector.neighbours(of: tested, terminal: .exit([.tcp]))
+            #expect([found.nodes, found.operators] == (suspended.isEmpty ? [4, 2] : [0, 0]))
+        }
+    }
+
+    @Test("w3: where one node has both families, none can be tested between two") func w3OneWithBothFamilies() throws {
+        let town = families(both: 1)
+        let address = try #require(town.descriptors[7].descriptor.ipv6)
+        var generator = SeededGenerator(seed: 6)
+        for terminal in [Terminal.exit([.tcp]), .any] {
+            let hops = town.selector().selectTest(
+                over: town.node(7), at: [address], terminal: terminal, health: NodeHealth(), at: now,
+                using: &generator)
+            #expect(hops == nil)
+            #expect(town.selector().neighbours(of: town.node(7), terminal: terminal).nodes == 0)
+        }
+    }
+
     @Test func s21NoTestHasAPathThatNoClientCouldHave() throws {
         let (selector, own) = (town.selector { $0.own = [town.node(7)] }, town.node(7))
         for number in 0..<12 where number != 7 {

@@ -62,8 +62,11 @@ class Oxend:
 
     OPERATOR = "0x%040x"
     REQUIREMENT = 25_000_000_000_000  # atomic units
+    # How long a reported failure counts, and how old the first one must be: seconds (`REACHABLE_MAX_FAILURE_VALIDITY`;
+    # `UPTIME_PROOF_VALIDITY` - `UPTIME_PROOF_FREQUENCY`).
+    FAILURE_VALIDITY, GRACE = 5 * 60, 65 * 60
 
-    def __init__(self, keys, block_seconds=1.0, height=1_000, chain=None):
+    def __init__(self, keys, block_seconds=1.0, height=1_000, chain=None, hurry=1):
         self.seeds = list(keys)
         self.keys = [public_key(seed).hex() for seed in keys]
         self.chain = chain or self
@@ -74,6 +77,8 @@ class Oxend:
         self.pings, self.ping_times, self.reports, self.calls = [], [], [], []
         self.names = {}
         self.header_heights = []
+        self.hurry = hurry  # divides the times of reports
+        self.reachable = {}  # by key: the times of the last pass, of the first failure since, and of the last failure
 
     @property
     def height(self):
@@ -218,8 +223,18 @@ class Oxend:
 
     def report_peer_status(self, parameters):
         assert parameters["type"] == "lokinet" and isinstance(parameters["passed"], bool)
-        self.reports.append((parameters["pubkey"], parameters["passed"]))
+        key, passed, now = parameters["pubkey"], parameters["passed"], time.monotonic()
+        self.reports.append((key, passed))
+        last_pass, first_failure, last_failure = self.reachable.get(key, (0, 0, 0))
+        self.reachable[key] = (now, 0, last_failure) if passed else (last_pass, first_failure or now, now)
         return {"status": "OK"}
+
+    def unreachable(self):
+        """The keys of the nodes that fail a testing quorum's check now."""
+        now = time.monotonic()
+        return {key for key, (last_pass, first, last) in list(self.reachable.items())
+                if last > last_pass and now - last < self.FAILURE_VALIDITY / self.hurry
+                and first and now - first >= self.GRACE / self.hurry}
 
     def ons_resolve(self, parameters):
         assert parameters["type"] == 2 and len(parameters["name_hash"]) == 64

@@ -57,7 +57,7 @@ class Calls(unittest.TestCase):
         self.assertNotEqual(relay.returncode, 0)
 
 
-class Beside(unittest.TestCase):
+class Relays(unittest.TestCase):
     """Relays beside daemons of one chain. All times of the calls are divided by HURRY."""
 
     HURRY = 720
@@ -68,7 +68,8 @@ class Beside(unittest.TestCase):
         seeds = [identity_seed(network.folder / "net" / f"node-{number + 1}") for number in range(count)]
         for number in range(count):
             order = [seeds[number], *(seed for seed in [*seeds, *others] if seed != seeds[number])]
-            daemon = Oxend(order, block_seconds=0, chain=self.daemons[0] if self.daemons else None)
+            daemon = Oxend(order, block_seconds=0, chain=self.daemons[0] if self.daemons else None,
+                           hurry=self.HURRY)
             self.enterContext(daemon)
             self.daemons.append(daemon)
             (network.folder / "net" / f"node-{number + 1}" / "identity.key").unlink()
@@ -86,6 +87,41 @@ class Beside(unittest.TestCase):
         self.addCleanup(context.__exit__, None, None, None)
         return context.__enter__()
 
+
+class Judged(Relays):
+    """Daemons that vote by what the relays beside them report."""
+
+    HURRY = 60
+
+    def test_w1_relays_that_do_not_serve_are_voted_against(self):
+        """One relay dies, one is never started. Every daemon votes against both, and against no other."""
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(6)], exits=0) as network:
+            settings = json.loads(network.file.read_text())
+            network.file.write_text(json.dumps({**settings, "epochSeconds": 60}))
+            self.make_daemons(network, 6)
+            nodes = [self.start(number) for number in range(5)]
+            wait_until(lambda: all(node.status()["descriptors"] == 5 for node in nodes))
+            nodes[4].process.kill()
+            nodes[4].process.wait()
+            judges, dead = self.daemons[:4], {daemon.keys[0] for daemon in self.daemons[4:]}
+
+            def agree():
+                found = [daemon.unreachable() for daemon in judges]
+                for keys in found:
+                    self.assertLessEqual(keys, dead)
+                return all(keys == dead for keys in found)
+
+            # Two epochs until the missing descriptor counts, and the daemons' 65 minutes.
+            wait_until(agree, 400, interval=0.5)
+            # A quorum may be drawn at any time from then on.
+            samples = []
+            for _ in range(40):
+                time.sleep(0.5)
+                samples.append(agree())
+            self.assertGreater(samples.count(True), 30, samples)
+
+
+class Beside(Relays):
     def test_a_node_lives_by_its_daemon_and_outlives_its_trouble(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
             # With a short epoch, each block begins a new one.

@@ -33,19 +33,32 @@ import Wire
         #expect(text(.inMaintenance) == nil)
     }
 
-    @Test func twoSuspicionsWithinTenMinutesAreToldAndOneIsNot() {
+    @Test("w4: suspicions of two operators within ten minutes are told, and any number of one operator's is not")
+    func w4TwoOperatorsSuspect() {
+        let operators = (1...3 as ClosedRange<UInt8>).map { Bytes32([UInt8](repeating: $0, count: 32))! }
         var warning = OperatorWarning(at: time(0))
         let text = { (warning: OperatorWarning, seconds: Int64) in
             warning.kind(.staked, others: 2, interval: .seconds(1), at: self.time(seconds))?.text
         }
-        warning.suspect(at: time(1))
-        #expect(text(warning, 2) == nil)
-        // The first suspicion is forgotten by then.
-        warning.suspect(at: time(700))
+        for second in 1...50 as ClosedRange<Int64> { warning.suspect(by: operators[0], at: time(second)) }
+        #expect(text(warning, 51) == nil)
+        // The first one's suspicions are forgotten by then.
+        warning.suspect(by: operators[1], at: time(700))
         #expect(text(warning, 701) == nil)
-        warning.suspect(at: time(800))
+        warning.suspect(by: operators[2], at: time(800))
         #expect(text(warning, 801)?.hasPrefix("Other nodes report that this one does not serve") == true)
-        #expect(text(warning, 1_401) == nil)
+        // More of one operator's do not drive out the other's.
+        for second in 801...900 as ClosedRange<Int64> { warning.suspect(by: operators[2], at: time(second)) }
+        #expect(text(warning, 901) != nil && text(warning, 1_301) == nil)
+    }
+
+    @Test("w4: suspicions do not hide that nobody reaches the node") func w4SilenceComesFirst() {
+        var warning = OperatorWarning(at: time(0))
+        for number in 1...2 as ClosedRange<UInt8> {
+            warning.suspect(by: Bytes32([UInt8](repeating: number, count: 32))!, at: time(30))
+        }
+        let kind = { warning.kind(.staked, others: 3, interval: .seconds(1), at: self.time($0)) }
+        #expect(kind(40) == .suspected && kind(41) == .unreached(.seconds(41)))
     }
 
     @Test func aWarningIsToldOnceAndSoIsItsEnd() {
@@ -78,6 +91,36 @@ import Wire
         let node = NodeID(id(1_000_000))
         let answers = [6, 15, 16].map { places.take(node, of: id(99), now: time($0)) }
         #expect(answers == [true, false, true])
+    }
+
+    @Test("w2: without a ledger a node is overdue two epochs after it was listed, and anew when it is listed again")
+    func overdue() {
+        let nodes = (1...3 as ClosedRange<UInt8>).map { NodeID(Bytes32([UInt8](repeating: $0, count: 32))!) }
+        var overdue = Overdue(epochSeconds: 60)
+        overdue.follow([nodes[0]], now: time(0))
+        overdue.follow([nodes[0], nodes[1]], now: time(100))
+        let found = { (overdue: Overdue, seconds: Int64) in
+            nodes.map { overdue.isWatchedLong($0, now: self.time(seconds)) }
+        }
+        #expect(found(overdue, 130) == [false, false, false])
+        #expect(found(overdue, 131) == [true, false, false])
+        #expect(found(overdue, 231) == [true, true, false])
+        overdue.follow([nodes[1]], now: time(240))
+        overdue.follow([nodes[0], nodes[1]], now: time(250))
+        #expect(found(overdue, 380) == [false, true, false])
+    }
+
+    @Test("w3: a node that has to show that it serves has two epochs for it, from the first test that did not show it")
+    func unproven() {
+        let node = NodeID(Bytes32([UInt8](repeating: 1, count: 32))!)
+        var overdue = Overdue(epochSeconds: 60)
+        overdue.follow([node], now: time(0))
+        let first = [1_000, 1_130, 1_131].map { overdue.isUnprovenLong(node, now: time($0)) }
+        overdue.proven(node)
+        let second = [1_140, 1_270, 1_271].map { overdue.isUnprovenLong(node, now: time($0)) }
+        overdue.follow([], now: time(1_280))
+        let third = [1_290, 1_500].map { overdue.isUnprovenLong(node, now: time($0)) }
+        #expect(first == [false, false, true] && second == [false, false, true] && third == [false, false])
     }
 
     @Test func anotherKindOfWarningIsNews() {

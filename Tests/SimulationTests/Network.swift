@@ -22,7 +22,7 @@ final class Node {
     let isExit: Bool
     private let network: Network
     private let key: NetworkCreation.Node
-    private let address: Endpoint
+    private let addresses: [Endpoint]
     private let store: Store?
     /// The key of the ledger's authority at this node; nil if there is none.
     private let authority: SimulatedLedger.Holder?
@@ -31,12 +31,12 @@ final class Node {
     private(set) var isDraining = false
 
     init(
-        _ network: Network, _ key: NetworkCreation.Node, at address: Endpoint, on host: SimulatedHost, isExit: Bool,
+        _ network: Network, _ key: NetworkCreation.Node, at addresses: [Endpoint], on host: SimulatedHost, isExit: Bool,
         store: Store?
     ) {
         self.network = network
         self.key = key
-        self.address = address
+        self.addresses = addresses
         self.host = host
         self.isExit = isExit
         self.store = store
@@ -53,12 +53,13 @@ final class Node {
     func start() throws {
         host.isCut = false
         let loop = Loop(simulated: host)
-        var configuration = RelayConfiguration(listen: [address])
+        var configuration = RelayConfiguration(listen: addresses)
         configuration.isExit = isExit
         network.adjust(&configuration)
         let relay = try Relay(
             loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key),
-            authority: authority.map { $0.copy() }, registry: network.registry, store: store, log: network.log)
+            authority: authority.map { $0.copy() }, registry: network.registry, observer: network.observer(id),
+            store: store, log: network.log)
         (self.loop, self.relay) = (loop, relay)
         relay.start()
     }
@@ -147,11 +148,21 @@ final class Network {
     var adjust: (inout RelayConfiguration) -> Void = { _ in }
     var adjustClient: (inout ClientConfiguration) -> Void = { _ in }
     let registry: (any RegistrySource)?
+    /// Makes the observer of a relay.
+    let observer: (NodeID) -> (any RelayObserver)?
     /// The keys of the ledger's authorities, which are at the first nodes.
     private(set) var authorities: [SimulatedLedger.Holder] = []
     let log: Logger
     /// Events that must not happen.
     private(set) var violations: [String] = []
+
+    /// The address of the relay with this number: IPv4, or IPv6.
+    static func address(_ number: Int, isIPv4: Bool = true) -> Endpoint {
+        guard isIPv4 else {
+            return Endpoint(SocketAddress(high: (0x2600_0000 + UInt64(number)) << 32, low: 9, port: 4433))
+        }
+        return Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32(number) << 16, port: 4433))
+    }
 
     /// Makes and starts relays, of which the last `exits` are exits; their snapshot is `age` seconds old.
     init(
@@ -161,19 +172,22 @@ final class Network {
         _ change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
         ledger: (authorities: Int, block: UInt64, epoch: UInt64)? = nil,
-        registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil }
+        registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil },
+        observer: @escaping (NodeID) -> (any RelayObserver)? = { _ in nil },
+        at place: (Int) -> [Endpoint] = { [Network.address($0)] }
     ) throws {
         simulation_begin(seed)
         self.seed = seed
         self.log = log
         self.adjust = adjust
+        self.observer = observer
         world = SimulatedWorld(seed: seed)
-        let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
+        let addresses = (0..<count).map(place)
         var creation = NetworkCreation(
             name: "simulation",
             nodes: addresses.enumerated().map {
                 .init(
-                    addresses: [$0.element], operatorNumber: $0.offset < operators.count ? operators[$0.offset] : nil,
+                    addresses: $0.element, operatorNumber: $0.offset < operators.count ? operators[$0.offset] : nil,
                     weight: $0.offset < weights.count ? weights[$0.offset] : 1_000)
             },
             at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000 - age))
@@ -187,11 +201,11 @@ final class Network {
         self.registry = registry(file)
         server = try Server(on: world.addHost(at: [SocketAddress(ipv4: 0x5db8_d822, port: 0)], line: line), port: 80)
         world.names["server.example"] = [server.address]
-        for (index, (key, address)) in zip(creation.nodes, addresses).enumerated() {
-            let host = world.addHost(at: [SocketAddress(address)], line: line)
+        for (index, (key, addresses)) in zip(creation.nodes, addresses).enumerated() {
+            let host = world.addHost(at: addresses.map { SocketAddress($0) }, line: line)
             nodes.append(
                 Node(
-                    self, key, at: address, on: host, isExit: index >= count - exits,
+                    self, key, at: addresses, on: host, isExit: index >= count - exits,
                     store: index < stores.count ? stores[index] : nil))
         }
         for node in nodes { try node.start() }

@@ -154,4 +154,5 @@ private final class OxendObserver: RelayObserver {
 
     func problem(_ text: String?) { daemon.setProblem(text) }
     func tested(_ node: NodeID, passed: Bool) { daemon.report(node, passed: passed) }
+    var repeatInterval: TimeSpan { daemon.configuration.failureInterval }
 }

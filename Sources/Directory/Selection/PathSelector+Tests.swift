@@ -38,6 +38,54 @@ extension PathSelector {
         return nil
     }
 
+    /// A path to `terminal` with `tested`, which has these addresses, as its middle; nil if there is none.
+    ///
+    /// For a machine that has no route to the node: nodes that share an address family with both stand between. They may
+    /// be few, so only these are drawn. A suspended node can be tested so too.
+    public func selectTest(
+        over tested: NodeID, at addresses: [Endpoint], terminal: Terminal, health: NodeHealth, at now: UnixTime,
+        using generator: inout some RandomNumberGenerator
+    ) -> [NodeID]? {
+        let hasIPv4 = addresses.contains { $0.address.v4 != nil }
+        let hasIPv6 = addresses.contains { $0.address.v4 == nil }
+        let joins = { (candidate: Candidate) in hasIPv4 && candidate.hasIPv4 || hasIPv6 && candidate.hasIPv6 }
+        let own = table.index[tested].map { [$0] } ?? []
+        let place: CandidateTable.Place = terminal == .any ? .inner : .exit
+        var draft = Draft(table: table, rules: rules, health: health, avoiding: [], sparing: [], at: now)
+        for relaxation in [Relaxation.nothing, .unhealthy] {
+            draft.relaxation = relaxation
+            for _ in 0..<Self.tries {
+                let first = draft.draw(.inner, apartFrom: own, using: &generator) { joins($0) && isReachable($0) }
+                guard let first else { break }
+                let last = draft.draw(place, apartFrom: own + [first], using: &generator) {
+                    joins($0) && $0.fits(terminal)
+                }
+                guard let last else { continue }
+                return [table.candidates[first].node, tested, table.candidates[last].node]
+            }
+        }
+        return nil
+    }
+
+    /// How many nodes can be the first or the last hop of such paths over a staked node, and how many operators' nodes the
+    /// last one.
+    public func neighbours(of tested: NodeID, terminal: Terminal) -> (nodes: Int, operators: Int) {
+        guard let index = table.index[tested] else { return (0, 0) }
+        let joined = table.candidates.indices.filter { table.mayShareAPath($0, index, rules) }
+        let firsts = joined.filter { isReachable(table.candidates[$0]) }
+        let lasts = joined.filter { table.candidates[$0].fits(terminal) }
+        let usedFirsts = firsts.filter { first in lasts.contains { table.mayShareAPath(first, $0, rules) } }
+        let usedLasts = lasts.filter { last in firsts.contains { table.mayShareAPath(last, $0, rules) } }
+        return (
+            Set(usedFirsts + usedLasts).count, Set(usedLasts.map { table.candidates[$0].operatorIndex }).count
+        )
+    }
+
+    /// Whether this machine can have a link to the candidate.
+    private func isReachable(_ candidate: Candidate) -> Bool {
+        rules.hasIPv4 && candidate.hasIPv4 || rules.hasIPv6 && candidate.hasIPv6
+    }
+
     /// Whether a client with these guards, and a path of this guard and exit, could have drawn `tested` as its middle;
     /// random.
     ///

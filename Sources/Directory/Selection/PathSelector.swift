@@ -364,7 +364,7 @@ struct Draft {
         return nil
     }
 
-    private func draw(
+    func draw(
         _ place: CandidateTable.Place, apartFrom chosen: [Int],
         using generator: inout some RandomNumberGenerator, where fits: (Candidate) -> Bool
     ) -> Int? {

@@ -17,7 +17,7 @@ struct OperatorWarning {
     /// A warning by its kind.
     enum Kind: Equatable {
         case decommissioned
-        /// Other nodes report that this node does not serve.
+        /// Nodes of two operators report that this node does not serve.
         case suspected
         /// No client, and no test by another node, has made a link for this time.
         case unreached(TimeSpan)
@@ -50,11 +50,15 @@ struct OperatorWarning {
     private static let quietIntervals: Int64 = 40
     /// How long a suspicion of other nodes is remembered.
     private static let suspicionTime = TimeSpan.seconds(600)
+    /// How many operators' nodes must suspect this one.
+    ///
+    /// Nothing proves a suspicion: one operator's could be false.
+    private static let accusers = 2
 
     /// The time of the last link from a client, or from a test of another node.
     private var lastClient: Instant
-    /// The time of the last suspicion of other nodes, and the number of suspicions.
-    private var suspected: (at: Instant, count: Int)?
+    /// The operators whose nodes suspected this one last, and when: at most ``accusers``.
+    private var suspicions: [(owner: Bytes32, at: Instant)] = []
     /// The last warning in the log.
     private var told: Kind?
 
@@ -67,10 +71,15 @@ struct OperatorWarning {
     /// The time since a client last came.
     func silence(at now: Instant) -> TimeSpan { now - lastClient }
 
-    /// Notes that another node has begun a ballot against this one.
-    mutating func suspect(at now: Instant) {
-        let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
-        suspected = (now, count + 1)
+    /// Notes that an active node of the operator `owner` has begun a ballot against this one.
+    mutating func suspect(by owner: Bytes32, at now: Instant) {
+        suspicions.removeAll { $0.owner == owner }
+        suspicions.append((owner, now))
+        if suspicions.count > Self.accusers { suspicions.removeFirst() }
+    }
+
+    private func isSuspected(at now: Instant) -> Bool {
+        suspicions.count { now - $0.at <= Self.suspicionTime } >= Self.accusers
     }
 
     /// The warning; nil if there is none.
@@ -83,12 +92,11 @@ struct OperatorWarning {
         case .unstaked: return nil
         case .staked: break
         }
-        if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
-            return .suspected
-        }
+        // What this node finds itself comes before suspicions of others.
         let silence = silence(at: now)
         // With fewer than three other nodes, silence proves nothing.
-        return others >= 3 && silence > interval * Self.quietIntervals ? .unreached(silence) : nil
+        if others >= 3, silence > interval * Self.quietIntervals { return .unreached(silence) }
+        return isSuspected(at: now) ? .suspected : nil
     }
 
     /// Whether `warning` belongs in the log: its kind differs from the last one's.

@@ -35,22 +35,42 @@ final class TestChoice {
 
     /// A path that contains `tested`, as a middle if `hides` returns true, else as the first hop; nil if there is none.
     ///
-    /// If `hides` returns nil, the place is random.
+    /// If `hides` returns nil, the place is random. A node to which this machine has no route is always a middle.
     func path(
         testing tested: NodeID, at addresses: [Endpoint], hides: () -> Bool?
     ) -> (place: TestPlace, nodes: [NodeID])? {
         let (selector, exit) = current()
+        guard client.reaches(addresses) else {
+            return over(tested, at: addresses, selector, exit).map { (.middle, $0) }
+        }
         var place = TestPlace.first(mayHide: false)
-        var path: [NodeID]?
         if nodes.snapshot.isStaked(tested),
             let hidden = selector.selectTest(
                 of: tested, asMiddle: true, terminal: exit, health: health, at: links.time, using: &random)
         {
-            let isHidden = hides() ?? Bool.random(using: &random)
-            (place, path) = (isHidden ? .middle : .first(mayHide: true), hidden)
+            if hides() ?? Bool.random(using: &random) { return (.middle, hidden) }
+            place = .first(mayHide: true)
         }
-        if place != .middle { path = client.reaches(addresses) ? plain(to: tested, selector, exit) : nil }
-        return path.map { (place, $0) }
+        return plain(to: tested, selector, exit).map { (place, $0) }
+    }
+
+    /// A path over `tested`, to which this machine has no route; without one to an exit it ends at any node.
+    private func over(
+        _ tested: NodeID, at addresses: [Endpoint], _ selector: PathSelector, _ exit: Terminal
+    ) -> [NodeID]? {
+        for terminal in [exit, .any] {
+            let path = selector.selectTest(
+                over: tested, at: addresses, terminal: terminal, health: health, at: links.time, using: &random)
+            if let path { return path }
+        }
+        return nil
+    }
+
+    /// The numbers of nodes and of last hops' operators that can stand beside `tested`, to which this machine has no route.
+    func neighbours(of tested: NodeID) -> (nodes: Int, operators: Int) {
+        let (selector, exit) = current()
+        let found = selector.neighbours(of: tested, terminal: exit)
+        return found.nodes > 0 ? found : selector.neighbours(of: tested, terminal: .any)
     }
 
     /// A path with `tested` as its first hop.

@@ -26,6 +26,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private var durations: [TimeSpan] = []
     private var warning: OperatorWarning
     private var stalls: StallWatch
+    private var reports: PeerReports
+    private var overdue: Overdue
     private var isClosed = false
 
     /// Watches `nodes`.
@@ -53,6 +55,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
             timing: timing, blockSeconds: network.ledger?.blockSeconds ?? 0)
         warning = OperatorWarning(at: now)
         stalls = StallWatch(at: now)
+        reports = PeerReports(interval: observer?.repeatInterval ?? .seconds(120), now: now)
+        overdue = Overdue(epochSeconds: network.epochSeconds)
         watchSnapshot()
         if let ledger { follow(ledger.state) }
     }
@@ -80,7 +84,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     }
 
     private func watch(_ nodes: some Sequence<NodeID>) {
-        tester.follow(nodes.filter { $0 != node }.sorted())
+        let others = nodes.filter { $0 != node }.sorted()
+        tester.follow(others)
+        overdue.follow(others, now: now)
         let records = tester.records
         duty.keep { records[$0] != nil }
     }
@@ -94,6 +100,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
         guard !isClosed else { return }
         stalls.tick(at: now)
         while let next = tester.next(now) { test(next) }
+        if let observer {
+            for node in reports.due(tester, among: isActive, now: now) { observer.tested(node, passed: false) }
+        }
         duty.consider(tester)
         duty.report(tester)
         duty.askBack()
@@ -108,9 +117,14 @@ final class Watching: SnapshotFollower, LedgerFollower {
             return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
         let chosen = choice.path(testing: tested, at: own.addresses) { tester.isToBeHidden(tested) }
-        guard let (place, path) = chosen, case let hops = path.compactMap(choice.hop), hops.count == path.count,
-            client.reaches(hops[0].addresses)
-        else { return tester.skipped(tested, now: now) }
+        guard let (place, path) = chosen else {
+            guard isUnproven(tested, at: own.addresses) else { return tester.skipped(tested, now: now) }
+            return tester.finished(tested, .failed, at: .middle, now: now)
+        }
+        let hops = path.compactMap(choice.hop)
+        guard hops.count == path.count, client.reaches(hops[0].addresses) else {
+            return tester.skipped(tested, now: now)
+        }
         let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
         let began = now
         client.test(hops, place: place == .middle ? 1 : 0, wantsCapacity: wantsCapacity) {
@@ -131,18 +145,47 @@ final class Watching: SnapshotFollower, LedgerFollower {
     }
 
     /// Whether a node without a descriptor should have published one: it became active more than two epochs ago.
+    ///
+    /// Without a ledger, the time counts from when this process first saw it listed.
     private func isOverdue(_ node: NodeID) -> Bool {
-        guard let since = duty.state?.nodes[node]?.activeSince, links.time.seconds > since else { return false }
+        guard let state = duty.state else { return overdue.isWatchedLong(node, now: now) }
+        guard let since = state.nodes[node]?.activeSince, links.time.seconds > since else { return false }
         return links.time.seconds - since > 2 * network.epochSeconds + 10
     }
 
+    /// Whether a staked node to which this machine has no route has passed no test for two epochs, and so few others can stand
+    /// beside it that no score could ever show that it does not serve.
+    ///
+    /// Such a node has to show that it serves. To be called after each test that it did not pass.
+    private func isUnproven(_ node: NodeID, at addresses: [Endpoint]) -> Bool {
+        guard snapshot.isStaked(node), !client.reaches(addresses), !canJudgeAsMiddle(node) else {
+            overdue.proven(node)
+            return false
+        }
+        return overdue.isUnprovenLong(node, now: now)
+    }
+
+    private func canJudgeAsMiddle(_ node: NodeID) -> Bool {
+        let beside = choice.neighbours(of: node)
+        let exits = Self.others(than: snapshot.entry(of: node)?.operatorID, among: choice.exitOperators)
+        return Tester.canJudge(over: beside.nodes, before: beside.operators, of: exits)
+    }
+
     private func finished(
-        _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
+        _ tested: NodeID, _ found: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
         servesAlone: Bool = false, since began: Instant
     ) {
         guard !stalls.voids(testSince: began, at: now) else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
+        var outcome = found
+        if Self.isPass(found) {
+            overdue.proven(tested)
+        } else if place == .middle, let addresses = nodes.descriptor(of: tested)?.descriptor.addresses,
+            isUnproven(tested, at: addresses)
+        {
+            outcome = .failed
+        }
         tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: choice.exitOperators)
         tester.finished(
             tested, outcome, at: place, over: path.filter { $0 != tested }, before: owner, servesAlone: servesAlone,
@@ -154,18 +197,21 @@ final class Watching: SnapshotFollower, LedgerFollower {
                 if durations.count >= 100 { durations.removeFirst() }
                 durations.append(duration)
             }
-            observer?.tested(tested, passed: true)
-        case .passedOn: observer?.tested(tested, passed: true)
-        case .failed:
-            choice.health.unreachable(tested, at: links.time)
-            if !wasDead, tester.isDead(tested, now: now), !isBlind {
-                log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
-                observer?.tested(tested, passed: false)
-            }
+        case .passedOn: break
+        case .failed: choice.health.unreachable(tested, at: links.time)
         case .refused: choice.health.refused(by: tested, next: nil, reason: .overloaded, at: links.time)
         case .unclear: choice.health.timedOut(path, at: links.time)
         }
         guard !isClosed else { return }
+        if !wasDead, tester.isDead(tested, now: now), !tester.isBlind(among: isActive, now: now) {
+            log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
+        }
+        if let observer,
+            let serves = reports.result(
+                of: tested, isPass: Self.isPass(outcome), by: tester, among: isActive, now: now)
+        {
+            observer.tested(tested, passed: serves)
+        }
         duty.consider(tester)
     }
 
@@ -174,10 +220,15 @@ final class Watching: SnapshotFollower, LedgerFollower {
         exits.count - (owner.map(exits.contains) == true ? 1 : 0)
     }
 
-    private var isBlind: Bool {
-        tester.isBlind(
-            among: { [snapshot, state = duty.state] in state?.nodes[$0]?.standing == .active || snapshot.isStaked($0) },
-            now: now)
+    private static func isPass(_ outcome: TestOutcome) -> Bool {
+        switch outcome {
+        case .passed, .passedOn: true
+        case .failed, .refused, .unclear: false
+        }
+    }
+
+    private func isActive(_ node: NodeID) -> Bool {
+        duty.state?.nodes[node]?.standing == .active || snapshot.isStaked(node)
     }
 
     // MARK: Messages
@@ -186,7 +237,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
-            if ballot.verdict != .recommission { warning.suspect(at: now) }
+            guard ballot.verdict != .recommission, let sender = duty.state?.nodes[peer], sender.standing == .active
+            else { return [] }
+            warning.suspect(by: sender.operatorAccount.key, at: now)
         } else if duty.isAsked(ballot, by: peer) {
             tester.hurry(ballot.node, for: peer, now: now)
         }
