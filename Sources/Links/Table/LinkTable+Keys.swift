@@ -15,7 +15,7 @@ extension LinkTable {
         isLive(link) ? unsafe entry(link).pointee.liveness.nextDeadline : Instant(nanoseconds: .max)
     }
 
-    /// The action that the link's liveness asks for now.
+    /// The action that the link's liveness asks for at this moment.
     ///
     /// `roundTrip` is the link's present round-trip time; for `isPatient` see ``Liveness/tick(now:isPatient:)``.
     mutating func tick(_ link: LinkID, roundTrip: TimeSpan?, isPatient: Bool) -> Liveness.Action {
