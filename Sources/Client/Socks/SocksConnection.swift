@@ -105,19 +105,21 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         let kind: OpenRequest.Kind
         switch (found.command, found.destination.host) {
         case (.connect, .address), (.resolvePointer, .address):
-            let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
-            guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
-                return reply(found.answer(.notAllowed))
-            }
-            // An exit could recognise the user by the addresses of the user's own network.
+            // The name of an address of the user's own network: as if there were none.
             if case (.resolvePointer, .address(let address)) = (found.command, found.destination.host),
                 !ports.answers.allowsPrivate, !address.isPublic
             {
                 return reply(found.answer(SocksReply(.hostNotFound)))
             }
+            let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
+            guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
+                return reply(found.answer(.notAllowed))
+            }
             kind = found.command == .connect ? .tcp : .resolvePointer
-        case (.connect, .name(let name)), (.resolve, .name(let name)):
-            guard !LocalName.isNowhere(name) else { return reply(found.answer(SocksReply(.hostNotFound))) }
+        case (.connect, .name), (.resolve, .name):
+            guard ports.answers.mayAsk(for: found.destination.host) else {
+                return reply(found.answer(SocksReply(.hostNotFound)))
+            }
             kind = found.command == .connect ? .tcp : .resolve
         case (.resolvePointer, .name): return reply(found.answer(.addressTypeNotSupported))
         // An address is its own answer.
