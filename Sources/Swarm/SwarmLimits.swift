@@ -103,6 +103,10 @@ public enum SwarmLimits {
     public static let workWindow: UInt64 = 64_000
     /// How much work reading an entry's id for a peer counts as, in bytes.
     public static let workPerEntry = 64
+    /// How many messages a second are looked at because the grant or the purge of their box has changed.
+    public static let sweepsPerSecond: UInt64 = 500
+    /// The least number of them in one step.
+    public static let sweepStep = 50
     /// The most comparisons that a node drives at once.
     public static let exchanges = 16
     /// The longest duration of a comparison, in milliseconds.

@@ -58,9 +58,8 @@ public struct Tester: Sendable {
     private var underWay: Set<NodeID> = []
     /// The tests under way that others requested.
     private var hurriedUnderWay: Set<NodeID> = []
-    /// Nodes to test out of turn and the nodes that requested it, first come, first served.
-    private var hurried: [(node: NodeID, sender: NodeID)] = []
-    private var shares = Shares<NodeID>(capacity: Self.hurriedLimit, most: Self.hurriedPerSender)
+    /// Nodes to test out of turn.
+    private var hurried = HurriedTests()
     private var nextRandom: Instant
     /// The number of operators that have exits.
     public var exitOperators = 0
@@ -95,7 +94,7 @@ public struct Tester: Sendable {
         records = records.filter { watched.contains($0.key) }
         troubles = troubles.filter { watched.contains($0.key) }
         marked.formIntersection(watched)
-        for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
+        hurried.keep(watched.contains)
     }
 
     /// The node to test now; nil when none is due.
@@ -103,8 +102,7 @@ public struct Tester: Sendable {
     /// The caller reports the result with ``finished(_:_:now:)``.
     public mutating func next(_ now: Instant) -> NodeID? {
         guard underWay.count < Self.testsAtOnce else { return nil }
-        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.first?.node {
-            unhurry(0)
+        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.next() {
             if !underWay.contains(node) {
                 hurriedUnderWay.insert(node)
                 return begin(node)
@@ -318,7 +316,7 @@ public struct Tester: Sendable {
         let soonest = record.map { max($0.lastEnd + timing.firstRetry, now) } ?? now
         // A node may be asked for many times: then it is to be tested soon already.
         if let retry = record?.retry, retry <= soonest { return }
-        guard watched.contains(node), !underWay.contains(node), !hurried.contains(where: { $0.node == node }) else {
+        guard watched.contains(node), !underWay.contains(node), !hurried.contains(node) else {
             return
         }
         if record?.retry != nil {
@@ -326,16 +324,8 @@ public struct Tester: Sendable {
             nextRetry = min(nextRetry, soonest)
             return
         }
-        guard soonest <= now else { return }
-        var admission = shares.take(for: sender)
-        if case .makeRoom(let other) = admission, let last = hurried.lastIndex(where: { $0.sender == other }) {
-            unhurry(last)
-            admission = shares.take(for: sender)
-        }
-        if admission == .granted { hurried.append((node, sender)) }
+        if soonest <= now { hurried.add(node, for: sender) }
     }
-
-    private mutating func unhurry(_ place: Int) { shares.release(hurried.remove(at: place).sender) }
 
     /// The node returns from a maintenance: only tests from now on can make it dead, and one follows soon.
     public mutating func returned(_ node: NodeID, now: Instant) {

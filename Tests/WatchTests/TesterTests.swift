@@ -210,6 +210,30 @@ struct TesterTests {
         #expect(seen.count <= Tester.hurriedPerSender + 2)
     }
 
+    @Test("s09: requests for tests of nodes that stall delay another sender's by one such test")
+    func s09AskersTakeTurns() {
+        // No random test is due.
+        var tester = Tester(timing: .init(epochSeconds: 60), seed: 1, now: instant(100))
+        tester.follow(ids)
+        for place in 0..<24 { tester.hurry(ids[place], for: ids[place % 2], now: instant(0)) }
+        // These take long. Each that ends makes room for the next.
+        var begun: [NodeID] = []
+        func begin(_ second: Double) {
+            while let node = tester.next(instant(second)) { begun.append(node) }
+        }
+        begin(0)
+        #expect(begun.count == Tester.hurriedAtOnce)
+        tester.hurry(ids[29], for: ids[5], now: instant(0))
+        tester.finished(begun[0], .failed, at: .first(mayHide: false), now: instant(0.1))
+        begin(0.1)
+        #expect(begun.last == ids[29])
+        // The two others go on by turns.
+        tester.finished(begun[1], .failed, at: .first(mayHide: false), now: instant(0.2))
+        tester.finished(begun[2], .failed, at: .first(mayHide: false), now: instant(0.2))
+        begin(0.2)
+        #expect(begun.suffix(2).map { ids.firstIndex(of: $0)! % 2 } == [0, 1])
+    }
+
     @Test(arguments: [TestOutcome.passed(capacity: nil), .failed, .refused, .unclear])
     func s09NoNodeIsTestedAgainAtOnce(_ outcome: TestOutcome) {
         var tester = tester(1)

@@ -133,8 +133,8 @@ public struct Replica<Storage: ItemStorage> {
         self.now = clock.steady
         actions = []
         holdings.keepSalt()
-        holdings.sweep()
         for event in events { handle(event) }
+        holdings.sweep(at: self.now)
         flushOutbox()
         let isOnDisk = holdings.storage.commit()
         if !isOnDisk { undo() }
