@@ -39,29 +39,42 @@ private struct Bucket {
     @Test("P3: builds over all guards in use make no other guard come into use; middles that are in use stay avoided")
     func guardsInUse() {
         let (first, second, other) = (node(1), node(2), node(3))
-        func avoided(_ others: [NodeID], slow: [NodeID] = [], passedOver: NodeID? = nil) -> [NodeID] {
-            PathPool.avoided(others, guards: [first, second], slow: slow, passedOver: passedOver)
+        func avoided(
+            _ others: [NodeID], slow: [NodeID] = [], silent: [NodeID] = [], passedOver: NodeID? = nil
+        ) -> [NodeID] {
+            PathPool.avoided(others, guards: [first, second], slow: slow, silent: silent, passedOver: passedOver)
         }
         #expect(avoided([first, other]) == [first, other])
         #expect(avoided([first, other, second, node(4)]) == [other, node(4)])
         #expect(avoided([first, other], passedOver: second) == [other, second])
         #expect(avoided([first, second, other], slow: [second]) == [other, second])
-        #expect(PathPool.avoided([other], guards: [], slow: [], passedOver: nil) == [other])
+        #expect(avoided([other], silent: [first], passedOver: second) == [other, first])
+        #expect(avoided([second, other], silent: [first]) == [other, first])
+        #expect(avoided([other], silent: [first, second], passedOver: second) == [other, second])
+        #expect(avoided([other], slow: [second], silent: [first]) == [other, second])
+        #expect(PathPool.avoided([other], guards: [], slow: [], silent: [], passedOver: nil) == [other])
     }
 
     @Test("RQ4: a guard with another onion key, which reset builds for that, has refused nothing") func renewed() {
         var room = GuardRoom(NetworkLimits())
         room.began(node(1), at(1))
-        room.refused(node(1), at(1.1))
+        room.reset(node(1), since: at(1), at(1.1))
         let isRefused = !room.admits(node(1), for: .identity, at(2))
-        room.renewed(node(1))
+        room.renewed(node(1), at(2))
         let isExcused = room.admits(node(1), for: .identity, at(2))
         #expect(isRefused && isExcused)
+        // Builds to the earlier key are reset after the new one was heard.
+        room.reset(node(1), since: at(1), at(2.01))
+        let isExcusedLater = room.admits(node(1), for: .identity, at(2.01))
+        room.reset(node(1), since: at(2.01), at(2.1))
+        let isReset = !room.admits(node(1), for: .identity, at(2.4))
+        #expect(isExcusedLater && isReset)
         // It gets no more than before the refusals.
-        room.renewed(node(1))
+        room.renewed(node(1), at(2.4))
+        room.renewed(node(1), at(2.4))
         var count = 0
-        while room.admits(node(1), for: .lost, at(2)) {
-            room.began(node(1), at(2))
+        while room.admits(node(1), for: .lost, at(2.4)) {
+            room.began(node(1), at(2.4))
             count += 1
         }
         #expect(count < NetworkLimits().clientBuildBurst)
