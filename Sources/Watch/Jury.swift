@@ -140,7 +140,7 @@ public struct Jury: Sendable {
         func holds(_ verdict: RegistryOperation.Judgment, _ id: NodeID) -> Bool {
             switch verdict {
             case .decommission:
-                guard !isMute, let record = tester.records[id], tester.isDead(record, now: now) else { return false }
+                guard !isMute, let record = tester.records[id], tester.mayAccuse(record, now: now) else { return false }
                 // Results of that time may be this node's own fault, or out of date: they must be found again first.
                 return lastMute.map { record.lastTest > $0 } ?? true
             case .recommission: return tester.isWell(id, now: now)

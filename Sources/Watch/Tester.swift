@@ -76,6 +76,10 @@ public struct Tester: Sendable {
     private var picks: [(node: NodeID, isFailed: Bool)] = []
     /// How many of these are kept; with more nodes than this, they represent all nodes.
     private static let pickLimit = 32
+    /// How many there were in all, and how many, in a network of many, must have come since a node's first failure before it is
+    /// accused.
+    private var pickCount: UInt64 = 0
+    private static let picksToAccuse: UInt64 = 8
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
@@ -242,6 +246,7 @@ public struct Tester: Sendable {
             record.retry = isLookedAt ? now + timing.firstRetry : nil
         case .refused where isGrave, .unclear where isGrave, .failed:
             failed += 1
+            if !record.isFailing { record.picksBefore = pickCount }
             record.isFailing = true
             record.lastTest = now
             if !isShortSighted { record.marks = min(record.marks + 1, Self.maximumMarks) }
@@ -262,6 +267,7 @@ public struct Tester: Sendable {
     }
 
     private mutating func keepPick(of node: NodeID, isFailed: Bool) {
+        pickCount += 1
         if picks.count == Self.pickLimit { picks.removeFirst() }
         picks.append((node, isFailed))
     }
@@ -344,6 +350,15 @@ public struct Tester: Sendable {
     func isDead(_ record: TestRecord, now: Instant) -> Bool {
         guard record.marks >= Self.deadMarks, record.passes == 0 else { return false }
         return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
+    }
+
+    /// Whether the node is dead, and enough random picks since its first failure show whether this tester reaches the others.
+    ///
+    /// A tester that has just been cut off still remembers that it reached most: it would accuse the first nodes that it
+    /// misses, and so would a whole quorum that was cut off with it. Among few nodes, the last tests of all are known.
+    func mayAccuse(_ record: TestRecord, now: Instant) -> Bool {
+        guard isDead(record, now: now) else { return false }
+        return nodes.count <= Self.pickLimit || pickCount - record.picksBefore >= Self.picksToAccuse
     }
 
     /// Whether the node passed the last recent tests.

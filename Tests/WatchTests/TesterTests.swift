@@ -42,6 +42,35 @@ struct TesterTests {
         #expect(moments.count > 4)
     }
 
+    @Test("S2: among many nodes a dead one is accused once eight random tests after its first failure show how others do")
+    func s2NoAccusationAfterAFewLooks() throws {
+        let nodes = (0..<300).map { NodeID(World.hash($0)) }
+        var tester = Tester(timing: .init(epochSeconds: 600), seed: 1, now: instant(0))
+        tester.follow(nodes)
+        let victim = nodes[7]
+        var (time, picks, deadAt) = (0.0, 0, nil as Int?)
+        var accusedAt: Int?
+        func step() {
+            while let node = tester.next(instant(time)) {
+                let isGone = node == victim && time >= 6_000
+                // The victim is only ever tested at others' request, or again.
+                if time >= 6_000, node != victim { picks += 1 }
+                tester.finished(
+                    node, isGone ? .failed : .passed(capacity: nil), at: .first(mayHide: false), now: instant(time))
+            }
+            time += 1
+        }
+        while time < 6_000 { step() }
+        tester.hurry(victim, for: nodes[8], now: instant(time))
+        while time < 6_400, accusedAt == nil {
+            step()
+            let record = try #require(tester.records[victim])
+            if deadAt == nil, tester.isDead(victim, now: instant(time)) { deadAt = picks }
+            if tester.mayAccuse(record, now: instant(time)) { accusedAt = picks }
+        }
+        #expect(try #require(deadAt) < 8 && accusedAt == 8)
+    }
+
     @Test("S2: of many nodes a fifth may die at once and is seen to, and half of them blinds", arguments: [60, 150])
     func s2ManyThatDieAtOnce(_ dead: Int) {
         let nodes = (0..<300).map { NodeID(World.hash($0)) }
