@@ -93,7 +93,8 @@ let package = Package(
         module(
             "Relay",
             [
-                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol",
+                "Paths", "Sessions", "Requests", "Swarm", "Links", "Onion", "Link", "Transport", "Directory",
+                "DNSProtocol",
                 "Registry", "Watch", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -206,7 +207,8 @@ let package = Package(
             [
                 "Relay", "Client", "Paths", "Sessions", "LoopTesting", "LinkModel", "Links", "Onion", "Link",
                 "Transport",
-                "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "Store", "Watch", "Wire",
+                "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "SeededRandom", "Store", "Swarm",
+                "SwarmModel", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
