@@ -101,8 +101,8 @@ let package = Package(
         module(
             "Client",
             [
-                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
+                "Paths", "Sessions", "Requests", "Swarm", "Links", "Onion", "Link", "Transport", "Directory",
+                "SocksProtocol", "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
