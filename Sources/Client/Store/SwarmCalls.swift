@@ -1,5 +1,6 @@
 internal import Directory
 internal import EventLoop
+internal import OnionCrypto
 internal import Requests
 internal import Swarm
 internal import Wire
@@ -12,13 +13,20 @@ final class SwarmCalls {
     /// The empty answers of different replicas after which a box counts as empty.
     private static let emptyAnswers = 3
 
+    /// How long two replicas may take to answer before others are asked too.
+    private static let patience = TimeSpan.seconds(2)
+
     /// A call that is not over.
     private final class Call {
         let scope: RequestClient.Scope
         let request: StoreRequest
         let members: Set<NodeID>
-        /// The replicas that have not answered yet.
+        /// The replicas that are not being asked and have not answered yet, in random order.
         var left: [RequestClient.Target]
+        /// How many requests are under way, and how the last one without an answer ended.
+        var underway = 0
+        var last: RequestClient.Outcome?
+        var began = Instant(nanoseconds: 0)
         /// Takes an answer, and says whether it ends the call.
         let judge: (RequestAnswer, NodeID) -> Bool
         /// Called once, when the call ends otherwise.
@@ -34,7 +42,7 @@ final class SwarmCalls {
             self.request = request
             self.scope = scope
             self.members = Set(members)
-            left = targets
+            left = SecureRandom.shuffled(targets)
             self.judge = judge
             self.fail = fail
         }
@@ -131,26 +139,47 @@ final class SwarmCalls {
             request, in: .init(isolation: isolation, purpose: .box(swarm.box)), members: swarm.members,
             targets: targets, judge: judge, fail: fail)
         calls[ObjectIdentifier(call)] = call
+        call.began = Instant(nanoseconds: loop.now)
         call.timer = LoopTimer(on: loop) { [weak self, weak call] in
-            if let call { self?.end(call, .timedOut) }
+            if let self, let call { advance(call) }
         }
-        call.timer?.schedule(at: (Instant(nanoseconds: loop.now) + RequestClient.callTime).nanoseconds)
+        advance(call)
+    }
+
+    /// Asks two more replicas, or ends the call after its time.
+    private func advance(_ call: Call) {
+        let now = Instant(nanoseconds: loop.now)
+        let end = call.began + RequestClient.callTime
+        guard now < end else { return self.end(call, .timedOut) }
+        call.timer?.schedule(at: min(end, now + Self.patience).nanoseconds)
         ask(call)
     }
 
-    /// Asks one of the replicas that are left.
+    /// Asks the next two of the replicas that are left, of which one has to answer.
+    ///
+    /// A request tries a few replicas at once, and dead ones may leave it without an answer until its time is over. So
+    /// none gets all replicas, and the next two are asked while it waits.
     private func ask(_ call: Call) {
-        guard let method = RequestMethod(rawValue: call.request.method), !call.left.isEmpty else {
-            return end(call, nil)
+        let targets = Array(call.left.prefix(2))
+        guard let method = RequestMethod(rawValue: call.request.method), !targets.isEmpty else {
+            if call.underway == 0 { end(call, call.last) }
+            return
         }
+        call.left.removeFirst(targets.count)
+        call.underway += 1
         let arguments = call.request.arguments()
         let request = RequestClient.Call(
-            scope: call.scope, method: method, targets: call.left, swarm: call.members, arguments: { _ in arguments })
+            scope: call.scope, method: method, targets: targets, swarm: call.members, arguments: { _ in arguments })
         requests.ask(request) { [weak self, weak call] outcome in
             guard let self, let call, !call.isOver else { return }
-            guard case .answered(let answer, let replica, _) = outcome else { return end(call, outcome) }
-            call.left.removeAll { $0.node == replica }
-            if call.judge(answer, replica) { over(call) } else { ask(call) }
+            call.underway -= 1
+            if case .answered(let answer, let replica, _) = outcome {
+                call.left.insert(contentsOf: targets.filter { $0.node != replica }, at: 0)
+                if call.judge(answer, replica) { return over(call) }
+            } else {
+                call.last = outcome
+            }
+            ask(call)
         }
     }
 
