@@ -224,7 +224,7 @@ let package = Package(
             [
                 "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry",
                 "Requests",
-                "Sessions", "Store", "Wire",
+                "SeededRandom", "Sessions", "Store", "Swarm", "SwarmModel", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
