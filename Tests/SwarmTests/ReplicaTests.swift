@@ -36,8 +36,10 @@ import Wire
         let last = bench.handle([.answer(question: questions[1].1, receipt(1, 1))])
         guard case .answer(9, .stored(1, let receipts))? = last.first else { return #expect(Bool(false)) }
         #expect(receipts.count == 2)
-        // The same request without an answering peer brings only this node's receipt.
-        guard case .stored(1, let alone)? = bench.store(item) else { return #expect(Bool(false)) }
+        // Without an answering peer there is only this node's receipt.
+        guard case .stored(1, let alone)? = bench.store(box.message(2, created: now)) else {
+            return #expect(Bool(false))
+        }
         #expect(alone.count == 1)
         #expect(bench.store(item, height: 2) == .refused(.notReplica(height: 1)))
     }
@@ -275,5 +277,10 @@ import Wire
         var large = ByteBudget(capacity: .max, window: .max, now: 0)
         #expect(large.take(.max, 0) == true)
         #expect(large.available(.max) == .max)
+        var spent = ByteBudget(capacity: 1_000, window: 1_000, now: 0)
+        spent.takeAll(upTo: 400, 0)
+        #expect(spent.available(0) == 600)
+        spent.takeAll(upTo: .max, 0)
+        #expect([spent.available(0), spent.available(100)] == [0, 100])
     }
 }

@@ -42,7 +42,7 @@ struct TesterTests {
         #expect(moments.count > 4)
     }
 
-    @Test("S2: among many nodes a dead one is accused once eight random tests after its first failure show how others do")
+    @Test("S2: among many nodes a dead one is accused once eight random tests show how the others do")
     func s2NoAccusationAfterAFewLooks() throws {
         let nodes = (0..<300).map { NodeID(World.hash($0)) }
         var tester = Tester(timing: .init(epochSeconds: 600), seed: 1, now: instant(0))

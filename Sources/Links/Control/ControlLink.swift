@@ -98,7 +98,10 @@ extension LinksConfiguration {
             rate: isClient ? clientMessages : nodeMessages,
             unfinishedBytes: isClient ? clientMessageMemory : nodeMessageMemory, arrivalTime: messageTime,
             answerTime: answerTime)
-        if !isClient { limits.onionRequests = onionRequests }
+        if !isClient {
+            limits.onionRequests = onionRequests
+            limits.store = store
+        }
         return limits
     }
 }

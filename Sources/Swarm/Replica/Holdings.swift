@@ -245,8 +245,8 @@ struct Holdings<Storage: ItemStorage> {
         return true
     }
 
-    /// How many bytes were hashed for the digests of days and shards so far.
-    var hashed: Int { digests.hashed }
+    /// How many bytes were hashed for the digests of ranges, days and shards so far.
+    var hashed: Int { digests.hashed + storage.hashedBytes }
 
     /// The digest of a shard at `cut`.
     mutating func digest(of shard: UInt16, cut: UInt32) -> Bytes32 { digests.digest(of: shard, cut: cut, &storage) }
