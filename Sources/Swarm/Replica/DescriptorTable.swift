@@ -59,6 +59,8 @@ struct DescriptorTable: Sendable {
     /// The entries by the minute in which they expire: some twenty different ones.
     private var expiries: [UInt32: Set<Key>] = [:]
     private var lastNumber: UInt64 = 0
+    /// How many entries were looked at to find those that give way.
+    private(set) var steps: UInt64 = 0
 
     /// An empty table, of whose `capacity` three quarters are used.
     init(capacity: Int = SwarmLimits.descriptors) {
@@ -164,6 +166,7 @@ struct DescriptorTable: Sendable {
     /// Removes the entry of a source that gives way first; false if the source has none.
     private mutating func giveWay(_ source: NodeID) -> Bool {
         while let first = queues[source]?.first {
+            steps += 1
             guard let entry = entry(of: first.element) else {
                 queues[source]?.removeFirst()
                 continue
@@ -187,6 +190,7 @@ struct DescriptorTable: Sendable {
 
     private mutating func rebuildQueue(of source: NodeID) {
         let entries = entries
+        steps += UInt64(queues[source]?.count ?? 0)
         queues[source]?.rebuild { candidate in
             entries[candidate.key].flatMap { $0.number == candidate.number ? $0.rank : nil }
         }
