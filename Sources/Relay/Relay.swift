@@ -37,6 +37,8 @@ public final class Relay {
     private(set) var configuration: RelayConfiguration
     let log: Logger
     let links: Links
+    /// The other workers; nil if there are none.
+    let crew: WorkerCrew?
     let publication: Publication
     let directory: RelayDirectory
     private let staked: StakedNodes
@@ -90,9 +92,14 @@ public final class Relay {
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: configuration.listen.map { SocketAddress($0) }, messages: RelayMessage.kinds)
+        let others = try configuration.workers > 1 ? SimulatedWorkers(beside: loop, of: configuration.workers) : nil
+        let crew = try others.map { try WorkerCrew(on: loop, $0) }
+        self.crew = crew
         links = try Links(
             on: loop, configuration: setup, identity: identity,
-            isStaked: { staked.contains($0) || authorities.contains($0) })
+            isStaked: { staked.contains($0) || authorities.contains($0) },
+            others: crew?.ways(packetSize: network.packetSize))
+        crew?.begin(links, maximumPaths: network.limits.paths)
         publication = try Publication(
             links: links, network: network, identity: identity, configuration: configuration)
 
@@ -137,7 +144,8 @@ public final class Relay {
             on: loop, network: network,
             services: StreamServices(exit: exit?.services ?? [:], requests: requests),
             rateGate: RateGate(links: links, packetSize: network.packetSize), sessionLimit: configuration.exitSessions)
-        paths = PathService(links: links, network: network, listener: sessions)
+        paths = PathService(links: links, network: network, listener: sessions, crew: crew)
+        crew?.serve(paths)
         builds = BuildService(links: links, paths: paths, nodes: nodes, network: network, node: node, keys: keys)
         messages = RelayMessages(
             links: links, paths: paths, builds: builds, directory: directory, ledger: ledger, watching: watching,
@@ -302,7 +310,12 @@ public final class Relay {
         exit?.close()
         directory.close()
         ledger?.close()
-        watching.close { [links] in links.closeAll(completion: completion) }
+        watching.close { [links, crew] in
+            links.closeAll {
+                crew?.close()
+                completion()
+            }
+        }
     }
 }
 
