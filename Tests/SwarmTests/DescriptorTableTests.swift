@@ -39,10 +39,11 @@ extension Key {
         }
         try take(0..<UInt32(places))
         #expect(table.count == places)
-        #expect(table.steps == 0)
+        let filled = table.steps
+        #expect(filled < 10)
         try take(UInt32(places)..<UInt32(places + 2_000))
         #expect(table.count == places)
-        #expect(table.steps < 4 * 2_000)
+        #expect(table.steps - filled < 4 * 2_000)
     }
 
     @Test("SW17: what gives way is what a search through all would find")
