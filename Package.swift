@@ -93,15 +93,16 @@ let package = Package(
         module(
             "Relay",
             [
-                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol",
+                "Paths", "Sessions", "Requests", "Swarm", "Links", "Onion", "Link", "Transport", "Directory",
+                "DNSProtocol",
                 "Registry", "Watch", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",
             [
-                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
+                "Paths", "Sessions", "Requests", "Swarm", "Links", "Onion", "Link", "Transport", "Directory",
+                "SocksProtocol", "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
@@ -217,7 +218,8 @@ let package = Package(
             [
                 "Relay", "Client", "Paths", "Sessions", "LoopTesting", "LinkModel", "Links", "Onion", "Link",
                 "Transport",
-                "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "Store", "Watch", "Wire",
+                "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "SeededRandom", "Store", "Swarm",
+                "SwarmModel", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
@@ -233,7 +235,7 @@ let package = Package(
             [
                 "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry",
                 "Requests",
-                "Sessions", "Store", "Wire",
+                "SeededRandom", "Sessions", "Store", "Swarm", "SwarmModel", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),

@@ -3,8 +3,10 @@ internal import DequeModule
 /// The apps of one isolation key that wait for a stream, in order of arrival.
 struct AppLine {
     private var apps = Deque<any SessionApp>()
+    /// The size at which apps that no longer wait are removed from the middle of the line.
+    private var sweepSize = 64
 
-    /// The number of apps in the line, including those that no longer wait.
+    /// The number of apps in the line, including at most 64, or as many as wait, that no longer do.
     var count: Int { apps.count }
 
     /// Whether an app still waits; apps before it that no longer wait are dropped.
@@ -15,7 +17,14 @@ struct AppLine {
         }
     }
 
-    mutating func append(_ app: some SessionApp) { apps.append(app) }
+    mutating func append(_ app: some SessionApp) {
+        // Done rarely, so that many apps that have given up do not slow down each new one.
+        if apps.count >= sweepSize {
+            apps.removeAll { $0.isOver }
+            sweepSize = max(64, apps.count * 2)
+        }
+        apps.append(app)
+    }
 
     /// Removes and returns the first app that still waits.
     mutating func next() -> (any SessionApp)? {

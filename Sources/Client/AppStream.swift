@@ -64,6 +64,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     private var state = State.idle
     private weak var user: (any AppStreamUser)?
     private let loop: Loop
+    private let rule: AnswerRule
     /// Whether our half has ended.
     private var isFinished = false
     /// Ends a stream that its user has finished and closed, if the peer does not end it.
@@ -74,8 +75,9 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Called once, when the stream is over.
     private let atEnd: () -> Void
 
-    init(on loop: Loop, user: any AppStreamUser, atEnd: @escaping () -> Void = {}) {
+    init(on loop: Loop, rule: AnswerRule, user: any AppStreamUser, atEnd: @escaping () -> Void = {}) {
         self.loop = loop
+        self.rule = rule
         self.user = user
         self.atEnd = atEnd
     }
@@ -138,10 +140,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Sends a datagram to `peer`.
     ///
-    /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if its name
-    /// must not be sent to an exit.
+    /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if no exit may
+    /// be asked for its host.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
-        if case .name(let name) = peer.host, LocalName.isNowhere(name) { return false }
+        guard rule.mayAsk(for: peer.host) else { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
             let bytes = FlowDatagram.encoded(peer, data)
         else { return false }
@@ -245,26 +247,35 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 }
 
 extension Client {
+    /// The failure of a stream to `destination` for which no exit may be asked; nil if one may be.
+    private func failure(of destination: Destination) -> StreamFailure? {
+        guard !answers.mayAsk(for: destination.host) else { return nil }
+        return switch destination.host {
+        case .name: .refused(.hostNotFound)
+        case .address: .refused(.notAllowed)
+        }
+    }
+
     /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
     ///
     /// The stream shares paths only with the process's own streams of the same `isolation`. The user may hear of a
-    /// failure inside this call. Names that must not be sent to an exit fail as not found.
+    /// failure inside this call. Hosts that no exit may be asked for fail: names as not found, addresses as not allowed.
     public func open(
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
         if kind == .datagrams {
             guard associations.begin() != nil else {
-                let stream = AppStream(on: loop, user: user)
+                let stream = AppStream(on: loop, rule: answers, user: user)
                 stream.fail(.tooManyAssociations)
                 return stream
             }
-            let stream = AppStream(on: loop, user: user) { [associations] in associations.end() }
+            let stream = AppStream(on: loop, rule: answers, user: user) { [associations] in associations.end() }
             stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
             return stream
         }
-        let stream = AppStream(on: loop, user: user)
-        if case .name(let name) = destination.host, LocalName.isNowhere(name) {
-            stream.streamFailed(.refused(.hostNotFound))
+        let stream = AppStream(on: loop, rule: answers, user: user)
+        if let failure = failure(of: destination) {
+            stream.streamFailed(failure)
         } else {
             stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
         }
@@ -283,8 +294,8 @@ extension Client {
         let stream = try ByteStream.adopt(descriptor, on: loop)
         let socket = AppSocket(stream, told: told) { [weak self] in self?.ended($0) }
         sockets[ObjectIdentifier(socket)] = socket
-        if case .name(let name) = destination.host, LocalName.isNowhere(name) {
-            socket.streamFailed(.refused(.hostNotFound))
+        if let failure = failure(of: destination) {
+            socket.streamFailed(failure)
         } else {
             socket.begin(
                 StreamRequest(

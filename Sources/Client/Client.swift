@@ -20,6 +20,7 @@ public final class Client {
     private let ticker: Ticker
     let sessions: ClientSessions
     let requests: RequestCalls
+    let swarm: SwarmCalls
     let associations: Associations
     let answers: AnswerRule
     let ports: ProxyPorts
@@ -54,6 +55,7 @@ public final class Client {
         sessions = ClientSessions(
             pool: pool, spares: spares, appLimit: configuration.appLimit, log: log, loop: loop)
         requests = RequestCalls(pool: pool, loop: loop)
+        swarm = SwarmCalls(requests: requests, directory: directory, loop: loop)
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
@@ -184,6 +186,7 @@ public final class Client {
         ports.close()
         for port in dnsPorts { port.close() }
         sessions.close()
+        swarm.close()
         requests.close()
         ports.apps.close()
         for socket in sockets.values { socket.end() }

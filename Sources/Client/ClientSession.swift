@@ -16,6 +16,12 @@ final class ClientSession: SessionOwner, PathUser {
     static let standbyLimit = TimeSpan.seconds(60)
     /// After this many pauses in a row for refused streams, new streams go to another exit.
     static let refusalLimit = 3
+    /// The limits of its connection: an exit must not open streams, so it may not open more than the protocol's first ones.
+    private static let configuration: Configuration = {
+        var limits = Configuration()
+        limits.maxPeerStreams = 0
+        return limits
+    }()
 
     let key: IsolationKey
     let exit: NodeID
@@ -56,7 +62,7 @@ final class ClientSession: SessionOwner, PathUser {
         }
         self.id = id
         self.secret = secret
-        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: SecureRandom.u64())
+        session = Session(turn: turn, role: .initiator, configuration: Self.configuration, seed: SecureRandom.u64())
         session.owner = self
         add(path, hello: .newSession, now)
     }

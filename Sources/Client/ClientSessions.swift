@@ -29,7 +29,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// Sessions that take no new streams, kept until their streams have ended.
     private(set) var retired: [ClientSession] = []
     /// The keys that wait for a path to begin a session, with the features that their exits must have.
-    private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
+    private(set) var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     /// The apps that wait for a stream.
     private(set) var waiting: [IsolationKey: AppLine] = [:]
     /// The last exits of keys without a session; their next sessions avoid them.
@@ -37,6 +37,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// When keys left exits that failed all their streams, in the last ``failingPause``.
     private var leftFailing: [IsolationKey: Instant] = [:]
     private var lineTimer: LoopTimer?
+    /// The identity that is being ended for another one; no session begins for it.
+    private var displaced: IsolationKey?
     /// Until when no further identity that is turned away is logged.
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
     /// The most bytes of memory that all sessions may hold together.
@@ -82,6 +84,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
                 ?? beginning[isolation]?.isSuperset(of: needs) ?? (needs == .udp && directory.hasExit(with: forAll))
             if isFitting { needs = forAll } else { isolation.needs = needs }
         }
+        guard isolation != displaced else { return app.fail(.tooManyIdentities(Self.limit)) }
         if let session = current[isolation] {
             // Apps that came earlier go first.
             if !wantsPath(isolation), session.takesStream(now) { return app.open(on: session.session) }
@@ -92,16 +95,30 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         else {
             return app.fail(.noPath)
         }
+        var other: IsolationKey?
         if waiting[isolation] == nil, current[isolation] == nil, current.count + beginning.count >= Self.limit {
-            guard let idle = longestIdle else {
+            if let idle = idleToEnd {
+                idle.end()
+            } else {
+                other = identityToEnd(for: isolation)
                 noteIdentities()
-                return app.fail(.tooManyIdentities(Self.limit))
+                guard other != nil else { return app.fail(.tooManyIdentities(Self.limit)) }
             }
-            idle.end()
         }
         guard waiting[isolation]?.count ?? 0 < appLimit else { return app.fail(.noPath) }
         waiting[isolation, default: AppLine()].append(app)
         if current[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
+        if let other { end(other) }
+    }
+
+    /// Ends the identity of `key`, whose place another one has: its streams, and the apps that wait for one.
+    private func end(_ key: IsolationKey) {
+        displaced = key
+        failWaiting(for: key, .tooManyIdentities(Self.limit))
+        current[key]?.end()
+        displaced = nil
+        // The path that was to be built for it is built for another.
+        spares.fill()
     }
 
     /// Whether an app of this key that has waited for long may keep waiting.
@@ -114,10 +131,13 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     /// Fails the apps that wait for a session: there is no path.
     func failWaiting() {
-        for key in Array(waiting.keys) where current[key] == nil {
-            var line = waiting.removeValue(forKey: key)
-            while let app = line?.next() { app.fail(.noPath) }
-        }
+        for key in Array(waiting.keys) where current[key] == nil { failWaiting(for: key, .noPath) }
+    }
+
+    /// Fails the apps that wait for a session of `key`.
+    private func failWaiting(for key: IsolationKey, _ reason: NoSession) {
+        var line = waiting.removeValue(forKey: key)
+        while let app = line?.next() { app.fail(reason) }
     }
 
     /// Logs that an identity was turned away, at most once a minute.
@@ -213,13 +233,6 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         if current.values.contains(where: { $0.giveStandby() }) { return true }
         idle.first?.end()
         return !idle.isEmpty
-    }
-
-    /// The session that has been idle for longest.
-    private var longestIdle: ClientSession? {
-        current.values.filter(\.isIdle).min {
-            ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
-        }
     }
 
     /// Retires the key's session: its streams are not affected, and new ones go over another path.

@@ -18,7 +18,9 @@ public struct ClientConfiguration: Sendable {
     public var udpIdle = TimeSpan.seconds(300)
     /// How many hops a path has, 1 to 4.
     public var hops = 3
-    /// How long a path is used before another takes its place; hops forget a path after 1,200 s.
+    /// How long a path is used at most before another takes its place; each path draws three quarters of it or more.
+    ///
+    /// Hops forget a path after 1,200 s.
     public var pathUse = TimeSpan.seconds(900)
     /// How many ready paths without a session are kept.
     public var sparePaths = 2

@@ -105,12 +105,23 @@ extension DirectoryClient {
 
     /// Trusts the newer snapshot of `after`.
     private func follow(_ after: SnapshotChain) {
+        regain(from: trust.chain.snapshot, to: after.snapshot)
         trust.follow(after)
         lists.offers.dropAll()
         descriptors.follow(after.snapshot)
         tellOperators()
         choosing.selection = nil
         keeper.keep(after)
+    }
+
+    /// Forgets the failures of nodes that `before` has as suspended and `after` as staked.
+    ///
+    /// The others have tested such a node since it failed here. Otherwise paths would avoid it for ten minutes and more.
+    private func regain(from before: Snapshot, to after: Snapshot) {
+        for entry in before.entries where !entry.isStaked && after.isStaked(entry.node) {
+            health.regained(entry.node)
+            guards.inner.works(entry.node)
+        }
     }
 
     /// Asks the other guards which snapshot they have, so that no node can show this client a network of its own.

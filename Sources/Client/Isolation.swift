@@ -55,6 +55,15 @@ struct IsolationKey: Hashable {
         return key
     }
 
+    /// The key without what a request asks for: one app has one source, however many hosts it asks for.
+    ///
+    /// A web page chooses hosts and ports, and so how many keys its browser has at a listener with `destination-host`.
+    var source: IsolationKey {
+        var key = shown
+        (key.host, key.port, key.association) = (nil, nil, nil)
+        return key
+    }
+
     /// The key for the look-ups at the client's DNS address number `listener`.
     init(dns listener: Int) {
         self.listener = listener

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// Names that must not be sent to a name server (RFC 6761, 6762, 7686, 9476), and names of nodes.
+/// Names that must not be sent to a name server (RFC 6761, 6762, 7686, 9476), and names of nodes and services.
 enum LocalName {
     /// A name of this machine.
     case localhost
@@ -14,14 +14,18 @@ enum LocalName {
         switch name.text.utf8.split(separator: UInt8(ascii: ".")).last.map({ String(decoding: $0, as: UTF8.self) }) {
         case "localhost": self = .localhost
         case "alt", "invalid", "local", "onion": self = .nowhere
+        // Services of Tunic and of Lokinet: an address can be a secret of those who use it.
+        case "loki", "tunic": self = .nowhere
         case "snode": self = .node
         default: return nil
         }
     }
 
     /// The top-level names of home and company networks, which the DNS does not have (RFC 6762, appendix G; `internal` is
-    /// ICANN's).
-    private static let ofNetworks: Set<String> = ["internal", "intranet", "private", "corp", "home", "lan"]
+    /// ICANN's; `localdomain` is the domain of machines that have none).
+    private static let ofNetworks: Set<String> = [
+        "internal", "intranet", "private", "corp", "home", "lan", "localdomain",
+    ]
 
     /// Whether a look-up of `name` shows the network that this machine is in.
     ///
@@ -46,7 +50,13 @@ enum LocalName {
         }
     }
 
-    /// Whether `name` must not be sent to an exit; `localhost` is sent, and the exit's policy decides.
+    /// Whether `name` is one of this machine, or of the network that it is in; every name without a dot counts.
+    static func isOwn(_ name: HostName) -> Bool {
+        let isBare = !name.text.utf8.contains(UInt8(ascii: "."))
+        return isBare || LocalName(name) == .localhost || isOfOwnNetwork(name)
+    }
+
+    /// Whether `name` must not be sent to an exit in any network.
     static func isNowhere(_ name: HostName) -> Bool {
         switch LocalName(name) {
         case .nowhere, .node: true

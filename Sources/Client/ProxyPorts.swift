@@ -18,7 +18,7 @@ final class ProxyPorts {
     /// The source of the apps' sessions.
     let sessions: any SessionSource
     let associations: Associations
-    /// The rule for the addresses that apps are told.
+    /// The rule for what exits are asked for and apps are told.
     let answers: AnswerRule
     /// How long an app may take to send its request.
     let handshakeLimit: TimeSpan
@@ -76,19 +76,16 @@ final class ProxyPorts {
         return rules
     }
 
-    /// Whether an app at the port `number` may reach `host`.
+    /// Whether an app at the port `number` may reach `host`, which is not in this machine's own network.
     ///
     /// An app that asks for an address may have looked up its name without Tunic. That is logged once, and refused if
     /// the port allows only names. Addresses that are not public, and those of Tunic's own checks, are not logged.
     func admits(_ host: Destination.Host, at number: Int, isCheck: Bool = false) -> Bool {
-        guard case .address(let address) = host else {
-            if case .name(let name) = host { return !LocalName.isNowhere(name) }
-            return false
-        }
+        guard case .address(let address) = host else { return answers.mayAsk(for: host) }
         guard let rules = rules[number] else { return false }
         let refused = rules.namesOnly
         if !isCheck, address.isPublic { noteAddress(refused: refused) }
-        return !refused
+        return !refused && answers.mayAsk(for: host)
     }
 
     private func noteAddress(refused: Bool) {

@@ -3,8 +3,8 @@ public import EventLoop
 /// Answers requests on a unix socket: one line of JSON each way, any number per connection.
 ///
 /// Root and this user may use all commands, members of `group` those with ``ControlCommand/isLook``, others none.
-/// Connections, the length of a line, and the time to send a request or read its reply are limited. The group may have
-/// half of the connections.
+/// Connections, the length of a line, and the time to send a request or read its reply are limited. All who may not use
+/// all commands have half of the connections together.
 public final class ControlServer {
     private let loop: Loop
     private let group: ControlGroup?

@@ -151,6 +151,11 @@ public final class Loop {
         host.attach(self)
     }
 
+    /// On simulated time, a loop for another worker of this loop's machine; nil for a loop of libuv.
+    ///
+    /// The workers' sockets at one address are as those of a ``DatagramGroup``.
+    package func simulatedWorker(_ number: UInt8) -> Loop? { host.map { Loop(simulated: $0.addWorker(number)) } }
+
     deinit {
         // A loop that is still open here has no open handles and no jobs: an open handle retains its object, which
         // retains the loop, and so does a job.

@@ -14,8 +14,10 @@ public final class Mailbox<Message: Sendable> {
         fileprivate let lane: MailboxLane<Message>
 
         /// Queues a message and wakes the loop; false if the source's lane is full, or the mailbox closed.
+        ///
+        /// The lane counts as full when it has room for `reserve` more messages, which others of the source may need.
         @discardableResult
-        public func send(_ message: Message) -> Bool { lane.send(message) }
+        public func send(_ message: Message, reserve: Int = 0) -> Bool { lane.send(message, reserve) }
     }
 
     private let lanes: [MailboxLane<Message>]
@@ -77,9 +79,9 @@ private final class MailboxLane<Message: Sendable>: Sendable {
 
     func open(_ waker: MailboxWaker) { contents.withLock { $0.waker = waker } }
 
-    func send(_ message: Message) -> Bool {
+    func send(_ message: Message, _ reserve: Int) -> Bool {
         contents.withLock { contents in
-            guard let waker = contents.waker, contents.messages.count < capacity else { return false }
+            guard let waker = contents.waker, contents.messages.count < capacity - reserve else { return false }
             contents.messages.append(message)
             if contents.messages.count == 1 { waker.wake() }
             return true

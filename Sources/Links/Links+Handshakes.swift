@@ -64,7 +64,8 @@ extension Links {
         let reached = usable.count > 1 ? usable.filter { reaches($0) } : usable
         guard request.node.key != node?.identity.nodeID else { return .badIdentity }
         guard takePart(for: request.source) else { return .limit }
-        guard handshakes.hasRoom, let index = table.indices.take(for: IndexTable.reserved) else {
+        let owner = newOwner(at: usable)
+        guard handshakes.hasRoom, let index = takeIndex(of: owner, for: IndexTable.reserved) else {
             if let source = request.source { handshakes.release(source) }
             return .limit
         }
@@ -74,7 +75,7 @@ extension Links {
                 network: configuration.network, responder: request.node.key, identity: shown, localIndex: index,
                 timing: configuration.initiator, now: now)
         else {
-            table.indices.free(index)
+            freeIndex(index)
             if let source = request.source { handshakes.release(source) }
             return .badIdentity
         }
@@ -99,7 +100,7 @@ extension Links {
 
     /// Sends the next message of one of our handshakes, or gives the handshake up.
     private func poll(_ index: UInt32) {
-        guard let pending = handshakes.find(index) else { return }
+        guard let pending = handshakes.find(index), !pending.hasLink else { return }
         switch pending.initiator.poll(now: now, wallClock: clocks.wallClock()) {
         case .send(let datagram): transmit(datagram, to: SocketAddress(pending.nextEndpoint()))
         case .wait: break
@@ -115,7 +116,7 @@ extension Links {
         let index = pending.initiator.localIndex
         pending.timer?.close()
         handshakes.remove(pending)
-        if table.indices.find(index) == IndexTable.reserved { table.indices.free(index) }
+        if isReserved(index) { freeIndex(index) }
         let completions = pending.completions
         pending.completions = []
         for completion in completions { completion(result) }
@@ -170,25 +171,28 @@ extension Links {
     private func accept(_ initiation: consuming AcceptedInitiation, from source: SocketAddress) {
         let holder = initiation.peer.map { LinkSource.node($0) } ?? .client(AddressShare(Endpoint(source).address))
         let room = list.room(for: holder, now: now)
-        guard clear(room), let index = table.indices.take(for: IndexTable.reserved) else {
+        let owner = newOwner(at: [Endpoint(source)])
+        guard clear(room), let index = takeIndex(of: owner, for: IndexTable.reserved) else {
             return table.drop(.linkLimit)
         }
         guard let response = initiation.respond(localIndex: index, time: time, now: now) else {
-            table.indices.free(index)
+            freeIndex(index)
             return table.drop(.badHandshake)
         }
         let bytes = response.bytes
         guard let link = register(response.takeLink(), at: source, index: index) else {
             return table.drop(.linkLimit)
         }
-        transmit(bytes, to: source)
+        // No packet may come before its worker has the keys.
+        whenItStands(link) { [unowned self] in transmit(bytes, to: source) }
         table.counters.linksAccepted += 1
         if let victim = list.wait(for: link, of: holder, now: now) { removeSilently(victim) }
     }
 
     private func takeAnswer(_ datagram: RawSpan, indexAt offset: Int, from source: SocketAddress) {
         var reader = ByteReader(datagram)
-        guard (try? reader.skip(offset)) != nil, let index = try? reader.u32(), let pending = handshakes.find(index)
+        guard (try? reader.skip(offset)) != nil, let index = try? reader.u32(), let pending = handshakes.find(index),
+            !pending.hasLink
         else { return table.drop(.unexpectedAnswer) }
         switch pending.initiator.receive(datagram, now: now) {
         case .drop(let reason): table.drop(reason)
@@ -203,10 +207,13 @@ extension Links {
             }
             table.counters.linksOpened += 1
             link.isAnonymous = pending.isAnonymous
-            announce(link)
-            // For the peer the link is half-open until the first packet arrives.
-            link.exchange.ping()
-            markDirty(link)
+            pending.hasLink = true
+            whenItStands(link) { [unowned self, unowned link] in
+                announce(link)
+                // For the peer the link is half-open until the first packet arrives.
+                link.exchange.ping()
+                markDirty(link)
+            }
         }
     }
 
@@ -221,21 +228,32 @@ extension Links {
         keyring.timing = configuration.keys
         let moment = now
         let liveness = Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment)
-        let inserted = table.insert(
-            receiver, line: keyring.line, liveness: liveness, address: address, mayMove: peer == .client)
+        let (line, mayMove, owner) = (keyring.line, peer == .client, crew.owner(of: index))
+        let isOwn = owner == 0
+        var others: LinkReceiver?
+        let inserted: LinkID?
+        if isOwn {
+            inserted = table.insert(receiver, line: line, liveness: liveness, address: address, mayMove: mayMove)
+            others = nil
+        } else {
+            inserted = table.insert(nil, line: line, liveness: liveness, address: address, mayMove: mayMove)
+            others = consume receiver
+        }
         guard let id = inserted else {
-            table.indices.free(index)
+            freeIndex(index)
             return nil
         }
-        follow(
-            orders.add(
-                id, owner: 0, nil, line: keyring.line, liveness: liveness, address: address, mayMove: peer == .client))
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: node == nil, address: Endpoint(address),
             configuration: configuration, kinds: messages.kinds, peerTime: peerTime, keyring: keyring, timer: timer,
-            now: moment)
+            owner: owner, now: moment)
         list.insert(link, for: newLinkSource(peer, at: address))
+        if !isOwn { crew.move(index, to: UInt32(truncatingIfNeeded: id.place)) }
+        crew.add(id, at: Endpoint(address), owner: owner)
+        follow(
+            orders.add(
+                id, owner: owner, others.take(), line: line, liveness: liveness, address: address, mayMove: mayMove))
         return link
     }
 

@@ -113,13 +113,20 @@ extension Links {
     private func takeOut(_ link: ControlLink) {
         link.isGone = true
         link.timer.close()
-        for index in link.keyring.localIndices() { table.indices.free(index) }
+        link.whenItStands = nil
+        for index in link.keyring.localIndices() { freeIndex(index) }
         follow(orders.remove(link.id))
+        crew.remove(link.id, owner: link.owner)
         list.remove(link)
         for stream in link.exchange.end() {
             messages.answers.release(ControlResponder(link: link.id, stream: stream.value))
         }
         table.counters.linksClosed += 1
+        // A link of this end that still waited for other workers has its handshake.
+        guard !link.isUp, link.isInitiator, let node = link.peer.node, let pending = handshakes.find(node) else {
+            return
+        }
+        end(pending, .failure(.limit))
     }
 
     private func tellDown(_ link: ControlLink, _ reason: LinkDownReason) {

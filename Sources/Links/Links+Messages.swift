@@ -208,9 +208,11 @@ extension Links {
     // MARK: Rekey
 
     private func answerRekey(_ link: ControlLink, _ stream: StreamID, _ body: [UInt8]) {
-        guard let index = table.indices.take(for: UInt32(link.id.place)) else { return link.exchange.refuse(stream) }
+        guard let index = takeIndex(of: link.owner, for: UInt32(link.id.place)) else {
+            return link.exchange.refuse(stream)
+        }
         guard let answer = link.keyring.answerRekey(body.rawSpan, localIndex: index, now: table.now) else {
-            table.indices.free(index)
+            freeIndex(index)
             return link.exchange.refuse(stream)
         }
         link.rekeyAnswer = (stream, answer.body)
@@ -222,20 +224,34 @@ extension Links {
     func follow(_ progress: [LinkProgress]) {
         for step in progress {
             switch step {
-            // Where this worker is the only one, nothing has waited for it, and it has its indices back.
-            case .stands, .confirmed, .switched, .forgotten: break
+            case .stands(let id): stands(id)
+            // Of a link that this worker owns, the batch itself has told of both, and its table has its indices back.
+            case .confirmed(let id): confirmed(id)
+            case .switched(let id): switched(id)
+            case .forgotten(let indices, let owner): if owner != 0 { for index in indices { crew.free(index) } }
             case .gone(let id): table.freePlace(of: id)
             case .expects(let id):
                 guard let link = find(id), let (stream, message) = link.rekeyAnswer.take() else { continue }
                 link.exchange.answer(stream, message, part: 0..<message.count, now: table.now)
-            case .uses(let id): find(id)?.keyring.retireReplaced()
+                // The batch that brought the question is over if another worker had to answer first.
+                if link.owner != 0 { markDirty(link) }
+            case .uses(let id):
+                guard let link = find(id) else { continue }
+                link.keyring.retireReplaced()
+                if crew.hasOthers, link.isInitiator { greet(link) }
             }
         }
     }
 
+    /// Sends a packet under new keys: at the first one the peer goes over to them.
+    private func greet(_ link: ControlLink) {
+        link.exchange.ping()
+        markDirty(link)
+    }
+
     /// Asks the peer for new keys.
     func startRekey(_ link: ControlLink) {
-        guard let index = table.indices.take(for: UInt32(link.id.place)) else { return }
+        guard let index = takeIndex(of: link.owner, for: UInt32(link.id.place)) else { return }
         let body = link.keyring.startRekey(localIndex: index)
         freeRekeys(of: link)
         let id = link.id
@@ -252,13 +268,12 @@ extension Links {
         guard let keys = link.keyring.finishRekey(answer.rawSpan, now: table.now) else { return }
         follow(orders.renew(id, keys, link.keyring.line))
         table.counters.rekeys += 1
-        // The peer switches to the new keys at the first packet under them.
-        link.exchange.ping()
-        markDirty(link)
+        // With other workers the line is not in use yet.
+        if !crew.hasOthers { greet(link) }
     }
 
     /// Frees the receiver indices of rekeys that failed.
     private func freeRekeys(of link: ControlLink) {
-        for index in link.keyring.takeRetired() { table.indices.free(index) }
+        for index in link.keyring.takeRetired() { freeIndex(index) }
     }
 }

@@ -6,13 +6,14 @@ internal import Wire
 
 /// A received batch, from the socket to the handlers.
 extension Links {
-    func received(_ batch: inout ReceivedBatch) {
+    func received(_ batch: inout ReceivedBatch, isHandedOn: Bool = false) {
         guard !isClosing else { return }
         if Self.takeData(&batch, &table, &sorted, now, relay, client) {
             noteCommits()
             for number in 0..<sorted.control.count { takeControl(number, &batch) }
             if !sorted.strangers.isEmpty { noteStrangers(&batch) }
             for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
+            if !sorted.misrouted.isEmpty { handOnMisrouted(&batch, isHandedOn: isHandedOn) }
         }
         if !maySend { sockets.isReceivePaused = true }
         armSweep()
@@ -47,12 +48,17 @@ extension Links {
     func noteCommits() {
         while let link = table.confirmed.popLast() { confirmed(link) }
         while let id = table.switched.popLast() {
-            table.counters.rekeys += 1
             table.freeRetired(id)
-            guard let link = find(id) else { continue }
-            link.keyring.switched()
-            follow(orders.use(id, link.keyring.line))
+            switched(id)
         }
+    }
+
+    /// The peer of a link has begun to use the keys that waited.
+    func switched(_ id: LinkID) {
+        table.counters.rekeys += 1
+        guard let link = find(id) else { return }
+        link.keyring.switched()
+        follow(orders.use(id, link.keyring.line))
     }
 
     /// The link with this id; nil if it is gone.
@@ -80,15 +86,19 @@ extension Links {
         for number in 0..<sorted.strangers.count {
             let (id, position) = sorted.strangers[number]
             // An earlier packet of the batch may have moved the link to this address.
-            guard let link = find(id), link.isOpen, link.isUp else { continue }
-            let source = batch.source(of: position)
-            let challenge = link.address.received(
-                from: Endpoint(source), byteCount: table.packetSize, random: SecureRandom.u64(), now: table.now)
-            guard let challenge else { continue }
-            link.exchange.challenge(challenge)
-            if sendControlPacket(link, to: source) {
-                link.address.challengeSent(byteCount: table.packetSize, now: table.now)
-            }
+            if let link = find(id) { challenge(link, at: batch.source(of: position)) }
+        }
+    }
+
+    /// Challenges a new address from which an authentic packet of a client came.
+    func challenge(_ link: ControlLink, at source: SocketAddress) {
+        guard link.isOpen, link.isUp else { return }
+        let challenge = link.address.received(
+            from: Endpoint(source), byteCount: table.packetSize, random: SecureRandom.u64(), now: table.now)
+        guard let challenge else { return }
+        link.exchange.challenge(challenge)
+        if sendControlPacket(link, to: source) {
+            link.address.challengeSent(byteCount: table.packetSize, now: table.now)
         }
     }
 

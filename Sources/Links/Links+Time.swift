@@ -97,6 +97,7 @@ extension Links {
 
     /// Pings a link whose peer leaves something unanswered, and removes the link if it is dead.
     private func tick(_ link: ControlLink) {
+        guard crew.runs(link.owner, now: table.now) else { return table.noteHeard(link.id) }
         let action = table.tick(link.id, roundTrip: link.exchange.roundTrip, isPatient: isPatient(with: link))
         switch action {
         case .none: break

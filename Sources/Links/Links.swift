@@ -25,8 +25,10 @@ public final class Links {
     var clocks: LinkClocks
     /// The state that packets touch; no access to it is open while handlers other than `PacketHandler` run.
     var table: LinkTable
-    /// What all workers are to do about links; the own table is the only one so far.
+    /// What all workers are to do about links.
     var orders = LinkOrders(workers: 1) { _, _ in nil }
+    /// The other workers of a node that has some.
+    var crew: LinkCrew
     var sorted: SortedBatch
     var sockets = LinkSockets()
     var list: LinkList
@@ -40,12 +42,15 @@ public final class Links {
     ///
     /// `identity` is a node's; a client has none and accepts no handshakes. `isStaked` decides which nodes may begin
     /// links; it must not call back. `wallClock` returns nanoseconds since 1970; `runningClock` returns nanoseconds and
-    /// runs on while the machine sleeps. Without them the loop's clocks are used.
+    /// runs on while the machine sleeps. Without them the loop's clocks are used. With `others`, these are the links of
+    /// worker 0, and the other workers have a ``LinkWorker`` each.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
         isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: (() -> UInt64)? = nil,
-        runningClock: (() -> UInt64)? = nil
+        runningClock: (() -> UInt64)? = nil, others: LinkCrewWays? = nil
     ) throws(UVError) {
+        precondition(
+            others == nil || identity != nil && configuration.worker == 0, "a node's worker 0 has other workers")
         self.loop = loop
         self.configuration = configuration
         let now = Instant(nanoseconds: loop.now)
@@ -53,15 +58,22 @@ public final class Links {
         clocks = LinkClocks(
             wallClock: wallClock ?? { loop.wallClock }, runningClock: runningClock ?? { loop.runningClock },
             trustsOwn: identity != nil)
+        let crew = LinkCrew(others, configuration, now: now)
+        let workers = Int(crew.workers)
+        self.crew = crew
         table = LinkTable(
-            capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
-            worker: configuration.worker, now: now)
+            capacity: configuration.tableCapacity(workers: workers), packetSize: configuration.network.packetSize,
+            worker: configuration.worker, workers: workers, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         list = LinkList(configuration)
         handshakes = Handshakes(limit: configuration.maximumHandshakes)
         messages = MessageShares(configuration)
         schedule = LinkSchedule(now: now)
-        orders = LinkOrders(workers: 1) { [unowned self] _, order in table.take(order) }
+        orders = LinkOrders(workers: crew.workers) { [unowned self] worker, order in
+            guard worker > 0 else { return table.take(order) }
+            others?.order(worker, order)
+            return nil
+        }
         try openSockets()
         schedule.start(on: loop, turn: { [weak self] in self?.turn() }, sweep: { [weak self] in self?.sweep() })
     }

@@ -46,6 +46,8 @@ public struct LinksConfiguration: Sendable {
     ///
     /// They count apart from other messages. A client's link has none.
     public var onionRequestsPerLink = 64
+    /// Messages of the swarm store that either end may have under way on a link with a node; a client's link has none.
+    public var storeMessagesPerLink = 16
     /// DESTROYs of this end that may wait on one link until others are answered; a node's link carries up to 50,000
     /// paths.
     public var destroysPerLink = 65_536
@@ -84,13 +86,17 @@ public struct LinksConfiguration: Sendable {
 
 extension LinksConfiguration {
     /// The limits of the messages of onion requests on a link with a node.
+    var onionRequests: MessageExchange.Limits.Allowance { allowance(of: .requests, onionRequestsPerLink) }
+
+    /// The limits of the swarm store's messages on a link with a node.
+    var store: MessageExchange.Limits.Allowance { allowance(of: .store, storeMessagesPerLink) }
+
+    /// The limits of a lane of which either end may have `count` messages under way.
     ///
     /// The sender counts the messages that wait for an answer, the receiver those that it has not answered. The
     /// receiver also bounds the bytes of messages that have not arrived whole; all of them may be of the longest kind.
-    var onionRequests: MessageExchange.Limits.Allowance {
-        let longest = messages.filter { $0.lane == .requests }.map(\.longestBody).max() ?? 0
-        return .init(
-            incoming: onionRequestsPerLink, requests: onionRequestsPerLink,
-            unfinishedBytes: onionRequestsPerLink * longest)
+    private func allowance(of lane: MessageLane, _ count: Int) -> MessageExchange.Limits.Allowance {
+        let longest = messages.filter { $0.lane == lane }.map(\.longestBody).max() ?? 0
+        return .init(incoming: count, requests: count, unfinishedBytes: count * longest)
     }
 }

@@ -14,6 +14,8 @@ final class PendingHandshake {
     /// Whether this end is a node and hides its identity.
     var isAnonymous = false
     var initiator: LinkInitiator
+    /// Whether its link waits only for other workers of this node.
+    var hasLink = false
     var timer: LoopTimer?
 
     init(node: NodeID, endpoints: [Endpoint], initiator: consuming LinkInitiator) {

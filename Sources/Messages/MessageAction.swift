@@ -52,6 +52,8 @@ extension MessageExchange {
         public var requests: Int
         /// The limits of onion requests, which count apart from the others; none by default.
         public var onionRequests = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
+        /// The limits of the swarm store's messages, which count apart as well; none by default.
+        public var store = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
         /// DESTROYs of ours that may wait.
         public var destroys: Int
         /// Messages of the peer in a second, and their burst.
@@ -63,7 +65,7 @@ extension MessageExchange {
         /// How long a message that has arrived whole may wait for our answer.
         public var answerTime: TimeSpan
 
-        /// Limits without onion requests.
+        /// Limits without onion requests and without a store.
         public init(
             incoming: Int, requests: Int, destroys: Int, rate: (rate: Int, burst: Int), unfinishedBytes: Int,
             arrivalTime: TimeSpan, answerTime: TimeSpan
@@ -77,11 +79,15 @@ extension MessageExchange {
             self.answerTime = answerTime
         }
 
+        /// Messages of the peer that may be under way at once, in all lanes together.
+        var incomingOfAllLanes: Int { incoming + onionRequests.incoming + store.incoming }
+
         /// The limits of the messages of `lane`.
         func allowance(of lane: MessageLane) -> Allowance {
             switch lane {
             case .usual: Allowance(incoming: incoming, requests: requests, unfinishedBytes: unfinishedBytes)
             case .requests: onionRequests
+            case .store: store
             }
         }
     }

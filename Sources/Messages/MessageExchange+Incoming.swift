@@ -114,7 +114,7 @@ extension MessageExchange {
         switch state {
         case .open:
             // Its first byte will tell which lane's allowance it counts for.
-            guard incoming.count < limits.incoming + limits.onionRequests.incoming, bucket.take(now: now), admits()
+            guard incoming.count < limits.incomingOfAllLanes, bucket.take(now: now), admits()
             else { return dropRefused(stream) }
             incoming[stream] = Incoming(deadline: now + limits.arrivalTime)
             expires(at: now + limits.arrivalTime)

@@ -20,7 +20,10 @@ public enum Passage: Equatable, Sendable {
     case backward(UInt32)
 }
 
-/// The packet path: one layer, in place (protocol.md, section 5).
+/// One layer, in place (protocol.md, section 5).
+///
+/// A relay's packets go through ``halves`` directly, by one access for each batch (`PathPackets`). A terminal's own packets
+/// are sealed here.
 extension ForwardingTable {
     /// The result for `pathID` on `link`, by one table look-up.
     @inlinable @inline(__always)

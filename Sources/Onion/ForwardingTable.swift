@@ -10,6 +10,15 @@ public struct PathHandle: Hashable, Sendable {
         self.index = index
         self.generation = generation
     }
+
+    /// The handle with this raw value, which came from another one.
+    public init(rawValue: UInt64) {
+        index = UInt32(truncatingIfNeeded: rawValue)
+        generation = UInt32(truncatingIfNeeded: rawValue >> 32)
+    }
+
+    /// A number from which the handle can be made again.
+    public var rawValue: UInt64 { UInt64(generation) << 32 | UInt64(index) }
 }
 
 /// A neighbour on a path: the link to it, and the path id under which it expects packets.

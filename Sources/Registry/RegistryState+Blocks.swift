@@ -4,21 +4,33 @@ public import Wire
 // Changes that depend only on time, and the quorum of a height.
 
 extension RegistryState {
+    /// The longest part of the time between two blocks that uses up what a decommissioned node is allowed, in seconds.
+    static let longestGap: UInt64 = 600
+
     /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come
     /// after.
     ///
     /// Nodes that are due leave. Nodes whose credit and grace are used up are deregistered. Nodes whose maintenance is
     /// over become active. Locked stakes that are due become free. The quorum of this height is chosen.
+    ///
+    /// Of a longer time between two blocks only ``longestGap`` uses up what a node is allowed. No verdict could bring it
+    /// back while the ledger stood still, and those of this block come after.
     public mutating func begin(
         height: UInt64, time: UInt64, block: Bytes32, seed: Bytes32
     ) throws(RegistryRefusal) {
         guard height > self.height else { throw .heightNotAbove(self.height) }
         guard time >= self.time else { throw .timeWentBack }
         guard time <= Self.timeLimit else { throw .timeOutOfRange }
+        let stood = time - self.time - min(time - self.time, Self.longestGap)
         self.height = height
         self.time = time
         operationsInBlock = 0
-        for (id, node) in nodes {
+        for (id, found) in nodes {
+            var node = found
+            if stood > 0, node.standing == .decommissioned, !node.isInMaintenance {
+                node.creditTime += stood
+                nodes[id] = node
+            }
             switch node.due(at: time) {
             case nil:
                 if node.isInMaintenance, node.maintenanceEnd <= time { endMaintenance(of: id, at: node.maintenanceEnd) }

@@ -50,15 +50,21 @@ final class Publication {
 
     /// Whether a new descriptor is due.
     var isDue: Bool {
+        // Until then others would refuse this one, and take the node for gone.
+        guard !isAhead else { return true }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // Routes may come and go, so a change leads to at most one descriptor a minute.
         return age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
     }
 
+    /// Whether the present descriptor was dated by a clock that was ahead and has been set back.
+    private var isAhead: Bool { DescriptorStore.isAhead(published, at: links.time) }
+
     /// Makes and signs a new descriptor, with the public half of the onion key.
     func renew(onionKey: [UInt8]) -> SignedDescriptor {
-        // Each descriptor has a later second than the one before, so that it counts as newer.
-        published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        // Each descriptor has a later second than the one before, so that it counts as newer. Nobody took one that was
+        // dated too far ahead.
+        published = isAhead ? links.time : UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         publishedExit = exitSummary
         var descriptor = Descriptor(
             node: node, published: published,

@@ -37,6 +37,8 @@ public final class Relay {
     private(set) var configuration: RelayConfiguration
     let log: Logger
     let links: Links
+    /// The other workers; nil if there are none.
+    let crew: WorkerCrew?
     let publication: Publication
     let directory: RelayDirectory
     private let staked: StakedNodes
@@ -48,6 +50,8 @@ public final class Relay {
     let builds: BuildService
     let sessions: SessionHost
     let requests: RequestService
+    /// The swarm store; nil if the network has none.
+    let swarm: SwarmService?
     /// The exit; nil if the node is not one.
     let exit: Exit?
     private let messages: RelayMessages
@@ -88,9 +92,14 @@ public final class Relay {
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: configuration.listen.map { SocketAddress($0) }, messages: RelayMessage.kinds)
+        let others = try configuration.workers > 1 ? SimulatedWorkers(beside: loop, of: configuration.workers) : nil
+        let crew = try others.map { try WorkerCrew(on: loop, $0) }
+        self.crew = crew
         links = try Links(
             on: loop, configuration: setup, identity: identity,
-            isStaked: { staked.contains($0) || authorities.contains($0) })
+            isStaked: { staked.contains($0) || authorities.contains($0) },
+            others: crew?.ways(packetSize: network.packetSize))
+        crew?.begin(links, maximumPaths: network.limits.paths)
         publication = try Publication(
             links: links, network: network, identity: identity, configuration: configuration)
 
@@ -112,10 +121,17 @@ public final class Relay {
             links: links, network: network, identity: identity, nodes: nodes, ledger: ledger, observer: observer,
             log: log)
         let recent = RecentNodes(signing.snapshot)
+        let swarm =
+            network.swarms.hasStore
+            ? SwarmService(
+                links: links, nodes: nodes, network: network, identity: identity, snapshot: signing.snapshot)
+            : nil
+        self.swarm = swarm
+        let followers: [(any SnapshotFollower)?] = [watching, recent, swarm]
         directory = try RelayDirectory(
             signing, links: links, neighbours: neighbours, network: network, identity: identity, registry: registry,
-            file: configuration.registryFile, ledger: ledger?.source, staked: staked, watching: watching,
-            recent: recent, store: store, log: log)
+            file: configuration.registryFile, ledger: ledger?.source, staked: staked,
+            followers: followers.compactMap(\.self), store: store, log: log)
         selfCheck = SelfCheck(links: links, node: node, neighbours: neighbours)
 
         let exit = configuration.isExit ? try Exit(on: loop, own: publication.own, configuration) : nil
@@ -123,16 +139,17 @@ public final class Relay {
         var random = SecureRandom()
         let keys = try OnionKeys(now: links.now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random)))
         requests = RequestService(
-            links: links, nodes: nodes, recent: recent, network: network.id, node: node, keys: keys)
+            links: links, nodes: nodes, recent: recent, swarm: swarm, network: network.id, node: node, keys: keys)
         sessions = SessionHost(
             on: loop, network: network,
             services: StreamServices(exit: exit?.services ?? [:], requests: requests),
             rateGate: RateGate(links: links, packetSize: network.packetSize), sessionLimit: configuration.exitSessions)
-        paths = PathService(links: links, network: network, listener: sessions)
+        paths = PathService(links: links, network: network, listener: sessions, crew: crew)
+        crew?.serve(paths)
         builds = BuildService(links: links, paths: paths, nodes: nodes, network: network, node: node, keys: keys)
         messages = RelayMessages(
             links: links, paths: paths, builds: builds, directory: directory, ledger: ledger, watching: watching,
-            requests: requests)
+            requests: requests, swarm: swarm)
         links.relay = paths
         links.control = messages
     }
@@ -174,6 +191,7 @@ public final class Relay {
         directory.tick()
         followStake()
         followSolitude(now)
+        swarm?.tick()
         if life.takesPaths { watching.tick() }
         if builds.advanceKeys() || publication.isDue { publish() }
         observer?.problem(cannotServe?.text)
@@ -288,10 +306,16 @@ public final class Relay {
         timer?.close()
         sessions.close()
         requests.close()
+        swarm?.close()
         exit?.close()
         directory.close()
         ledger?.close()
-        watching.close { [links] in links.closeAll(completion: completion) }
+        watching.close { [links, crew] in
+            links.closeAll {
+                crew?.close()
+                completion()
+            }
+        }
     }
 }
 

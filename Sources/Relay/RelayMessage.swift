@@ -1,6 +1,7 @@
 internal import Directory
 internal import Registry
 internal import Requests
+internal import Swarm
 internal import Watch
 internal import Wire
 
@@ -13,10 +14,12 @@ enum RelayMessage: Hashable {
     case ledger(LedgerMessage)
     case watch(WatchMessage)
     case request(RequestMessage)
+    case swarm(SwarmMessage)
 
     /// The kinds of all messages, for the node's links.
     static let kinds =
         PathMessage.kinds + DirectoryMessage.kinds + LedgerMessage.kinds + WatchMessage.kinds + RequestMessage.kinds
+        + SwarmMessage.kinds
 
     /// The message with the first byte `raw`; nil if no module declares it.
     init?(raw: UInt8) {
@@ -30,6 +33,8 @@ enum RelayMessage: Hashable {
             self = .watch(message)
         } else if let message = RequestMessage(rawValue: raw) {
             self = .request(message)
+        } else if let message = SwarmMessage(rawValue: raw) {
+            self = .swarm(message)
         } else {
             return nil
         }
@@ -43,6 +48,7 @@ enum RelayMessage: Hashable {
         case .ledger(let message): message.kind
         case .watch(let message): message.kind
         case .request(let message): message.kind
+        case .swarm(let message): message.kind
         }
     }
 }

@@ -14,11 +14,12 @@ final class RelayMessages: ControlHandler {
     private let ledger: LedgerService?
     private let watching: Watching
     private let requests: RequestService
+    private let swarm: SwarmService?
     private var peers: [LinkID: LinkPeer] = [:]
 
     init(
         links: Links, paths: PathService, builds: BuildService, directory: RelayDirectory, ledger: LedgerService?,
-        watching: Watching, requests: RequestService
+        watching: Watching, requests: RequestService, swarm: SwarmService?
     ) {
         self.links = links
         self.paths = paths
@@ -27,6 +28,7 @@ final class RelayMessages: ControlHandler {
         self.ledger = ledger
         self.watching = watching
         self.requests = requests
+        self.swarm = swarm
     }
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
@@ -42,6 +44,9 @@ final class RelayMessages: ControlHandler {
         case .request(let message):
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
             requests.received(message, body, from: peer, responder)
+        case .swarm(let message):
+            guard let swarm, let peer = peers[link]?.node else { return links.refuse(responder) }
+            swarm.received(message, body, from: peer, responder)
         // No module declares this message.
         case nil: links.refuse(responder)
         }
@@ -118,6 +123,7 @@ final class RelayMessages: ControlHandler {
             directory.neighbours.linkUp(link, node)
             directory.gossip.linkUp(link, node)
             requests.linkUp(node)
+            swarm?.linkUp(node)
         } else {
             watching.clientCame()
         }

@@ -30,6 +30,9 @@ public struct RelayConfiguration: Sendable {
     /// The longest time that a drain waits for paths and streams to end.
     public var drainLimit = TimeSpan.seconds(30)
 
+    /// How many workers the relay has; only on simulated time may that be more than one.
+    var workers = 1
+
     /// The most sessions that an exit serves at once.
     var exitSessions = SessionHost.sessionLimit
 

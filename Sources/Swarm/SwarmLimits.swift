@@ -103,6 +103,12 @@ public enum SwarmLimits {
     public static let workWindow: UInt64 = 64_000
     /// How much work reading an entry's id for a peer counts as, in bytes.
     public static let workPerEntry = 64
+    /// How many messages a second are looked at because the grant or the purge of their box has changed.
+    public static let sweepsPerSecond: UInt64 = 500
+    /// The least number of them in one step.
+    public static let sweepStep = 50
+    /// How much work each question of a comparison counts as, in bytes, beside what it has read, hashed and sent.
+    public static let workPerQuestion = 4_096
     /// The most comparisons that a node drives at once.
     public static let exchanges = 16
     /// The longest duration of a comparison, in milliseconds.
@@ -112,4 +118,11 @@ public enum SwarmLimits {
     public static let puts = 1_024
     /// The bytes of one place.
     public static let putPlace = 16 << 10
+    /// The bytes of one unit of what a coordinator brings to the other replicas for clients.
+    public static let putUnit = 4 << 10
+    /// The units in a second, which the nodes that bring requests share: half of the work that a replica does for one
+    /// peer.
+    public static let putUnits = 128
+    /// The units that may be brought at once after a quiet time.
+    public static let putBurst = 512
 }

@@ -3,7 +3,7 @@ internal import Wire
 
 /// One stream and who waits for it, on the client's thread.
 final class StreamEnd: AppStreamUser {
-    /// How many bytes of datagrams that nobody has asked for are kept; each counts for at least ``datagramCost``.
+    /// How many bytes of datagrams that nobody has asked for are kept; each counts ``datagramCost`` and its own bytes.
     private static let datagramBytes = 512 << 10
     private static let datagramCost = 256
 

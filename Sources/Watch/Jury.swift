@@ -140,7 +140,7 @@ public struct Jury: Sendable {
         func holds(_ verdict: RegistryOperation.Judgment, _ id: NodeID) -> Bool {
             switch verdict {
             case .decommission:
-                guard !isMute, let record = tester.records[id], tester.isDead(record, now: now) else { return false }
+                guard !isMute, let record = tester.records[id], tester.mayAccuse(record, now: now) else { return false }
                 // Results of that time may be this node's own fault, or out of date: they must be found again first.
                 return lastMute.map { record.lastTest > $0 } ?? true
             case .recommission: return tester.isWell(id, now: now)
@@ -283,7 +283,8 @@ public struct Jury: Sendable {
             ballot.verdict, on: ballot.node, height: ballot.height, block: quorum.block, network: state.network)
         for vote in other.votes where Int(vote.place) < judges.count && cases[ballot]?.votes[vote.place] == nil {
             let judge = judges[Int(vote.place)]
-            guard judge != node else { return nil }
+            // This node may have cast that one before it was restarted. It votes by the tests that it has made since.
+            if judge == node { continue }
             guard isSigned(vote.signature, message, judge) else {
                 liars.insert(sender)
                 return nil

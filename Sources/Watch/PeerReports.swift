@@ -55,7 +55,7 @@ public struct PeerReports: Sendable {
     }
 
     private func isAccused(_ node: NodeID, by tester: Tester, now: Instant) -> Bool {
-        guard let record = tester.records[node], tester.isDead(record, now: now) else { return false }
+        guard let record = tester.records[node], tester.mayAccuse(record, now: now) else { return false }
         return lastMute.map { record.lastTest > $0 } ?? true
     }
 }

@@ -132,6 +132,8 @@ public struct TestRecord: Hashable, Sendable {
     var retries = 0
     /// Whether the last test with a result was not passed.
     var isFailing = false
+    /// How many tests of random picks the tester had made when the first of these failures was found.
+    var picksBefore: UInt64 = 0
     /// When the last test ended, with or without a result, and whether it had the node as a middle.
     var lastEnd = Instant(nanoseconds: 0)
     var wasHidden = false

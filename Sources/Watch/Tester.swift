@@ -58,9 +58,8 @@ public struct Tester: Sendable {
     private var underWay: Set<NodeID> = []
     /// The tests under way that others requested.
     private var hurriedUnderWay: Set<NodeID> = []
-    /// Nodes to test out of turn and the nodes that requested it, first come, first served.
-    private var hurried: [(node: NodeID, sender: NodeID)] = []
-    private var shares = Shares<NodeID>(capacity: Self.hurriedLimit, most: Self.hurriedPerSender)
+    /// Nodes to test out of turn.
+    private var hurried = HurriedTests()
     private var nextRandom: Instant
     /// The number of operators that have exits.
     public var exitOperators = 0
@@ -77,6 +76,10 @@ public struct Tester: Sendable {
     private var picks: [(node: NodeID, isFailed: Bool)] = []
     /// How many of these are kept; with more nodes than this, they represent all nodes.
     private static let pickLimit = 32
+    /// How many there were in all, and how many, in a network of many, must have come since a node's first failure before it is
+    /// accused.
+    private var pickCount: UInt64 = 0
+    private static let picksToAccuse: UInt64 = 8
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
@@ -95,7 +98,7 @@ public struct Tester: Sendable {
         records = records.filter { watched.contains($0.key) }
         troubles = troubles.filter { watched.contains($0.key) }
         marked.formIntersection(watched)
-        for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
+        hurried.keep(watched.contains)
     }
 
     /// The node to test now; nil when none is due.
@@ -103,8 +106,7 @@ public struct Tester: Sendable {
     /// The caller reports the result with ``finished(_:_:now:)``.
     public mutating func next(_ now: Instant) -> NodeID? {
         guard underWay.count < Self.testsAtOnce else { return nil }
-        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.first?.node {
-            unhurry(0)
+        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.next() {
             if !underWay.contains(node) {
                 hurriedUnderWay.insert(node)
                 return begin(node)
@@ -244,6 +246,7 @@ public struct Tester: Sendable {
             record.retry = isLookedAt ? now + timing.firstRetry : nil
         case .refused where isGrave, .unclear where isGrave, .failed:
             failed += 1
+            if !record.isFailing { record.picksBefore = pickCount }
             record.isFailing = true
             record.lastTest = now
             if !isShortSighted { record.marks = min(record.marks + 1, Self.maximumMarks) }
@@ -264,6 +267,7 @@ public struct Tester: Sendable {
     }
 
     private mutating func keepPick(of node: NodeID, isFailed: Bool) {
+        pickCount += 1
         if picks.count == Self.pickLimit { picks.removeFirst() }
         picks.append((node, isFailed))
     }
@@ -318,7 +322,7 @@ public struct Tester: Sendable {
         let soonest = record.map { max($0.lastEnd + timing.firstRetry, now) } ?? now
         // A node may be asked for many times: then it is to be tested soon already.
         if let retry = record?.retry, retry <= soonest { return }
-        guard watched.contains(node), !underWay.contains(node), !hurried.contains(where: { $0.node == node }) else {
+        guard watched.contains(node), !underWay.contains(node), !hurried.contains(node) else {
             return
         }
         if record?.retry != nil {
@@ -326,16 +330,8 @@ public struct Tester: Sendable {
             nextRetry = min(nextRetry, soonest)
             return
         }
-        guard soonest <= now else { return }
-        var admission = shares.take(for: sender)
-        if case .makeRoom(let other) = admission, let last = hurried.lastIndex(where: { $0.sender == other }) {
-            unhurry(last)
-            admission = shares.take(for: sender)
-        }
-        if admission == .granted { hurried.append((node, sender)) }
+        if soonest <= now { hurried.add(node, for: sender) }
     }
-
-    private mutating func unhurry(_ place: Int) { shares.release(hurried.remove(at: place).sender) }
 
     /// The node returns from a maintenance: only tests from now on can make it dead, and one follows soon.
     public mutating func returned(_ node: NodeID, now: Instant) {
@@ -354,6 +350,15 @@ public struct Tester: Sendable {
     func isDead(_ record: TestRecord, now: Instant) -> Bool {
         guard record.marks >= Self.deadMarks, record.passes == 0 else { return false }
         return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
+    }
+
+    /// Whether the node is dead, and enough random picks since its first failure show whether this tester reaches the others.
+    ///
+    /// A tester that has just been cut off still remembers that it reached most: it would accuse the first nodes that it
+    /// misses, and so would a whole quorum that was cut off with it. Among few nodes, the last tests of all are known.
+    func mayAccuse(_ record: TestRecord, now: Instant) -> Bool {
+        guard isDead(record, now: now) else { return false }
+        return nodes.count <= Self.pickLimit || pickCount - record.picksBefore >= Self.picksToAccuse
     }
 
     /// Whether the node passed the last recent tests.

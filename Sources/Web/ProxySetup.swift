@@ -73,7 +73,9 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
 
     private static func lines(_ endpoint: Endpoint) -> [Line] {
         let proxy = endpoint.description
-        let variables = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
+        let variables = [
+            ("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http"), ("FTP_PROXY", "socks5h"),
+        ]
         return [
             Line(app: "curl", text: "curl --proxy socks5h://\(proxy) https://example.org/"),
             Line(app: "Firefox (user.js in a profile of its own)", text: firefox(endpoint)),

@@ -24,6 +24,8 @@ public enum MessageLane: Hashable, Sendable {
     case usual
     /// Onion requests, which strangers cause.
     case requests
+    /// The swarm store's copies and comparisons, which strangers cause too.
+    case store
 }
 
 /// Why a control message got no answer.

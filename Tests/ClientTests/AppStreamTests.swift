@@ -51,7 +51,7 @@ import Wire
             loop = Loop.simulated()
             sessions = PeerSession(on: loop)
             source = Source(sessions)
-            stream = AppStream(on: loop, user: user)
+            stream = AppStream(on: loop, rule: AnswerRule(allowsPrivate: false), user: user)
             let host = try #require(HostName("there.example"))
             stream.begin(
                 kind, Destination(host: .name(host), port: 80), isolation: IsolationKey(ownStreams: "one"), from: source
@@ -137,15 +137,20 @@ import Wire
         #expect(world.user.ended == [nil])
     }
 
-    @Test("datagrams to names that no exit is asked for are not sent")
+    @Test("L1: datagrams to hosts that no exit is asked for are not sent")
     func nowhere() throws {
         let world = try World(.datagrams)
         defer { world.close() }
-        let hidden = Destination(host: .name(try #require(HostName("hidden.onion"))), port: 53)
-        let open = Destination(host: .name(try #require(HostName("there.example"))), port: 53)
-        let isHiddenSent = world.stream.send([1].rawSpan, to: hidden)
-        let isOpenSent = world.stream.send([1].rawSpan, to: open)
-        #expect(!isHiddenSent && isOpenSent)
+        for text in ["hidden.onion", "nas.lan", "there.example"] {
+            let peer = Destination(host: .name(try #require(HostName(text))), port: 53)
+            let isSent = world.stream.send([1].rawSpan, to: peer)
+            #expect(isSent == (text == "there.example"), "\(text)")
+        }
+        for text in ["192.168.1.255", "224.0.0.251", "ff02::fb", "9.9.9.9"] {
+            let peer = Destination(host: .address(try #require(IPAddress(text))), port: 5_353)
+            let isSent = world.stream.send([1].rawSpan, to: peer)
+            #expect(isSent == (text == "9.9.9.9"), "\(text)")
+        }
     }
 
     @Test("streams of different names never share a key, however alike the names look")

@@ -12,7 +12,7 @@ import Wire
 /// Limits on the resources that local programs can make a client use.
 @Suite struct ClientThreatTests {
     /// Keeps the bytes that one program receives.
-    private final class App: ByteStreamDelegate {
+    final class App: ByteStreamDelegate {
         var received: [UInt8] = []
         var isOver = false
         func streamConnected(_ stream: ByteStream) { stream.startReading() }
@@ -61,7 +61,7 @@ import Wire
     }
 
     /// A client without a network, and the address of its SOCKS listener.
-    private func client(
+    func client(
         on loop: Loop, log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         _ change: (inout ClientConfiguration) -> Void
     ) throws -> (client: Client, port: SocketAddress) {
@@ -159,6 +159,63 @@ import Wire
         }
     }
 
+    /// A SOCKS5 request for a connection to port 80 of `name`.
+    static func ask(_ name: String) -> [UInt8] {
+        [5, 1, 0, 3, UInt8(name.utf8.count)] + Array(name.utf8) + [0, 80]
+    }
+
+    /// Requests for hosts of the machine's own network, and the beginning of the answer, without that to the greeting.
+    private static let ownHosts: [(said: [UInt8], heard: [UInt8])] = {
+        var cases: [(said: [UInt8], heard: [UInt8])] = []
+        for address in [[192, 168, 0, 1], [127, 0, 0, 1], [169, 254, 169, 254], [100, 64, 0, 1]] as [[UInt8]] {
+            cases.append(([5, 1, 0, 5, 1, 0, 1] + address + [0, 80], [5, 0, 5, 2]))
+        }
+        let unique: [UInt8] = [0xfd] + [UInt8](repeating: 0, count: 14) + [1]
+        cases.append(([5, 1, 0, 5, 1, 0, 4] + unique + [0, 80], [5, 0, 5, 2]))
+        for name in ["nas", "nas.lan", "localhost", "www.abc.tunic"] {
+            cases.append(([5, 1, 0] + ask(name), [5, 0, 5, 4]))
+            let lookUp: [UInt8] = [5, 1, 0, 5, 0xf0, 0, 3, UInt8(name.utf8.count)]
+            cases.append((lookUp + Array(name.utf8) + [0, 0], [5, 0, 5, 4]))
+        }
+        // The head of such a request would go to the exit together with the question.
+        for (host, code) in [("192.168.0.1", "403"), ("router", "502")] {
+            let head = "GET http://\(host)/ HTTP/1.1\r\nHost: \(host)\r\nCookie: secret=1\r\n\r\n"
+            cases.append((Array(head.utf8), Array("HTTP/1.1 \(code)".utf8)))
+        }
+        return cases
+    }()
+
+    @Test("L1: an exit is not asked for hosts of the machine's own network, and gets nothing that was meant for them")
+    func l1OwnHostsAreNotAskedFor() throws {
+        let loop = Loop.simulated()
+        let (client, port) = try client(on: loop) { _ in }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        for (said, heard) in Self.ownHosts {
+            let app = App()
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            try stream.write(said)
+            #expect(loop.run { app.isOver })
+            #expect(app.received.starts(with: heard), "\(said): \(app.received)")
+            #expect(client.sessions.waiting.isEmpty)
+            stream.close()
+        }
+        // Datagrams to them are dropped, those of other programs' discovery of neighbours among them.
+        for text in ["192.168.0.1", "192.168.0.255", "224.0.0.251", "239.255.255.250", "ff02::fb", "9.9.9.9"] {
+            let host = Destination.Host.address(try #require(IPAddress(text)))
+            #expect(client.ports.admits(host, at: 0) == (text == "9.9.9.9"), "\(text)")
+        }
+        // A network for tests has such addresses itself.
+        client.answers.allowsPrivate = true
+        let app = App()
+        let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+        try stream.write([5, 1, 0, 5, 1, 0, 1, 192, 168, 0, 1, 0, 80])
+        #expect(loop.run { client.sessions.waiting.count == 1 })
+        stream.close()
+    }
+
     @Test("L1: an address of the machine's own network is not looked up by an exit")
     func l1OwnAddressesAreNotLookedUp() throws {
         let loop = Loop.simulated()
@@ -205,7 +262,7 @@ import Wire
         for (number, app) in apps.enumerated() {
             let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
             let user: [UInt8] = [1, 2, UInt8(number / 256), UInt8(number % 256), 1, 0x78]
-            try stream.write([5, 1, 2] + user + [5, 1, 0, 3, 1, 0x61, 0, 80])
+            try stream.write([5, 1, 2] + user + Self.ask("a.example"))
             streams.append(stream)
         }
         #expect(loop.run { apps.allSatisfy { $0.received == [5, 2, 1, 0] } })
@@ -217,10 +274,10 @@ import Wire
             stream.close()
             return app.received
         }
-        let socks = try refused([5, 1, 0, 5, 1, 0, 3, 1, 0x61, 0, 80])
+        let socks = try refused([5, 1, 0] + Self.ask("a.example"))
         #expect(socks.starts(with: [5, 0, 5, 1]), "\(socks)")
-        #expect(try refused([4, 1, 0, 80, 0, 0, 0, 1, 0, 0x61, 0]).starts(with: [0, 91]))
-        let head = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"
+        #expect(try refused([4, 1, 0, 80, 0, 0, 0, 1, 0] + Array("a.example".utf8) + [0]).starts(with: [0, 91]))
+        let head = "CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n"
         let http = String(decoding: try refused(Array(head.utf8)), as: UTF8.self)
         #expect(http.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"), "\(http)")
         #expect(http.contains("Too many identities (256) are in use"))

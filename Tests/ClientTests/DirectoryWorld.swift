@@ -162,6 +162,24 @@ final class DirectoryWorld {
 
     var directory: DirectoryClient { client.directory }
 
+    /// `history` and one more snapshot at `height`, which all nodes have signed.
+    func history(
+        _ history: SnapshotHistory, to height: UInt64, change: (inout [Snapshot.Entry]) -> Void = { _ in }
+    ) throws -> SnapshotHistory {
+        let last = history.newest
+        let time = UnixTime(seconds: last.time.seconds + height)
+        var entries = last.entries
+        change(&entries)
+        let next = try #require(
+            Snapshot(network: network.id, height: height, time: time, previous: history.digest, entries: entries))
+        var longer = history
+        longer.append(next, digest: next.digest)
+        var signed = SignedSnapshot(next)
+        for node in nodes { signed.sign(with: node.key) }
+        for signature in signed.signatures { longer.add(signature.bytes, of: signature.signer, height: height) }
+        return longer
+    }
+
     /// Gives the client these nodes as its restored guards, with 50 days left to each, counted `days` ago.
     func restoreGuards(_ numbers: [Int], days: UInt64 = 0) {
         let counted = loop.wallClock / 1_000_000_000 - days * 86_400

@@ -7,8 +7,11 @@ import Wire
 /// Names that must not leave the machine.
 @Suite struct LocalNameTests {
     @Test(
-        "L1: no exit is asked for names of nodes, and for those that no name server should see",
-        arguments: ["printer.local", "a.invalid", "abc.onion", "abc.snode", "Printer.LOCAL.", "local"])
+        "L1: no exit is asked for names of nodes and services, and for those that no name server should see",
+        arguments: [
+            "printer.local", "a.invalid", "abc.onion", "abc.snode", "Printer.LOCAL.", "local", "abc.tunic",
+            "www.abc.tunic", "abc.loki",
+        ])
     func l1LocalNamesStay(_ text: String) throws {
         let name = try #require(HostName(text))
         #expect(LocalName.isNowhere(name))
@@ -31,7 +34,7 @@ import Wire
     @Test(
         "L1: names of the machine's own network are not looked up by an exit",
         arguments: [
-            "nas.lan", "wiki.corp", "router.home.arpa", "a.internal", "1.0.168.192.in-addr.arpa",
+            "nas.lan", "wiki.corp", "router.home.arpa", "a.internal", "nas.localdomain", "1.0.168.192.in-addr.arpa",
             "lb._dns-sd._udp.0.2.10.in-addr.arpa", "168.192.in-addr.arpa", "1.64.100.in-addr.arpa",
             "b._dns-sd._udp.0.0.0.d.f.ip6.arpa", "0.8.e.f.ip6.arpa",
         ])
@@ -41,6 +44,7 @@ import Wire
             let question = DNSQuestion(name: name, type: type)
             #expect(question.known(allowsPrivate: false) != nil && question.known(allowsPrivate: true) == nil)
         }
+        #expect(LocalName.isOwn(name))
     }
 
     @Test(
@@ -54,11 +58,12 @@ import Wire
         for type in [RecordType.ptr, .txt] {
             #expect(DNSQuestion(name: name, type: type).known(allowsPrivate: false) == nil)
         }
+        #expect(LocalName.isOwn(name) == (text == "arpa"))
     }
 
-    @Test("L1: no address is looked up for a name without a dot; its other records are") func l1BareNames() throws {
+    @Test("L1: how to reach a name without a dot is not looked up; its other records are") func l1BareNames() throws {
         let name = try #require(HostName("nas"))
-        for type in [RecordType.a, .aaaa] {
+        for type in [RecordType.a, .aaaa, .https, .svcb] {
             #expect(DNSQuestion(name: name, type: type).known(allowsPrivate: false) != nil)
         }
         #expect(DNSQuestion(name: name, type: .ns).known(allowsPrivate: false) == nil)

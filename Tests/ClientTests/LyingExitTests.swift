@@ -45,7 +45,7 @@ import Wire
             var accepted: ByteStream?
             let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { accepted = $0 }
             stream = try ByteStream.connect(on: loop, to: try #require(listener.localAddress), delegate: app)
-            try stream.write([5, 1, 0, 5, 1, 0, 3, 1, 0x61, 0, 80])
+            try stream.write([5, 1, 0, 5, 1, 0, 3, 3, 0x61, 0x2e, 0x62, 0, 80])
             let loop = loop
             loop.run { accepted != nil }
             listener.close()

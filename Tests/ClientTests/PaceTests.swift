@@ -52,16 +52,23 @@ private struct Bucket {
     @Test("RQ4: a guard with another onion key, which reset builds for that, has refused nothing") func renewed() {
         var room = GuardRoom(NetworkLimits())
         room.began(node(1), at(1))
-        room.refused(node(1), at(1.1))
+        room.reset(node(1), since: at(1), at(1.1))
         let isRefused = !room.admits(node(1), for: .identity, at(2))
-        room.renewed(node(1))
+        room.renewed(node(1), at(2))
         let isExcused = room.admits(node(1), for: .identity, at(2))
         #expect(isRefused && isExcused)
+        // Builds to the earlier key are reset after the new one was heard.
+        room.reset(node(1), since: at(1), at(2.01))
+        let isExcusedLater = room.admits(node(1), for: .identity, at(2.01))
+        room.reset(node(1), since: at(2.01), at(2.1))
+        let isReset = !room.admits(node(1), for: .identity, at(2.4))
+        #expect(isExcusedLater && isReset)
         // It gets no more than before the refusals.
-        room.renewed(node(1))
+        room.renewed(node(1), at(2.4))
+        room.renewed(node(1), at(2.4))
         var count = 0
-        while room.admits(node(1), for: .lost, at(2)) {
-            room.began(node(1), at(2))
+        while room.admits(node(1), for: .lost, at(2.4)) {
+            room.began(node(1), at(2.4))
             count += 1
         }
         #expect(count < NetworkLimits().clientBuildBurst)

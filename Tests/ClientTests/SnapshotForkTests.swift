@@ -1,6 +1,5 @@
 import Directory
 import LoopTesting
-import OnionCrypto
 import Testing
 import Wire
 
@@ -8,39 +7,22 @@ import Wire
 
 /// A snapshot whose last signatures a hostile guard withheld from all but its clients.
 @Suite struct SnapshotForkTests {
-    /// `history` and one more snapshot at `height`, which all nodes have signed.
-    private func history(_ history: SnapshotHistory, to height: UInt64, _ world: DirectoryWorld) throws
-        -> SnapshotHistory
-    {
-        let last = history.newest
-        let time = UnixTime(seconds: last.time.seconds + height)
-        let next = try #require(
-            Snapshot(
-                network: world.network.id, height: height, time: time, previous: history.digest, entries: last.entries))
-        var longer = history
-        longer.append(next, digest: next.digest)
-        var signed = SignedSnapshot(next)
-        for node in world.nodes { signed.sign(with: node.key) }
-        for signature in signed.signatures { longer.add(signature.bytes, of: signature.signer, height: height) }
-        return longer
-    }
-
     @Test(
         "s11: a client that has it follows the others, whose next snapshot does not follow it", arguments: [5, 1])
     func heldBack(nodes: Int) throws {
         // A single node is compared with itself: it may have left the snapshot that leads nowhere.
         let world = try DirectoryWorld(nodes)
         let first = world.network.snapshot.snapshot
-        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        let common = try world.history(SnapshotHistory(first: first, digest: first.digest), to: 2)
         for node in world.nodes { node.history = common }
         // One node is too little for a path.
         #expect(world.start() == (nodes > 1))
         let directory = world.directory
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 2 })
-        let held = try history(common, to: 3, world)
+        let held = try world.history(common, to: 3)
         for node in world.nodes { node.history = held }
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 3 })
-        let others = try history(common, to: 4, world)
+        let others = try world.history(common, to: 4)
         for node in world.nodes { node.history = others }
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 4 })
         #expect(directory.trust.chain.digest == others.digest)
@@ -50,13 +32,13 @@ import Wire
     func unknownVoters() throws {
         let world = try DirectoryWorld(5)
         let first = world.network.snapshot.snapshot
-        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        let common = try world.history(SnapshotHistory(first: first, digest: first.digest), to: 2)
         for node in world.nodes { node.history = common }
         #expect(world.start())
         let directory = world.directory
         #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 2 })
         // The nodes slept meanwhile, and the update that led them on named no voters in between.
-        let whole = try history(common, to: 3, world)
+        let whole = try world.history(common, to: 3)
         var slept = SnapshotHistory(first: first, digest: first.digest)
         slept.absorb(try #require(whole.update(from: first.height, digest: first.digest)))
         #expect(slept.digest(at: 2) == common.digest && slept.update(from: 2, digest: common.digest) == nil)
@@ -69,8 +51,8 @@ import Wire
     func tooOld() throws {
         let world = try DirectoryWorld(5)
         let first = world.network.snapshot.snapshot
-        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
-        let whole = try history(common, to: 3, world)
+        let common = try world.history(SnapshotHistory(first: first, digest: first.digest), to: 2)
+        let whole = try world.history(common, to: 3)
         let cut = SnapshotHistory(first: whole.newest, digest: whole.digest)
         for node in world.nodes { node.history = cut }
         #expect(world.start())
@@ -87,7 +69,7 @@ import Wire
     func oneOperator(areOthers: Bool) throws {
         let world = try DirectoryWorld(6, operatorOf: { $0 == 1 && !areOthers ? 0 : $0 })
         let first = world.network.snapshot.snapshot
-        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        let common = try world.history(SnapshotHistory(first: first, digest: first.digest), to: 2)
         let cut = SnapshotHistory(first: common.newest, digest: common.digest)
         for node in world.nodes.prefix(2) { node.history = cut }
         #expect(world.start())

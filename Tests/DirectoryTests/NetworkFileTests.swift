@@ -37,7 +37,7 @@ struct NetworkFileTests {
             ("requireOperatorDiversity", { $0.requireOperatorDiversity = false }),
             ("requireAddressDiversity", { $0.requireAddressDiversity = false }),
             ("operatorSharePercent", { $0.operatorSharePercent = 100 }),
-            ("limits.streamBurst", { $0.limits.streamBurst += 1 }),
+            ("limits.streamBurst", { $0.limits.streamBurst += 1 }), ("shards", { $0.swarms.shards = 64 }),
             ("authorities", { $0.authorities = [.init(key: key, node: file.bootstrap[0].node)] }),
             ("authorityThreshold", { $0.authorityThreshold = 1 }),
             ("ledger", { $0.ledger = .init(genesis: [1], blocks: []) }), ("bootstrap", { $0.bootstrap.removeLast() }),
@@ -51,6 +51,9 @@ struct NetworkFileTests {
             #expect(file.differences(from: other) == [name])
             #expect(file.unsigned != other.unsigned)
         }
+        var other = file
+        other.swarms.size = 5
+        #expect(file.differences(from: other) == ["swarmSize"])
         var unsigned = file
         unsigned.snapshot = SignedSnapshot(file.snapshot.snapshot)
         #expect(file.differences(from: unsigned).isEmpty && file.unsigned == unsigned)
@@ -171,6 +174,30 @@ struct NetworkFileTests {
                 $0.authorities = []
                 $0.authorityThreshold = 0
             } == "ledger")
+    }
+
+    @Test("The store's numbers survive the file, and only those by which everyone finds the same swarms are taken")
+    func swarms() throws {
+        var file = made().file
+        #expect(!file.swarms.hasStore && file.swarms.size == 7)
+        #expect(!String(decoding: file.json(), as: UTF8.self).contains("shards"))
+        file.swarms.shards = 8_192
+        file.swarms.size = 5
+        #expect(try NetworkFile(json: file.json()).swarms == file.swarms && file.swarms.hasStore)
+        func refused(_ shards: Int, _ size: Int) -> String? {
+            var changed = file
+            (changed.swarms.shards, changed.swarms.size) = (shards, size)
+            do throws(NetworkFileError) {
+                try changed.validate()
+                return nil
+            } catch {
+                if case .invalid(let key, _) = error { return key }
+                return "\(error)"
+            }
+        }
+        for shards in [0, 64, 65_536] { #expect(refused(shards, 3) == nil && refused(shards, 15) == nil) }
+        for shards in [-64, 1, 32, 65, 96, 131_072, .max, .min] { #expect(refused(shards, 7) == "shards") }
+        for size in [-3, 0, 1, 2, 4, 8, 17, .max] { #expect(refused(64, size) == "swarmSize") }
     }
 
     @Test func unknownKeysAreRefusedWithTheNearest() {

@@ -237,6 +237,25 @@ import Wire
         #expect(past.restarted(Array("tunichs1".utf8) + bytes.dropFirst(8)) == nil)
     }
 
+    /// The database is not forced to the disk with each snapshot, the history is.
+    @Test("s11: a history that goes beyond the kept snapshot is kept up to there, and gone on from")
+    func beyondTheKept() throws {
+        var past = try Past(Self.limits(steps: 1_000))
+        try past.pass(22)
+        let kept = past.chains[20]
+        var node = SnapshotSigning(kept, history: past.restarted(past.history.encoded()))
+        #expect(node.snapshot.height == kept.snapshot.height && node.history.count == 20)
+        #expect(node.history.digest == kept.digest)
+        let update = try #require(past.history.update(from: kept.snapshot.height, digest: kept.digest))
+        let isNew = try node.follow(update, at: past.world.time, check: Mock.check)
+        #expect(isNew && node.chain.digest == past.world.honest.chain.digest)
+        #expect(try node.history.count == 22 && past.leads(node.history, asleep: 22))
+        // One that does not lead to the kept snapshot is of no use.
+        var other = try Past(Self.limits(steps: 1_000), seed: 2)
+        try other.pass(22)
+        #expect(SnapshotSigning(kept, history: other.history).history.count == 0)
+    }
+
     /// A node that ended between two writings goes on from the end of its history, wherever that begins.
     @Test("s11: a history that ends before the kept snapshot is gone on from") func endedBetween() throws {
         var past = try Past(Self.limits(steps: 10))

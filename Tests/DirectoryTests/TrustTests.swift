@@ -151,6 +151,24 @@ struct TrustTests {
         #expect(store.count == 0)
     }
 
+    @Test("s27: a descriptor that came while the clock was ahead keeps no right one out, and is in no list")
+    func s27ADescriptorOfTheFutureGivesWay() throws {
+        let ahead = UnixTime(seconds: now.seconds + 7_200)
+        var store = store()
+        _ = try store.insert(made(1, at: ahead), at: ahead)
+        _ = try store.insert(made(2, at: UnixTime(seconds: now.seconds + 600)), at: ahead)
+        // The clock is set back. Other nodes would refuse the first descriptor, and hold the second.
+        #expect(store.listable(at: now).values.map(\.descriptor.node) == [NodeID(key(2).publicKey)])
+        #expect(store.listable(at: ahead).count == 2)
+        let right = made(1)
+        #expect(try store.insert(right, at: now))
+        #expect(store.descriptor(of: right.descriptor.node, at: now) == right)
+        #expect(throws: DescriptorRefusal.notNewer) { try store.insert(made(2), at: now) }
+        #expect(throws: DescriptorRefusal.fromTheFuture) { try store.insert(made(1, at: ahead), at: now) }
+        let older = made(1, at: UnixTime(seconds: now.seconds - 60))
+        #expect(throws: DescriptorRefusal.notNewer) { try store.insert(older, at: now) }
+    }
+
     @Test func badDescriptorsAreRefused() {
         var store = store()
         let tooFar = UnixTime(seconds: now.seconds + 601)

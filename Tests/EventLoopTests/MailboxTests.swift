@@ -59,6 +59,17 @@ private struct Letter: Equatable, Sendable {
         }
     }
 
+    @Test func messagesThatMayBeLostLeaveRoomForOthers() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var received: [Int] = []
+        let mailbox = try Mailbox<Int>(on: loop, capacity: 6) { received.append($0) }
+        for number in 0..<6 { #expect(mailbox.sender.send(number, reserve: 2) == (number < 4)) }
+        for number in 10..<13 { #expect(mailbox.sender.send(number) == (number < 12)) }
+        run(loop) { received.count == 6 }
+        #expect(received == [0, 1, 2, 3, 10, 11])
+    }
+
     @Test func theLanesOfThreadsKeepTheirOrderAndBound() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -262,6 +262,34 @@ struct SimulationTests {
         second.close()
     }
 
+    @Test("A datagram goes to the worker that its byte names and that has the port, and workers send from one address")
+    func workers() throws {
+        let world = SimulatedWorld(seed: 1)
+        let (one, two) = (world.addHost(at: [address(1)]), world.addHost(at: [address(2)]))
+        let (sender, zero) = (Loop(simulated: one), Loop(simulated: two))
+        let loops = [zero] + (UInt8(1)...2).compactMap { zero.simulatedWorker($0) }
+        let bags = loops.map { _ in Mailbag() }
+        let sockets = try zip(loops, bags).map { try DatagramSocket(on: $0, bindTo: address(2, 7), receiver: $1) }
+        let other = Mailbag()
+        _ = try DatagramSocket(on: zero, bindTo: address(2, 8), receiver: other)
+        for bag in bags { bag.answers = true }
+        let answers = Mailbag()
+        let socket = try DatagramSocket(on: sender, bindTo: address(1, 9), receiver: answers)
+        for byte in UInt8(0)...3 { send([9, 9, 9, byte], from: socket, to: address(2, 7)) }
+        send([1], from: socket, to: address(2, 7))
+        send([9, 9, 9, 1], from: socket, to: address(2, 8))
+        world.run(for: 100 * Self.millisecond)
+        #expect(
+            bags.map { $0.packets.map(\.bytes) } == [
+                [[9, 9, 9, 0], [9, 9, 9, 3], [1]], [[9, 9, 9, 1]], [[9, 9, 9, 2]],
+            ])
+        #expect(other.packets.count == 1)
+        #expect(answers.packets.count == 5 && answers.packets.allSatisfy { $0.source == address(2, 7) })
+        #expect(sockets.allSatisfy { $0.localAddress == address(2, 7) })
+        sender.close()
+        for loop in loops { loop.close() }
+    }
+
     @Test("A connection is refused, reset, held up by a cut line and broken by a long one")
     func brokenStreams() throws {
         let world = SimulatedWorld(seed: 1)

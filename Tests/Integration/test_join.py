@@ -124,7 +124,7 @@ class Join(unittest.TestCase):
         # A file: URL.
         self.join(f"file://{self.root}/net/network.json", code=0)
 
-    def test_other_schemes_are_refused_and_nothing_is_sent(self):
+    def test_j1_other_schemes_are_refused_and_nothing_is_sent(self):
         for scheme in ("http", "ftp", "HTTP", "gopher"):
             with self.subTest(scheme=scheme):
                 _, err = self.join(f"{scheme}://127.0.0.1:{self.server.port}/network.json", code=64)
@@ -132,7 +132,7 @@ class Join(unittest.TestCase):
                 self.assertEqual(err.count("\n"), 1)
         self.assertEqual(self.server.asked, [])
 
-    def test_redirects_stay_https_and_few(self):
+    def test_j1_redirects_stay_https_and_few(self):
         plain = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
         self.addCleanup(plain.server_close)
         self.server.files.update({"/plain": f"http://127.0.0.1:{plain.server_address[1]}/network.json", "/file": "file:///etc/passwd",
@@ -146,7 +146,7 @@ class Join(unittest.TestCase):
         self.assertIn("cannot fetch", self.join(f"{self.server.url}/a", code=69)[1])
         self.assertNotIn("/network.json", [path for path, _ in self.server.asked])
 
-    def test_the_certificate_is_verified(self):
+    def test_j1_the_certificate_is_verified(self):
         self.server.files["/network.json"] = self.file
         # A certificate of an unknown authority, for another host, and of another authority; and no list of authorities.
         self.assertIn("cannot fetch", self.join(f"{self.server.url}/network.json", code=69, authorities=False)[1])

@@ -363,7 +363,8 @@ class Everyday(unittest.TestCase):
         self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
         # The environment has no other proxy, which would be used instead of this one, and no exceptions.
         others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*", "npm_config_noproxy": "*", "NPM_CONFIG_NOPROXY": "*"}
-        done = run("exec", "--control", self.client.control, "--", "sh", "-c", 'test -z "$ftp_proxy$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"', environment=others)
+        script = 'test "$ftp_proxy" = "socks5h://$TUNIC_SOCKS" && test -z "$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"'
+        done = run("exec", "--control", self.client.control, "--", "sh", "-c", script, environment=others)
         self.assertEqual(done[0], 0, done[2])
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})

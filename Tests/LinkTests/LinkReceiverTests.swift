@@ -43,6 +43,27 @@ import Wire
         check(pair.near.takeControl(pair.far.control(3), now: parties.now) == .success([2, 3]))
     }
 
+    @Test("a sender that is not told of the new line yet sends control packets under the old keys") func toldLater()
+        throws
+    {
+        var parties = Handshakes()
+        var pair = try parties.pair()
+        check(pair.far.take(pair.near.data(), now: parties.now) == .success(.confirmed))
+        let line = pair.near.keyring.line
+        let body = pair.near.startRekey(localIndex: 10_001)
+        guard let answer = pair.far.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now),
+            let keys = pair.near.keyring.finishRekey(answer.rawSpan, now: parties.now)
+        else { return check(Bool(false)) }
+        pair.near.receiver.renew(keys)
+        check(pair.near.line === line)
+        check(pair.near.keyring.line !== line)
+        check(pair.far.takeControl(pair.near.control(1), now: parties.now) == .success([0, 1]))
+        pair.near.sender = LinkSender(pair.near.keyring.line, sole: true)
+        pair.near.keyring.retireReplaced()
+        check(line.isOver)
+        check(pair.far.takeControl(pair.near.control(2), now: parties.now) == .success([1, 2]))
+    }
+
     @Test("keys that wait are replaced, or end with their time; their indices are told once") func waiting() throws {
         var parties = Handshakes()
         var pair = try parties.pair()

@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import Link
 import LoopTesting
 import OnionCrypto
@@ -42,6 +43,8 @@ enum TestMessage: UInt8, MessageFamily {
 final class Side: ControlHandler, PacketHandler {
     let links: Links
     let identity: LinkIdentity?
+    /// The node's other workers.
+    var workers: NodeWorkers?
     var ups: [(link: LinkID, peer: LinkPeer)] = []
     var downs: [(link: LinkID, reason: LinkDownReason)] = []
     var messages: [(message: TestMessage, body: [UInt8], responder: ControlResponder)] = []
@@ -123,8 +126,11 @@ final class Harness {
     var wallClock: () -> UInt64
     /// Node ids that count as staked.
     var staked: Set<NodeID> = []
+    /// How many workers the nodes made from now on have.
+    var workers = 1
 
     init(packetSize: Int = Packet.defaultSize, isSimulated: Bool = true) throws {
+        if isSimulated { workers = Self.usualWorkers }
         let loop = isSimulated ? Loop.simulated() : try Loop()
         self.loop = loop
         wallClock = { loop.wallClock }
@@ -133,8 +139,13 @@ final class Harness {
 
     deinit {
         for side in sides { side.links.closeAll() }
+        for side in sides { side.workers?.close() }
         loop.close()
     }
+
+    /// 1, or the number in TUNIC_TEST_WORKERS, with which all tests on simulated time can be run.
+    private static let usualWorkers =
+        unsafe getenv("TUNIC_TEST_WORKERS").flatMap { unsafe Int(String(cString: $0)) } ?? 1
 
     /// A node that counts as staked among all as `isStaked` says, and by itself as `knows` says.
     func node(
@@ -154,11 +165,14 @@ final class Harness {
             network: network, listen: [.loopbackIPv4(port: 0)], messages: TestMessage.kinds)
         configuration.maximumLinks = 256
         change(&configuration)
+        let others = try identity != nil && workers > 1 ? NodeWorkers(beside: loop, count: workers) : nil
         let links = try Links(
             on: loop, configuration: configuration, identity: identity,
             isStaked: { [unowned self] in staked.contains($0) || knows && $0.key == identity?.nodeID },
-            wallClock: wallClock)
+            wallClock: wallClock, others: others?.ways(packetSize: network.packetSize))
         let side = Side(links, identity)
+        side.workers = others
+        try others?.begin(links, relay: side)
         sides.append(side)
         return side
     }

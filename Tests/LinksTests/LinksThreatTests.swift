@@ -246,12 +246,17 @@ import Wire
         let forward = MessageKind(raw: 40, longestBody: 66_982, longestAnswer: 65_825, lane: .requests)
         let answer = MessageKind(raw: 41, longestBody: 65_833, longestAnswer: 0, lane: .requests)
         let usual = MessageKind(raw: 9, longestBody: 1 << 20, longestAnswer: 0)
+        let copies = MessageKind(raw: 44, longestBody: 139_264, longestAnswer: 4_161, lane: .store)
         let network = LinkNetwork(
             id: Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan), packetSize: 1_392)
-        let configuration = LinksConfiguration(network: network, listen: [], messages: [usual, answer, forward])
+        let configuration = LinksConfiguration(
+            network: network, listen: [], messages: [usual, answer, forward, copies])
         let allowance = configuration.onionRequests
         #expect(allowance.incoming == 64 && allowance.requests == 64)
         #expect(allowance.unfinishedBytes == allowance.incoming * forward.longestBody)
+        let store = configuration.store
+        #expect(store.incoming == 16 && store.requests == 16)
+        #expect(store.unfinishedBytes == store.incoming * copies.longestBody)
         #expect(LinksConfiguration(network: network, listen: [], messages: [usual]).onionRequests.unfinishedBytes == 0)
     }
 }

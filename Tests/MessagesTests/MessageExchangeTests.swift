@@ -33,6 +33,15 @@ private enum Apart: UInt8, MessageFamily {
     var longestAnswer: Int { 0 }
 }
 
+/// A message of the swarm store, with limits of its own.
+private enum Stored: UInt8, MessageFamily {
+    case copy = 61
+
+    static var lane: MessageLane { .store }
+    var longestBody: Int { 1_000 }
+    var longestAnswer: Int { 0 }
+}
+
 /// Two ends without a network, on a clock that only the test moves.
 private final class Pair {
     /// One end and the actions that it was told.
@@ -50,7 +59,8 @@ private final class Pair {
             exchange = MessageExchange(
                 role: role, connection: .control, payloadSize: 1_200, seed: role == .initiator ? 7 : 8,
                 kinds: MessageTable(
-                    [Kind.short, .long, .large].map(\.kind) + Apart.kinds + PathMessage.kinds), limits: limits,
+                    [Kind.short, .long, .large].map(\.kind) + Apart.kinds + Stored.kinds + PathMessage.kinds),
+                limits: limits,
                 now: now)
         }
 
@@ -236,6 +246,26 @@ private final class Pair {
         _ = try other.write([60], finish: false)
         other.run(for: .milliseconds(100))
         #expect(other.far.count(.refused) == 1 && other.far.isQuiet)
+    }
+
+    @Test("SW19: the swarm store's messages take nothing of the allowance of requests and of other messages")
+    func storeLane() throws {
+        let pair = Pair {
+            $0.incoming = 3
+            $0.onionRequests = .init(incoming: 2, requests: 0, unfinishedBytes: 1_500)
+            $0.store = .init(incoming: 1, requests: 0, unfinishedBytes: 1_500)
+        }
+        // The near end may have no copies under way; the far end takes one of those that are written all the same.
+        #expect(pair.near.exchange.begin(Stored.copy.kind, body: [1], timeout: .seconds(9), now: pair.now) == nil)
+        for _ in 0..<4 { _ = try pair.write([61, 1], finish: true) }
+        pair.run(for: .milliseconds(200))
+        #expect(pair.far.received.count { $0.kind == Stored.copy.kind } == 1 && pair.far.count(.refused) == 3)
+        // While it waits for its answer, all others have their places.
+        for _ in 0..<3 { #expect(pair.askApart() != nil && pair.ask(.short) != nil) }
+        pair.run(for: .milliseconds(200))
+        #expect(pair.far.received.count { $0.kind == Apart.request.kind } == 2)
+        #expect(pair.far.received.count { $0.kind == Kind.short.kind } == 3)
+        #expect(pair.far.count(.refused) == 3 + 1 && pair.far.exchange.incomingCount == 6)
     }
 
     @Test("a message that does not come whole, one without an answer and one that takes too long end by themselves")

@@ -33,13 +33,18 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
         }
     }
 
-    @Test func everyProxyVariableIsOurs() {
+    @Test("L1: every variable that programs look at for a proxy names the client's")
+    func everyProxyVariableIsOurs() {
         let variables = ProxyEnvironment.variables(socks: "127.0.0.1:9", control: "/c")
         let proxies = variables.filter { $0.prefix { $0 != "=" }.lowercased().hasSuffix("_proxy") }
         #expect(
             Set(proxies) == [
                 "ALL_PROXY=socks5h://127.0.0.1:9", "all_proxy=socks5h://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9",
                 "http_proxy=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9",
+                // wget connects directly to an ftp: address without this one, and refuses SOCKS.
+                "FTP_PROXY=socks5h://127.0.0.1:9", "ftp_proxy=socks5h://127.0.0.1:9", "WS_PROXY=http://127.0.0.1:9",
+                "ws_proxy=http://127.0.0.1:9", "WSS_PROXY=http://127.0.0.1:9", "wss_proxy=http://127.0.0.1:9",
+                "RSYNC_PROXY=127.0.0.1:9",
             ])
         #expect(variables.contains("TUNIC_SOCKS=127.0.0.1:9") && variables.contains("TUNIC_CONTROL=/c"))
     }
@@ -51,7 +56,7 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
         return try ProxiedBrowser(program: command[0])?.arrange(command, by: setup) { _ in profile }
     }
 
-    @Test(arguments: ["firefox", "/usr/bin/firefox-esr", "firefox-bin"])
+    @Test(arguments: ["firefox", "/usr/bin/firefox-esr", "firefox-bin", "librewolf"])
     func firefoxHasAProfileThatUsesTheProxyAlone(program: String) throws {
         let folder = try Folder()
         try folder.write("user.js", Array("user_pref(\"network.proxy.type\", 0);".utf8))
@@ -72,7 +77,11 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
         #expect(found.notice.contains("the profile that you named"))
     }
 
-    @Test(arguments: ["chromium", "chromium-browser", "/opt/google-chrome", "google-chrome-stable"])
+    @Test(
+        arguments: [
+            "chromium", "chromium-browser", "/opt/google-chrome", "google-chrome-stable", "brave-browser", "brave",
+            "microsoft-edge-stable", "vivaldi", "opera",
+        ])
     func chromiumHasAProfileThatUsesTheProxyAlone(program: String) throws {
         let options = try #require(ProxySetup(listeners: ["127.0.0.1:9"], pac: "")).chromiumOptions
         let found = try #require(try arranged("\(program) https://example.org/"))
@@ -84,9 +93,31 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
     }
 
     @Test func otherProgramsAreNoBrowsers() throws {
-        for program in ["curl", "thunderbird", "chromiumoxide", "firefoxes", ""] {
+        for program in ["curl", "thunderbird", "chromiumoxide", "firefoxes", "operator", ""] {
             #expect(ProxiedBrowser(program: program) == nil)
         }
+    }
+
+    @Test func eachBrowserHasAProfileOfItsOwn() throws {
+        let setup = try #require(ProxySetup(listeners: ["127.0.0.1:9"], pac: ""))
+        var names: [String] = []
+        for program in ["firefox-esr", "librewolf", "chromium-browser", "brave-browser"] {
+            let folder = try Folder()
+            _ = try ProxiedBrowser(program: program)?.arrange([program], by: setup) {
+                names.append($0)
+                return folder.path
+            }
+        }
+        #expect(names == ["firefox", "librewolf", "chromium", "brave"])
+    }
+
+    @Test("L1: a program that passes an address to a browser that runs already is refused")
+    func openersAreRefused() throws {
+        for program in ["xdg-open", "/usr/bin/x-www-browser", "sensible-browser", "gio"] {
+            let found = failure { try ProxiedBrowser.check(program: program) }
+            #expect(found?.code == .usage && found?.message.contains("name the browser") == true)
+        }
+        for program in ["firefox", "curl", "xdg-opener", ""] { try ProxiedBrowser.check(program: program) }
     }
 
     @Test("C1: a member of a network goes by nobody's configuration")

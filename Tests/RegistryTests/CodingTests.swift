@@ -21,7 +21,7 @@ import Wire
         town.run(0, .distribute)
         town.next(after: 4_000)
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
-        town.next(after: 2 * day - 4_000)
+        town.pass(2 * day - 4_000)
         town.run(0, .pay(amount: 12_345))
         let reporter = Town.nodeIDs.firstIndex(
             of: town.state.judges(of: Town.nodeIDs[8], height: town.state.height)[0])!

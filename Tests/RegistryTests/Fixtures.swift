@@ -56,6 +56,12 @@ struct Town {
         #expect(state.isBalanced)
     }
 
+    /// Lets `seconds` pass in blocks ten minutes apart.
+    mutating func pass(_ seconds: UInt64) {
+        for _ in 0..<seconds / 600 { next(after: 600) }
+        if seconds % 600 > 0 { next(after: seconds % 600) }
+    }
+
     func operation(_ account: UInt64, _ action: Action) -> RegistryOperation {
         RegistryOperation(
             network: networkID, nonce: state.accounts[id(account)]?.nonce ?? 0, action: action, key: key(account))

@@ -127,9 +127,9 @@ import Wire
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
         let credit = 7_200 + 120 / 30 as UInt64
         #expect(town.node(3)?.deregistersAt == town.state.time + credit + 3_600)
-        town.next(after: credit)
+        town.pass(credit)
         #expect(town.node(3)?.credit(at: town.state.time, town.state.parameters) == 0)
-        town.next(after: 3_599)
+        town.pass(3_599)
         #expect(town.node(3)?.standing == .decommissioned)
         town.next(after: 1)
         #expect(town.node(3) == nil)
@@ -141,6 +141,34 @@ import Wire
         town.next(after: 1)
         #expect(town.balance(3) == 100_000 * sesh)
         #expect(town.state.locks.isEmpty)
+    }
+
+    @Test("s02: while the ledger stands still a node that is out uses up ten minutes, and may be voted back afterwards")
+    func s02AHaltCostsNoStake() {
+        var town = town(12)
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        town.run(town.maintenance(4, 3_600))
+        let deregistersAt = town.node(3)!.deregistersAt
+        town.pass(3_000)
+        #expect(town.node(3)?.deregistersAt == deregistersAt)
+        // No blocks for ten hours.
+        town.next(after: 36_000)
+        #expect(town.node(3)?.deregistersAt == deregistersAt + 36_000 - 600)
+        // A maintenance ends at its time all the same.
+        #expect(town.node(4)?.standing == .active)
+        // Blocks follow again. A node that nobody votes back goes when its time is over.
+        var dead = town
+        let left = dead.node(3)!.deregistersAt - dead.state.time
+        dead.pass(left - 1)
+        #expect(dead.node(3)?.standing == .decommissioned)
+        dead.pass(1)
+        #expect(dead.node(3) == nil && dead.state.locks.map(\.amount) == [full])
+        // The judges of the last height before may still vote, and so may those of the first one after.
+        for height in [town.state.height - 1, town.state.height] {
+            var back = town
+            back.run(0, back.verdict(.recommission, 3, height: height, places: 0..<7))
+            #expect(back.node(3)?.standing == .active)
+        }
     }
 
     @Test("S1: what is left of a credit covers the next outages, and what they use of the grace is missing from it")
@@ -162,7 +190,7 @@ import Wire
         // An outage that ends in the grace: the node is active without credit, and gets credit only after the used
         // grace has grown again.
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
-        town.next(after: left + 1_000)
+        town.pass(left + 1_000)
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
         #expect(town.node(3)?.standing == .active && credit() == 0)
         town.next(after: 30 * 1_000)
@@ -171,7 +199,7 @@ import Wire
         #expect(credit() == 1)
         // A node with repeated outages gets no second grace.
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
-        town.next(after: 3_601)
+        town.pass(3_601)
         #expect(town.node(3) == nil)
         #expect(town.state.locks.map(\.until) == [town.state.time + 30 * day])
     }

@@ -1,7 +1,9 @@
 import Directory
 import EventLoop
 import LoopTesting
+import Sessions
 import Testing
+import Transport
 import Wire
 
 @testable import Client
@@ -54,6 +56,30 @@ import Wire
         #expect(client.sessions.current.count == 1)
         client.sessions.memoryLimit = 0
         #expect(loop.run { app.isOver && client.sessions.current.isEmpty })
+        app.stream?.close()
+    }
+
+    @Test("R5: an exit that opens streams gets no room for more than the protocol's first 128, and loses its session")
+    func streamsOfAnExit() throws {
+        let network = try LoopNetwork(relays: 4)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run { app.received == LoopNetwork.greetedCount })
+        let session = try #require(client.sessions.current.values.first)
+        let path = try #require(session.paths.first)
+        /// A packet of the exit with a byte of its stream `id`.
+        func receive(_ id: UInt16, number: UInt64) {
+            let frame: [UInt8] = [0x0a, UInt8(0x40 | id >> 8), UInt8(id & 255), 1, 7]
+            session.received(frame.rawSpan, number: number, on: path, now: client.pool.now)
+        }
+        receive(255, number: 1 << 20)
+        let (count, isClosed) = (session.session.connection.openStreamCount, session.session.connection.isClosed)
+        #expect(count == 2 && !isClosed && session.session.streamCount == 1)
+        receive(257, number: 1 << 20 + 1)
+        let isClosedThen = session.session.connection.isClosed
+        #expect(isClosedThen)
+        #expect(loop.run { session.isOver && app.isOver })
         app.stream?.close()
     }
 }

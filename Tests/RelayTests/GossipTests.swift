@@ -1,5 +1,4 @@
 import Directory
-import EventLoop
 import Link
 import Logging
 import LoopTesting
@@ -8,6 +7,7 @@ import OnionCrypto
 import Testing
 import Wire
 
+@testable import EventLoop
 @testable import Links
 @testable import Relay
 
@@ -28,11 +28,16 @@ import Wire
         private let node: Links
         private var others: [Links] = []
 
-        private let quiet = Quiet()
+        private var ends: [End] = []
         private let events = Events()
 
         /// With `restarting`, each neighbour has a second link, and the node does not know yet that the first is dead.
-        init(neighbours count: Int, restarting: Bool = false) throws {
+        ///
+        /// Each neighbour answers questions for descriptors with its part of those that it is `knowing`; without it,
+        /// none is answered.
+        init(
+            neighbours count: Int, restarting: Bool = false, knowing: ((Town, Int) throws -> [SignedDescriptor])? = nil
+        ) throws {
             let loop = Loop.simulated()
             self.loop = loop
             let seeds = (0...count).map { _ in SecureRandom.bytes(32) }
@@ -62,7 +67,10 @@ import Wire
             for number in 1...count {
                 let other = try side(number)
                 others.append(other)
-                other.control = quiet
+                let end = End(other)
+                end.known = try knowing.map { try $0(self, number) }
+                ends.append(end)
+                other.control = end
                 var up: LinkID?
                 node.link(to: ids[number], at: other.localAddresses.map { Endpoint($0) }) { up = try? $0.get() }
                 loop.run { up != nil }
@@ -91,7 +99,7 @@ import Wire
             let key = Self.key(seeds[number])
             let value = Descriptor(
                 node: NodeID(key.publicKey), published: published,
-                expires: UnixTime(seconds: published.seconds + 3_600), suites: .known, roles: [], exit: [],
+                expires: UnixTime(seconds: published.seconds + 86_400), suites: .known, roles: [], exit: [],
                 bandwidth: 0,
                 ipv4: endpoint, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
                 software: "tunic/test")
@@ -113,7 +121,23 @@ import Wire
         func endpoint(of number: Int) -> Endpoint { Endpoint(others[number - 1].localAddresses[0]) }
 
         /// The number of client links that the neighbours have had, and the number of those that have ended.
-        var clientLinks: (up: Int, down: Int) { (quiet.clients.count, quiet.gone) }
+        var clientLinks: (up: Int, down: Int) {
+            ends.reduce((0, 0)) { ($0.0 + $1.clients.count, $0.1 + $1.gone) }
+        }
+
+        /// From when on each neighbour has been asked for descriptors.
+        var questions: [[UInt64]] { ends.map(\.questions) }
+
+        /// The number of questions for all descriptors.
+        var fullQuestions: Int { questions.joined().filter { $0 == 0 }.count }
+
+        /// Lets time pass as a relay does.
+        func tick(_ seconds: Int) {
+            for _ in 0..<seconds {
+                gossip.tick()
+                loop.run(for: .seconds(1)) { false }
+            }
+        }
 
         /// The part of the node that tests other nodes.
         func watching() throws -> Watching {
@@ -128,11 +152,22 @@ import Wire
         /// Ends a link of the node.
         func close(_ link: LinkID) { node.close(link) }
 
-        /// A neighbour, which ignores all messages.
-        private final class Quiet: ControlHandler {
+        /// A neighbour, which ignores all messages but questions for descriptors.
+        private final class End: ControlHandler {
+            var known: [SignedDescriptor]?
+            private(set) var questions: [UInt64] = []
             private(set) var clients: Set<LinkID> = []
             private(set) var gone = 0
-            func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+            private weak var links: Links?
+            init(_ links: Links) { self.links = links }
+            func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+                var reader = ByteReader(body.rawSpan)
+                guard message == DirectoryMessage.getDescriptors.kind, let since = try? reader.u64() else { return }
+                questions.append(since)
+                guard let known else { return }
+                let list = known.filter { $0.descriptor.published.seconds >= since }
+                links?.answer(responder, SignedDescriptor.encodeList(list))
+            }
             func linkUp(_ link: LinkID, peer: LinkPeer) { if peer.node == nil { clients.insert(link) } }
             func linkDown(_ link: LinkID, reason: LinkDownReason) { if clients.contains(link) { gone += 1 } }
         }
@@ -200,6 +235,85 @@ import Wire
         // The descriptor of the other node, and up to four of the first node's.
         let taken = town.neighbours.nodes.descriptors.generation - before
         #expect((2...5).contains(taken))
+    }
+
+    /// A town of four neighbours, in which the last two know the fourth's descriptor, which is three hours old.
+    ///
+    /// All know the first one's, which is new.
+    private func newcomer() throws -> (Town, SignedDescriptor) {
+        var old: SignedDescriptor?
+        let town = try Town(neighbours: 4) { town, number in
+            let hidden = try old ?? town.descriptor(of: 4, age: 3 * 3_600)
+            old = hidden
+            let new = try town.descriptor(of: 1)
+            return number < 3 ? [new] : [new, hidden]
+        }
+        return (town, try #require(old))
+    }
+
+    @Test("P9: a node that has started asks nodes of three operators for all descriptors")
+    func p9_threeOperators() throws {
+        let (town, old) = try newcomer()
+        town.tick(10)
+        #expect(town.holds(old) && town.gossip.hasHeard)
+        #expect(town.fullQuestions == 3 && town.questions.joined().count == 3)
+        // Afterwards it asks one neighbour for what was published since the last answer, or two hours before.
+        let last = town.loop.wallClock / 1_000_000_000
+        town.gossip.refreshSoon()
+        town.tick(5)
+        let later = town.questions.joined().filter { $0 > 0 }
+        #expect(later.count == 1 && later.allSatisfy { $0 > last - 7_300 && $0 <= last - 7_200 })
+    }
+
+    @Test("P9: all descriptors are asked for anew after a step of the clock or of the snapshot, which refused some")
+    func p9_afterAStep() throws {
+        let (town, _) = try newcomer()
+        town.tick(10)
+        let host = try #require(town.loop.host)
+        for (count, error) in [(6, 3_600), (9, 0), (9, 200)] as [(Int, Int64)] {
+            host.clockError = error * 1_000_000_000
+            town.tick(10)
+            #expect(town.fullQuestions == count)
+        }
+        func follow(after seconds: UInt64) throws {
+            let time = UnixTime(seconds: town.snapshot.time.seconds + seconds)
+            let next = try #require(
+                Snapshot(
+                    network: town.snapshot.network, height: 1 + seconds, time: time, entries: town.snapshot.entries))
+            town.gossip.follow(next, digest: Bytes32())
+            town.tick(10)
+        }
+        for (count, seconds) in [(9, 3_600), (9, 7_200), (12, 7_200 + 3 * 3_600)] as [(Int, UInt64)] {
+            try follow(after: seconds)
+            #expect(town.fullQuestions == count)
+        }
+    }
+
+    @Test("P9: who does not answer is asked later, and others meanwhile; an operator's nodes count once")
+    func p9_oneOfAnOperator() {
+        func time(_ seconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000) + .seconds(seconds) }
+        let ids = (0..<6 as Range<UInt8>).map { NodeID(Bytes32([UInt8](repeating: $0 + 1, count: 32))!) }
+        let owners = [0, 0, 1, 1, 2, 3].map { ids[$0].key }
+        var full = FullAnswers()
+        func asks(_ seconds: Int64) -> [Int] {
+            ids.indices.filter { full.mustAsk(ids[$0], of: owners[$0], now: time(seconds)) }
+        }
+        #expect(asks(0) == Array(0...5))
+        full.ask(ids[0])
+        #expect(asks(0) == Array(1...5))
+        full.ask(ids[2])
+        // Two are asked at a time.
+        #expect(asks(0).isEmpty)
+        full.end(ids[0], of: owners[0], isRead: true, now: time(1))
+        #expect(full.hasHeard && asks(1) == [3, 4, 5])
+        full.end(ids[2], of: owners[2], isRead: false, now: time(10))
+        #expect(asks(14) == [3, 4, 5] && asks(15) == [2, 3, 4, 5])
+        full.end(ids[3], of: owners[3], isRead: true, now: time(15))
+        #expect(asks(15) == [4, 5] && !full.isComplete)
+        full.end(ids[5], of: owners[5], isRead: true, now: time(15))
+        #expect(asks(15).isEmpty && full.isComplete)
+        full.restart()
+        #expect(asks(15) == Array(0...5) && full.hasHeard)
     }
 
     @Test("a node that asks for links to it does not disturb the test of it that is under way") func linkBackInATest()

@@ -1,5 +1,6 @@
 import Directory
 import EventLoop
+import Glibc
 import Link
 import Links
 import Logging
@@ -12,6 +13,9 @@ import Transport
 import Wire
 
 @testable import Relay
+
+/// How many workers relays on simulated time have: 1, or the number in TUNIC_TEST_WORKERS.
+let testWorkers = unsafe getenv("TUNIC_TEST_WORKERS").flatMap { unsafe Int(String(cString: $0)) } ?? 1
 
 /// One relay on 127.0.0.1, and a second node that has links and answers nothing.
 final class RelayHarness {
@@ -30,6 +34,7 @@ final class RelayHarness {
     /// `isListed`: whether the registry of the other node has the relay.
     init(
         exit: Bool = false, sessions: Int? = nil, isListed: Bool = true, isSimulated: Bool = true,
+        workers: Int = testWorkers,
         _ change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         loop = isSimulated ? Loop.simulated() : try Loop()
@@ -59,6 +64,7 @@ final class RelayHarness {
         network = file
         var configuration = RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!])
         configuration.isExit = exit
+        configuration.workers = isSimulated ? workers : 1
         if let sessions { configuration.exitSessions = sessions }
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(

@@ -18,8 +18,8 @@ final class RequestBench {
     /// The hops of the newest session.
     private(set) var hops: [NodeID] = []
 
-    init(relays count: Int = 6) throws {
-        network = try LoopNetwork(relays: count, isSimulated: true)
+    init(relays count: Int = 6, network change: (inout NetworkFile) -> Void = { _ in }) throws {
+        network = try LoopNetwork(relays: count, isSimulated: true, network: change)
         turn = SessionTurn(loop: network.loop)
         network.loop.addAtTurnEnd { [turn] in turn.run() }
     }

@@ -119,4 +119,29 @@ import Wire
         #expect(client.pool.counts.failed == 0)
         #expect(network.relays.allSatisfy { $0.status.refusals.isEmpty })
     }
+
+    @Test("R3: an app that asks for many hosts, each over a path of its own, does not delay the paths of other apps")
+    func hostsOfAPage() throws {
+        let network = try LoopNetwork(
+            relays: 6,
+            network: {
+                $0.limits.clientBuildsPerSecond = 2
+                $0.limits.clientBuildBurst = 4
+            }, client: { $0.listeners[0].isolation.insert(.destinationHost) })
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        // The server is at another address: an app that has got its path is told so.
+        let page = try (2..<62).map { host in
+            try network.app(
+                saying: [
+                    5, 1, 0, 5, 1, 0, 1, 127, 0, 0, UInt8(host), UInt8(network.port >> 8), UInt8(network.port & 255),
+                ])
+        }
+        #expect(loop.run { client.sessions.waiting.count > 50 })
+        let other = try network.app(saying: hello(to: network.port, user: 1))
+        #expect(loop.run(for: .seconds(28)) { other.received == 2 + 2 + 10 + 1 || other.isOver })
+        #expect(!other.isOver)
+        #expect(page.count { $0.received > 2 } < 30)
+        for app in page + [other] { app.stream?.close() }
+    }
 }

@@ -110,6 +110,24 @@ import Wire
         #expect(found(overdue, 380) == [false, true, false])
     }
 
+    @Test("w2: with a ledger, a tester that has just started waits as long for a descriptor as for that of a new node")
+    func w2NewTester() {
+        let node = NodeID(Bytes32([UInt8](repeating: 1, count: 32))!)
+        var overdue = Overdue(epochSeconds: 60)
+        overdue.follow([node], now: time(0))
+        let isMissing = { (activeSince: UInt64?, seconds: Int64) in
+            overdue.isMissing(
+                node, activeSince: activeSince.map(UnixTime.init(seconds:)),
+                at: UnixTime(seconds: 100_000 + UInt64(seconds)), now: self.time(seconds))
+        }
+        // It became active long before the tester started.
+        #expect([0, 130, 131].map { isMissing(1_000, $0) } == [false, false, true])
+        // It has become active again since.
+        #expect([131, 230, 231].map { isMissing(100_100, $0) } == [false, false, true])
+        #expect(!isMissing(.max, 1_000))
+        #expect([130, 131].map { isMissing(nil, $0) } == [false, true])
+    }
+
     @Test("w3: a node that has to show that it serves has two epochs for it, from the first test that did not show it")
     func unproven() {
         let node = NodeID(Bytes32([UInt8](repeating: 1, count: 32))!)

@@ -38,7 +38,7 @@ final class WorkersNode: PacketHandler {
 
     private final class Indices {
         var table: IndexTable
-        init(_ worker: UInt8) { table = IndexTable(capacity: 256, worker: worker) }
+        init(_ worker: UInt8) { table = IndexTable(capacity: 512, worker: worker) }
     }
 
     init(seed: UInt64) throws {
@@ -50,7 +50,11 @@ final class WorkersNode: PacketHandler {
         for worker in 0..<Self.count {
             inboxes.append(
                 try Mailbox(on: loops[worker]) { [weak self] order in
-                    self?.others[worker - 1].take(order)
+                    switch order {
+                    case .begin: Issue.record("it was made by the test")
+                    case .link(let order): self?.others[worker - 1].take(order)
+                    case .half(let order): self?.others[worker - 1].take(order)
+                    }
                 })
             packets.append(
                 try Mailbox(on: loops[worker], sources: Self.count, capacity: 16) { [weak self] in
@@ -62,15 +66,17 @@ final class WorkersNode: PacketHandler {
             on: loops[0], worker: 0, configuration: configuration(0),
             ways: LinkWorker.Ways(
                 tell: { [weak self] in self?.take(.link($0)) }, hand: { [weak self] _ in self?.takeControl() ?? false },
-                lanes: lanes(of: 0)))
+                pulse: { _ in }, lanes: lanes(of: 0)))
         zero.relay = self
         for worker in 1..<Self.count {
             let sender = news.sender(of: worker)
             others.append(
                 try Worker(
                     on: loops[worker], number: UInt8(worker), configuration: configuration(worker), maximumPaths: 100,
-                    lanes: lanes(of: worker), hand: { [weak self] _ in self?.takeControl() ?? false },
-                    tell: { precondition(sender.send($0), "the lane is full") }))
+                    ways: Worker.Ways(
+                        tell: { precondition(sender.send($0), "the lane is full") },
+                        hand: { [weak self] _ in self?.takeControl() ?? false }, lanes: lanes(of: worker),
+                        ends: PacketLane(packetSize: WorkersPeer.size) { _ in false })))
         }
         orders = LinkOrders(workers: UInt8(Self.count)) { [unowned self] worker, order in
             if worker == 0 { return zero.table.take(order) }
@@ -132,6 +138,7 @@ final class WorkersNode: PacketHandler {
         switch news {
         case .link(let answer): follow(orders.answered(answer))
         case .passed(let reports): forwarding.passed(reports)
+        case .pulse, .counters: break
         case .half(let answer):
             switch forwarding.answered(answer) {
             case .none: break

@@ -46,9 +46,13 @@ public final class Key {
 public struct Box {
     /// The owner's key.
     public let key: Key
+    private let network: Bytes32
 
-    /// The box of `key`.
-    public init(_ key: Key) { self.key = key }
+    /// The box of `key` in `network`.
+    public init(_ key: Key, network: Bytes32 = SwarmModel.network) {
+        self.key = key
+        self.network = network
+    }
 
     /// The box key.
     public var id: Bytes32 { key.publicKey }

@@ -167,6 +167,53 @@ import Wire
         #expect(bench.reply(to: .replicate, body) != nil)
     }
 
+    @Test("SW12: a short question for a day's ranges costs its asker what it costs here", arguments: [1, 3])
+    func sw12Ranges(round: Int) throws {
+        var bench = try Bench()
+        let key = Bytes16([UInt8](1...16)) ?? .zeros
+        let (peer, other) = (bench.peers[0], bench.peers[1])
+        let day = UInt16(now / 1_440) - 1
+        let question: Compare.Question =
+            round == 1
+            ? .shards([.init(shard: 3, digest: network)]) : .ranges(shard: 3, kind: .message, day: day)
+        let body = Compare(key: key, cut: now, question).encoded()
+        var (count, sent) = (0, 0)
+        while count < 100_000, let answer = bench.reply(to: .compare, body) {
+            count += 1
+            sent += answer.count
+            if round == 1, answer.count == 2 { break }
+        }
+        #expect(count < Int(SwarmLimits.workBurst) / (SwarmLimits.workPerQuestion + body.count))
+        #expect(sent < Int(SwarmLimits.workBurst))
+        // Another neighbour has its own budget, and this one gets a sixty-fourth of it back in a second.
+        #expect(bench.reply(to: .compare, body, from: other) != nil)
+        bench.now += 2_000
+        var again = 0
+        while again < 10_000, bench.reply(to: .compare, body, from: peer) != nil { again += 1 }
+        let rate = Int(SwarmLimits.workBurst / (SwarmLimits.workWindow / 1_000))
+        #expect(1...2 * rate / SwarmLimits.workPerQuestion + 1 ~= again)
+    }
+
+    @Test("SW12: ranges that are hashed anew for a peer count as its work, also when its budget does not hold all")
+    func sw12Dirty() throws {
+        var bench = try Bench()
+        let (peer, shard) = (bench.peers[0].node, bench.shard(of: box))
+        let created = now - 1_440
+        for number in 0..<100 as Range<UInt64> {
+            bench.replica.holdings.take(.item(box.message(number, created: created)), shard: shard, minute: created)
+        }
+        let question = Compare.Question.ranges(shard: shard, kind: .message, day: UInt16(created / 1_440))
+        let body = Compare(key: .zeros, cut: now, question).encoded()
+        func spent() -> Int {
+            let now = bench.now
+            let before = bench.replica.peers[peer]?.work.available(now) ?? 0
+            #expect(bench.reply(to: .compare, body)?.count == 144 * 32)
+            return Int(before - (bench.replica.peers[peer]?.work.available(now) ?? 0))
+        }
+        let flat = SwarmLimits.workPerQuestion + body.count + 144 * 32
+        #expect([spent(), spent()] == [flat + 100 * RangeDigests.entrySize, flat])
+    }
+
     @Test("SW4: all cuts within ten minutes are one, so that a kept digest is the right one")
     func sw4Cuts() throws {
         let shards = [Compare.ShardDigest(shard: 3, digest: network)]

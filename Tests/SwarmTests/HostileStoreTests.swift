@@ -241,11 +241,12 @@ import Wire
             holdings.take(.item(box.message(number, created: now)), shard: 0, minute: now)
         }
         holdings.take(.item(box.purge(before: now + 10, created: now + 70)), shard: 0, minute: now + 70)
+        holdings.sweep(at: 1)
         #expect(holdings.storage.usage(of: box.id, .message).items == 700)
         holdings = Holdings(network: network, storage: holdings.storage, random: SeededGenerator(seed: 2))
-        holdings.sweep()
+        holdings.sweep(at: 5_000)
         #expect(holdings.storage.usage(of: box.id, .message).items == 200)
-        holdings.sweep()
+        holdings.sweep(at: 5_500)
         #expect(holdings.storage.usage(of: box.id, .message).items == 0 && holdings.storage.sweeps().isEmpty)
     }
 

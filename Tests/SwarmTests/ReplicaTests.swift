@@ -36,8 +36,10 @@ import Wire
         let last = bench.handle([.answer(question: questions[1].1, receipt(1, 1))])
         guard case .answer(9, .stored(1, let receipts))? = last.first else { return #expect(Bool(false)) }
         #expect(receipts.count == 2)
-        // The same request without an answering peer brings only this node's receipt.
-        guard case .stored(1, let alone)? = bench.store(item) else { return #expect(Bool(false)) }
+        // Without an answering peer there is only this node's receipt.
+        guard case .stored(1, let alone)? = bench.store(box.message(2, created: now)) else {
+            return #expect(Bool(false))
+        }
         #expect(alone.count == 1)
         #expect(bench.store(item, height: 2) == .refused(.notReplica(height: 1)))
     }
@@ -84,6 +86,38 @@ import Wire
         #expect(bench.bring([.item(purge)]) == [0])
         #expect(bench.state(mine) == nil)
         #expect(bench.bring([.item(mine)]) == [7])
+    }
+
+    @Test("SW6: grants one after the other cost no more than 500 messages a second, and other boxes have their turns")
+    func sw6Flood() throws {
+        var bench = try Bench()
+        let shard = bench.shard(of: box)
+        let (old, other) = (Key(4), Box(Key(2)))
+        let grants = (1...61 as ClosedRange<UInt8>).map {
+            box.grant([.init(key: Key(100 + UInt32($0)).publicKey)], created: now, counter: $0)
+        }
+        let first = box.grant([.init(key: old.publicKey)], created: now)
+        bench.replica.holdings.take(.item(first), shard: shard, minute: now)
+        for number in 0..<600 as Range<UInt64> {
+            bench.replica.holdings.take(.item(box.message(number, created: now, by: old)), shard: shard, minute: now)
+        }
+        func left() -> Int { bench.replica.storage.usage(of: box.id, .message).items }
+        for _ in 0..<3 {
+            _ = bench.handle([.tick])
+            bench.now += 1_000
+        }
+        #expect(left() == 600 && bench.replica.storage.sweeps().isEmpty)
+        // Each grant ends what the one before began. They come in one message, and one by one.
+        #expect(bench.bring(grants[..<30].map { .item($0) }) == [UInt8](repeating: 0, count: 30))
+        #expect(left() == 100)
+        for grant in grants[30..<60] { #expect(bench.bring([.item(grant)]) == [0]) }
+        #expect(left() == 100)
+        // Another box's purge is done in its turn.
+        let message = other.message(1, created: now)
+        #expect(bench.bring([.item(message)]) == [0])
+        bench.now += 70 * 60_000
+        #expect(bench.bring([.item(other.purge(before: now + 10, created: now + 70)), .item(grants[60])]) == [0, 0])
+        #expect(left() == 0 && bench.state(message) == nil)
     }
 
     @Test("SW7: the admission keeps new boxes out, and then all; a box has its quota, the disk too")
@@ -243,5 +277,10 @@ import Wire
         var large = ByteBudget(capacity: .max, window: .max, now: 0)
         #expect(large.take(.max, 0) == true)
         #expect(large.available(.max) == .max)
+        var spent = ByteBudget(capacity: 1_000, window: 1_000, now: 0)
+        spent.takeAll(upTo: 400, 0)
+        #expect(spent.available(0) == 600)
+        spent.takeAll(upTo: .max, 0)
+        #expect([spent.available(0), spent.available(100)] == [0, 100])
     }
 }

@@ -26,12 +26,18 @@ struct JuryTests {
         let first = jury.take(good, from: world.ids[3], now: instant(4))
         let taken = try #require(first)
         #expect(taken.answer.votes.count == 1 && taken.isAsked && taken.actions.isEmpty)
-        // The signature of another node at the same place, and a vote under this node's own name.
+        // The signature of another node at the same place.
         let other = vote(ballot, by: 4, in: world).votes[0]
         let forged = BallotVotes(ballot: ballot, votes: [.init(place: other.place, signature: good.votes[0].signature)])
         #expect(isRefused(&jury, forged, from: world.ids[4]))
-        let own = vote(ballot, by: 0, in: world)
-        #expect(isRefused(&jury, own, from: world.ids[5]))
+        // This node's own vote, from before a restart, is passed over; the others that came with it count.
+        let fifth = vote(ballot, by: 5, in: world)
+        let both = BallotVotes(
+            ballot: ballot, votes: (vote(ballot, by: 0, in: world).votes + fifth.votes).sorted { $0.place < $1.place })
+        let answer = jury.take(both, from: world.ids[5], now: instant(4))
+        let second = try #require(answer)
+        #expect(second.answer.votes == (good.votes + fifth.votes).sorted { $0.place < $1.place })
+        #expect(second.isAsked && second.actions.isEmpty)
         // A node that is not registered.
         #expect(isRefused(&jury, good, from: NodeID(Bytes32())))
         // A height without a quorum, a verdict against the standing, and a judge that judges itself.

@@ -42,6 +42,35 @@ struct TesterTests {
         #expect(moments.count > 4)
     }
 
+    @Test("S2: among many nodes a dead one is accused once eight random tests show how the others do")
+    func s2NoAccusationAfterAFewLooks() throws {
+        let nodes = (0..<300).map { NodeID(World.hash($0)) }
+        var tester = Tester(timing: .init(epochSeconds: 600), seed: 1, now: instant(0))
+        tester.follow(nodes)
+        let victim = nodes[7]
+        var (time, picks, deadAt) = (0.0, 0, nil as Int?)
+        var accusedAt: Int?
+        func step() {
+            while let node = tester.next(instant(time)) {
+                let isGone = node == victim && time >= 6_000
+                // The victim is only ever tested at others' request, or again.
+                if time >= 6_000, node != victim { picks += 1 }
+                tester.finished(
+                    node, isGone ? .failed : .passed(capacity: nil), at: .first(mayHide: false), now: instant(time))
+            }
+            time += 1
+        }
+        while time < 6_000 { step() }
+        tester.hurry(victim, for: nodes[8], now: instant(time))
+        while time < 6_400, accusedAt == nil {
+            step()
+            let record = try #require(tester.records[victim])
+            if deadAt == nil, tester.isDead(victim, now: instant(time)) { deadAt = picks }
+            if tester.mayAccuse(record, now: instant(time)) { accusedAt = picks }
+        }
+        #expect(try #require(deadAt) < 8 && accusedAt == 8)
+    }
+
     @Test("S2: of many nodes a fifth may die at once and is seen to, and half of them blinds", arguments: [60, 150])
     func s2ManyThatDieAtOnce(_ dead: Int) {
         let nodes = (0..<300).map { NodeID(World.hash($0)) }
@@ -208,6 +237,30 @@ struct TesterTests {
         }
         #expect(seen.contains(ids[29]))
         #expect(seen.count <= Tester.hurriedPerSender + 2)
+    }
+
+    @Test("s09: requests for tests of nodes that stall delay another sender's by one such test")
+    func s09AskersTakeTurns() {
+        // No random test is due.
+        var tester = Tester(timing: .init(epochSeconds: 60), seed: 1, now: instant(100))
+        tester.follow(ids)
+        for place in 0..<24 { tester.hurry(ids[place], for: ids[place % 2], now: instant(0)) }
+        // These take long. Each that ends makes room for the next.
+        var begun: [NodeID] = []
+        func begin(_ second: Double) {
+            while let node = tester.next(instant(second)) { begun.append(node) }
+        }
+        begin(0)
+        #expect(begun.count == Tester.hurriedAtOnce)
+        tester.hurry(ids[29], for: ids[5], now: instant(0))
+        tester.finished(begun[0], .failed, at: .first(mayHide: false), now: instant(0.1))
+        begin(0.1)
+        #expect(begun.last == ids[29])
+        // The two others go on by turns.
+        tester.finished(begun[1], .failed, at: .first(mayHide: false), now: instant(0.2))
+        tester.finished(begun[2], .failed, at: .first(mayHide: false), now: instant(0.2))
+        begin(0.2)
+        #expect(begun.suffix(2).map { ids.firstIndex(of: $0)! % 2 } == [0, 1])
     }
 
     @Test(arguments: [TestOutcome.passed(capacity: nil), .failed, .refused, .unclear])

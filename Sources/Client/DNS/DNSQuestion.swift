@@ -30,9 +30,11 @@ struct DNSQuestion: Hashable {
         }
     }
 
-    /// Whether the question is for a name of the machine's own network, or for the address of a name without a dot.
+    /// Whether the question is for a name of the machine's own network, or for how to reach a name without a dot.
+    ///
+    /// Browsers ask for HTTPS records beside the addresses.
     private var isOfOwnNetwork: Bool {
         let isBare = !name.text.utf8.contains(UInt8(ascii: "."))
-        return isBare && (type == .a || type == .aaaa) || LocalName.isOfOwnNetwork(name)
+        return isBare && [.a, .aaaa, .https, .svcb].contains(type) || LocalName.isOfOwnNetwork(name)
     }
 }

@@ -24,6 +24,8 @@ struct GuardRoom {
     private struct Guard {
         var builds: Pace
         var paths = 0
+        /// When its onion key was last replaced here.
+        var renewed: Instant?
     }
 
     private let limits: NetworkLimits
@@ -78,8 +80,19 @@ struct GuardRoom {
     /// Notes that `node` has refused a build because it got too many.
     mutating func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
+    /// Notes that `node` has reset a build that began at `began`, because it got too many or lacks the key of its record.
+    ///
+    /// A build from before the key was replaced says nothing about the node's room.
+    mutating func reset(_ node: NodeID, since began: Instant, _ now: Instant) {
+        if let renewed = guards[node]?.renewed, began <= renewed { return }
+        refused(node, now)
+    }
+
     /// Notes that `node` has another onion key: it reset builds because it could not open their records.
-    mutating func renewed(_ node: NodeID) { guards[node]?.builds.excused() }
+    mutating func renewed(_ node: NodeID, _ now: Instant) {
+        guards[node]?.builds.excused()
+        guards[node]?.renewed = now
+    }
 
     /// Notes that a path over `node` was built.
     mutating func succeeded(_ node: NodeID) { guards[node]?.builds.accepted() }

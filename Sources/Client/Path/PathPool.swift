@@ -60,7 +60,10 @@ final class PathPool: PacketHandler {
         packetSize = network.packetSize
         self.useLimit = useLimit
         room = GuardRoom(network.limits)
-        directory.guardRenewed = { [weak self] node in self?.room.renewed(node) }
+        directory.guardRenewed = { [weak self] node in
+            guard let self else { return }
+            room.renewed(node, now)
+        }
     }
 
     var links: Links { maker.links }
@@ -257,7 +260,7 @@ final class PathPool: PacketHandler {
             return .failure(failed(.guardUnreachable(path.entry), path))
         case .unbuildable(let error): return .failure(failed(PathFailure(error, hops: path.hops), path))
         case .reset:
-            room.refused(path.entry, now)
+            room.reset(path.entry, since: path.began, now)
             directory.reset(path.hops)
             return .failure(failed(.refused(hop: 0, nil), path))
         case .unanswered:

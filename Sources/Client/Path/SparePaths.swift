@@ -10,6 +10,8 @@ protocol PathTaker: AnyObject {
     func take(_ path: Path?, for key: IsolationKey)
     /// Ends a path that a key can do without; false if there is none.
     func giveWay() -> Bool
+    /// How many sessions each source of keys has.
+    var sessionsBySource: [IsolationKey: Int] { get }
 }
 
 /// The ready paths that no session uses, and the isolation keys that wait for one.
@@ -21,6 +23,7 @@ final class SparePaths {
 
     private struct Waiting {
         let key: IsolationKey
+        let source: IsolationKey
         let avoiding: NodeID?
         let needs: Descriptor.ExitSummary
         weak var taker: (any PathTaker)?
@@ -39,7 +42,7 @@ final class SparePaths {
     /// How many paths are kept ready.
     private var wanted: Int
     private var ready: [Path] = []
-    /// The keys that wait, each once, in order of arrival.
+    /// The keys that wait, each once, in order of arrival; a key whose source has fewer sessions goes first.
     private var waiting: [Waiting] = []
     private var building = Builds()
     /// How many builds have failed in a row.
@@ -72,7 +75,9 @@ final class SparePaths {
         let index = fitting.first { ready[$0].exit != avoiding } ?? (ready.count > wanted ? fitting.first : nil)
         let path = index.map { ready.remove(at: $0) }
         path?.spares = nil
-        if path == nil { waiting.append(Waiting(key: key, avoiding: avoiding, needs: needs, taker: taker)) }
+        if path == nil {
+            waiting.append(Waiting(key: key, source: key.source, avoiding: avoiding, needs: needs, taker: taker))
+        }
         fill()
         return path
     }
@@ -83,14 +88,23 @@ final class SparePaths {
         // Keys with needs come first. If there are enough ready paths and the waiting keys avoid all their exits, there
         // is no other exit.
         let index =
-            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
-            ?? (ready.count >= wanted ? fitting.first : nil)
+            next(of: willing.filter { !waiting[$0].needs.isEmpty }) ?? next(of: willing)
+            ?? (ready.count >= wanted ? next(of: fitting) : nil)
         if let index {
             let entry = waiting.remove(at: index)
             if let taker = entry.taker { return taker.take(path, for: entry.key) }
         }
         path.spares = self
         ready.append(path)
+    }
+
+    /// The place of the waiting key that gets the next path: of those whose source has the fewest sessions, the first.
+    ///
+    /// A web page can ask for many hosts, each with a key of its own. Other apps do not wait for all of these paths.
+    private func next(of places: [Int]) -> Int? {
+        guard places.count > 1, let taker = waiting[places[0]].taker else { return places.first }
+        let held = taker.sessionsBySource
+        return places.min { held[waiting[$0].source, default: 0] < held[waiting[$1].source, default: 0] }
     }
 
     /// Removes the keys that no app waits for any more.

@@ -39,7 +39,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     private var deadline: LoopTimer?
     /// Whether the connection counts as an association.
     private var hasAssociation = false
-    private var hasEnded = false
+    /// When the app ended its half.
+    private var endedAt: Instant?
+    private var hasEnded: Bool { endedAt != nil }
 
     /// Serves `socket`, accepted at the address number `listener` of `ports`, which keep the connection until it is
     /// over.
@@ -105,19 +107,21 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         let kind: OpenRequest.Kind
         switch (found.command, found.destination.host) {
         case (.connect, .address), (.resolvePointer, .address):
-            let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
-            guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
-                return reply(found.answer(.notAllowed))
-            }
-            // An exit could recognise the user by the addresses of the user's own network.
+            // The name of an address of the user's own network: as if there were none.
             if case (.resolvePointer, .address(let address)) = (found.command, found.destination.host),
                 !ports.answers.allowsPrivate, !address.isPublic
             {
                 return reply(found.answer(SocksReply(.hostNotFound)))
             }
+            let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
+            guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
+                return reply(found.answer(.notAllowed))
+            }
             kind = found.command == .connect ? .tcp : .resolvePointer
-        case (.connect, .name(let name)), (.resolve, .name(let name)):
-            guard !LocalName.isNowhere(name) else { return reply(found.answer(SocksReply(.hostNotFound))) }
+        case (.connect, .name), (.resolve, .name):
+            guard ports.answers.mayAsk(for: found.destination.host) else {
+                return reply(found.answer(SocksReply(.hostNotFound)))
+            }
             kind = found.command == .connect ? .tcp : .resolve
         case (.resolvePointer, .name): return reply(found.answer(.addressTypeNotSupported))
         // An address is its own answer.
@@ -157,7 +161,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     }
 
     func streamReachedEnd(_ stream: ByteStream) {
-        hasEnded = true
+        endedAt = Instant(nanoseconds: stream.loop.now)
         switch state {
         case .handshake, .associated: close()
         case .requested, .connected, .closing, .over: break
@@ -343,10 +347,13 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     /// Since when nothing has moved, if the app may be gone without having closed the connection; else nil.
     ///
-    /// It may be gone if its half has ended, or if its bytes wait.
+    /// It may be gone if its half has ended, also while it waits for an exit, or if its bytes wait.
     var deafSince: Instant? {
-        guard case .connected(let pump) = state, pump.isDeaf else { return nil }
-        return pump.movedAt
+        switch state {
+        case .connected(let pump): pump.isDeaf ? pump.movedAt : nil
+        case .requested: endedAt
+        case .handshake, .associated, .closing, .over: nil
+        }
     }
 
     /// Ends the connection in any state.

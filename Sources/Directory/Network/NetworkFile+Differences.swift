@@ -22,6 +22,7 @@ extension NetworkFile {
         for field in NetworkLimits.fields where limits[keyPath: field.path] != other.limits[keyPath: field.path] {
             keys.append("limits.\(field.key)")
         }
+        keys += differs("shards", \.swarms.shards) + differs("swarmSize", \.swarms.size)
         keys += differs("authorities", \.authorities) + differs("authorityThreshold", \.authorityThreshold)
         keys += differs("ledger", \.ledger) + differs("bootstrap", \.bootstrap)
         keys += differs("snapshot", \.snapshot.snapshot)

@@ -196,6 +196,8 @@ private struct Form: Codable {
     var requireAddressDiversity: Bool?
     var operatorSharePercent: Int?
     var limits: Limits?
+    var shards: Int?
+    var swarmSize: Int?
     var authorities: [Authority]?
     var authorityThreshold: Int?
     var ledger: Ledger?
@@ -205,7 +207,7 @@ private struct Form: Codable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case name, id, packetSize, epochSeconds, snapshotMaximumAge, allowPrivateAddresses, requireOperatorDiversity
         case requireAddressDiversity, operatorSharePercent, limits, bootstrap, snapshot
-        case authorities, authorityThreshold, ledger
+        case shards, swarmSize, authorities, authorityThreshold, ledger
     }
 
     init(from decoder: any Decoder) throws {
@@ -221,6 +223,8 @@ private struct Form: Codable {
         requireAddressDiversity = try values.decodeIfPresent(Bool.self, forKey: .requireAddressDiversity)
         operatorSharePercent = try values.decodeIfPresent(Int.self, forKey: .operatorSharePercent)
         limits = try values.decodeIfPresent(Limits.self, forKey: .limits)
+        shards = try values.decodeIfPresent(Int.self, forKey: .shards)
+        swarmSize = try values.decodeIfPresent(Int.self, forKey: .swarmSize)
         authorities = try values.decodeIfPresent([Authority].self, forKey: .authorities)
         authorityThreshold = try values.decodeIfPresent(Int.self, forKey: .authorityThreshold)
         ledger = try values.decodeIfPresent(Ledger.self, forKey: .ledger)
@@ -239,6 +243,11 @@ private struct Form: Codable {
         requireAddressDiversity = file.requireAddressDiversity
         operatorSharePercent = file.operatorSharePercent
         limits = Limits(values: file.limits)
+        // A file of a network without a store can be read by programs that do not know these keys.
+        if file.swarms != NetworkFile.Swarms() {
+            shards = file.swarms.shards
+            swarmSize = file.swarms.size
+        }
         if !file.authorities.isEmpty {
             authorities = file.authorities.map { Authority($0) }
             authorityThreshold = file.authorityThreshold
@@ -282,6 +291,8 @@ private struct Form: Codable {
         file.requireAddressDiversity = requireAddressDiversity ?? file.requireAddressDiversity
         file.operatorSharePercent = operatorSharePercent ?? file.operatorSharePercent
         file.limits = limits?.values ?? file.limits
+        file.swarms.shards = shards ?? file.swarms.shards
+        file.swarms.size = swarmSize ?? file.swarms.size
         for (index, authority) in (authorities ?? []).enumerated() {
             guard let key = bytes32(hexadecimal: authority.key) else {
                 throw .invalid(key: "authorities[\(index)].key", remedy: "give 64 hexadecimal digits")

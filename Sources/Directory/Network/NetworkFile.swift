@@ -50,6 +50,20 @@ public struct NetworkFile: Hashable, Sendable {
         }
     }
 
+    /// The numbers of the swarm store, by which everyone computes which nodes hold a box.
+    public struct Swarms: Hashable, Sendable {
+        /// How many shards there are, a power of two from 64 to 65,536; 0: the network has no store.
+        public var shards = 0
+        /// How many nodes hold a shard, an odd number from 3 to 15.
+        public var size = 7
+
+        /// The numbers of a network without a store.
+        public init() {}
+
+        /// Whether the network has a store.
+        public var hasStore: Bool { shards > 0 }
+    }
+
     /// The smallest and the largest packet size in bytes: the first fits every IPv6 link, the second fits Ethernet.
     public static let packetSizes = 1232...1452
     /// The packet size if the file has none.
@@ -78,6 +92,8 @@ public struct NetworkFile: Hashable, Sendable {
     public var operatorSharePercent = 10
     /// The limits of the nodes.
     public var limits = NetworkLimits()
+    /// The numbers of the swarm store.
+    public var swarms = Swarms()
     /// The authorities that sign the ledger or a signed file, at most 32; empty if the snapshot is the registry and
     /// never changes.
     public var authorities: [AuthorityEntry] = []
@@ -118,6 +134,10 @@ public struct NetworkFile: Hashable, Sendable {
             snapshotMaximumAge == 0 || snapshotMaximumAge >= epochSeconds, "snapshotMaximumAge",
             "use 0 for a registry that does not change, else at least epochSeconds")
         try require(1...100 ~= operatorSharePercent, "operatorSharePercent", "use 1 to 100 percent")
+        try require(
+            swarms.shards == 0 || (64...65_536).contains(swarms.shards) && swarms.shards.nonzeroBitCount == 1, "shards",
+            "use a power of two from 64 to 65536, or 0 for no store")
+        try require(3...15 ~= swarms.size && swarms.size % 2 == 1, "swarmSize", "use an odd number from 3 to 15")
         try require(
             authorities.count <= 32 && Set(authorities.map(\.key)).count == authorities.count
                 && Set(authorities.map(\.node)).count == authorities.count, "authorities",

@@ -244,7 +244,10 @@ public struct DescriptorStore: Sendable {
         guard snapshot.isListed(descriptor.node) else { throw .notStaked }
         if let known = held[descriptor.node]?.signed {
             if known.bytes == candidate.bytes { return false }
-            guard descriptor.published > known.descriptor.published else { throw .notNewer }
+            // One that was dated by a clock that was ahead gives way.
+            let mayReplace =
+                descriptor.published > known.descriptor.published || Self.isAhead(known.descriptor.published, at: now)
+            guard mayReplace else { throw .notNewer }
         }
         try checkSound(candidate, at: now)
         return true
@@ -258,8 +261,7 @@ public struct DescriptorStore: Sendable {
     ) throws(DescriptorRefusal) {
         let descriptor = candidate.descriptor
         guard snapshot.isListed(descriptor.node) else { throw .notStaked }
-        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance + slack)
-        guard latest.overflow || descriptor.published.seconds <= latest.partialValue else { throw .fromTheFuture }
+        guard !Self.isAhead(descriptor.published, at: now, slack: slack) else { throw .fromTheFuture }
         guard now.seconds - min(now.seconds, slack) < descriptor.expires.seconds else { throw .expired }
         guard descriptor.expires.seconds - descriptor.published.seconds <= Self.maximumLifetime else {
             throw .lifetimeTooLong
@@ -267,6 +269,12 @@ public struct DescriptorStore: Sendable {
         guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
             throw .forbiddenAddress
         }
+    }
+
+    /// Whether a descriptor that was published at `published` is dated so far ahead that other nodes refuse it.
+    public static func isAhead(_ published: UnixTime, at now: UnixTime, slack: UInt64 = 0) -> Bool {
+        let latest = now.seconds.addingReportingOverflow(clockTolerance + slack)
+        return !latest.overflow && published.seconds > latest.partialValue
     }
 
     // MARK: Lists
@@ -277,10 +285,13 @@ public struct DescriptorStore: Sendable {
     }
 
     /// The descriptors for a list proposed at `now`: all held ones, and those that expired so recently that others may
-    /// still hold them.
+    /// still hold them; none that others refuse because it is dated too far ahead.
     public func listable(at now: UnixTime) -> [Bytes32: SignedDescriptor] {
         let earliest = now.seconds - min(now.seconds, Self.clockTolerance / 2)
-        return byDigest.filter { $0.value.descriptor.expires.seconds > earliest }
+        return byDigest.filter {
+            let descriptor = $0.value.descriptor
+            return descriptor.expires.seconds > earliest && !Self.isAhead(descriptor.published, at: now)
+        }
     }
 
     /// The descriptors that a list must have at `now`: for each node, the earliest publication time that satisfies.

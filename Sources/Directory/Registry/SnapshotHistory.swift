@@ -149,7 +149,7 @@ public struct SnapshotHistory: Sendable {
     }
 
     /// Drops the snapshots after `base`, which led nowhere.
-    private mutating func goBack(to base: SnapshotChain.Earlier) {
+    mutating func goBack(to base: SnapshotChain.Earlier) {
         let (whole, height) = (base.snapshot, base.snapshot.height)
         guard digest(at: height) == base.digest else {
             self = SnapshotHistory(first: whole, digest: base.digest, limits: limits)

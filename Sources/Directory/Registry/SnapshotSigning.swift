@@ -44,6 +44,11 @@ public struct SnapshotSigning: Sendable {
             // The process ended between the two writes; the missing snapshots will be requested.
             self.history = history
             self.chain.fallBack(to: history.newest, digest: history.digest)
+        } else if var history, history.digest(at: chain.snapshot.height) == chain.digest {
+            // The machine lost its power, and of the two files only this one has the last snapshots; they will be
+            // requested again.
+            history.goBack(to: SnapshotChain.Earlier(snapshot: chain.snapshot, digest: chain.digest))
+            self.history = history
         } else if chain.digest == chain.firstDigest {
             self.history = SnapshotHistory(first: chain.first, digest: chain.firstDigest)
         } else {

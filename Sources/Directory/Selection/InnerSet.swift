@@ -66,7 +66,13 @@ public struct InnerSet: Sendable {
 
     /// Records that a build got past the second hop of `hops`: the node works, whatever the build's result.
     public mutating func succeeded(_ hops: [NodeID]) {
-        guard hops.count > 2, let index = members.firstIndex(where: { $0.node == hops[1] }) else { return }
+        guard hops.count > 2 else { return }
+        works(hops[1])
+    }
+
+    /// Ends the rest of `node` and forgets its failures: it works, or the others have tested it and taken it back.
+    public mutating func works(_ node: NodeID) {
+        guard let index = members.firstIndex(where: { $0.node == node }) else { return }
         members[index].failures = 0
         members[index].restsUntil = UnixTime(seconds: 0)
         (members[index].reporters, members[index].isOwnWord) = ([], false)

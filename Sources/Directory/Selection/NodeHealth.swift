@@ -82,6 +82,9 @@ public struct NodeHealth: Sendable {
         for node in hops where marks[node] != nil { set(count(of: node, at: now) / 2, for: node, at: now) }
     }
 
+    /// Drops the marks of `node`: the others have tested it since, and taken it back.
+    public mutating func regained(_ node: NodeID) { marks[node] = nil }
+
     /// The marks of `node` at `now`.
     public func count(of node: NodeID, at now: UnixTime) -> Double { marks[node].map { Self.faded($0, at: now) } ?? 0 }
 

@@ -67,7 +67,8 @@ public final class PacketCopies: @unchecked Sendable {
         comeHome()
     }
 
-    func comeHome() {
+    /// Lets the memory go back without ``deliver(on:to:)``, where the packets are not wanted.
+    public func comeHome() {
         count = 0
         away.store(false, ordering: .releasing)
     }

@@ -37,6 +37,10 @@ package final class SimulatedHost {
     private var nextPort: UInt16 = 32_768
     /// When the line will have sent all packets passed to it.
     private var busyUntil: UInt64 = 0
+    /// The hosts of this machine's other workers, by number; see ``addWorker(_:)``.
+    private var workers: [(number: UInt8, host: SimulatedHost)] = []
+    /// The host of worker 0, if this is another worker's.
+    private weak var first: SimulatedHost?
 
     /// The delay of a packet from the host to itself, in nanoseconds.
     static let localDelay: UInt64 = 20_000
@@ -59,6 +63,24 @@ package final class SimulatedHost {
         let old = self.addresses
         self.addresses = addresses.map { $0.with(port: 0) }
         world.register(self, leaving: old)
+        for worker in workers { worker.host.addresses = self.addresses }
+    }
+
+    /// Adds the host of a worker other than worker 0, whose sockets share this one's addresses, ports and line.
+    ///
+    /// A datagram goes to the worker that its byte at offset 3 names if that one has a socket at its port, as in a
+    /// ``DatagramGroup``.
+    func addWorker(_ number: UInt8) -> SimulatedHost {
+        let worker = world.addHost(at: [], line: line)
+        worker.addresses = addresses
+        worker.first = self
+        workers.append((number, worker))
+        return worker
+    }
+
+    private func worker(for bytes: [UInt8], at target: SocketAddress) -> SimulatedHost? {
+        guard !workers.isEmpty, bytes.count > 3, bytes[3] > 0 else { return nil }
+        return workers.first { $0.number == bytes[3] && $0.host.sockets[Self.key(target)] != nil }?.host
     }
 
     private static func isLoopback(_ address: SocketAddress) -> Bool {
@@ -219,6 +241,7 @@ package final class SimulatedHost {
 
     /// Passes a datagram to its socket.
     func arrive(_ bytes: [UInt8], from source: SocketAddress, to target: SocketAddress) {
+        if let worker = worker(for: bytes, at: target) { return worker.arrive(bytes, from: source, to: target) }
         guard let socket = sockets[Self.key(target)],
             socket.address.isAny || socket.address.with(port: 0) == target.with(port: 0),
             socket.append(bytes, from: source)
@@ -242,7 +265,7 @@ package final class SimulatedHost {
     func send(_ bytes: UnsafeRawBufferPointer, boundTo address: SocketAddress, to target: SocketAddress) -> Int {
         guard let source = source(for: target) else { return -Int(ENETUNREACH) }
         let from = address.isAny ? source.with(port: address.port) : address
-        unsafe world.carry(bytes, of: self, from: from, to: target)
+        unsafe world.carry(bytes, of: first ?? self, from: from, to: target)
         return 0
     }
 

@@ -50,8 +50,8 @@ public struct LinkKeyring: ~Copyable {
     private var current: SendingKeys
     /// The keys that become current with the peer's first packet under them.
     private var next: SendingKeys?
-    /// The line before the current one, until all senders have the new one.
-    private var replaced: LinkLine?
+    /// The keys before the current ones, until all senders have the new line.
+    private var replaced: SendingKeys?
     /// A rekey that waits for its answer, and the local index of its keys.
     private var pending: NoiseHandshake?
     private var pendingIndex: UInt32?
@@ -74,6 +74,7 @@ public struct LinkKeyring: ~Copyable {
         current = SendingKeys(split, isInitiator: isInitiator, suite: suite, remoteIndex: remoteIndex, now: now)
         rekeyNotBefore = now
         next = nil
+        replaced = nil
         pending = nil
     }
 
@@ -91,11 +92,13 @@ public struct LinkKeyring: ~Copyable {
     /// Seals the payload of a control packet in place and writes slots and path id; its header must be sealed next,
     /// under `line`.
     ///
-    /// `line` may be that of the waiting keys: a sender can change to it before ``switched()`` is called.
+    /// `line` may be that of the waiting keys: a sender can change to it before ``switched()`` is called. It may be that
+    /// of the keys before the current ones, which a sender uses until it is told of the new line.
     public mutating func sealControl(_ packet: inout MutableRawSpan, for line: LinkLine) {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
         if next?.sealControl(&packet, counter: counter, ifFor: line) ?? false { return }
+        if replaced?.sealControl(&packet, counter: counter, ifFor: line) ?? false { return }
         current.sealControl(&packet, counter: counter)
     }
 
@@ -114,13 +117,14 @@ public struct LinkKeyring: ~Copyable {
 
     private mutating func replace(with keys: consuming SendingKeys) {
         retireReplaced()
-        replaced = current.line
-        current = keys
+        var keys: SendingKeys = keys
+        swap(&current, &keys)
+        replaced = consume keys
     }
 
-    /// Ends the line that ``line`` has replaced; to be called when no sender needs it.
+    /// Ends the line that ``line`` has replaced, and wipes its keys; to be called when no sender needs them.
     public mutating func retireReplaced() {
-        replaced?.retire()
+        replaced?.line.retire()
         replaced = nil
     }
 

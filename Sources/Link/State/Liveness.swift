@@ -101,6 +101,22 @@ public struct Liveness: Sendable {
         lastHeard = now
     }
 
+    /// An authentic packet came at `moment`, as another worker has told later.
+    public mutating func heard(at moment: Instant) {
+        guard moment > lastHeard else { return }
+        guard state == .answered || asked <= moment else {
+            lastHeard = moment
+            return
+        }
+        received(now: moment)
+    }
+
+    /// Whether a packet was sent since the last one came, or since the last call; for a worker that only tells another one.
+    public mutating func takeSent() -> Bool {
+        defer { state = .answered }
+        return state != .answered
+    }
+
     /// Call this at `nextDeadline`, after all packets that wait at the socket have been read.
     ///
     /// `isPatient` says that the own line may cause the silence: then the link is not dead before the longest time.

@@ -14,6 +14,12 @@ final class ControlLink {
     let id: LinkID
     let peer: LinkPeer
     let isInitiator: Bool
+    /// The worker to which the link's packets come.
+    let owner: UInt8
+    /// Whether all workers have the link.
+    var stands = false
+    /// What waits for that.
+    var whenItStands: (() -> Void)?
     /// The moment at which the handshake was done.
     let since: Instant
     /// The peer's wall clock at that moment, if the peer is a node; nil for a client.
@@ -44,10 +50,11 @@ final class ControlLink {
     init(
         id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,
         configuration: LinksConfiguration, kinds: MessageTable, peerTime: UnixTime?, keyring: consuming LinkKeyring,
-        timer: LoopTimer, now: Instant
+        timer: LoopTimer, owner: UInt8, now: Instant
     ) {
         self.keyring = keyring
         self.id = id
+        self.owner = owner
         self.peer = peer
         self.isInitiator = isInitiator
         since = now
@@ -98,7 +105,10 @@ extension LinksConfiguration {
             rate: isClient ? clientMessages : nodeMessages,
             unfinishedBytes: isClient ? clientMessageMemory : nodeMessageMemory, arrivalTime: messageTime,
             answerTime: answerTime)
-        if !isClient { limits.onionRequests = onionRequests }
+        if !isClient {
+            limits.onionRequests = onionRequests
+            limits.store = store
+        }
         return limits
     }
 }

@@ -101,7 +101,7 @@ public import Wire
         self.now = now
         self.worker = worker
         self.workers = workers
-        indices = IndexTable(capacity: capacity * 4, worker: worker)
+        indices = IndexTable(capacity: Self.indexCapacity(capacity), worker: worker)
         unsafe entries = .allocate(capacity: capacity)
         unsafe receivers = .allocate(capacity: capacity)
         // Even: free. Odd: in use.
@@ -118,6 +118,9 @@ public import Wire
         unsafe receivers.deallocate()
         unsafe generations.deallocate()
     }
+
+    /// How many receiver indices a table of so many links has room for.
+    static func indexCapacity(_ links: Int) -> Int { links * 4 }
 
     // MARK: Links
 

@@ -6,29 +6,45 @@ internal import Web
 /// Browsers take few settings from the environment, and by default some of their requests, look-ups and UDP datagrams
 /// bypass the proxy.
 enum ProxiedBrowser {
-    case firefox
-    case chromium
+    /// Firefox, or a browser made from it, with its name.
+    case firefox(String)
+    /// Chromium, or a browser made from it, with its name.
+    case chromium(String)
+
+    /// The names of browsers with Firefox' options and settings; a program may have a dash and more behind the name.
+    private static let likeFirefox = ["firefox", "librewolf", "waterfox"]
+    /// The same for Chromium.
+    private static let likeChromium = [
+        "chromium", "chrome", "google-chrome", "brave", "microsoft-edge", "opera", "vivaldi",
+    ]
+    /// Programs that pass an address to the user's browser, which may run already.
+    private static let openers = [
+        "xdg-open", "x-www-browser", "gnome-www-browser", "www-browser", "sensible-browser", "exo-open", "gio",
+        "gvfs-open", "kde-open", "kde-open5",
+    ]
+
+    private static func name(of program: String) -> String { program.split(separator: "/").last.map(String.init) ?? "" }
 
     /// The browser whose program has this path; nil for any other program.
     init?(program: String) {
-        let name = program.split(separator: "/").last ?? ""
-        if name == "firefox" || name.hasPrefix("firefox-") {
-            self = .firefox
-        } else if ["chromium", "chrome", "google-chrome"].contains(name) || name.hasPrefix("chromium-")
-            || name.hasPrefix("google-chrome-")
-        {
-            self = .chromium
+        let name = Self.name(of: program)
+        let isIt = { (browser: String) in name == browser || name.hasPrefix("\(browser)-") }
+        if let browser = Self.likeFirefox.first(where: isIt) {
+            self = .firefox(browser)
+        } else if let browser = Self.likeChromium.first(where: isIt) {
+            self = .chromium(browser)
         } else {
             return nil
         }
     }
 
-    /// The name of the profile's folder.
-    private var name: String {
-        switch self {
-        case .firefox: "firefox"
-        case .chromium: "chromium"
-        }
+    /// Throws if the program with this path would pass an address to a browser that does not use the proxy.
+    static func check(program: String) throws(Failure) {
+        guard openers.contains(name(of: program)) else { return }
+        throw Failure(
+            .usage,
+            "\(program) can pass an address to a browser that runs already, without the proxy; name the browser: tunic exec -- "
+                + "firefox")
     }
 
     /// `command` with its own profile, which uses only the proxy of `setup`, and a notice for the user.
@@ -39,29 +55,29 @@ enum ProxiedBrowser {
     ) throws(Failure) -> (command: [String], notice: String) {
         let (program, arguments) = (Array(command.prefix(1)), Array(command.dropFirst()))
         switch self {
-        case .firefox:
+        case .firefox(let name):
             guard !arguments.contains(where: Self.namesProfile) else {
-                return (command, "firefox has the profile that you named, whose settings decide what it sends directly")
+                return (command, "\(name) has the profile that you named, whose settings decide what it sends directly")
             }
             let profile = try folder(name)
             try Files.replace("\(profile)/user.js", Array("\(setup.firefoxPreferences)\n".utf8), mode: 0o600)
             return (
                 program + ["--no-remote", "--profile", profile] + arguments,
-                "firefox has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
+                "\(name) has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
             )
-        case .chromium:
+        case .chromium(let name):
             // The last of two equal options counts.
             guard !arguments.contains(where: { $0.hasPrefix("--user-data-dir") }) else {
                 return (
                     program + setup.chromiumOptions + arguments,
-                    "chromium has the profile that you named; if it runs already, it does not use the proxy at "
+                    "\(name) has the profile that you named; if it runs already, it does not use the proxy at "
                         + setup.address
                 )
             }
             let profile = try folder(name)
             return (
                 program + setup.chromiumOptions + ["--user-data-dir=\(profile)"] + arguments,
-                "chromium has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
+                "\(name) has a profile of its own, \(profile), which uses only the proxy at \(setup.address)"
             )
         }
     }

@@ -6,8 +6,9 @@ internal import Web
 package enum ProxiedProgram {
     /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
     ///
-    /// A browser gets its own profile.
+    /// A browser gets its own profile. Programs that only pass an address to a browser are refused.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
+        if let program = command.first { try ProxiedBrowser.check(program: program) }
         let socks = try proxy(of: try target.ask(.status, of: .client, as: StatusReport.self), at: target.path)
         var command = command
         if let browser = command.first.flatMap({ ProxiedBrowser(program: $0) }),

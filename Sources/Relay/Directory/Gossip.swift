@@ -15,6 +15,8 @@ final class Gossip: SnapshotFollower {
     static let refresh = TimeSpan.seconds(600)
     /// The longest wait for an answer.
     static let answerLimit = TimeSpan.seconds(10)
+    /// The time in seconds by which repeated requests for missed descriptors overlap.
+    static let overlap: UInt64 = 7_200
     /// The longest list that is decoded on the loop's thread, in bytes.
     private static let shortBody = 16_384
 
@@ -33,7 +35,12 @@ final class Gossip: SnapshotFollower {
     /// Bootstrap nodes that have not received this node's present descriptor yet.
     private var untold: Set<NodeID> = []
     private var nextRefresh = Instant(nanoseconds: 0)
-    private var isFirstAnswerDue = true
+    /// When the last question that was answered was asked; 0 if none was.
+    private var refreshed = UnixTime(seconds: 0)
+    /// Who is asked for all descriptors.
+    private var full = FullAnswers()
+    /// The time of the trusted snapshot.
+    private var snapshotTime: UnixTime
 
     /// The gossip of `node` with its neighbours.
     init(links: Links, network: NetworkFile, node: NodeID, neighbours: Neighbours) {
@@ -42,11 +49,16 @@ final class Gossip: SnapshotFollower {
         self.node = node
         self.neighbours = neighbours
         nodes = neighbours.nodes
+        snapshotTime = neighbours.nodes.snapshot.time
     }
 
     /// Continues with the nodes of a newer snapshot.
     func follow(_ snapshot: Snapshot, digest: Bytes32) {
         inbox.forgive()
+        // This node was behind. It refused the descriptors of nodes that it did not know.
+        let step = max(Self.overlap, 2 * network.epochSeconds)
+        if snapshot.time.seconds > snapshotTime.seconds &+ step { full.restart() }
+        snapshotTime = snapshot.time
         // Descriptors of the snapshot's new nodes may have come before the snapshot, and were refused.
         nextRefresh = min(nextRefresh, now + .seconds(2))
     }
@@ -57,7 +69,7 @@ final class Gossip: SnapshotFollower {
     private var now: Instant { links.now }
 
     /// Whether a neighbour has answered since the start, or the network file names no other bootstrap node.
-    var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
+    var hasHeard: Bool { full.hasHeard || network.bootstrap.allSatisfy { $0.node == node } }
 
     // MARK: This node's descriptor
 
@@ -78,7 +90,7 @@ final class Gossip: SnapshotFollower {
     /// To be called when a link to a node is up.
     func linkUp(_ link: LinkID, _ peer: NodeID) {
         tell(peer, link)
-        if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
+        if !askFully([(peer, link)]), now >= nextRefresh { ask(link, of: peer, since: missed) }
     }
 
     /// Sends this node's descriptor to a neighbour that has not received it.
@@ -99,27 +111,44 @@ final class Gossip: SnapshotFollower {
             if !isKnown { untold.remove(peer) }
             if neighbours.contactCount >= Self.fanout { break }
         }
-        if now >= nextRefresh, let link = SecureRandom.element(of: neighbours.up.values) {
-            ask(link, everything: false)
+        full.follow(links.time, running: links.running)
+        let isAsked = !full.isComplete && askFully(SecureRandom.shuffled(neighbours.up.map { ($0.key, $0.value) }))
+        if !isAsked, now >= nextRefresh, let (peer, link) = SecureRandom.element(of: neighbours.up) {
+            ask(link, of: peer, since: missed)
         }
         inbox.advance(to: now)
         check()
     }
 
-    private func ask(_ link: LinkID, everything: Bool) {
+    /// Asks the first of these neighbours that has to be asked for all descriptors; false if there is none.
+    private func askFully(_ peers: [(NodeID, LinkID)]) -> Bool {
+        guard let (peer, link) = peers.first(where: { full.mustAsk($0.0, of: owner(of: $0.0), now: now) }) else {
+            return false
+        }
+        full.ask(peer)
+        ask(link, of: peer, since: UnixTime(seconds: 0))
+        return true
+    }
+
+    private func owner(of peer: NodeID) -> Bytes32 { nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key }
+
+    /// From when on descriptors may have been missed.
+    private var missed: UnixTime {
+        let last = min(refreshed, links.time).seconds
+        return UnixTime(seconds: last - min(last, Self.overlap))
+    }
+
+    private func ask(_ link: LinkID, of peer: NodeID, since time: UnixTime) {
         nextRefresh = now + Self.refresh
+        let (isFull, began) = (time.seconds == 0, links.time)
         var writer = ByteWriter(capacity: 8)
-        let newest = nodes.descriptors.newest.seconds
-        writer.u64(everything || newest < 7_200 ? 0 : newest - 7_200)
+        writer.u64(time.seconds)
         links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self else { return }
-            guard case .success(let body) = result else {
-                nextRefresh = now + .seconds(5)
-                return
-            }
-            isFirstAnswerDue = false
-            take(body, from: link)
+            let isRead = if case .success(let body) = result { take(body, from: link) } else { false }
+            if isFull { full.end(peer, of: owner(of: peer), isRead: isRead, now: now) }
+            if isRead { refreshed = began } else { nextRefresh = now + FullAnswers.pause }
         }
     }
 
@@ -128,19 +157,26 @@ final class Gossip: SnapshotFollower {
     /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on the new ones.
     ///
     /// Long lists are decoded there too. Reading one of 2,000 descriptors takes longer than a packet may wait.
-    func take(_ body: [UInt8], from link: LinkID) {
-        guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return }
+    ///
+    /// Returns false if it does not read them: the neighbour has lied, or too many lists are being decoded.
+    @discardableResult
+    func take(_ body: [UInt8], from link: LinkID) -> Bool {
+        guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return false }
         let (held, time, own) = (nodes.descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
             let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
             return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
         }
-        guard body.count > Self.shortBody else { return add(news(), from: sender) }
-        guard reading.take(for: sender) == .granted else { return }
+        guard body.count > Self.shortBody else {
+            add(news(), from: sender)
+            return true
+        }
+        guard reading.take(for: sender) == .granted else { return false }
         links.loop.work(news) { [weak self] in
             self?.reading.release(sender)
             self?.add($0, from: sender)
         }
+        return true
     }
 
     private func add(_ news: [SignedDescriptor], from sender: NodeID) {

@@ -20,11 +20,11 @@ final class RelayDirectory {
     /// Continues from the snapshots of `signing`.
     ///
     /// The stakes come from `registry`. Without one they come from the registry in `file`, from `ledger`, or from the
-    /// network file, in this order. `staked`, `watching` and `recent` follow the trusted snapshot.
+    /// network file, in this order. `staked` and `followers` follow the trusted snapshot.
     init(
         _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
         identity: LinkIdentity, registry: (any RegistrySource)?, file: String?, ledger: (any RegistrySource)?,
-        staked: StakedNodes, watching: Watching, recent: RecentNodes, store: Store?, log: Logger
+        staked: StakedNodes, followers: [any SnapshotFollower], store: Store?, log: Logger
     ) throws {
         self.neighbours = neighbours
         let nodes = neighbours.nodes
@@ -40,7 +40,7 @@ final class RelayDirectory {
         epochs = Epochs(
             signing, links: links, neighbours: neighbours, network: network, identity: identity,
             registry: source ?? ledger ?? NetworkFileRegistry(network),
-            followers: [staked, nodes, gossip, lists, watching, recent], store: store, log: log)
+            followers: [staked, nodes, gossip, lists] + followers, store: store, log: log)
     }
 
     /// The known nodes.

@@ -34,13 +34,14 @@ final class PathService: PacketHandler {
 
     /// No paths yet.
     ///
-    /// `listener` takes those that are built to this node.
-    init(links: Links, network: NetworkFile, listener: any PathListener) {
+    /// `listener` takes those that are built to this node. `crew` has the halves of other workers.
+    init(links: Links, network: NetworkFile, listener: any PathListener, crew: WorkerCrew? = nil) {
         self.links = links
         self.listener = listener
         limits = network.limits
         forwarding = ForwardingTable(
-            maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
+            maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)),
+            workers: crew?.count ?? 1, order: { crew?.order($0, $1) })
     }
 
     /// The number of paths.
@@ -66,6 +67,19 @@ final class PathService: PacketHandler {
             let packet = packets.packet(delivery.index)
             let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
             ends[delivery.path]?.received(payload, number: delivery.number, now: now)
+        }
+    }
+
+    /// Takes packets of paths that end here, which other workers have received.
+    func take(_ copies: PacketCopies) {
+        copies.deliver(on: links.loop) { batch in
+            let now = now
+            for number in 0..<batch.count {
+                let packet = batch.packet(number)
+                let (path, packetNumber) = EndPackets.read(packet)
+                let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
+                ends[path]?.received(payload, number: packetNumber, now: now)
+            }
         }
     }
 
@@ -112,7 +126,8 @@ final class PathService: PacketHandler {
         }
         guard
             let path = try? forwarding.insert(
-                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number, now: now)
+                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number,
+                owners: (links.owner(of: link), next.map { links.owner(of: $0) } ?? 0), now: now)
         else { return nil }
         links.addPath(on: link)
         if let next { links.addPath(on: next) }
@@ -157,6 +172,9 @@ final class PathService: PacketHandler {
         case .found(let path, let link): destroy(path, from: LinkID(rawValue: link))
         }
     }
+
+    /// Takes what has passed over other workers' halves.
+    func take(_ reports: [HalfReport]) { forwarding.passed(reports) }
 
     /// Removes a path that was never complete.
     func discard(_ path: PathHandle) {

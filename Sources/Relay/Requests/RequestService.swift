@@ -15,6 +15,8 @@ final class RequestService {
     private let links: Links
     private let nodes: KnownNodes
     private let recent: RecentNodes
+    /// The swarm store; nil if the network has none.
+    private let swarm: SwarmService?
     private let network: Bytes32
     private let node: NodeID
     private var proxy: RequestProxy
@@ -39,11 +41,15 @@ final class RequestService {
 
     /// Requests at `node`, whose onion keys are `keys`.
     ///
-    /// `recent` has the nodes that may be targets.
-    init(links: Links, nodes: KnownNodes, recent: RecentNodes, network: Bytes32, node: NodeID, keys: OnionKeys) {
+    /// `recent` has the nodes that may be targets. `swarm` runs the methods of the store.
+    init(
+        links: Links, nodes: KnownNodes, recent: RecentNodes, swarm: SwarmService?, network: Bytes32, node: NodeID,
+        keys: OnionKeys
+    ) {
         self.links = links
         self.nodes = nodes
         self.recent = recent
+        self.swarm = swarm
         self.network = network
         self.node = node
         let now = links.now
@@ -222,8 +228,13 @@ final class RequestService {
             case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
             case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
             }
-        case .perform(let ticket, let method, let arguments, _):
-            perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
+        case .perform(let ticket, let method, let arguments, let asker):
+            // A session's requests have no binding here, so none can prove that it may read a box.
+            let isOpen = method == .store || method == .lookup
+            run(method, arguments, for: asker.asker, isOpen ? Bytes32() : nil) { [weak self] answer in
+                guard let self else { return }
+                perform(proxy.performed(ticket, answer, now: now), for: source)
+            }
         case .connect(let peer): connect(peer, for: source)
         case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
         }
@@ -234,8 +245,12 @@ final class RequestService {
         case .answer(let message, let bytes):
             if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
         case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
-        case .perform(let ticket, let method, let arguments, _, _):
-            perform(target.performed(ticket, result(of: method, arguments), now: now))
+        case .perform(let ticket, let method, let arguments, let binding, _):
+            let asker = target.bringer(of: ticket).map { Asker.node($0) }
+            run(method, arguments, for: asker, binding) { [weak self] answer in
+                guard let self else { return }
+                perform(target.performed(ticket, answer, now: now))
+            }
         case .relay(let ticket, let request, let peer):
             perform(
                 proxy.relay(
@@ -256,14 +271,29 @@ final class RequestService {
         }
     }
 
-    /// The answer to a method of this node.
+    /// Runs a method of this node; `done` gets the answer, perhaps inside this call.
     ///
-    /// No node stores anything yet.
+    /// A method of the store runs for an asker, and under the request's binding; without these it is unknown.
+    private func run(
+        _ method: RequestMethod, _ arguments: [UInt8], for asker: Asker?, _ binding: Bytes32?,
+        done: @escaping (RequestAnswer) -> Void
+    ) {
+        switch method {
+        case .store, .delete, .list, .fetch, .lookup:
+            guard let swarm, let asker, let binding else { return done(RequestAnswer(.unknown)) }
+            swarm.handle(method, arguments, by: asker, binding: binding, done: done)
+        case .status, .descriptor, .introduce, .relay: done(result(of: method, arguments))
+        }
+    }
+
+    /// The answer to a method that needs nobody else.
     private func result(of method: RequestMethod, _ arguments: [UInt8]) -> RequestAnswer {
         switch method {
         case .status:
             guard arguments.isEmpty else { return RequestAnswer(.malformed) }
-            return RequestAnswer(.done, NodeState(height: nodes.snapshot.height, fill: 0, stores: false).encoded())
+            let state = NodeState(
+                height: nodes.snapshot.height, fill: swarm?.state.fill ?? 0, stores: swarm != nil)
+            return RequestAnswer(.done, state.encoded())
         case .descriptor:
             guard let node = Bytes32(arguments).map(NodeID.init) else { return RequestAnswer(.malformed) }
             return RequestAnswer(.done, nodes.descriptor(of: node)?.bytes ?? [])
@@ -290,6 +320,16 @@ final class RequestService {
         timer = nil
         streams = [:]
         messages = [:]
+    }
+}
+
+extension RequestProxy.Source {
+    /// The party for which the store counts a request of this source.
+    fileprivate var asker: Asker {
+        switch origin {
+        case .link(let source): Asker(source)
+        case .relay(let node): .node(node)
+        }
     }
 }
 

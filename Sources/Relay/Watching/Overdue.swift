@@ -26,6 +26,17 @@ struct Overdue {
     /// Whether the node has been watched for so long that its descriptor should be here.
     func isWatchedLong(_ node: NodeID, now: Instant) -> Bool { watched[node].map { now - $0 > patience } ?? false }
 
+    /// Whether a node without a descriptor should have published one, which should be here.
+    ///
+    /// It has been watched for long, because a tester that has just started may not have learnt of it. With a ledger, it
+    /// also became active long ago, at `activeSince`.
+    func isMissing(_ node: NodeID, activeSince: UnixTime?, at time: UnixTime, now: Instant) -> Bool {
+        guard isWatchedLong(node, now: now) else { return false }
+        guard let activeSince else { return true }
+        let age = time.seconds - min(time.seconds, activeSince.seconds)
+        return TimeSpan.seconds(Int64(clamping: age)) > patience
+    }
+
     /// Notes a test that did not show that the node serves.
     ///
     /// Returns whether none has shown it for too long.

@@ -144,13 +144,14 @@ final class Watching: SnapshotFollower, LedgerFollower {
         }
     }
 
-    /// Whether a node without a descriptor should have published one: it became active more than two epochs ago.
-    ///
-    /// Without a ledger, the time counts from when this process first saw it listed.
+    /// Whether a node without a descriptor should have published one, which should be here.
     private func isOverdue(_ node: NodeID) -> Bool {
-        guard let state = duty.state else { return overdue.isWatchedLong(node, now: now) }
-        guard let since = state.nodes[node]?.activeSince, links.time.seconds > since else { return false }
-        return links.time.seconds - since > 2 * network.epochSeconds + 10
+        var since: UnixTime?
+        if let state = duty.state {
+            guard let entry = state.nodes[node] else { return false }
+            since = UnixTime(seconds: entry.activeSince)
+        }
+        return overdue.isMissing(node, activeSince: since, at: links.time, now: now)
     }
 
     /// Whether a staked node to which this machine has no route has passed no test for two epochs, and so few others can stand

@@ -125,6 +125,9 @@ public struct RequestTarget: ~Copyable {
     /// The number of requests without an answer.
     public var pending: Int { entries.count }
 
+    /// The node that brought a request; nil if the request has ended.
+    public func bringer(of ticket: Ticket) -> NodeID? { entries[ticket]?.node }
+
     /// When `advance` must be called next.
     public var nextDeadline: Instant? {
         [deadlines.later.first, deadlines.wait.first, deadlines.end.first, rates.nextToken].compactMap(\.self).min()

@@ -37,11 +37,8 @@ public struct SwarmMap: Sendable {
     ///
     /// Of equal ids the first counts. It takes `shards` × nodes mixes: tens of milliseconds for a network of thousands.
     public init?(network: Bytes32, shards: Int, swarmSize: Int, nodes: [PlacedNode]) {
-        guard (64...SwarmLimits.shards).contains(shards), shards & (shards - 1) == 0,
-            (3...SwarmLimits.swarmSize).contains(swarmSize), swarmSize % 2 == 1, nodes.count <= Int(UInt16.max)
-        else { return nil }
-        var seen: Set<NodeID> = []
-        let sorted = nodes.filter { seen.insert($0.node).inserted }.sorted { $0.node < $1.node }
+        guard Self.allows(shards: shards, swarmSize: swarmSize, nodes: nodes.count) else { return nil }
+        let sorted = Self.sorted(nodes)
         self.network = network
         shardCount = shards
         size = min(swarmSize, sorted.count)
@@ -61,10 +58,24 @@ public struct SwarmMap: Sendable {
     /// The map of the staked nodes of `snapshot`; nil if a number is not allowed.
     public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int) {
         self.init(
-            network: snapshot.network, shards: shards, swarmSize: swarmSize,
-            nodes: snapshot.entries.lazy.filter(\.isStaked).map {
-                PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement)
-            })
+            network: snapshot.network, shards: shards, swarmSize: swarmSize, nodes: Self.staked(snapshot))
+    }
+
+    fileprivate static func allows(shards: Int, swarmSize: Int, nodes: Int) -> Bool {
+        (64...SwarmLimits.shards).contains(shards) && shards & (shards - 1) == 0
+            && (3...SwarmLimits.swarmSize).contains(swarmSize) && swarmSize % 2 == 1 && nodes <= Int(UInt16.max)
+    }
+
+    /// The nodes by ascending id, each once.
+    fileprivate static func sorted(_ nodes: [PlacedNode]) -> [PlacedNode] {
+        var seen: Set<NodeID> = []
+        return nodes.filter { seen.insert($0.node).inserted }.sorted { $0.node < $1.node }
+    }
+
+    fileprivate static func staked(_ snapshot: Snapshot) -> [PlacedNode] {
+        snapshot.entries.filter(\.isStaked).map {
+            PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement)
+        }
     }
 
     /// The value that is mixed with all nodes' placements for a shard.
@@ -85,12 +96,14 @@ public struct SwarmMap: Sendable {
     }
 
     /// The shard of a box: the first bits of a hash.
-    public func shard(of box: Bytes32) -> UInt16 {
+    public func shard(of box: Bytes32) -> UInt16 { Self.shard(of: box, of: shardCount, network: network) }
+
+    fileprivate static func shard(of box: Bytes32, of count: Int, network: Bytes32) -> UInt16 {
         let digest = Prefix.shard.digest(capacity: 64) { writer in
             writer.bytes32(network)
             writer.bytes32(box)
         }
-        return UInt16(UInt64(leading: digest) >> UInt64(64 - shardCount.trailingZeroBitCount))
+        return UInt16(UInt64(leading: digest) >> UInt64(64 - count.trailingZeroBitCount))
     }
 
     /// The nodes of a shard in their order; none for a shard that does not exist.
@@ -116,6 +129,36 @@ public struct SwarmMap: Sendable {
 
     /// All nodes of the map, ascending.
     public var allNodes: [NodeID] { nodes }
+}
+
+/// The replicas of one box by one snapshot, computed without the map of all shards: what a client needs.
+public struct BoxSwarm: Hashable, Sendable {
+    /// The box.
+    public let box: Bytes32
+    /// The snapshot's height.
+    public let height: UInt64
+    /// The box's shard.
+    public let shard: UInt16
+    /// The nodes of the shard in their order.
+    public let members: [NodeID]
+    /// How many replicas are a majority.
+    public var majority: Int { members.count / 2 + 1 }
+
+    /// The swarm of `box` among the staked nodes of `snapshot`; nil if a number is not allowed, or no node is staked.
+    public init?(of box: Bytes32, by snapshot: Snapshot, shards: Int, swarmSize: Int) {
+        let nodes = SwarmMap.staked(snapshot)
+        guard SwarmMap.allows(shards: shards, swarmSize: swarmSize, nodes: nodes.count), !nodes.isEmpty else {
+            return nil
+        }
+        let sorted = SwarmMap.sorted(nodes)
+        var choice = SwarmChoice(sorted, size: min(swarmSize, sorted.count))
+        shard = SwarmMap.shard(of: box, of: shards, network: snapshot.network)
+        members = choice.swarm(seed: SwarmMap.seed(UInt32(shard), network: snapshot.network)).map {
+            sorted[Int($0)].node
+        }
+        self.box = box
+        height = snapshot.height
+    }
 }
 
 /// Chooses swarms from a list of nodes, one after the other.

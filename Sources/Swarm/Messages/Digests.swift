@@ -2,10 +2,13 @@ public import Wire
 
 /// The digests with which two replicas find their differences.
 public enum RangeDigests {
+    /// The bytes of an entry in the hash of its range.
+    static let entrySize = 33
+
     /// The digest of a range from its ids, ascending, each with whether it was deleted; zeros for an empty range.
     public static func range(_ entries: [(id: ItemID, isDeleted: Bool)]) -> Bytes32 {
         guard !entries.isEmpty else { return Bytes32() }
-        return Prefix.range.digest(capacity: 4 + entries.count * 33) { writer in
+        return Prefix.range.digest(capacity: 4 + entries.count * entrySize) { writer in
             writer.u32(UInt32(clamping: entries.count))
             for entry in entries {
                 writer.bytes32(entry.id)

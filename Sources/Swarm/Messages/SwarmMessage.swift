@@ -9,6 +9,9 @@ public enum SwarmMessage: UInt8, MessageFamily {
     /// Asks for copies.
     case fetchCopies = 46
 
+    /// The lane of these messages; they have places of their own.
+    public static var lane: MessageLane { .store }
+
     /// The longest body in bytes.
     public var longestBody: Int {
         switch self {

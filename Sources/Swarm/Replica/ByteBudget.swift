@@ -41,6 +41,11 @@ public struct ByteBudget: Sendable {
         return true
     }
 
+    /// Takes `bytes`, or all bytes there are if the budget holds fewer.
+    public mutating func takeAll(upTo bytes: Int, _ now: UInt64) {
+        level -= min(available(now), UInt64(clamping: bytes))
+    }
+
     /// Changes the capacity; an increase is available at once.
     public mutating func resize(_ capacity: UInt64) {
         if capacity > self.capacity { level += capacity - self.capacity }

@@ -1,7 +1,25 @@
 internal import Wire
 
-/// The stores and deletions that a coordinator has under way for clients.
+/// The stores and deletions that a coordinator has under way for clients, and how much each node that brings them may
+/// have it send to the other replicas.
+///
+/// The other replicas count what a coordinator brings as its work, whoever asked for it. So the coordinator divides
+/// what it brings among the nodes that ask, and sends a copy that it has sent lately not again.
 struct Coordinator {
+    /// What a put brings to the other replicas: a second request for the same joins the first.
+    struct Content: Hashable {
+        let id: ItemID
+        let isTombstone: Bool
+        /// Receipts are for a height.
+        let height: UInt64
+
+        init(_ copy: Copy, height: UInt64) {
+            id = copy.id
+            isTombstone = copy.isTombstone
+            self.height = height
+        }
+    }
+
     /// A copy that is sent to all replicas of its shard.
     struct Put {
         let copy: Copy
@@ -11,7 +29,7 @@ struct Coordinator {
         let began: UInt64
         /// The node that brought the request.
         let via: NodeID
-        /// Whether the client has its answer; then only missing copies are retried.
+        /// Whether a client has its answer; then only missing copies are retried.
         var isAnswered = false
         /// The replicas without a final answer, and when each is asked next.
         var waiting: [NodeID: UInt64]
@@ -66,13 +84,23 @@ struct Coordinator {
     static let patience: UInt64 = 1_500
     /// How long missing copies are retried, in milliseconds.
     static let persistence: UInt64 = 60_000
-    /// The time between two attempts, in milliseconds.
+    /// The time until the second attempt, in milliseconds; then each pause is twice as long.
     static let retry: UInt64 = 5_000
 
-    var puts: [UInt64: Put] = [:]
+    private(set) var puts: [UInt64: Put] = [:]
+    /// The puts by what they bring.
+    private var numbers: [Content: UInt64] = [:]
+    /// The puts whose client has its answer, in the order of the answers; some have ended since.
+    private var answered: ArraySlice<UInt64> = []
     var asks: [UInt64: Ask] = [:]
     var outbox: [NodeID: [(put: UInt64?, height: UInt64, copy: Copy)]] = [:]
     private var next: UInt64 = 1
+    /// How many units of copies are brought to the other replicas, by the node that brought the request.
+    private var rate = SharedRate<NodeID>(
+        perSecond: SwarmLimits.putUnits, burst: SwarmLimits.putBurst, now: Coordinator.began)
+    /// The moment of the beginning for `rate`; an hour is there so that the burst is, too.
+    private static let began = Instant(nanoseconds: 3_600_000_000_000)
+    private let start: UInt64
     /// The places of puts, by the node that brought the request.
     private var places = Shares<NodeID>(capacity: SwarmLimits.puts, most: SwarmLimits.puts)
     /// How much may be accepted from clients in a day.
@@ -83,12 +111,27 @@ struct Coordinator {
     private var shardShare: UInt64 = 0
 
     init(quota: UInt64, now: UInt64) {
+        start = now
         let day = quota / UInt64(SwarmLimits.admissionShare)
         admission = Admission(capacity: day, window: 86_400_000, now: now)
     }
 
     /// How many places a copy takes.
     private static func places(_ copy: Copy) -> Int { max(1, (copy.bytes.count - 1) / SwarmLimits.putPlace + 1) }
+
+    /// The put that brings `copy` to the swarm at `height`; nil if there is none.
+    func put(of copy: Copy, height: UInt64) -> UInt64? { numbers[Content(copy, height: height)] }
+
+    /// Takes the units of a copy from the rate of `via`; false if its share is used up.
+    ///
+    /// Units that were taken before the rate refused one are not given back: the rate stays an upper bound.
+    mutating func takeTurn(for copy: Copy, via: NodeID, _ now: UInt64) -> Bool {
+        let (elapsed, overflow) = (now > start ? now - start : 0).multipliedReportingOverflow(by: 1_000_000)
+        let moment = Self.began + TimeSpan(nanoseconds: overflow ? .max : Int64(clamping: elapsed))
+        let units = max(1, (copy.bytes.count - 1) / SwarmLimits.putUnit + 1)
+        for _ in 0..<units where !rate.take(via, moment) { return false }
+        return true
+    }
 
     /// Makes room for `copies` that `via` brought; false if the other nodes need the places.
     ///
@@ -99,8 +142,8 @@ struct Coordinator {
             switch places.admission(for: via, places: wanted) {
             case .granted: return true
             case .makeRoom, .full, .shareUsed:
-                if let answered = puts.filter({ $0.value.isAnswered }).keys.min() {
-                    end(answered)
+                if let number = answered.popFirst() {
+                    end(number)
                     continue
                 }
                 guard case .makeRoom(let other) = places.admission(for: via, places: wanted),
@@ -115,6 +158,8 @@ struct Coordinator {
     mutating func begin(_ put: Put) -> UInt64 {
         defer { next += 1 }
         puts[next] = put
+        numbers[Content(put.copy, height: put.height)] = next
+        if put.isAnswered { answered.append(next) }
         places.add(put.via, places: Self.places(put.copy))
         return next
     }
@@ -122,7 +167,32 @@ struct Coordinator {
     /// Ends a put.
     mutating func end(_ number: UInt64) {
         guard let put = puts.removeValue(forKey: number) else { return }
+        let content = Content(put.copy, height: put.height)
+        if numbers[content] == number { numbers[content] = nil }
         places.release(put.via, places: Self.places(put.copy))
+    }
+
+    /// Notes that a client of a put has its answer.
+    mutating func noteAnswer(to number: UInt64) {
+        guard puts[number]?.isAnswered == false else { return }
+        puts[number]?.isAnswered = true
+        // Most of those that have ended come first; the rest have ended early, and are few.
+        while let first = answered.first, puts[first] == nil { answered.removeFirst() }
+        answered.append(number)
+    }
+
+    /// Adds a replica's receipt.
+    mutating func add(_ receipt: [UInt8], of replica: NodeID, to number: UInt64) {
+        puts[number]?.waiting[replica] = nil
+        puts[number]?.receipts[replica] = receipt
+    }
+
+    /// Waits no longer for a replica.
+    mutating func giveUp(_ replica: NodeID, of number: UInt64) { puts[number]?.waiting[replica] = nil }
+
+    /// Sets when a replica is asked again.
+    mutating func wait(for replica: NodeID, until time: UInt64, of number: UInt64) {
+        puts[number]?.waiting[replica] = time
     }
 
     /// Sets how much each of the `own` shards may accept in the life of a message; at least two of the longest items.
@@ -142,232 +212,5 @@ struct Coordinator {
         if admission.take(size, isNew: isNew, now) { return true }
         shards[shard]?.giveBack(size, isNew: isNew)
         return false
-    }
-}
-
-extension Replica {
-    /// Handles a client's STORE.
-    mutating func store(_ item: StoredItem, height: UInt64, ask: UInt64, via: NodeID) throws(StoreRefusal) {
-        let created = item.header.created
-        guard created <= minute + SwarmLimits.storeWindow, minute <= created + SwarmLimits.storeWindow else {
-            throw .timeInvalid
-        }
-        let shard = try named(for: item.header.box)
-        guard let view = views.first(where: { $0.height == height }) else { throw .notReplica(height: self.height) }
-        let copy = Copy.item(item)
-        guard coordinator.makeRoom(for: [copy], via: via) else { throw .busy(seconds: 1) }
-        if item.header.kind == .descriptor {
-            // A descriptor that is held is passed on and acknowledged, and costs no budget.
-            if !descriptors.holds(item) {
-                try descriptors.check(item, now: now)
-                try prove(copy)
-                guard descriptors.take(item, from: via, now: now) else { throw .full }
-            }
-        } else if !holdings.isKnown(copy) {
-            try holdings.check(copy, minute: minute)
-            try prove(copy)
-            try checkQuota(of: copy, item, shard: shard)
-            holdings.take(copy, shard: shard, minute: minute)
-        }
-        let number = put(copy, shard: shard, view, via: via)
-        coordinator.asks[ask] = Coordinator.Ask(puts: [number], isDeletion: false, due: now + Coordinator.patience)
-    }
-
-    /// Handles a client's DELETE.
-    mutating func delete(
-        _ deletions: [StoreRequest.Deletion], in box: Bytes32, ask: UInt64, via: NodeID
-    ) throws(StoreRefusal) {
-        let shard = try named(for: box)
-        guard let view = views.first else { throw .notReplica(height: 0) }
-        var copies: [Copy] = []
-        var isRefused = false
-        for deletion in deletions {
-            guard let entry = holdings.storage.entry(deletion.id), entry.box == box, entry.kind.isDeletable,
-                let held = holdings.copy(entry), !copies.contains(where: { $0.id == held.id })
-            else { continue }
-            // The proof must be valid for an item that is already deleted, too.
-            guard deletion.proof.isGood(for: held.header, id: held.id, network: network) else {
-                isRefused = true
-                continue
-            }
-            let tombstone =
-                switch held {
-                case .item(let item): Tombstone(of: item, proof: deletion.proof)
-                case .tombstone(let old): deletion.proof.isOfBox ? old.byBox(deletion.proof) : old
-                }
-            do throws(StoreRefusal) {
-                try holdings.check(.tombstone(tombstone), minute: minute)
-            } catch { continue }
-            copies.append(.tombstone(tombstone))
-        }
-        guard !copies.isEmpty else {
-            if isRefused { throw .notAuthorised }
-            actions.append(.answer(ask: ask, .deleted(0, replicas: 0)))
-            return
-        }
-        guard coordinator.makeRoom(for: copies, via: via) else { throw .busy(seconds: 1) }
-        for copy in copies where !holdings.isKnown(copy) { holdings.take(copy, shard: shard, minute: minute) }
-        let numbers = copies.map { put($0, shard: shard, view, via: via) }
-        coordinator.asks[ask] = Coordinator.Ask(puts: numbers, isDeletion: true, due: now + Coordinator.patience)
-    }
-
-    /// The shard of `box`, if this node is a replica of it.
-    func named(for box: Bytes32) throws(StoreRefusal) -> UInt16 {
-        guard let shard = views.first?.map.shard(of: box), isNamed(for: shard), roles[shard] != nil else {
-            throw .notReplica(height: height)
-        }
-        return shard
-    }
-
-    private func prove(_ copy: Copy) throws(StoreRefusal) {
-        guard copy.isAuthentic(network: network, writers: holdings.writers(of: copy.header.box)) else {
-            throw .notAuthorised
-        }
-    }
-
-    /// Refuses a copy for which the box's quota, the node's admission or its disk has no room.
-    private mutating func checkQuota(of copy: Copy, _ item: StoredItem, shard: UInt16) throws(StoreRefusal) {
-        let (box, kind) = (item.header.box, item.header.kind)
-        let usage = holdings.storage.usage(of: box, kind)
-        let replaced = item.version.flatMap { holdings.storage.version(of: box, kind, $0.name) }?.size ?? 0
-        guard kind == .contact || usage.bytes - replaced + item.bytes.count <= kind.quota,
-            kind != .message || usage.items + usage.tombstones < SwarmLimits.boxMessages, hasRoom(for: copy)
-        else { throw .full }
-        let first = holdings.storage.box(box)?.firstSeen
-        let isNew = first.map { minute < $0 + SwarmLimits.knownBoxMinutes } ?? true
-        guard coordinator.admit(item.bytes.count, shard, isNew: isNew, now) else { throw .full }
-    }
-
-    /// Whether the disk's quota has room for the growth by a copy; a copy that frees space always fits.
-    func hasRoom(for copy: Copy) -> Bool {
-        let growth = holdings.growth(of: copy)
-        let parts = UInt64(copy.isTombstone ? 100 : SwarmLimits.copyFill)
-        return growth <= 0 || UInt64(clamping: holdings.storage.bytesUsed + growth) <= settings.quota / 100 * parts
-    }
-
-    /// Sends a copy to the swarm of `view` and to the swarm of the newest snapshot.
-    private mutating func put(_ copy: Copy, shard: UInt16, _ view: SwarmView, via: NodeID) -> UInt64 {
-        let swarm = view.map.swarm(shard)
-        let others = Set(swarm + (views.first?.map.swarm(shard) ?? [])).subtracting([node])
-        var waiting: [NodeID: UInt64] = [:]
-        for other in others { waiting[other] = now + Coordinator.retry }
-        let put = Coordinator.Put(
-            copy: copy, height: view.height, swarm: swarm, began: now, via: via, waiting: waiting)
-        let number = coordinator.begin(put)
-        for other in others.sorted() { coordinator.outbox[other, default: []].append((number, view.height, copy)) }
-        durable.append(.put(number))
-        return number
-    }
-
-    /// Notes that this node's own copy is on disk, or could not be written.
-    mutating func ownCopy(_ number: UInt64, isOnDisk: Bool) {
-        guard let put = coordinator.puts[number] else { return }
-        guard isOnDisk else {
-            coordinator.end(number)
-            for (ask, waiting) in coordinator.asks where waiting.puts.contains(number) {
-                coordinator.asks[ask] = nil
-                actions.append(.answer(ask: ask, .refused(.full)))
-            }
-            return
-        }
-        var held = put
-        held.receipts[node] = receipt(height: put.height, put.copy.id)
-        coordinator.puts[number] = held
-    }
-
-    /// Sends each node its copies in as few messages as possible.
-    mutating func flushOutbox() {
-        for (peer, lines) in coordinator.outbox.sorted(by: { $0.key < $1.key }) {
-            var open = lines[...]
-            while let first = open.first {
-                var size = 0
-                let batch = open.prefix(SwarmLimits.replicateCopies).prefix { line in
-                    size += line.copy.bytes.count + Copy.overhead
-                    return line.height == first.height && size <= Replicate.room
-                }
-                open = open.dropFirst(batch.count)
-                let message = Replicate(height: first.height, copies: batch.map(\.copy))
-                ask(peer, .replicate, message.encoded(), .replicate(peer, batch.map(\.put)))
-            }
-        }
-        coordinator.outbox = [:]
-    }
-
-    /// Handles a replica's answer to copies; nil: it did not answer.
-    mutating func replicated(_ puts: [UInt64?], by peer: NodeID, _ body: [UInt8]?) {
-        guard let body, let outcomes = try? Replicate.outcomes(decoding: body.rawSpan, count: puts.count) else {
-            return
-        }
-        for (number, outcome) in zip(puts, outcomes) {
-            guard let number, let put = coordinator.puts[number], put.waiting[peer] != nil else { continue }
-            switch outcome {
-            case .held(let receipt):
-                // An invalid receipt would cost the client its store.
-                guard StoreReceipt.isGood(receipt, of: peer, height: put.height, id: put.copy.id, network: network)
-                else {
-                    coordinator.puts[number]?.waiting[peer] = nil
-                    continue
-                }
-                coordinator.puts[number]?.waiting[peer] = nil
-                coordinator.puts[number]?.receipts[peer] = receipt
-            case .refused(let status):
-                // The replica is full, has another map, or lacks the grant: these may pass.
-                if ![3, 4, 6].contains(status) { coordinator.puts[number]?.waiting[peer] = nil }
-            }
-        }
-    }
-
-    /// Sends copies again that were not accepted.
-    mutating func retryPuts() {
-        for number in coordinator.puts.keys.sorted() {
-            guard let put = coordinator.puts[number] else { continue }
-            let next = now + Coordinator.retry
-            if now >= put.began + Coordinator.persistence {
-                coordinator.end(number)
-                continue
-            }
-            for (peer, time) in put.waiting.sorted(by: { $0.key < $1.key }) where time <= now {
-                coordinator.puts[number]?.waiting[peer] = next
-                // A message can be verified only with the grant.
-                if put.copy.header.kind == .message,
-                    let grant = holdings.version(of: put.copy.header.box, .record, NamedVersion.grantName)
-                {
-                    coordinator.outbox[peer, default: []].append((nil, put.height, .item(grant)))
-                }
-                coordinator.outbox[peer, default: []].append((number, put.height, put.copy))
-            }
-        }
-    }
-
-    /// Answers clients whose copies a majority holds, or that have waited long enough.
-    mutating func answerPuts() {
-        for ask in coordinator.asks.keys.sorted() {
-            guard let waiting = coordinator.asks[ask] else { continue }
-            let puts = waiting.puts.compactMap { coordinator.puts[$0] }
-            let counts = puts.map { put in put.swarm.count { put.receipts[$0] != nil } }
-            let isStored = zip(puts, counts).allSatisfy { put, count in count >= put.swarm.count / 2 + 1 }
-            guard isStored || now >= waiting.due || puts.isEmpty else { continue }
-            coordinator.asks[ask] = nil
-            for number in waiting.puts { coordinator.puts[number]?.isAnswered = true }
-            guard let put = puts.first else {
-                // The places were needed for others.
-                actions.append(.answer(ask: ask, .refused(.busy(seconds: 1))))
-                continue
-            }
-            if waiting.isDeletion {
-                let replicas = UInt8(clamping: counts.min() ?? 0)
-                actions.append(.answer(ask: ask, .deleted(UInt8(clamping: puts.count), replicas: replicas)))
-            } else {
-                let receipts = put.swarm.enumerated().compactMap { index, member in
-                    put.receipts[member].map {
-                        StoreAnswer.IndexedReceipt(index: UInt8(truncatingIfNeeded: index), receipt: $0)
-                    }
-                }
-                actions.append(.answer(ask: ask, .stored(height: put.height, receipts)))
-            }
-        }
-        for (number, put) in coordinator.puts where put.waiting.isEmpty && put.isAnswered {
-            coordinator.end(number)
-        }
     }
 }

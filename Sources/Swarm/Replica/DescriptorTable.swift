@@ -2,6 +2,9 @@ internal import Wire
 
 /// Items of kind 1, held in memory only; newer versions replace them, and in a full table those that are rarely looked
 /// up go first.
+///
+/// No change takes a pass over all items: a name that gives way is found in as many steps as the logarithm of its
+/// source's names.
 struct DescriptorTable: Sendable {
     private struct Key: Hashable {
         let box: Bytes32
@@ -12,10 +15,33 @@ struct DescriptorTable: Sendable {
         var item: StoredItem
         /// The node that brought the name first.
         let source: NodeID
+        /// Tells the entry from an earlier one of the same name.
+        let number: UInt64
         /// The quarters of an hour, of the last four, in which it was looked up; bit 0 is the current one.
         var lookups: UInt8 = 0
         /// The times of the last stores, in milliseconds.
         var stores: [UInt64] = []
+
+        /// Who gives way first has the lowest rank; within a quarter of an hour it never gets lower.
+        var rank: Rank {
+            Rank(lookups: (lookups & 15).nonzeroBitCount, created: item.header.created, number: number)
+        }
+    }
+
+    private struct Rank: Comparable, Sendable {
+        let lookups: Int
+        let created: UInt32
+        let number: UInt64
+
+        static func < (a: Rank, b: Rank) -> Bool {
+            (a.lookups, a.created, a.number) < (b.lookups, b.created, b.number)
+        }
+    }
+
+    /// An entry in its source's queue; the entry may have gone since.
+    private struct Candidate: Sendable {
+        let key: Key
+        let number: UInt64
     }
 
     /// The most stores of one name in a window, in milliseconds.
@@ -26,6 +52,15 @@ struct DescriptorTable: Sendable {
     private var quarter: UInt32 = 0
     /// The places by the node that brought the name.
     private var shares: Shares<NodeID>
+    /// The entries of each source in the order in which they give way.
+    ///
+    /// A rank may have risen since it was noted.
+    private var queues: [NodeID: RankHeap<Rank, Candidate>] = [:]
+    /// The entries by the minute in which they expire: some twenty different ones.
+    private var expiries: [UInt32: Set<Key>] = [:]
+    private var lastNumber: UInt64 = 0
+    /// How many entries were looked at to find those that give way.
+    private(set) var steps: UInt64 = 0
 
     /// An empty table, of whose `capacity` three quarters are used.
     init(capacity: Int = SwarmLimits.descriptors) {
@@ -35,6 +70,8 @@ struct DescriptorTable: Sendable {
 
     /// How many are held.
     var count: Int { entries.count }
+    /// How many can be held.
+    var capacity: Int { shares.capacity }
 
     /// The version of a name that is held.
     func version(of box: Bytes32, _ name: Bytes16) -> StoredItem? { entries[Key(box: box, name: name)]?.item }
@@ -65,10 +102,19 @@ struct DescriptorTable: Sendable {
     mutating func take(_ item: StoredItem, from source: NodeID, now: UInt64) -> Bool {
         guard let name = item.version?.name else { return false }
         let key = Key(box: item.header.box, name: name)
-        guard entries[key] != nil || makeRoom(for: source) else { return false }
-        entries[key, default: Entry(item: item, source: source)].item = item
+        if let old = entries[key]?.item {
+            forgetExpiry(of: key, at: old.header.expires)
+            entries[key]?.item = item
+        } else {
+            guard makeRoom(for: source) else { return false }
+            lastNumber += 1
+            let entry = Entry(item: item, source: source, number: lastNumber)
+            entries[key] = entry
+            names[key.box, default: []].insert(name)
+            queues[source, default: RankHeap()].insert(Candidate(key: key, number: lastNumber), rank: entry.rank)
+        }
         entries[key]?.stores.append(now)
-        names[key.box, default: []].insert(name)
+        expiries[item.header.expires, default: []].insert(key)
         return true
     }
 
@@ -87,9 +133,12 @@ struct DescriptorTable: Sendable {
     /// Drops items that have expired.
     mutating func expire(minute: UInt32) {
         turn(minute)
-        for (key, entry) in entries where entry.item.header.expires <= minute { remove(key) }
+        for time in expiries.keys where time <= minute {
+            for key in expiries.removeValue(forKey: time) ?? [] { remove(key) }
+        }
     }
 
+    /// Begins a new quarter of an hour, in which all ranks may be lower.
     private mutating func turn(_ minute: UInt32) {
         let now = minute / 15
         guard now != quarter else { return }
@@ -97,6 +146,7 @@ struct DescriptorTable: Sendable {
         quarter = now
         guard steps > 0 else { return }
         for key in entries.keys { entries[key]?.lookups <<= UInt8(steps) }
+        for source in queues.keys { rebuildQueue(of: source) }
     }
 
     /// Takes a place for `source`.
@@ -113,21 +163,56 @@ struct DescriptorTable: Sendable {
         }
     }
 
+    /// Removes the entry of a source that gives way first; false if the source has none.
     private mutating func giveWay(_ source: NodeID) -> Bool {
-        let victim = entries.filter { $0.value.source == source }.min { Self.rank($0) < Self.rank($1) }
-        guard let victim else { return false }
-        remove(victim.key)
-        return true
+        while let first = queues[source]?.first {
+            steps += 1
+            guard let entry = entry(of: first.element) else {
+                queues[source]?.removeFirst()
+                continue
+            }
+            let rank = entry.rank
+            guard rank == first.rank else {
+                // A newer version or a look-up has raised it since; that paid for this step.
+                queues[source]?.setFirstRank(rank)
+                continue
+            }
+            queues[source]?.removeFirst()
+            remove(first.element.key)
+            return true
+        }
+        return false
     }
 
-    private static func rank(_ line: (key: Key, value: Entry)) -> (Int, UInt32, Bytes32) {
-        ((line.value.lookups & 15).nonzeroBitCount, line.value.item.header.created, line.value.item.id)
+    private func entry(of candidate: Candidate) -> Entry? {
+        entries[candidate.key].flatMap { $0.number == candidate.number ? $0 : nil }
+    }
+
+    private mutating func rebuildQueue(of source: NodeID) {
+        let entries = entries
+        steps += UInt64(queues[source]?.count ?? 0)
+        queues[source]?.rebuild { candidate in
+            entries[candidate.key].flatMap { $0.number == candidate.number ? $0.rank : nil }
+        }
     }
 
     private mutating func remove(_ key: Key) {
         guard let old = entries.removeValue(forKey: key) else { return }
         shares.release(old.source)
+        forgetExpiry(of: key, at: old.item.header.expires)
         names[key.box]?.remove(key.name)
         if names[key.box]?.isEmpty ?? false { names[key.box] = nil }
+        // Its candidate may stay until it comes first, or until half of the queue has gone.
+        let left = shares.places(of: old.source)
+        if left == 0 {
+            queues[old.source] = nil
+        } else if let count = queues[old.source]?.count, count > 2 * left {
+            rebuildQueue(of: old.source)
+        }
+    }
+
+    private mutating func forgetExpiry(of key: Key, at time: UInt32) {
+        expiries[time]?.remove(key)
+        if expiries[time]?.isEmpty ?? false { expiries[time] = nil }
     }
 }

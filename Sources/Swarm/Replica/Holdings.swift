@@ -13,8 +13,10 @@ struct Holdings<Storage: ItemStorage> {
     var changedBoxes: Set<Bytes32> = []
     /// The current salt of log ids, even while the disk refuses to store it.
     private(set) var salt: UInt64
-    /// How many messages of a box are swept in one step.
-    static var slice: Int { 500 }
+    /// The box at which the last step of the sweeps ended; the next one begins behind it.
+    private var swept: Bytes32?
+    /// How many messages may be swept.
+    private var sweeping = ByteBudget(capacity: SwarmLimits.sweepsPerSecond, window: 1_000, now: 0)
 
     init(network: Bytes32, storage: Storage, random: any RandomNumberGenerator & Sendable) {
         self.network = network
@@ -166,31 +168,52 @@ struct Holdings<Storage: ItemStorage> {
         }
     }
 
-    /// Begins to drop messages that the box's purge or grant no longer allows; `old` are the writers until now.
+    /// Notes that messages are to be dropped that the box's purge or grant no longer allows.
+    ///
+    /// `old` are the writers until now.
     private mutating func beginSweep(_ box: Bytes32, before old: WriteKeys) {
-        let verifies = old.sharesHint(with: writers(of: box)) || storage.sweeps()[box]?.verifies ?? false
+        // Messages that an earlier sweep has not reached may be of writers from before `old`.
+        let verifies = old.sharesHint(with: writers(of: box)) || storage.sweeps()[box] != nil
         storage.setSweep(box, BoxSweep(verifies: verifies))
-        sweep(box)
     }
 
-    /// Continues all sweeps.
-    mutating func sweep() { for box in storage.sweeps().keys.sorted() { sweep(box) } }
+    /// Continues the sweeps, box by box, by as many messages as the milliseconds since the last call allow.
+    ///
+    /// So a box whose grant changes again and again costs no more than others, and they have their turns.
+    mutating func sweep(at now: UInt64) {
+        let limit = Int(clamping: sweeping.available(now))
+        // Each step looks at all boxes that are being swept.
+        guard limit >= SwarmLimits.sweepStep else { return }
+        let boxes = storage.sweeps().keys.sorted()
+        let first = swept.flatMap { last in boxes.firstIndex { $0 > last } } ?? 0
+        var taken = 0
+        for box in boxes[first...] + boxes[..<first] where taken < limit {
+            taken += max(1, sweep(box, limit: limit - taken))
+            swept = box
+        }
+        _ = sweeping.take(taken, now)
+    }
 
-    private mutating func sweep(_ box: Bytes32) {
-        guard var sweep = storage.sweeps()[box] else { return }
+    private mutating func sweep(_ box: Bytes32, limit: Int) -> Int {
+        guard var sweep = storage.sweeps()[box] else { return 0 }
         let (writers, purged) = (writers(of: box), purged(box))
-        let found = storage.entries(of: box, ItemKinds(.message), above: sweep.after, limit: Self.slice)
+        let found = storage.entries(of: box, ItemKinds(.message), above: sweep.after, limit: limit)
         for entry in found {
             sweep.after = entry.offset
+            guard entry.created >= purged else {
+                storage.remove(entry.id)
+                continue
+            }
             guard let copy = copy(entry) else { continue }
             // A message whose writer had the same key before needs no new verification.
             let isCovered =
                 entry.isFinal
                 || writers.author(of: copy.header) != nil
                     && (!sweep.verifies || copy.isAuthentic(network: network, writers: writers))
-            if entry.created < purged || !isCovered { storage.remove(entry.id) }
+            if !isCovered { storage.remove(entry.id) }
         }
-        storage.setSweep(box, found.count < Self.slice ? nil : sweep)
+        storage.setSweep(box, found.count < limit ? nil : sweep)
+        return found.count
     }
 
     /// The copy of an entry, as it is passed on; nil if its bytes are missing.
@@ -222,8 +245,8 @@ struct Holdings<Storage: ItemStorage> {
         return true
     }
 
-    /// How many bytes were hashed for the digests of days and shards so far.
-    var hashed: Int { digests.hashed }
+    /// How many bytes were hashed for the digests of ranges, days and shards so far.
+    var hashed: Int { digests.hashed + storage.hashedBytes }
 
     /// The digest of a shard at `cut`.
     mutating func digest(of shard: UInt16, cut: UInt32) -> Bytes32 { digests.digest(of: shard, cut: cut, &storage) }

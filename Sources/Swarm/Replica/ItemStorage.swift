@@ -130,6 +130,8 @@ public protocol ItemStorage {
     func entries(in range: RangeKey) -> [StoredEntry]
     /// The digest of a range, cached until an entry of it changes.
     mutating func digest(of range: RangeKey) -> Bytes32
+    /// How many bytes were hashed so far for digests of ranges that were not cached.
+    var hashedBytes: Int { get }
     /// A number that changes with each change of a shard's entries.
     func changes(of shard: UInt16) -> UInt64
 

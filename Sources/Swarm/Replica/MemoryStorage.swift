@@ -36,6 +36,8 @@ public struct MemoryStorage: ItemStorage, Sendable {
     }
 
     private var tables: Tables
+    /// How many bytes were hashed so far for digests of ranges that were not cached.
+    public private(set) var hashedBytes = 0
     /// The state to restore; set only while commits fail.
     private var kept: Tables?
 
@@ -172,7 +174,9 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// The digest of a range, cached until an entry of it changes.
     public mutating func digest(of range: RangeKey) -> Bytes32 {
         if let known = tables.digests[range] { return known }
-        let digest = RangeDigests.range(entries(in: range).map { ($0.id, $0.isDeleted) })
+        let ids = entries(in: range).map { ($0.id, $0.isDeleted) }
+        hashedBytes += ids.count * RangeDigests.entrySize
+        let digest = RangeDigests.range(ids)
         tables.digests[range] = digest
         return digest
     }

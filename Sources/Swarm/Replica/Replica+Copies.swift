@@ -21,8 +21,11 @@ extension Replica {
         switch kind {
         case .replicate: return nil
         case .compare:
-            guard let message = try? Compare(decoding: body.rawSpan) else { return nil }
-            return compare(message, with: peer)?.encoded()
+            guard let message = try? Compare(decoding: body.rawSpan), spend(SwarmLimits.workPerQuestion, peer)
+            else { return nil }
+            let answer = compare(message, with: peer)?.encoded()
+            // An answer may be much longer than its question.
+            return answer.flatMap { spend($0.count, peer) ? $0 : nil }
         case .fetchCopies:
             guard let message = try? FetchCopies(decoding: body.rawSpan), compares(message.range.shard, with: peer)
             else { return nil }
@@ -44,6 +47,7 @@ extension Replica {
 
     /// Takes a copy from a peer if it is authentic; has no effect if the copy is already held.
     mutating func accept(_ copy: Copy, from peer: NodeID, isFetched: Bool) throws(StoreRefusal) {
+        guard holds(copy.header.kind) else { throw .unknown }
         guard let shard = views.first?.map.shard(of: copy.header.box), let role = roles[shard],
             shares(shard, with: peer)
         else { throw .notReplica(height: height) }
@@ -95,7 +99,7 @@ extension Replica {
             return hashing(for: peer) { $0.days(of: shard, cut: cut) }.map { .days(Array($0.prefix(255))) }
         case .ranges(let shard, let kind, let day):
             guard compares(shard, with: peer) else { return nil }
-            return .ranges(holdings.ranges(of: shard, kind, day: day, cut: cut))
+            return hashing(for: peer) { $0.ranges(of: shard, kind, day: day, cut: cut) }.map { .ranges($0) }
         case .ids(let range, let after):
             guard compares(range.shard, with: peer), spend(reading: range, peer) else { return nil }
             let ids = holdings.shortIDs(of: range, key: message.key).filter { $0.shortID > after }
@@ -129,14 +133,15 @@ extension Replica {
 
     /// Hashes for a peer and counts the work; nil if the peer's budget is used up.
     ///
-    /// The digests of one shard take at most 1 MiB.
+    /// The digests of one shard's days take at most 1 MiB. Ranges that have changed are hashed anew, which may take
+    /// more than the budget holds: then the peer waits until all of it has come back.
     private mutating func hashing<Digests>(
         for peer: NodeID, _ body: (inout Holdings<Storage>) -> Digests
     ) -> Digests? {
         guard peers[peer]?.work.available(now) ?? 0 >= 1 << 20 else { return nil }
         let before = holdings.hashed
         let digests = body(&holdings)
-        _ = spend(holdings.hashed - before, peer)
+        peers[peer]?.work.takeAll(upTo: holdings.hashed - before, now)
         return digests
     }
 

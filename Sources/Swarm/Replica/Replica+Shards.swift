@@ -184,6 +184,8 @@ extension Replica {
     /// It need not once a majority has all of it, or after 72 hours one other replica. Otherwise it is kept as long as
     /// a message lives.
     private func isReleased(_ role: ShardRole, left: UInt32, closed: UInt32) -> Bool {
+        // Nothing of it is on the disk.
+        if settings.isForDescriptors { return true }
         let released = role.released(closed: closed)
         return role.isDropping || released >= witnesses
             || released > 0 && minute >= left + SwarmLimits.leaveMinutes

@@ -51,11 +51,15 @@ public struct Replica<Storage: ItemStorage> {
         public var quota: UInt64
         /// The rate at which shards that the node joins are pulled, in bytes a second; at least 256 KiB takes effect.
         public var recoveryRate: UInt64
+        /// Whether the node holds items of kind 1 only: it then refuses all others as unknown, and begins no
+        /// comparisons, because kind 1 is not compared.
+        public var isForDescriptors: Bool
 
         /// The settings.
-        public init(quota: UInt64, recoveryRate: UInt64) {
+        public init(quota: UInt64, recoveryRate: UInt64, isForDescriptors: Bool = false) {
             self.quota = quota
             self.recoveryRate = recoveryRate
+            self.isForDescriptors = isForDescriptors
         }
     }
 
@@ -121,6 +125,10 @@ public struct Replica<Storage: ItemStorage> {
     public var storage: Storage { holdings.storage }
     /// The height of the newest snapshot; 0 before the first.
     public var height: UInt64 { views.first?.height ?? 0 }
+    /// How many items of kind 1 are held, and how many there may be.
+    public var descriptorCount: (held: Int, most: Int) { (descriptors.count, descriptors.capacity) }
+    /// Whether clients wait for receipts; they may get an answer by time alone.
+    public var isAwaited: Bool { !coordinator.asks.isEmpty }
     /// The current minute.
     var minute: UInt32 { clock.minute }
     /// The network's id.
@@ -133,8 +141,8 @@ public struct Replica<Storage: ItemStorage> {
         self.now = clock.steady
         actions = []
         holdings.keepSalt()
-        holdings.sweep()
         for event in events { handle(event) }
+        holdings.sweep(at: self.now)
         flushOutbox()
         let isOnDisk = holdings.storage.commit()
         if !isOnDisk { undo() }
@@ -162,6 +170,7 @@ public struct Replica<Storage: ItemStorage> {
 
     private mutating func handle(_ request: StoreRequest, ask: UInt64, via: NodeID, binding: Bytes32) {
         do throws(StoreRefusal) {
+            guard holds(request.kind) else { throw .unknown }
             switch request {
             case .store(let height, let item): try store(item, height: height, ask: ask, via: via)
             case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask, via: via)
@@ -172,12 +181,15 @@ public struct Replica<Storage: ItemStorage> {
         }
     }
 
+    /// Whether this node holds items of `kind`; nil stands for all kinds that are kept on disk.
+    func holds(_ kind: ItemKind?) -> Bool { kind == .descriptor || !settings.isForDescriptors }
+
     private mutating func tick() {
         holdings.expire(minute: minute, limit: 100)
         descriptors.expire(minute: minute)
         checkRoles()
         retryPuts()
-        startExchanges()
+        if !settings.isForDescriptors { startExchanges() }
         subscriptions.queueAll()
         for id in subscriptions.stalled(now) { end(subscription: id) }
     }

@@ -11,11 +11,13 @@ struct ExecCommand: ParsableCommand {
               tunic exec -- curl https://example.org/
               tunic exec -- firefox
 
-            The program finds the proxy in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, and no \
-            NO_PROXY. Programs that ignore these bypass the proxy: nothing stops them.
+            The program finds the proxy in ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, WS_PROXY and WSS_PROXY (also in lower \
+            case), in RSYNC_PROXY and in TUNIC_SOCKS, and no NO_PROXY. Programs that ignore these bypass the proxy: nothing stops \
+            them.
 
-            Firefox and Chromium send some requests, names and UDP past such a proxy. They get a profile of their own that uses \
-            only the proxy, unless the command names a profile (-P, --profile, --user-data-dir).
+            Firefox, Chromium and browsers made from them send some requests, names and UDP past such a proxy. They get a profile \
+            of their own that uses only the proxy, unless the command names a profile (-P, --profile, --user-data-dir). Programs \
+            such as xdg-open are refused: they pass the address to a browser that may run already, without the proxy.
             """)
 
     @Option(

@@ -14,7 +14,7 @@ struct MaintenanceCommand: ParsableCommand {
               tunic maintenance end --control /var/lib/tunic/control.sock
 
             The running relay signs the request. The node earns nothing meanwhile, its credit pays for the time, and it is active again when the time is over. Clients stop choosing it \
-            with the next epoch: stop the relay when 'tunic status' shows no streams. A node may do so once in three days, for at most 12 h and at most its credit (defaults).
+            with the next epoch: stop the relay when 'tunic status' shows few paths. A node may do so once in three days, for at most 12 h and at most its credit (defaults).
             """)
 
     @OptionGroup var target: ControlOptions

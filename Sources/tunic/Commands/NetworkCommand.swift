@@ -54,7 +54,7 @@ struct NetworkCreateCommand: ParsableCommand {
     @Option(help: "The network's name, for people.")
     var name = "tunic"
 
-    @Option(help: "How many nodes.")
+    @Option(help: "How many nodes (default: one for each --address, or 5).")
     var nodes: Int?
 
     @Option(help: "How many of them, the last ones, are exits.")

@@ -1,13 +1,20 @@
 public import EventLoop
 internal import Link
-internal import Wire
+public import Wire
 
-/// A control packet of a link that worker 0 does not own: opened and committed by the owner.
-public struct LinkControlPacket: Sendable {
+/// What the owner of a link hands over to worker 0, and may lose.
+public struct LinkHandover: Sendable {
+    enum Kind: Sendable {
+        /// A control packet, which the owner has opened and committed.
+        case control(number: UInt64, payload: [UInt8])
+        /// Authentic packets have come from another address than the link's.
+        case stranger
+    }
+
     let link: LinkID
-    let number: UInt64
-    let payload: [UInt8]
+    /// The address from which the packet came.
     let source: SocketAddress
+    let kind: Kind
 }
 
 /// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders (docs/architecture/workers.md).
@@ -18,17 +25,21 @@ public final class LinkWorker {
     public struct Ways {
         /// Tells worker 0 about a link; never lost.
         public var tell: (LinkAnswer) -> Void
-        /// Hands a control packet to worker 0; false if there is no room, and then it is lost.
-        public var hand: (LinkControlPacket) -> Bool
+        /// Hands something to worker 0; false if there is no room, and then it is lost.
+        public var hand: (LinkHandover) -> Bool
+        /// Tells worker 0 what has passed, every ``LinkWorker/pulseInterval``; never lost.
+        public var pulse: (LinkPulse) -> Void
         /// The lanes for packets of other workers, by their numbers; nil for this one.
         public var lanes: [PacketLane?]
 
         /// These ways, of which `lanes` has one for each worker.
         public init(
-            tell: @escaping (LinkAnswer) -> Void, hand: @escaping (LinkControlPacket) -> Bool, lanes: [PacketLane?]
+            tell: @escaping (LinkAnswer) -> Void, hand: @escaping (LinkHandover) -> Bool,
+            pulse: @escaping (LinkPulse) -> Void, lanes: [PacketLane?]
         ) {
             self.tell = tell
             self.hand = hand
+            self.pulse = pulse
             self.lanes = lanes
         }
     }
@@ -41,6 +52,11 @@ public final class LinkWorker {
     private var sorted: SortedBatch
     private var sockets = LinkSockets()
     private let ways: Ways
+    private var timer: LoopTimer?
+    private var lastPulse: Instant
+
+    /// How often it tells worker 0 what has passed: a part of the time after which a silent peer is asked.
+    public static let pulseInterval = TimeSpan.milliseconds(50)
 
     /// Worker `worker` on `loop`, whose sockets are open when this returns.
     public init(
@@ -49,22 +65,34 @@ public final class LinkWorker {
         self.loop = loop
         self.ways = ways
         let packetSize = configuration.network.packetSize
+        lastPulse = Instant(nanoseconds: loop.now)
+        let workers = ways.lanes.count
         table = LinkTable(
-            capacity: configuration.maximumLinks, packetSize: packetSize, worker: worker, workers: ways.lanes.count,
-            now: Instant(nanoseconds: loop.now))
+            capacity: configuration.tableCapacity(workers: workers), packetSize: packetSize, worker: worker,
+            workers: workers, now: lastPulse)
         sorted = SortedBatch(packetSize: packetSize)
+        timer = LoopTimer(on: loop) { [weak self] in self?.pulse() }
+        timer?.schedule(at: (lastPulse + Self.pulseInterval).nanoseconds)
         try sockets.open(on: loop, configuration, isNode: true, receiver: WorkerInlet(self), for: &table)
     }
 
-    deinit { sockets.close() }
+    deinit {
+        timer?.close()
+        sockets.close()
+    }
 
     /// The addresses that the sockets are bound to.
     public var localAddresses: [SocketAddress] { sockets.localAddresses }
     /// What happened so far.
     public var counters: LinkCounters { table.counters }
+    /// Each socket's counters, in the order of the configuration's addresses.
+    public var socketCounters: [DatagramCounters] { sockets.counters }
 
     /// Closes the sockets.
-    public func close() { sockets.close(for: &table) }
+    public func close() {
+        timer?.close()
+        sockets.close(for: &table)
+    }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 
@@ -82,6 +110,15 @@ public final class LinkWorker {
         for event in table.takeExpired() { ways.tell(event) }
     }
 
+    private func pulse() {
+        let moment = now
+        ways.pulse(
+            LinkPulse(
+                worker: table.worker, parts: table.pulse(since: lastPulse), received: table.counters.packetsReceived))
+        lastPulse = moment
+        timer?.schedule(at: (moment + Self.pulseInterval).nanoseconds)
+    }
+
     // MARK: Packets
 
     /// Takes packets that another worker has handed on; those that are not for this one either are dropped.
@@ -94,6 +131,7 @@ public final class LinkWorker {
         for number in 0..<sorted.control.count { takeControl(number, &batch) }
         for event in table.takeEvents() { ways.tell(event) }
         guard sorted.hasRarer else { return }
+        tellStrangers(&batch)
         if isHandedOn {
             for _ in sorted.misrouted { table.drop(.unknownIndex) }
         } else {
@@ -109,10 +147,20 @@ public final class LinkWorker {
         var packet = batch.packet(arrival.position)
         guard let packetNumber = table.openControl(arrival, &packet) else { return }
         let payload = packet.bytes.extracting(Packet.payloadOffset..<table.packetSize)
-        let control = LinkControlPacket(
-            link: arrival.link, number: packetNumber, payload: unsafe payload.withUnsafeBytes { unsafe Array($0) },
-            source: source)
+        let control = LinkHandover(
+            link: arrival.link, source: source,
+            kind: .control(number: packetNumber, payload: unsafe payload.withUnsafeBytes { unsafe Array($0) }))
         if !ways.hand(control) { table.counters.packetsNotHandedOn &+= 1 }
+    }
+
+    /// Tells worker 0 of other addresses of links, each link's first in a batch: a client that fills the lane with its
+    /// packets would keep others from moving.
+    private func tellStrangers(_ batch: inout ReceivedBatch) {
+        var told: [LinkID] = []
+        for (link, position) in sorted.strangers where !told.contains(link) {
+            told.append(link)
+            _ = ways.hand(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
+        }
     }
 
     /// Copies a packet for another worker, by its receiver index or to the one given.

@@ -1,0 +1,210 @@
+internal import Directory
+internal import EventLoop
+internal import OnionCrypto
+internal import Requests
+internal import Swarm
+internal import Wire
+
+/// The client's calls to the swarm store: each asks replicas of one box, one after the other, until it has enough.
+///
+/// `RequestClient` finds proxies and asks again where no answer comes. This class chooses the replicas, and decides what
+/// their answers are worth.
+final class SwarmCalls {
+    /// The empty answers of different replicas after which a box counts as empty.
+    private static let emptyAnswers = 3
+
+    /// How long two replicas may take to answer before others are asked too.
+    private static let patience = TimeSpan.seconds(2)
+
+    /// A call that is not over.
+    private final class Call {
+        let scope: RequestClient.Scope
+        let request: StoreRequest
+        let members: Set<NodeID>
+        /// The replicas that are not being asked and have not answered yet, in random order.
+        var left: [RequestClient.Target]
+        /// How many requests are under way, and how the last one without an answer ended.
+        var underway = 0
+        var last: RequestClient.Outcome?
+        var began = Instant(nanoseconds: 0)
+        /// Takes an answer, and says whether it ends the call.
+        let judge: (RequestAnswer, NodeID) -> Bool
+        /// Called once, when the call ends otherwise.
+        let fail: (RequestClient.Outcome?) -> Void
+        var timer: LoopTimer?
+        var isOver = false
+
+        init(
+            _ request: StoreRequest, in scope: RequestClient.Scope, members: [NodeID],
+            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> Bool,
+            fail: @escaping (RequestClient.Outcome?) -> Void
+        ) {
+            self.request = request
+            self.scope = scope
+            self.members = Set(members)
+            left = SecureRandom.shuffled(targets)
+            self.judge = judge
+            self.fail = fail
+        }
+    }
+
+    private let requests: RequestCalls
+    private let directory: DirectoryClient
+    private let loop: Loop
+    private var calls: [ObjectIdentifier: Call] = [:]
+    private var isClosed = false
+
+    init(requests: RequestCalls, directory: DirectoryClient, loop: Loop) {
+        self.requests = requests
+        self.directory = directory
+        self.loop = loop
+    }
+
+    /// How many calls are not over.
+    var count: Int { calls.count }
+
+    private var network: Bytes32 { directory.network.id }
+    private var minute: UInt32 { UInt32(clamping: directory.time.seconds / 60) }
+
+    /// The swarm of a box by the trusted snapshot; nil if the network has no store.
+    func swarm(of box: Bytes32) -> BoxSwarm? {
+        let numbers = directory.network.swarms
+        return BoxSwarm(
+            of: box, by: directory.trust.chain.snapshot, shards: numbers.shards, swarmSize: numbers.size)
+    }
+
+    /// Stores an item; `done` is called once, at the latest 10 s later.
+    func store(
+        _ item: StoredItem, isolation: UInt64, done: @escaping (Result<StoreProof, StoreFailure>) -> Void
+    ) {
+        let box = item.header.box
+        guard let swarm = swarm(of: box) else { return done(.failure(.noStore)) }
+        let tally = Box(StoreTally(of: item.id, in: swarm, network: network))
+        begin(
+            .store(height: swarm.height, item), in: swarm, isolation,
+            judge: { answer, replica in
+                let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .store)
+                switch tally.value.add(answer, from: replica) {
+                case .stored(let proof): done(.success(proof))
+                case .refused(let refusal): done(.failure(.refused(refusal)))
+                case .open: return false
+                }
+                return true
+            },
+            fail: { outcome in
+                let counted = tally.value
+                if counted.count > 0 { return done(.failure(.tooFewReceipts(counted.count))) }
+                done(.failure(counted.refusal.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+            })
+    }
+
+    /// Looks items up; `done` is called once, at the latest 10 s later.
+    func lookUp(
+        _ question: LookupQuestion, isolation: UInt64, done: @escaping (Result<[StoredItem], StoreFailure>) -> Void
+    ) {
+        guard let swarm = swarm(of: question.box) else { return done(.failure(.noStore)) }
+        let (network, empties, refusal) = (network, Box(0), Box(StoreRefusal?.none))
+        begin(
+            question.request, in: swarm, isolation,
+            judge: { [weak self] answer, _ in
+                guard let self, let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup) else {
+                    return false
+                }
+                if case .refused(let reason) = answer {
+                    refusal.value = reason
+                    return false
+                }
+                let items = question.items(in: answer, network: network, minute: minute)
+                // Nothing valid is as good as nothing: the next replica may have it.
+                if items.isEmpty { empties.value += 1 }
+                guard !items.isEmpty || empties.value >= Self.emptyAnswers else { return false }
+                done(.success(items))
+                return true
+            },
+            fail: { outcome in
+                if empties.value > 0 { return done(.success([])) }
+                done(.failure(refusal.value.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+            })
+    }
+
+    private func begin(
+        _ request: StoreRequest, in swarm: BoxSwarm, _ isolation: UInt64,
+        judge: @escaping (RequestAnswer, NodeID) -> Bool, fail: @escaping (RequestClient.Outcome?) -> Void
+    ) {
+        let targets = swarm.members.compactMap { member in
+            directory.descriptor(of: member).map { RequestClient.Target(node: member, onionKey: $0.onionKey) }
+        }
+        guard !isClosed, !targets.isEmpty else { return fail(.noProxy) }
+        let call = Call(
+            request, in: .init(isolation: isolation, purpose: .box(swarm.box)), members: swarm.members,
+            targets: targets, judge: judge, fail: fail)
+        calls[ObjectIdentifier(call)] = call
+        call.began = Instant(nanoseconds: loop.now)
+        call.timer = LoopTimer(on: loop) { [weak self, weak call] in
+            if let self, let call { advance(call) }
+        }
+        advance(call)
+    }
+
+    /// Asks two more replicas, or ends the call after its time.
+    private func advance(_ call: Call) {
+        let now = Instant(nanoseconds: loop.now)
+        let end = call.began + RequestClient.callTime
+        guard now < end else { return self.end(call, .timedOut) }
+        call.timer?.schedule(at: min(end, now + Self.patience).nanoseconds)
+        ask(call)
+    }
+
+    /// Asks the next two of the replicas that are left, of which one has to answer.
+    ///
+    /// A request tries a few replicas at once, and dead ones may leave it without an answer until its time is over. So
+    /// none gets all replicas, and the next two are asked while it waits.
+    private func ask(_ call: Call) {
+        let targets = Array(call.left.prefix(2))
+        guard let method = RequestMethod(rawValue: call.request.method), !targets.isEmpty else {
+            if call.underway == 0 { end(call, call.last) }
+            return
+        }
+        call.left.removeFirst(targets.count)
+        call.underway += 1
+        let arguments = call.request.arguments()
+        let request = RequestClient.Call(
+            scope: call.scope, method: method, targets: targets, swarm: call.members, arguments: { _ in arguments })
+        requests.ask(request) { [weak self, weak call] outcome in
+            guard let self, let call, !call.isOver else { return }
+            call.underway -= 1
+            if case .answered(let answer, let replica, _) = outcome {
+                call.left.insert(contentsOf: targets.filter { $0.node != replica }, at: 0)
+                if call.judge(answer, replica) { return over(call) }
+            } else {
+                call.last = outcome
+            }
+            ask(call)
+        }
+    }
+
+    private func end(_ call: Call, _ outcome: RequestClient.Outcome?) {
+        guard !call.isOver else { return }
+        over(call)
+        call.fail(outcome)
+    }
+
+    private func over(_ call: Call) {
+        call.isOver = true
+        call.timer?.close()
+        call.timer = nil
+        calls[ObjectIdentifier(call)] = nil
+    }
+
+    /// Ends all calls; later ones fail.
+    func close() {
+        isClosed = true
+        for call in calls.values { end(call, .noProxy) }
+    }
+}
+
+/// A value that closures share.
+private final class Box<Value> {
+    var value: Value
+    init(_ value: Value) { self.value = value }
+}

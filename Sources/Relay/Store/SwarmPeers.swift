@@ -1,0 +1,107 @@
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Swarm
+internal import Wire
+
+/// The questions of this node's replica to the other replicas, over links that are made for them.
+final class SwarmPeers {
+    typealias Done = ([UInt8]?) -> Void
+
+    /// The questions for one node that are under way; the link takes as many, and a few more.
+    static let underway = 12
+    /// The questions for one node that wait for their turn or for the link.
+    static let waiting = 32
+    /// The links that are being made at once.
+    static let handshakes = 32
+    /// How long a question waits for the link, and for the answer.
+    static let linkTime = TimeSpan.seconds(3)
+    static let answerTime = TimeSpan.seconds(10)
+    /// How long a node without a link is asked nothing, in milliseconds.
+    static let pause = (first: UInt64(30_000), longest: UInt64(240_000))
+
+    private struct Line {
+        var underway = 0
+        var waiting: [(kind: SwarmMessage, body: [UInt8], done: Done)] = []
+        var isConnecting = false
+    }
+
+    private let links: Links
+    private let nodes: KnownNodes
+    private var lines: [NodeID: Line] = [:]
+    private var handshakes = 0
+    private var failures = Pauses<NodeID>(
+        first: SwarmPeers.pause.first, longest: SwarmPeers.pause.longest, capacity: 1_024)
+
+    /// No questions yet; `nodes` has the addresses.
+    init(links: Links, nodes: KnownNodes) {
+        self.links = links
+        self.nodes = nodes
+    }
+
+    private var milliseconds: UInt64 { links.now.nanoseconds / 1_000_000 }
+
+    /// How many nodes have questions under way or waiting.
+    var count: Int { lines.count }
+
+    /// Asks a node; `done` is called once, later or inside this call, with the answer or with nil.
+    func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], done: @escaping Done) {
+        let isLinked = links.existingLink(to: peer) != nil
+        guard isLinked || !failures.isPaused(peer, now: milliseconds),
+            lines[peer]?.waiting.count ?? 0 < Self.waiting
+        else { return done(nil) }
+        lines[peer, default: Line()].waiting.append((kind, body, done))
+        advance(peer)
+    }
+
+    /// To be called when a link to a node is up.
+    func linkUp(_ peer: NodeID) {
+        failures.delivered(peer)
+        advance(peer)
+    }
+
+    private func advance(_ peer: NodeID) {
+        guard let link = links.existingLink(to: peer) else { return connect(peer) }
+        while let line = lines[peer], line.underway < Self.underway, let next = line.waiting.first {
+            lines[peer]?.waiting.removeFirst()
+            lines[peer]?.underway += 1
+            links.request(on: link, next.kind, body: next.body, timeout: Self.answerTime) { [weak self] result in
+                let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
+                self?.ended(peer)
+                next.done(answer)
+            }
+        }
+    }
+
+    private func ended(_ peer: NodeID) {
+        lines[peer]?.underway -= 1
+        guard let line = lines[peer] else { return }
+        if line.underway == 0, line.waiting.isEmpty { lines[peer] = nil } else { advance(peer) }
+    }
+
+    private func connect(_ peer: NodeID) {
+        guard let line = lines[peer], !line.isConnecting, !line.waiting.isEmpty else { return }
+        guard handshakes < Self.handshakes, let addresses = nodes.addresses(of: peer) else { return fail(peer) }
+        lines[peer]?.isConnecting = true
+        handshakes += 1
+        links.link(to: peer, at: addresses, limit: Self.linkTime) { [weak self] link in
+            guard let self else { return }
+            handshakes -= 1
+            lines[peer]?.isConnecting = false
+            if link != nil { return linkUp(peer) }
+            failures.failed(peer, now: milliseconds)
+            fail(peer)
+        }
+    }
+
+    /// Ends all questions that wait for a node's link.
+    private func fail(_ peer: NodeID) {
+        let waiting = lines[peer]?.waiting ?? []
+        lines[peer]?.waiting = []
+        if lines[peer]?.underway == 0, lines[peer]?.isConnecting == false { lines[peer] = nil }
+        for question in waiting { question.done(nil) }
+    }
+
+    /// Forgets all questions; none is answered any more.
+    func close() { lines = [:] }
+}

@@ -1,0 +1,168 @@
+internal import EventLoop
+internal import Links
+internal import Onion
+
+/// The other workers of a relay, as worker 0 has them: the ways to them, and what comes from them.
+///
+/// It belongs to worker 0's thread, and must be closed before its loop is.
+final class WorkerCrew {
+    /// How many workers there are, with worker 0.
+    let count: Int
+    private let doors: Doors
+    let place: any WorkerPlace
+    private let news: Mailbox<WorkerNews>
+    private let handovers: Mailbox<LinkHandover>
+    private let packets: Mailbox<PacketCopies>
+    private let ends: Mailbox<PacketCopies>
+    private let desk = Desk()
+
+    /// The ways to the others, until they have ended.
+    private final class Doors {
+        private var doors: [WorkerDoor]
+        init(_ doors: [WorkerDoor]) { self.doors = doors }
+
+        var all: [WorkerDoor] { doors }
+
+        /// Sends an order, which is not lost while the others run.
+        func send(_ order: WorkerOrder, to worker: UInt8) {
+            guard !doors.isEmpty else { return }
+            let isSent = doors[Int(worker) - 1].orders.send(order)
+            precondition(isSent, "a lane that bounds itself is full")
+        }
+
+        /// Sends a question, which may be lost: peers cause them, and orders must find room.
+        func ask(_ order: WorkerOrder, of worker: UInt8) {
+            guard !doors.isEmpty else { return }
+            doors[Int(worker) - 1].orders.send(order, reserve: WorkerPost.orderCapacity / 2)
+        }
+
+        func close() { doors = [] }
+    }
+
+    /// The parts of worker 0 that mail is for.
+    private final class Desk {
+        weak var links: Links?
+        weak var paths: PathService?
+        /// What each worker has told, worker 1 first.
+        var counters: [WorkerCounters] = []
+
+        func take(_ news: WorkerNews) {
+            switch news {
+            case .link(let answer): links?.take(answer)
+            case .half(let answer): paths?.take(answer)
+            case .passed(let reports): paths?.take(reports)
+            case .pulse(let pulse): links?.take(pulse)
+            case .counters(let counters): self.counters[Int(counters.worker) - 1] = counters
+            }
+        }
+    }
+
+    /// What other workers may have waiting at worker 0 that gets lost beyond it, for each of them.
+    private static let handoverCapacity = 1_024
+
+    /// So many workers in all, the others at `place`.
+    init(on loop: Loop, _ place: any WorkerPlace) throws(UVError) {
+        self.place = place
+        doors = Doors(place.doors)
+        count = place.doors.count + 1
+        let desk = desk
+        desk.counters = (1..<count).map { WorkerCounters(worker: UInt8(truncatingIfNeeded: $0)) }
+        let copies = PacketLane.capacity / PacketCopies.capacity
+        news = try Mailbox(on: loop, sources: count, capacity: WorkerPost.orderCapacity) { desk.take($0) }
+        handovers = try Mailbox(on: loop, sources: count, capacity: Self.handoverCapacity) { desk.links?.take($0) }
+        packets = try Mailbox(on: loop, sources: count, capacity: copies) { copies in
+            if let links = desk.links { links.take(copies) } else { copies.comeHome() }
+        }
+        ends = try Mailbox(on: loop, sources: count, capacity: copies) { copies in
+            if let paths = desk.paths { paths.take(copies) } else { copies.comeHome() }
+        }
+    }
+
+    deinit { close() }
+
+    /// What the other workers have counted, worker 1 first.
+    var counters: [WorkerCounters] { desk.counters }
+
+    /// The ways of worker 0's links to the others.
+    func ways(packetSize: Int) -> LinkCrewWays {
+        LinkCrewWays(
+            order: { [doors] worker, order in doors.send(.link(order), to: worker) },
+            lanes: [nil]
+                + doors.all.map { door -> PacketLane? in
+                    let sender = door.packets[0]
+                    return PacketLane(packetSize: packetSize) { sender.send($0) }
+                })
+    }
+
+    /// Orders something of another worker's halves of paths.
+    func order(_ worker: UInt8, _ order: HalfOrder) {
+        if order.isQuestion { doors.ask(.half(order), of: worker) } else { doors.send(.half(order), to: worker) }
+    }
+
+    /// Lets the others begin, with sockets at the addresses of `links`.
+    func begin(_ links: Links, maximumPaths: Int) {
+        desk.links = links
+        var configuration = links.configuration
+        configuration.listen = links.localAddresses
+        let all = doors.all
+        for worker in 1..<count {
+            let senders = (0..<count).map { target -> Mailbox<PacketCopies>.Sender? in
+                if target == worker { return nil }
+                return target == 0 ? packets.sender(of: worker) : all[target - 1].packets[worker]
+            }
+            let setup = WorkerSetup(
+                number: UInt8(truncatingIfNeeded: worker), configuration: configuration, maximumPaths: maximumPaths,
+                news: news.sender(of: worker), handovers: handovers.sender(of: worker), ends: ends.sender(of: worker),
+                packets: senders)
+            doors.send(.begin(setup), to: setup.number)
+        }
+    }
+
+    /// From now on `paths` takes the mail for paths.
+    func serve(_ paths: PathService) { desk.paths = paths }
+
+    /// Ends the other workers; has no effect the second time.
+    ///
+    /// To be called when no link is left, for nobody carries out orders any more.
+    func close() {
+        doors.close()
+        place.close()
+        news.close()
+        handovers.close()
+        for copies in packets.close() + ends.close() { copies.comeHome() }
+    }
+}
+
+/// Where the other workers of a relay run.
+protocol WorkerPlace: AnyObject {
+    /// The ways to them, worker 1 first.
+    var doors: [WorkerDoor] { get }
+    /// Ends them, before it returns; has no effect the second time.
+    func close()
+}
+
+/// Workers on simulated time, on this thread.
+final class SimulatedWorkers: WorkerPlace {
+    private let loops: [Loop]
+    private(set) var posts: [WorkerPost]
+    let doors: [WorkerDoor]
+
+    /// The others of so many workers of the machine of `loop`; nil if that is not on simulated time.
+    init?(beside loop: Loop, of workers: Int) throws(UVError) {
+        var (loops, posts): ([Loop], [WorkerPost]) = ([], [])
+        for number in 1..<workers {
+            guard let loop = loop.simulatedWorker(UInt8(truncatingIfNeeded: number)) else { return nil }
+            loops.append(loop)
+            posts.append(try WorkerPost(on: loop, of: workers))
+        }
+        self.loops = loops
+        self.posts = posts
+        doors = posts.compactMap { $0.door }
+    }
+
+    func close() {
+        for post in posts { post.close() }
+        posts = []
+        for loop in loops { loop.close() }
+    }
+}

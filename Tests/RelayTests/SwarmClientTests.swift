@@ -1,0 +1,110 @@
+import Directory
+import EventLoop
+import Links
+import OnionCrypto
+import Requests
+import Swarm
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+extension SwarmBench {
+    /// What became of a store; nil if it does not end.
+    func store(_ item: StoredItem) -> Result<StoreProof, StoreFailure>? {
+        var result: Result<StoreProof, StoreFailure>?
+        client.store(item) { result = $0 }
+        requests.run(for: .seconds(11)) { result != nil }
+        return result
+    }
+
+    /// What became of a look-up; nil if it does not end.
+    func lookUp(
+        _ number: UInt32, _ kind: ItemKind = .descriptor, name: Bytes16 = .zeros
+    ) throws -> Result<[StoredItem], StoreFailure>? {
+        let question = try #require(LookupQuestion(box: box(number).id, kind: kind, name: name, most: 8))
+        var result: Result<[StoredItem], StoreFailure>?
+        client.lookUp(question) { result = $0 }
+        requests.run(for: .seconds(11)) { result != nil }
+        return result
+    }
+}
+
+/// The swarm store from a whole client, through whole relays.
+@Suite struct SwarmClientTests {
+    @Test("A client stores a descriptor with a majority of its replicas, and looks it up at any of them")
+    func storesAndLooksUp() throws {
+        let bench = try SwarmBench()
+        defer { bench.close() }
+        let item = bench.descriptor(1)
+        let (members, others) = try bench.replicas(of: item)
+        #expect(members.count == 5 && others.count == 2)
+        #expect(try bench.lookUp(1) == .success([]))
+        let proof = try #require(bench.store(item)).get()
+        let swarm = try bench.swarm(of: item)
+        #expect(proof.id == item.id && proof.isGood(for: swarm, network: bench.id))
+        // The other replicas have it at once too, and nobody else.
+        bench.requests.run(for: .seconds(2))
+        #expect(members.allSatisfy { $0.swarm?.state.descriptors == 1 })
+        #expect(others.allSatisfy { $0.swarm?.state.descriptors == 0 })
+        for _ in 0..<3 { #expect(try bench.lookUp(1) == .success([item])) }
+        // By name, and a box that nobody has.
+        #expect(try bench.lookUp(1, name: item.version?.name ?? .zeros) == .success([item]))
+        #expect(try bench.lookUp(1, name: .init([UInt8](repeating: 7, count: 16)) ?? .zeros) == .success([]))
+        #expect(try bench.lookUp(2) == .success([]))
+        // A newer version takes its place; the older one is refused by two replicas.
+        let newer = bench.descriptor(1, counter: 1)
+        _ = try #require(bench.store(newer)).get()
+        bench.requests.run(for: .seconds(2))
+        #expect(try bench.lookUp(1) == .success([newer]))
+        #expect(
+            bench.store(item) == .failure(.refused(.superseded(created: newer.header.created, counter: 1))))
+        let state = try #require(bench.requests.state(of: members[0])).get()
+        #expect(state.stores && state.fill == 0)
+        #expect(bench.client.swarm.count == 0 && bench.client.status.requests.pending == 0)
+    }
+
+    @Test("A client is told that no node holds what it wants to store, and that a network has no store")
+    func refusals() throws {
+        let bench = try SwarmBench()
+        defer { bench.close() }
+        let name = bench.descriptor(1).version?.name ?? .zeros
+        let account = bench.box(1).named(.account, name, created: bench.minute, content: [], certified: nil)
+        #expect(bench.store(account) == .failure(.refused(.unknown)))
+        #expect(try bench.lookUp(1, .account) == .failure(.refused(.unknown)))
+        let none = try RequestBench()
+        defer { none.close() }
+        var failures: [StoreFailure] = []
+        let question = try #require(LookupQuestion(box: Bytes32(), kind: .descriptor, most: 1))
+        none.client.lookUp(question) { if case .failure(let found) = $0 { failures.append(found) } }
+        none.client.store(account) { if case .failure(let found) = $0 { failures.append(found) } }
+        #expect(failures == [.noStore, .noStore])
+    }
+
+    @Test("SW3: with two of five replicas dead a store has its majority; with three it says how few have signed")
+    func sw3Dead() throws {
+        let bench = try SwarmBench(relays: 9)
+        defer { bench.close() }
+        let guards = bench.client.directory.guards.primaries.map(\.node)
+        // A box of which at least three replicas are no guards of the client.
+        let found = try (1..<60 as Range<UInt32>).first { number in
+            try bench.replicas(of: bench.descriptor(number)).members.count { !guards.contains($0.node) } >= 3
+        }
+        let number = try #require(found)
+        let members = try bench.replicas(of: bench.descriptor(number)).members.filter { !guards.contains($0.node) }
+        for member in members.prefix(2) { member.close {} }
+        let first = bench.descriptor(number)
+        let proof = try #require(bench.store(first)).get()
+        #expect(proof.receipts.count >= 3 && members.prefix(2).allSatisfy { proof.receipts[$0.node] == nil })
+        #expect(try bench.lookUp(number) == .success([first]))
+        members[2].close {}
+        // Either nobody answered in time, or the two that live have signed.
+        switch try #require(bench.store(bench.descriptor(number, counter: 1))) {
+        case .success: Issue.record("two receipts are no majority")
+        case .failure(let failure):
+            #expect(failure == .tooFewReceipts(2) || failure == .noAnswer(hint: nil), "\(failure)")
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import OnionCrypto
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Swarm
+
+/// A result that a test needs is missing.
+private struct Unexpected: Error {}
+
+/// Clients that store the same again and again, or more than their part.
+@Suite struct StoreFloodTests {
+    private let box = Box(Key(1))
+    private let now = firstMinute
+
+    @Test("SW19: what is stored again asks no replica again, and brings the receipts that are there")
+    func sw19StoredAgain() throws {
+        var bench = try Bench()
+        let item = box.named(.descriptor, name("web"), created: now, content: [], certified: Key(3))
+        func ask(_ number: UInt64, over link: Key) -> [Replica<MemoryStorage>.Action] {
+            bench.handle([.request(ask: number, via: link.node, .store(height: 1, item), binding: network)])
+        }
+        func questions(_ actions: [Replica<MemoryStorage>.Action]) -> [(peer: NodeID, number: UInt64)] {
+            actions.compactMap {
+                if case .ask(let peer, .replicate, _, let number) = $0 { (peer, number) } else { nil }
+            }
+        }
+        let first = questions(ask(1, over: Key(8)))
+        #expect(first.count == 2)
+        // While the replicas have not answered, others wait for the same answers.
+        #expect(ask(2, over: Key(9)).isEmpty)
+        let peer = try #require(bench.peers.first { $0.node == first[0].peer })
+        let receipt = peer.sign(StoreReceipt.message(height: 1, id: item.id, network: network))
+        let answers = bench.handle([.answer(question: first[0].number, Replicate.encode([.held(receipt)]))])
+        #expect(answers.count == 2)
+        for number in 1...2 as ClosedRange<UInt64> {
+            let receipts = answers.compactMap { action -> Int? in
+                if case .answer(number, .stored(1, let receipts)) = action { receipts.count } else { nil }
+            }
+            #expect(receipts == [2])
+        }
+        // From then on the answer is there at once, and costs the others nothing.
+        for number in 3..<1_000 as Range<UInt64> {
+            let actions = ask(number, over: Key(9))
+            guard case .answer(number, .stored(1, _))? = actions.first, actions.count == 1 else {
+                throw Unexpected()
+            }
+        }
+        // After a minute the replicas are asked once more.
+        bench.now += Coordinator.persistence
+        _ = bench.handle([.tick])
+        #expect(questions(ask(1_000, over: Key(9))).count == 2)
+        #expect(ask(1_001, over: Key(8)).isEmpty)
+    }
+
+    @Test(
+        "SW19: a flood of stores over one link, of held items or new ones, leaves others their part",
+        arguments: [true, false])
+    func sw19Flood(isHeld: Bool) throws {
+        var bench = try Bench()
+        func descriptor(_ number: UInt32) -> StoredItem {
+            Box(Key(300 + number)).named(.descriptor, name("web"), created: now, content: [], certified: Key(3))
+        }
+        let flood = (0..<200 as Range<UInt32>).map { descriptor($0) }
+        if isHeld {
+            for item in flood {
+                let time = bench.now
+                let isTaken = bench.replica.descriptors.take(item, from: Key(8).node, now: time)
+                #expect(isTaken)
+            }
+        }
+        var (brought, refused, others) = (0, 0, 0)
+        var ask: UInt64 = 0
+        /// Stores an item; whether it was not refused.
+        func store(_ item: StoredItem, over link: Key) -> Bool {
+            ask += 1
+            let actions = bench.handle([.request(ask: ask, via: link.node, .store(height: 1, item), binding: network)])
+            brought += actions.count {
+                if case .ask(bench.peers[0].node, .replicate, _, _) = $0 { true } else { false }
+            }
+            return !actions.contains { if case .answer(_, .refused) = $0 { true } else { false } }
+        }
+        // For 20 s all 200 items a second over one link; puts are forgotten, as if the flooder waited for their end.
+        for second in 0..<20 as Range<UInt32> {
+            for item in flood where !store(item, over: Key(8)) { refused += 1 }
+            // The other link's store comes at the worst moment.
+            if store(descriptor(1_000 + second), over: Key(9)) { others += 1 }
+            bench.now += 1_000
+            for number in bench.replica.coordinator.puts.keys { bench.replica.coordinator.end(number) }
+            bench.replica.coordinator.asks = [:]
+            if !isHeld { bench.replica.descriptors = DescriptorTable() }
+        }
+        #expect(others == 20)
+        #expect(refused > 20 * 200 / 4)
+        // A replica's budget for this node holds all of it.
+        #expect(brought <= SwarmLimits.putBurst + 20 * SwarmLimits.putUnits)
+        #expect(
+            UInt64(SwarmLimits.putUnits * SwarmLimits.putUnit) * SwarmLimits.workWindow / 1_000 <= SwarmLimits.workBurst
+                / 2)
+    }
+}
