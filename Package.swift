@@ -183,9 +183,20 @@ let package = Package(
             name: "ExchangeModel", dependencies: ["Messages", "Link", "Transport", "Wire"], path: "Tests/ExchangeModel",
             swiftSettings: settings),
         tests("MessagesTests", ["Messages", "ExchangeModel", "SeededRandom", "Transport", "Wire"]),
+        // Links of honest nodes and a client with a hostile peer on simulated time, for a seeded test and a fuzz target.
+        .target(
+            name: "LinksModel",
+            dependencies: [
+                "CSimulation", "EventLoop", "Link", "LinkModel", "Links", "Messages", "OnionCrypto", "SeededRandom",
+                "Transport", "Wire",
+            ],
+            path: "Tests/LinksModel", swiftSettings: settings),
         tests(
             "LinksTests",
-            ["Links", "Messages", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+            [
+                "Links", "LinksModel", "Messages", "Link", "LoopTesting", "SeededRandom", "Transport", "EventLoop",
+                "OnionCrypto", "Wire",
+            ]),
         tests(
             "SessionsTests",
             [
@@ -286,7 +297,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "OnionModel", "Link",
-                "LinkModel", "Transport",
+                "LinkModel", "LinksModel", "Transport",
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",

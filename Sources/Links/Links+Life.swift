@@ -146,8 +146,10 @@ extension Links {
     public func closeAll(completion: @escaping () -> Void = {}) {
         guard !isClosing else { return later(completion) }
         isClosing = true
+        table.now = now
         for pending in handshakes.all { end(pending, .failure(.closing)) }
-        for link in list.all {
+        // A half-open link's address has proved nothing: it gets no packet.
+        for link in list.all where link.isUp {
             close(link.id, reason: .closedHere)
             pump(link)
         }

@@ -23,6 +23,9 @@ package final class SimulatedWorld {
     package var silentNames: (String) -> Bool = { _ in false }
     /// Whether packets pass from one host to another; nil: between all hosts.
     package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
+    /// Called for each datagram from one host to another or to nobody, with its source and target, before the network
+    /// loses or carries it; a host's turn is under way.
+    package var overhear: (([UInt8], SocketAddress, SocketAddress) -> Void)?
     /// Called for each event, with its time, host, kind and number of bytes.
     package var trace: ((UInt64, Int, StaticString, Int) -> Void)?
     /// A hash over all events so far: equal for equal runs.
@@ -173,6 +176,7 @@ package final class SimulatedWorld {
             let event = unsafe SimulatedEvent.datagram([UInt8](bytes), from: source, to: target, host)
             return post(event, at: now + SimulatedHost.localDelay)
         }
+        if let overhear { unsafe overhear([UInt8](bytes), source, target) }
         guard let receiver = self.host(at: target), canPass(host, receiver),
             !random.happens(host.line.loss), !random.happens(receiver.line.loss),
             let departure = host.depart(bytes.count)
@@ -186,6 +190,11 @@ package final class SimulatedWorld {
             traffic.doubled += 1
             post(event, at: arrival(departure, host, receiver))
         }
+    }
+
+    /// Carries a datagram that no host has sent, with any source; it arrives after `delay` nanoseconds.
+    package func inject(_ bytes: [UInt8], from source: SocketAddress, to target: SocketAddress, after delay: UInt64) {
+        post(.datagram(bytes, from: source, to: target, nil), at: now + delay)
     }
 
     func canPass(_ host: SimulatedHost, _ other: SimulatedHost) -> Bool {
