@@ -297,7 +297,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "OnionModel", "Link",
-                "LinkModel", "LinksModel", "Transport",
+                "LinkModel", "Transport",
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",

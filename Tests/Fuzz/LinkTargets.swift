@@ -1,7 +1,6 @@
 import ExchangeModel
 import Link
 import LinkModel
-import LinksModel
 import OnionCrypto
 import Wire
 
@@ -18,7 +17,7 @@ private struct Nodes: @unchecked Sendable {
     }
 }
 
-private let pair = Nodes()
+private let nodes = Nodes()
 
 /// A handshake in which the input changes one message: it does not trap, and makes no link from forged bytes.
 ///
@@ -30,10 +29,10 @@ func link(_ input: RawSpan) {
     let isNode = choice & 1 == 0
     let target = Int(choice >> 1 & 3)
     let repairs = choice & 8 != 0
-    var responder = LinkResponder(network: network, identity: pair.responder, now: start)
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: pair.responder.nodeID, identity: isNode ? pair.initiator : nil,
+            network: network, responder: nodes.responder.nodeID, identity: isNode ? nodes.initiator : nil,
             localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
 
@@ -78,7 +77,7 @@ func datagram(_ input: RawSpan) {
     bytes += [UInt8](repeating: 0, count: max(0, network.packetSize - bytes.count))
     bytes.removeLast(bytes.count - network.packetSize)
     repair(&bytes)
-    var responder = LinkResponder(network: network, identity: pair.responder, now: start)
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
     switch responder.receive(bytes.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
     case .drop: break
     case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
@@ -86,7 +85,7 @@ func datagram(_ input: RawSpan) {
     }
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: pair.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
+            network: network, responder: nodes.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
     _ = initiator.poll(now: start, wallClock: 1)
     guard case .drop = initiator.receive(bytes.rawSpan, now: start) else {
@@ -99,7 +98,7 @@ private func repair(_ datagram: inout [UInt8]) {
     let place = datagram.count - 32
     var context = ByteWriter(capacity: 34)
     context.u16(LinkNetwork.version)
-    context.bytes32(pair.responder.nodeID)
+    context.bytes32(nodes.responder.nodeID)
     let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
     let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
     datagram.replaceSubrange(place..<place + 16, with: mac)
@@ -118,21 +117,6 @@ func links(_ input: RawSpan) {
             return Int(bytes[place]) % bound
         }
     }
-}
-
-/// The links of two honest nodes and a client with a hostile peer; the input begins with a seed, and the model traps.
-func nodes(_ input: RawSpan) {
-    var reader = ByteReader(input)
-    guard let seed = try? reader.u16() else { return }
-    let model = LinksModel(seed: UInt64(seed))
-    var steps = 0
-    run(input.extracting(droppingFirst: reader.offset)) { choose in
-        // A run ends in a minute of simulated time; more than this is for longer inputs than are useful.
-        guard steps < 400 else { return _ = choose(256) }
-        steps += 1
-        model.step(choose)
-    }
-    model.finish()
 }
 
 /// A node's control messages with an honest client and a hostile one, as the input says; the model traps.
