@@ -95,6 +95,9 @@ extension Links {
         return list.all.allSatisfy { !$0.isUp || table.heard($0.id).map { now - $0 > .seconds(1) } ?? true }
     }
 
+    /// Whether the node at the other end of a link has left a ping unanswered: the node may be gone.
+    public func leavesPings(_ link: LinkID) -> Bool { table.leavesPings(link) }
+
     /// Pings a link whose peer leaves something unanswered, and removes the link if it is dead.
     private func tick(_ link: ControlLink) {
         guard crew.runs(link.owner, now: table.now) else { return table.noteHeard(link.id) }

@@ -39,14 +39,20 @@ private struct Bucket {
     @Test("P3: builds over all guards in use make no other guard come into use; middles that are in use stay avoided")
     func guardsInUse() {
         let (first, second, other) = (node(1), node(2), node(3))
-        func avoided(_ others: [NodeID], slow: [NodeID] = [], passedOver: NodeID? = nil) -> [NodeID] {
-            PathPool.avoided(others, guards: [first, second], slow: slow, passedOver: passedOver)
+        func avoided(
+            _ others: [NodeID], slow: [NodeID] = [], silent: [NodeID] = [], passedOver: NodeID? = nil
+        ) -> [NodeID] {
+            PathPool.avoided(others, guards: [first, second], slow: slow, silent: silent, passedOver: passedOver)
         }
         #expect(avoided([first, other]) == [first, other])
         #expect(avoided([first, other, second, node(4)]) == [other, node(4)])
         #expect(avoided([first, other], passedOver: second) == [other, second])
         #expect(avoided([first, second, other], slow: [second]) == [other, second])
-        #expect(PathPool.avoided([other], guards: [], slow: [], passedOver: nil) == [other])
+        #expect(avoided([other], silent: [first], passedOver: second) == [other, first])
+        #expect(avoided([second, other], silent: [first]) == [other, first])
+        #expect(avoided([other], silent: [first, second], passedOver: second) == [other, second])
+        #expect(avoided([other], slow: [second], silent: [first]) == [other, second])
+        #expect(PathPool.avoided([other], guards: [], slow: [], silent: [], passedOver: nil) == [other])
     }
 
     @Test("RQ4: a guard with another onion key, which reset builds for that, has refused nothing") func renewed() {

@@ -73,12 +73,13 @@ import Wire
         // The link is dead at once when another peer has answered meanwhile.
         var other = Liveness(now: start)
         other.sent(now: start)
-        check(other.tick(now: other.nextDeadline, isPatient: true) == .ping)
+        check(other.tick(now: other.nextDeadline, isPatient: true) == .ping && !other.leavesPings)
         for _ in 0..<4 { check(other.tick(now: other.nextDeadline, isPatient: true) == .pingAgain) }
-        check(other.tick(now: other.nextDeadline) == .dead)
+        check(other.tick(now: other.nextDeadline) == .dead && other.leavesPings)
         // A packet in the ninth second makes the link good again.
+        check(liveness.leavesPings)
         liveness.received(now: start + .seconds(9))
-        check(liveness.silentSince == nil && liveness.heard == start + .seconds(9))
+        check(!liveness.leavesPings && liveness.silentSince == nil && liveness.heard == start + .seconds(9))
     }
 
     @Test("any packet that comes makes the link good again") func recovers() {

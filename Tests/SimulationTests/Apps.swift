@@ -9,6 +9,8 @@ struct Transfer {
     var length: Int
     /// The number of bytes that are echoed at a time, and the nanoseconds between two such pieces.
     var piece = 1_000, pause: UInt64 = 0
+    /// Whether the app sends the first bytes with its request, before the proxy has answered.
+    var isEarly = true
 
     /// The first 17 bytes of the stream.
     var head: [UInt8] {
@@ -177,7 +179,7 @@ final class App: ByteStreamDelegate {
         case .name(let name): request += [5, 1, 0, 3, UInt8(name.utf8.count)] + Array(name.utf8)
         }
         request += [UInt8(port >> 8), UInt8(port & 255)]
-        try stream.write(request + plan.head)
+        try stream.write(request + (plan.isEarly ? plan.head : []))
         timer = LoopTimer(on: loop) { [weak self] in self?.say() }
     }
 
@@ -211,6 +213,7 @@ final class App: ByteStreamDelegate {
             }
             if greeting.count == Self.greetingSize {
                 state = .moving
+                if !plan.isEarly { try? stream.write(plan.head) }
                 if plan.kind == .echo { say() }
             }
         }

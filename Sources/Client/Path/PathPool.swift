@@ -14,8 +14,6 @@ final class PathPool: PacketHandler {
     static let linkLimit = TimeSpan.seconds(3)
     /// How long a build may take after that.
     static let buildLimit = TimeSpan.seconds(10)
-    /// After this wait for a guard's link, builds also use other guards; a handshake takes two round trips.
-    static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 1_024
     /// How many builds may begin in one turn of this length: each occupies the loop for a millisecond.
@@ -45,7 +43,7 @@ final class PathPool: PacketHandler {
     private(set) var counts = BuildCounts()
     /// Which exits end paths too soon, and over which guards paths end too soon.
     var trust = ExitTrust()
-    private var pauses = GuardPauses()
+    private(set) var pauses = GuardPauses()
 
     /// Paths of `hopCount` hops over `links`, each used for `useLimit` at most; `ticker` runs when the first becomes ready.
     init(
@@ -76,17 +74,6 @@ final class PathPool: PacketHandler {
 
     /// Whether a path is ready, in use or not.
     var hasReadyPath: Bool { all.contains { $0.state == .ready } }
-
-    /// The guards whose links take longer than usual.
-    var slowGuards: [NodeID] {
-        all.filter { $0.state == .building && $0.link == nil && now - $0.since > Self.slowLink }.map(\.entry)
-    }
-
-    /// Whether no path is ready, and all builds wait for their guards' links.
-    var awaitsLinks: Bool { !all.isEmpty && all.allSatisfy { $0.state == .building && $0.link == nil } }
-
-    /// Whether no guard answers, so that this machine's line may be at fault.
-    var isLineSilent: Bool { maker.links.isLineSilent }
 
     // MARK: Packets
 
@@ -170,28 +157,6 @@ final class PathPool: PacketHandler {
                 if let result = self?.finish(path, $0) { completion(result) }
             })
         return hops
-    }
-
-    /// The guard in use that is passed over because paths over it end too soon.
-    var passedOver: NodeID? {
-        hops > 1 ? pauses.passedOver(of: directory.guards.primaries.map(\.node), at: now) : nil
-    }
-
-    /// The nodes that a new path avoids beside `others`: slow guards, and the guard that is passed over.
-    private func directed(_ others: [NodeID], _ slow: [NodeID]) -> [NodeID] {
-        Self.avoided(
-            others, guards: directory.guards.primaries.map(\.node), slow: slow + slowGuards, passedOver: passedOver)
-    }
-
-    /// The nodes that a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.
-    ///
-    /// A path may share its guard with the others, so that it need not use a guard that is not in use. Otherwise an
-    /// exit that ends legs or leaves builds unanswered could decide how many guards see its client.
-    static func avoided(_ others: [NodeID], guards: [NodeID], slow: [NodeID], passedOver: NodeID?) -> [NodeID] {
-        let middles = others.filter { !guards.contains($0) }
-        if slow.isEmpty, let passedOver { return middles + [passedOver] }
-        let isNoneLeft = !guards.isEmpty && guards.allSatisfy(others.contains)
-        return (isNoneLeft ? middles : others) + slow
     }
 
     /// Chooses hops over a guard that accepts a build now; nil if none of the guards in use does.

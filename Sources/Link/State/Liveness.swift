@@ -83,6 +83,9 @@ public struct Liveness: Sendable {
     /// Since when the peer has left something unanswered; nil if nothing is.
     public var silentSince: Instant? { state == .answered ? nil : asked }
 
+    /// Whether the peer has left a ping unanswered.
+    public var leavesPings: Bool { state == .pinged && pings > 1 }
+
     /// A packet with data, or one that needs an answer, was sent; returns true if that changed the deadline.
     @inlinable @discardableResult
     public mutating func sent(now: Instant) -> Bool {

@@ -32,6 +32,11 @@ extension LinkTable {
         isLive(link) ? unsafe entry(link).pointee.liveness.silentSince : nil
     }
 
+    /// Whether the peer has left a ping unanswered.
+    func leavesPings(_ link: LinkID) -> Bool {
+        isLive(link) ? unsafe entry(link).pointee.liveness.leavesPings : false
+    }
+
     // MARK: New keys
 
     /// Receives an own link's packets under new keys, which the peer has already.
