@@ -28,12 +28,8 @@ extension PathPool {
     /// Whether no guard answers, so that this machine's line may be at fault.
     var isLineSilent: Bool { links.isLineSilent }
 
-    /// The guard in use that is passed over because paths over it end too soon; nil while no other one answers.
-    var passedOver: NodeID? {
-        guard hops > 1, let node = pauses.passedOver(of: guardsInUse, at: now) else { return nil }
-        let absent = slowGuards + silentGuards
-        return guardsInUse.contains { $0 != node && !absent.contains($0) } ? node : nil
-    }
+    /// The guard in use that is passed over because paths over it end too soon.
+    var passedOver: NodeID? { hops > 1 ? pauses.passedOver(of: guardsInUse, at: now) : nil }
 
     /// The nodes that a new path avoids beside `others`: guards of `slow` and those that do not answer, and the guard
     /// that is passed over.
@@ -42,8 +38,8 @@ extension PathPool {
             others, guards: guardsInUse, slow: slow + slowGuards, silent: silentGuards, passedOver: passedOver)
     }
 
-    /// The nodes that a new path avoids: `others`, the slow guards, the silent ones of `guards`, and the one of `guards`
-    /// that is passed over.
+    /// The nodes that a new path avoids: `others`, the slow guards, and the silent ones of `guards`. Only where there are
+    /// neither, it avoids the guard that is passed over.
     ///
     /// A path may share its guard with the others, so that it need not use a guard that is not in use. Otherwise an
     /// exit that ends legs or leaves builds unanswered could decide how many guards see its client. For the same reason
