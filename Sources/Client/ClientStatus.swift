@@ -92,8 +92,8 @@ public struct ClientStatus: Sendable {
     public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
-    /// The reason why no path is ready, or another problem, in one sentence.
-    public var problem: String?
+    /// The reason why no path is ready, or another problem.
+    public var problem: ClientProblem?
     /// Links that are up.
     public var links: Int
     /// Sessions, one per isolation key in use.

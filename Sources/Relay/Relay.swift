@@ -194,7 +194,7 @@ public final class Relay {
         swarm?.tick()
         if life.takesPaths { watching.tick() }
         if builds.advanceKeys() || publication.isDue { publish() }
-        observer?.problem(cannotServe?.text)
+        observer?.problem(cannotServe)
         tellNotices()
         if life.endsQuietPaths(now) { paths.endQuiet() }
         if life.endsAllPaths(now) {

@@ -50,8 +50,8 @@ public struct RelayStatus: Sendable {
     public var isExit: Bool
     /// Whether the relay serves; if not, `problem` has the reason.
     public var isReady: Bool
-    /// The problem that its operator must know of, in one sentence.
-    public var problem: String?
+    /// The problem that its operator must know of.
+    public var problem: RelayProblem?
     /// Whether the relay accepts no new paths, because it drains or rests.
     public var isDraining: Bool
     /// The number of links that are up.
@@ -68,8 +68,8 @@ public struct RelayStatus: Sendable {
     public var descriptors: Int
     /// The trusted snapshot.
     public var snapshot: SnapshotStatus
-    /// The problem with the registry source, in one sentence.
-    public var registryProblem: String?
+    /// The problem with the registry.
+    public var registryProblem: RegistryProblem?
     /// The packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
     /// The bytes received and sent, in whole datagrams.

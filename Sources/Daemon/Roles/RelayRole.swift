@@ -120,16 +120,17 @@ final class RelayRole: ProcessRole {
     func checkReport() -> CheckReport {
         let found = relay.check()
         let count = ProcessLimits.descriptors
-        let files = CheckItem(
-            "files", count >= Self.leastDescriptors ? .good : .bad,
-            count >= Self.leastDescriptors
+        let hasEnough = count >= Self.leastDescriptors
+        let files = CheckReport.Item(
+            name: "files", verdict: (hasEnough ? CheckItem.Verdict.good : .bad).rawValue,
+            text: hasEnough
                 ? "\(count) descriptors may be open"
                 : "only \(count) descriptors may be open; allow at least \(Self.leastDescriptors) (ulimit -n, LimitNOFILE=)"
         )
-        return CheckReport(
-            items: (found.items + [files]).map {
-                .init(name: $0.name, verdict: $0.verdict.rawValue, text: $0.text)
-            }, done: found.isDone)
+        let items = found.items.map {
+            CheckReport.Item(name: $0.finding.name, verdict: $0.verdict.rawValue, text: $0.finding.text)
+        }
+        return CheckReport(items: items + [files], done: found.isDone)
     }
 
     /// The descriptors that a relay needs in addition to an exit's streams.
@@ -152,7 +153,7 @@ private final class OxendObserver: RelayObserver {
 
     init(_ daemon: OxendDaemon) { self.daemon = daemon }
 
-    func problem(_ text: String?) { daemon.setProblem(text) }
+    func problem(_ problem: RelayProblem?) { daemon.setProblem(problem?.text) }
     func tested(_ node: NodeID, passed: Bool) { daemon.report(node, passed: passed) }
     var repeatInterval: TimeSpan { daemon.configuration.failureInterval }
 }
