@@ -46,9 +46,11 @@ public final class Client {
         setup.isOnSlowLine = true
         let links = try Links(on: loop, configuration: setup, identity: nil)
         ticker = Ticker(on: loop)
-        directory = try DirectoryClient(links: links, network: network, store: store, ticker: ticker, log: log)
+        let room = GuardRoom(network.limits)
+        directory = try DirectoryClient(
+            links: links, network: network, room: room, store: store, ticker: ticker, log: log)
         pool = PathPool(
-            links: links, directory: directory, network: network, hopCount: configuration.hops,
+            links: links, directory: directory, room: room, network: network, hopCount: configuration.hops,
             useLimit: configuration.pathUse, ticker: ticker)
         exitWatch = ExitWatch(pool: pool, interval: configuration.exitCheck)
         spares = SparePaths(pool: pool, exitWatch: exitWatch, wanted: configuration.sparePaths, loop: loop)

@@ -95,9 +95,10 @@ public final class Relay {
         let others = try configuration.workers > 1 ? SimulatedWorkers(beside: loop, of: configuration.workers) : nil
         let crew = try others.map { try WorkerCrew(on: loop, $0) }
         self.crew = crew
+        let endpoints = NodeEndpoints()
         links = try Links(
             on: loop, configuration: setup, identity: identity,
-            isStaked: { staked.contains($0) || authorities.contains($0) },
+            isStaked: { staked.contains($0) || authorities.contains($0) }, addresses: endpoints,
             others: crew?.ways(packetSize: network.packetSize))
         crew?.begin(links, maximumPaths: network.limits.paths)
         publication = try Publication(
@@ -106,10 +107,8 @@ public final class Relay {
         let signing = try Epochs.kept(of: network, in: store, at: links.time)
         staked.follow(signing.snapshot, digest: signing.chain.digest)
         notices = RelayNotices(isStaked: staked.contains(node))
-        let nodes = try KnownNodes(links: links, network: network, snapshot: signing.snapshot, store: store)
-        links.setNodeAddresses(
-            endpoints: { [weak nodes] in nodes?.endpoints.contains($0) ?? false },
-            addresses: { [weak nodes] in nodes?.addresses.contains($0) ?? false })
+        let nodes = try KnownNodes(
+            links: links, network: network, snapshot: signing.snapshot, endpoints: endpoints, store: store)
         let neighbours = Neighbours(links: links, node: node, nodes: nodes)
         ledger =
             network.ledger == nil || registry != nil

@@ -51,8 +51,9 @@ public final class Session {
 
     /// The transport of all legs.
     public var connection: Connection
-    /// The role that knows the paths behind the legs.
-    public weak var owner: (any SessionOwner)?
+    /// The role that knows the paths behind the legs; it must be set before the session's first turn.
+    public weak var owner: (any SessionOwner)? { didSet { hasHadOwner = true } }
+    private var hasHadOwner = false
     /// The list of touched sessions on its loop.
     public let turn: SessionTurn
     private var users: [StreamID: any StreamUser] = [:]
@@ -129,6 +130,7 @@ public final class Session {
     /// A touch before the packets are sent is part of this call. Events of the sending are delivered last; a touch by
     /// them waits for the next turn.
     fileprivate func settle() {
+        assert(hasHadOwner, "a session without an owner sends nothing")
         guard !isOver else { return }
         if endsSoon { owner?.closed(self) }
         guard !isOver else { return }

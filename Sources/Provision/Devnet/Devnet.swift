@@ -115,7 +115,7 @@ package final class Devnet {
 
     /// Runs the network until a signal, the command's end, or a failed start; returns the exit status.
     package func run() throws(Failure) -> Int32 {
-        signals.handler = { [unowned self] in received($0) }
+        signals.handle(by: { [unowned self] in received($0) })
         watcher.starting("Starting \(nodes.count) nodes in \(folder)")
         ticker = LoopTimer(on: loop) { [unowned self] in ticked() }
         startNodes()
