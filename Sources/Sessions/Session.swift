@@ -9,7 +9,7 @@ public protocol SessionOwner: AnyObject {
     /// False if it held packets back: it then touches the session when they may be sent, and no timer does so before.
     func transmit(_ session: Session, now: Instant) -> Bool
     /// Handles an event that concerns no single stream, or a stream that the peer has opened.
-    func event(_ event: Event, in session: Session)
+    func event(_ event: ConnectionEvent, in session: Session)
     /// Ends the session: either end has closed its connection, or ``Session/endSoon()`` was called.
     func closed(_ session: Session)
 }
@@ -65,7 +65,7 @@ public final class Session {
     private var moved: (bytes: UInt64, since: Instant)
 
     /// A session without legs; the caller must set ``owner``.
-    public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
+    public init(turn: SessionTurn, role: ConnectionRole, configuration: ConnectionConfiguration, seed: UInt64) {
         self.turn = turn
         moved = (0, turn.now)
         connection = Connection(role: role, configuration: configuration, seed: seed)
@@ -152,7 +152,7 @@ public final class Session {
         }
     }
 
-    private func handOut(_ event: Event) {
+    private func handOut(_ event: ConnectionEvent) {
         switch event {
         case .readable(let id): users[id]?.streamReadable()
         case .writable(let id): users[id]?.streamWritable()
