@@ -177,7 +177,23 @@ public final class Relay {
     private func publish() {
         let descriptor = publication.renew(onionKey: builds.onionKey)
         requests.renew(keys: builds.keys, descriptor: descriptor.bytes)
-        directory.gossip.publish(descriptor)
+        if let refusal = directory.gossip.publish(descriptor), refusal != .notStaked {
+            log.warning("nodes refuse the descriptor that this node makes", metadata: ["reason": "\(refusal)"])
+        }
+    }
+
+    /// Whether the onion key is another one now; without a new key, the present one stays until the next second.
+    private func advanceKeys() -> Bool {
+        do throws(CryptoError) {
+            let isNew = try builds.advanceKeys()
+            if notices.changeKeys(false) { log.notice("the onion key can be renewed again") }
+            return isNew
+        } catch {
+            if notices.changeKeys(true) {
+                log.error("the onion key cannot be renewed", metadata: ["error": "\(error)"])
+            }
+            return false
+        }
     }
 
     // MARK: Once a second
@@ -192,7 +208,7 @@ public final class Relay {
         followSolitude(now)
         swarm?.tick()
         if life.takesPaths { watching.tick() }
-        if builds.advanceKeys() || publication.isDue { publish() }
+        if advanceKeys() || publication.isDue { publish() }
         observer?.problem(cannotServe)
         tellNotices()
         if life.endsQuietPaths(now) { paths.endQuiet() }
@@ -324,6 +340,7 @@ struct RelayNotices {
     private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
+    private var ofKeys = false
 
     /// No notice was given yet.
     init(isStaked: Bool) { self.isStaked = isStaked }
@@ -332,6 +349,8 @@ struct RelayNotices {
     mutating func changeStaked(_ value: Bool) -> Bool { Self.change(&isStaked, to: value) }
     /// Returns true if the value is new.
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
+    /// Returns true if the value is new.
+    mutating func changeKeys(_ value: Bool) -> Bool { Self.change(&ofKeys, to: value) }
     /// Returns true if the value is new.
     mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
     /// Returns true if the value is new.

@@ -17,6 +17,8 @@ final class RelayRole: ProcessRole {
     private let daemon: OxendDaemon?
     private let ledger: LedgerAnswers?
     let account: MonthAccount
+    /// The account's failure that the log has.
+    private var toldFailure: String?
     private let log: Logger
     /// The node's id.
     let node: NodeID
@@ -89,6 +91,14 @@ final class RelayRole: ProcessRole {
     /// Adds the traffic to the month's account, and stops serving when the month's limit is reached.
     func everySecond() {
         account.note(relay.bytesPassed, at: currentTime().seconds)
+        if account.failure?.message != toldFailure {
+            toldFailure = account.failure?.message
+            if let toldFailure {
+                log.warning("the month's bytes cannot be kept, and count from a restart only: \(toldFailure)")
+            } else {
+                log.notice("the month's bytes are kept again")
+            }
+        }
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
     }
 

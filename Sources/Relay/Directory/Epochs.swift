@@ -64,6 +64,9 @@ final class Epochs: SignatureCollector {
     }
 
     /// The snapshots of `network` that `store` holds, among them the newest trusted one.
+    ///
+    /// A history that is missing or unreadable begins anew with the trusted snapshot; neighbours with older ones then
+    /// get their updates from other nodes.
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
