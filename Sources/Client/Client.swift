@@ -7,6 +7,8 @@ public import Store
 internal import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
+///
+/// It has more members than most types because it makes and connects the parts; they keep their own state.
 public final class Client {
     /// How often the client looks for apps that are gone but have not closed their connections.
     private static let lookPause = TimeSpan.seconds(60)

@@ -83,6 +83,8 @@ public struct PathStatus: Sendable {
 }
 
 /// The state of a client: aggregates only, without destinations and credentials.
+///
+/// It has more members than most types: one for each figure.
 public struct ClientStatus: Sendable {
     /// The addresses at which apps can connect.
     public var socks: [ProxyAddress]

@@ -41,6 +41,8 @@ public struct RelayConfiguration: Sendable {
 }
 
 /// The state of a relay, as aggregates only: nothing about any single path, client or destination.
+///
+/// It has more members than most types: one for each figure.
 public struct RelayStatus: Sendable {
     /// The node's id.
     public var nodeID: NodeID

@@ -9,6 +9,8 @@ package import Wire
 /// A network on this machine: each node and one client is a separate process; all end with this one.
 ///
 /// The processes inherit a pipe from this one (`--parent-fd`), so they end even if it is killed.
+///
+/// It has more members than most types: the processes, and the state of their start and end.
 package final class Devnet {
     /// The options of a network.
     package struct Options {

@@ -7,6 +7,8 @@ public import Wire
 ///
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. Actions must be
 /// done in order; one that fails ends the list, so that nothing is sent that is not on disk.
+///
+/// It has more members than most types: what its events share.
 public struct LedgerNode {
     /// A step for the owner.
     public enum Action: Hashable, Sendable {
