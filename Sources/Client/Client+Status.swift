@@ -28,7 +28,7 @@ extension Client {
         drops.merge(associations.drops.byName) { $0 + $1 }
         return ClientStatus(
             socks: socksAddresses, socksFlags: ports.flags, dns: dnsAddresses,
-            isReady: sessions.readiness.isReady, problem: problem?.text,
+            isReady: sessions.readiness.isReady, problem: problem,
             links: pool.links.status.nodes,
             sessions: sessions.all.count, streams: sessions.all.reduce(0) { $0 + $1.streamCount },
             associations: associations.count,

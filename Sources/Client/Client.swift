@@ -7,6 +7,8 @@ public import Store
 internal import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
+///
+/// It has more members than most types because it makes and connects the parts; they keep their own state.
 public final class Client {
     /// How often the client looks for apps that are gone but have not closed their connections.
     private static let lookPause = TimeSpan.seconds(60)
@@ -46,9 +48,11 @@ public final class Client {
         setup.isOnSlowLine = true
         let links = try Links(on: loop, configuration: setup, identity: nil)
         ticker = Ticker(on: loop)
-        directory = try DirectoryClient(links: links, network: network, store: store, ticker: ticker, log: log)
+        let room = GuardRoom(network.limits)
+        directory = try DirectoryClient(
+            links: links, network: network, room: room, store: store, ticker: ticker, log: log)
         pool = PathPool(
-            links: links, directory: directory, network: network, hopCount: configuration.hops,
+            links: links, directory: directory, room: room, network: network, hopCount: configuration.hops,
             useLimit: configuration.pathUse, ticker: ticker)
         exitWatch = ExitWatch(pool: pool, interval: configuration.exitCheck)
         spares = SparePaths(pool: pool, exitWatch: exitWatch, wanted: configuration.sparePaths, loop: loop)

@@ -3,7 +3,7 @@ internal import Wire
 
 extension ClientProblem {
     /// The problem for the user, in one sentence.
-    var text: String {
+    public var text: String {
         switch self {
         case .unsaved(let error): "The state of the network cannot be saved: \(error)."
         case .clockYearsOff:

@@ -1,8 +1,8 @@
-internal import Store
-internal import Wire
+public import Store
+public import Wire
 
 /// A problem of a client that its user must know of.
-enum ClientProblem {
+public enum ClientProblem: Equatable, Sendable {
     /// The state of the network cannot be saved.
     case unsaved(StoreError)
     /// A node says that this machine's clock is more than a year off.
@@ -18,7 +18,7 @@ enum ClientProblem {
     /// Before a guard is drawn, nodes of `operators` operators are asked.
     case asksBeforeGuard(isFirst: Bool, operators: Int, Asked?)
     /// The descriptors of `count` of `nodes` nodes are lacking; `known` are percentages of weights.
-    case lacksDescriptors(count: Int, of: Int, known: (nodes: Int, exits: Int), Asked?)
+    case lacksDescriptors(count: Int, of: Int, known: Known, Asked?)
     /// None of the known nodes is an exit.
     case noExit(nodes: Int)
     /// None of the known exits may be used.
@@ -32,8 +32,15 @@ enum ClientProblem {
     /// Nothing is wrong; no path is ready yet.
     case firstPath
 
+    /// The percentages of the weight of all nodes, and of the exits, whose descriptors are known.
+    public struct Known: Equatable, Sendable {
+        /// The percentages.
+        public let nodes: Int, exits: Int
+    }
+
     /// How many nodes an inquiry has asked, and how many have answered.
-    struct Asked {
-        let answers: Int, asked: Int
+    public struct Asked: Equatable, Sendable {
+        /// The numbers of answers and of questions.
+        public let answers: Int, asked: Int
     }
 }

@@ -17,8 +17,8 @@ final class ClientSession: SessionOwner, PathUser {
     /// After this many pauses in a row for refused streams, new streams go to another exit.
     static let refusalLimit = 3
     /// The limits of its connection: an exit must not open streams, so it may not open more than the protocol's first ones.
-    private static let configuration: Configuration = {
-        var limits = Configuration()
+    private static let configuration: ConnectionConfiguration = {
+        var limits = ConnectionConfiguration()
         limits.maxPeerStreams = 0
         return limits
     }()
@@ -351,7 +351,7 @@ final class ClientSession: SessionOwner, PathUser {
         return true
     }
 
-    func event(_ event: Event, in session: Session) {
+    func event(_ event: ConnectionEvent, in session: Session) {
         switch event {
         case .legSuspect(let leg):
             watch.suspect(leg, at: now)

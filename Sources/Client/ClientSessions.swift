@@ -6,6 +6,8 @@ internal import Sessions
 internal import Wire
 
 /// The sessions of a client by isolation key, and the apps that wait for one.
+///
+/// It has more members than most types: most are tables by isolation key, which change together.
 final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// How many isolation keys may have a session at once.
     static let limit = 256

@@ -83,6 +83,8 @@ public struct PathStatus: Sendable {
 }
 
 /// The state of a client: aggregates only, without destinations and credentials.
+///
+/// It has more members than most types: one for each figure.
 public struct ClientStatus: Sendable {
     /// The addresses at which apps can connect.
     public var socks: [ProxyAddress]
@@ -92,8 +94,8 @@ public struct ClientStatus: Sendable {
     public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
-    /// The reason why no path is ready, or another problem, in one sentence.
-    public var problem: String?
+    /// The reason why no path is ready, or another problem.
+    public var problem: ClientProblem?
     /// Links that are up.
     public var links: Int
     /// Sessions, one per isolation key in use.

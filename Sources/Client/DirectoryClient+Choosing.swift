@@ -98,7 +98,7 @@ extension DirectoryClient {
             return .asksBeforeGuard(isFirst: guards.sample.isEmpty, operators: count, asked)
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
-        return .lacksDescriptors(count: known.lacking, of: nodeCount, known: (nodes, exits), asked)
+        return .lacksDescriptors(count: known.lacking, of: nodeCount, known: .init(nodes: nodes, exits: exits), asked)
     }
 
     /// Sets the choice: among `exits` (empty: all), never `avoided` and never the machine's `own` nodes.

@@ -295,7 +295,7 @@ extension DirectoryClient {
         } else if !descriptors.insert(authentic: signed, at: unixTime) {
             return
         }
-        if key != signed.descriptor.onionKey { guardRenewed?(node) }
+        if key != signed.descriptor.onionKey { room.renewed(node, now) }
         changed()
     }
 }

@@ -42,14 +42,17 @@ final class DirectoryClient {
     var schedule = FetchSchedule()
     var rounds = InquiryRounds()
     var clock: ClockWatch
-    /// Called when a guard has sent a descriptor with another onion key.
-    var guardRenewed: ((NodeID) -> Void)?
+    /// Learns which guard has sent a descriptor with another onion key.
+    let room: GuardRoom
     /// Whether the log says that too little is known.
     private var hasToldLack = false
 
     /// Begins with the state kept in `store`; `ticker` runs when descriptors have arrived.
-    init(links: Links, network: NetworkFile, store: Store?, ticker: Ticker, log: Logger) throws {
+    init(
+        links: Links, network: NetworkFile, room: GuardRoom, store: Store?, ticker: Ticker, log: Logger
+    ) throws {
         self.links = links
+        self.room = room
         self.ticker = ticker
         self.network = network
         self.log = log

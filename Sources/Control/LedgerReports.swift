@@ -15,6 +15,8 @@ public struct NodesReport: Codable, Sendable, Equatable {
     }
 
     /// One node.
+    ///
+    /// It has more members than most types: one for each key of the JSON.
     public struct Node: Codable, Sendable, Equatable {
         /// The node's id.
         public var id: String

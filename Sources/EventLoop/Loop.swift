@@ -5,9 +5,9 @@ import Glibc
 /// One libuv loop, and the thread that runs it.
 ///
 /// Every object made on a loop must be used only on the loop's thread; only a ``Mailbox/Sender`` crosses threads. A
-/// turn is: socket and descriptor events, then due timers, then ``atTurnEnd``, then the transmission of the packets
-/// queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open;
-/// ``close()`` ends the cycle.
+/// turn is: socket and descriptor events, then due timers, then the work of ``addAtTurnEnd(_:)``, then the transmission
+/// of the packets queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while
+/// they are open; ``close()`` ends the cycle.
 ///
 /// It has more members than most types: all that handles need of libuv, or of the simulated host in its place.
 @safe
@@ -28,13 +28,14 @@ public final class Loop {
     private let timerPoll: UnsafeMutablePointer<uv_poll_t>
     private let timerDescriptor: Int32
 
-    /// Called at the end of each turn, after all callbacks and before the loop flushes packets and waits.
+    /// The work at the end of each turn; nil if there is none.
+    var atTurnEnd: (() -> Void)?
+
+    /// Adds `work` to the end of each turn, after all callbacks and earlier additions, and before the loop flushes
+    /// packets and waits.
     ///
     /// Packets that it queues are sent before the loop waits. A timer that it sets for now or earlier fires without a
     /// wait. If it leaves other work, it must call ``wake()``.
-    public var atTurnEnd: (() -> Void)?
-
-    /// Adds `work` to the end of each turn, after the current ``atTurnEnd``.
     public func addAtTurnEnd(_ work: @escaping () -> Void) {
         guard let earlier = atTurnEnd else { return atTurnEnd = work }
         atTurnEnd = {
@@ -288,7 +289,8 @@ public final class Loop {
 
     // MARK: - Turns
 
-    /// Fires due timers, calls the hook, sends the queued packets, and arms the timer descriptor for the next deadline.
+    /// Fires due timers, does the work at the end of the turn, sends the queued packets, and arms the timer descriptor
+    /// for the next deadline.
     func endTurn() {
         guard state == .open else { return }
         fireTimers(until: refreshNow())

@@ -111,10 +111,7 @@ public final class Resolver {
     var working: [UInt64: Bool] = [:]
     /// Queries that are over, told outside of c-ares.
     private var over: [UInt64] = []
-    /// Called once for each query when no work on it is left, after its callback, on the loop.
-    ///
-    /// A cancelled query is over only when c-ares has given it up too. Not called after ``close()``.
-    public var ended: ((Query) -> Void)?
+    private let ended: (Query) -> Void
     private var nextNumber = UInt64(0)
     /// No pending query has a lower number.
     private var oldest: UInt64 = 0
@@ -128,11 +125,17 @@ public final class Resolver {
     var unanswered = 0
 
     /// A resolver with the system's or the given servers.
-    public init(on loop: Loop, configuration: Configuration = Configuration()) throws(UVError) {
+    ///
+    /// `ended` is called once for each query when no work on it is left, after its callback, on the loop. A cancelled
+    /// query is over only when c-ares has given it up too. It is not called after ``close()``.
+    public init(
+        on loop: Loop, configuration: Configuration = Configuration(), ended: @escaping (Query) -> Void = { _ in }
+    ) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
         self.loop = loop
         self.configuration = configuration
+        self.ended = ended
         timer = LoopTimer(on: loop) { [unowned self] in timerFired() }
 
         if loop.host == nil { fileVersion = version() }
@@ -287,7 +290,7 @@ public final class Resolver {
         }
         let ends = over
         over = []
-        for number in ends where timer != nil { ended?(Query(number: number)) }
+        for number in ends where timer != nil { ended(Query(number: number)) }
     }
 
     /// The query that has waited longest: all have the same time limit, so numbers are in the order of deadlines.

@@ -25,11 +25,12 @@ public final class Signals: HandleOwner {
     private let loop: Loop
     private let handles: UnsafeMutablePointer<uv_signal_t>
     private var isClosed = false
-    /// Called for each signal; may be set before the loop runs.
-    public var handler: ((Signal) -> Void)?
+    private var handler: ((Signal) -> Void)?
 
     /// Handles all three signals from now on, until ``close()``; a signal that arrives while the loop does not run
     /// waits.
+    ///
+    /// Without a `handler`, ``handle(by:)`` must be called before the loop runs.
     public init(on loop: Loop, handler: ((Signal) -> Void)? = nil) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
@@ -54,6 +55,9 @@ public final class Signals: HandleOwner {
 
     deinit { unsafe handles.deallocate() }
 
+    /// Sets the handler, which is called for each signal.
+    public func handle(by handler: @escaping (Signal) -> Void) { self.handler = handler }
+
     /// Restores the default action of the signals; has no effect the second time.
     public func close() {
         loop.assertOnThread()
@@ -67,8 +71,9 @@ public final class Signals: HandleOwner {
     }
 
     fileprivate func arrived(_ number: Int32) {
-        guard let signal = Signal.allCases.first(where: { $0.number == number }) else { return }
-        handler?(signal)
+        guard !isClosed, let signal = Signal.allCases.first(where: { $0.number == number }) else { return }
+        guard let handler else { preconditionFailure("a signal arrived, and the loop runs without its handler") }
+        handler(signal)
     }
 }
 

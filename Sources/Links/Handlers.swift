@@ -77,6 +77,8 @@ public enum LinkFailure: Error, Hashable, Sendable {
 }
 
 /// Counters of events on links since the start, for status and metrics; no counter names a peer.
+///
+/// It has more members than most types: one for each counter.
 public struct LinkCounters: Sendable {
     /// Datagrams that had no effect, by reason.
     public var drops = DropCounters()

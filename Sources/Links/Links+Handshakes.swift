@@ -70,6 +70,7 @@ extension Links {
             return .limit
         }
         let shown = node?.shownIdentity
+        // The only failure is a node id that is not a public key.
         guard
             let initiator = try? LinkInitiator(
                 network: configuration.network, responder: request.node.key, identity: shown, localIndex: index,

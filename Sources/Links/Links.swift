@@ -17,8 +17,9 @@ public final class Links {
     public weak var relay: (any PacketHandler)?
     /// Receives the data packets whose path id has the top bit of its table index set.
     public weak var client: (any PacketHandler)?
-    /// Receives control messages and the events of links.
-    public weak var control: (any ControlHandler)?
+    /// Receives control messages and the events of links; it must be set before the first link is up.
+    public weak var control: (any ControlHandler)? { didSet { hasHadControl = true } }
+    private(set) var hasHadControl = false
 
     /// The state that only a node has; nil for a client.
     let node: NodeSide?
@@ -41,12 +42,14 @@ public final class Links {
     /// Opens the sockets; throws if one cannot be opened.
     ///
     /// `identity` is a node's; a client has none and accepts no handshakes. `isStaked` decides which nodes may begin
-    /// links; it must not call back. `wallClock` returns nanoseconds since 1970; `runningClock` returns nanoseconds and
-    /// runs on while the machine sleeps. Without them the loop's clocks are used. With `others`, these are the links of
-    /// worker 0, and the other workers have a ``LinkWorker`` each.
+    /// links; it must not call back. From `addresses`, initiations need no cookie under load. `wallClock` returns
+    /// nanoseconds since 1970; `runningClock` returns nanoseconds and runs on while the machine sleeps. Without them the
+    /// loop's clocks are used. With `others`, these are the links of worker 0, and the other workers have a
+    /// ``LinkWorker`` each.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
-        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: (() -> UInt64)? = nil,
+        isStaked: @escaping (NodeID) -> Bool = { _ in false }, addresses: (any NodeAddresses)? = nil,
+        wallClock: (() -> UInt64)? = nil,
         runningClock: (() -> UInt64)? = nil, others: LinkCrewWays? = nil
     ) throws(UVError) {
         precondition(
@@ -54,7 +57,9 @@ public final class Links {
         self.loop = loop
         self.configuration = configuration
         let now = Instant(nanoseconds: loop.now)
-        node = identity.map { NodeSide($0, configuration: configuration, isStaked: isStaked, now: now) }
+        node = identity.map {
+            NodeSide($0, configuration: configuration, isStaked: isStaked, addresses: addresses, now: now)
+        }
         clocks = LinkClocks(
             wallClock: wallClock ?? { loop.wallClock }, runningClock: runningClock ?? { loop.runningClock },
             trustsOwn: identity != nil)
@@ -136,14 +141,6 @@ public final class Links {
     /// An operator has one opinion, its last. In a small network all operators together are enough to decide that this
     /// machine's clock is wrong by months.
     public func setOperators(_ operators: [NodeID: Bytes32]) { clocks.setOperators(operators) }
-
-    /// Tells a node the endpoints of staked nodes, and their addresses with any port.
-    ///
-    /// Initiations from there need no cookie under load. Neither closure may call back. Has no effect on a client.
-    public func setNodeAddresses(endpoints: @escaping (Endpoint) -> Bool, addresses: @escaping (IPAddress) -> Bool) {
-        node?.isNodeEndpoint = endpoints
-        node?.isNodeAddress = addresses
-    }
 
     /// Whether a node begins links without its identity, as a client does.
     ///

@@ -68,7 +68,7 @@ public struct LinksConfiguration: Sendable {
     /// How long a message may wait for this end's answer.
     public var answerTime = TimeSpan.seconds(60)
     /// Limits of the control connections.
-    public var control = Configuration.control
+    public var control = ConnectionConfiguration.control
     /// The most bytes that all clients' control connections and messages hold; beyond it the largest links end.
     public var maximumClientMemory = 256 << 20
     /// Options of the sockets.

@@ -1,5 +1,15 @@
 internal import Link
-internal import Wire
+public import Wire
+
+/// The addresses of staked nodes; initiations from there need no cookie under load.
+///
+/// No method may call back.
+public protocol NodeAddresses: AnyObject {
+    /// Whether a staked node's descriptor names the endpoint.
+    func contains(_ endpoint: Endpoint) -> Bool
+    /// Whether a staked node's descriptor names the address, with any port: a node uses other ports to test nodes.
+    func contains(_ address: IPAddress) -> Bool
+}
 
 /// The state of a node's end that a client does not have: an identity, and the responder of handshakes.
 ///
@@ -8,19 +18,18 @@ final class NodeSide {
     let identity: LinkIdentity
     /// Whether a node may begin links.
     let isStaked: (NodeID) -> Bool
-    /// Whether a staked node's descriptor names an endpoint: initiations from there need no cookie under load.
-    var isNodeEndpoint: (Endpoint) -> Bool = { _ in false }
-    /// The same for an address with any port: a node uses other ports to test nodes.
-    var isNodeAddress: (IPAddress) -> Bool = { _ in false }
+    private let addresses: (any NodeAddresses)?
     /// Whether this node begins links as a client does, without its identity.
     var hidesIdentity = false
     private var responder: LinkResponder
 
     init(
-        _ identity: LinkIdentity, configuration: LinksConfiguration, isStaked: @escaping (NodeID) -> Bool, now: Instant
+        _ identity: LinkIdentity, configuration: LinksConfiguration, isStaked: @escaping (NodeID) -> Bool,
+        addresses: (any NodeAddresses)?, now: Instant
     ) {
         self.identity = identity
         self.isStaked = isStaked
+        self.addresses = addresses
         responder = LinkResponder(
             network: configuration.network, identity: identity, limits: configuration.responder, now: now)
     }
@@ -34,6 +43,7 @@ final class NodeSide {
     ) -> LinkResponder.Verdict {
         responder.receive(
             datagram, from: source, now: now, wallClock: wallClock, isStaked: { isStaked(NodeID($0)) },
-            isKnown: isNodeEndpoint, isKnownAddress: isNodeAddress, hasLink: hasLink)
+            isKnown: { addresses?.contains($0) ?? false }, isKnownAddress: { addresses?.contains($0) ?? false },
+            hasLink: hasLink)
     }
 }

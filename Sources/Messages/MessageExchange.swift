@@ -47,7 +47,8 @@ public struct MessageExchange: ~Copyable {
     ///
     /// `seed` is for the connection, and must be unknown to the peer.
     public init(
-        role: Role, connection configuration: Configuration, payloadSize: Int, seed: UInt64, kinds: MessageTable,
+        role: ConnectionRole, connection configuration: ConnectionConfiguration, payloadSize: Int, seed: UInt64,
+        kinds: MessageTable,
         limits: Limits, now: Instant
     ) {
         self.kinds = kinds
@@ -228,7 +229,7 @@ public struct MessageExchange: ~Copyable {
         }
     }
 
-    private mutating func take(_ event: Event, _ now: Instant, _ admits: () -> Bool) {
+    private mutating func take(_ event: ConnectionEvent, _ now: Instant, _ admits: () -> Bool) {
         switch event {
         case .streamOpened(let stream): opened(stream, now, admits)
         case .readable(let stream):

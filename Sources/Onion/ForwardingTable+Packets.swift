@@ -1,7 +1,7 @@
 public import Wire
 
 /// The next step for a packet after its layer.
-public enum Verdict: Equatable, Sendable {
+public enum ForwardingStep: Equatable, Sendable {
     /// Send it on this link; the path id is already in the packet.
     case send(link: UInt32, pathID: UInt64)
     /// The payload is decrypted: the path ends at this node, and this is the packet number.
@@ -34,7 +34,7 @@ extension ForwardingTable {
     /// `place` is the result of `find` for the packet. Commit the link's own replay window afterwards, and only if this
     /// does not return a drop.
     @inlinable @inline(__always)
-    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> ForwardingStep {
         halves.forward(place, &packet, now: now)
     }
 
@@ -43,7 +43,7 @@ extension ForwardingTable {
     /// `place` is the result of `find` for the packet. Commit the link's own replay window whatever this returns: the
     /// header has verified, and nothing else in the packet can be verified here.
     @inlinable @inline(__always)
-    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> ForwardingStep {
         halves.backward(place, &packet, now: now)
     }
 
@@ -53,7 +53,7 @@ extension ForwardingTable {
     ///   used up its counters.
     public mutating func sealAtTerminal(
         _ path: PathHandle, _ packet: inout MutableRawSpan, now: Instant
-    ) -> (verdict: Verdict, number: UInt64) {
+    ) -> (verdict: ForwardingStep, number: UInt64) {
         guard let half = unsafe terminalHalf(path) else { return (.drop(.unknownPath), 0) }
         return unsafe PathHalves.seal(half, &packet, now)
     }

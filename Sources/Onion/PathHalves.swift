@@ -110,7 +110,7 @@ public struct PathHalves: ~Copyable {
 
     /// As ``ForwardingTable/forward(_:_:now:)`` does.
     @inlinable @inline(__always)
-    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> ForwardingStep {
         precondition(forwards.isLive(place), "the place of a path that is gone")
         let half = unsafe forwards.pointer(place)
         guard unsafe half.pointee.isReady else { return .drop(.notReady) }
@@ -129,7 +129,7 @@ public struct PathHalves: ~Copyable {
 
     /// As ``ForwardingTable/backward(_:_:now:)`` does.
     @inlinable @inline(__always)
-    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> ForwardingStep {
         precondition(backwards.isLive(place), "the place of a path that is gone")
         let half = unsafe backwards.pointer(place)
         guard unsafe half.pointee.isReady else { return .drop(.notReady) }
@@ -139,7 +139,7 @@ public struct PathHalves: ~Copyable {
     @inlinable @inline(__always)
     static func seal(
         _ half: UnsafeMutablePointer<BackwardHalf>, _ packet: inout MutableRawSpan, _ now: Instant
-    ) -> (verdict: Verdict, number: UInt64) {
+    ) -> (verdict: ForwardingStep, number: UInt64) {
         let slot = unsafe half.pointee.slot
         if slot > 1 { packet.zeroSlots(1...slot - 1) }
         guard let number = unsafe half.pointee.sealer.seal(&packet, slot: slot, now: now) else {

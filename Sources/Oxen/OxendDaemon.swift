@@ -149,7 +149,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
     }
 
     /// A problem with the daemon that has lasted so long that the operator must know.
-    public var problem: String? { status.problem.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 } }
+    public var problem: (any RegistrySourceProblem)? { status.problem }
 
     /// The present state of the daemon.
     public var status: OxendStatus {

@@ -13,14 +13,14 @@ public struct OxendStatus: Sendable, Hashable {
     public var active = 0, decommissioned = 0, open = 0
     /// The height of the newest snapshot made from its lists; 0: none yet.
     public var snapshotHeight: UInt64 = 0
-    /// The last failed or refused answer since the last good one, in one sentence.
-    public var trouble: String?
+    /// The failure of the last answer that was not good, since the last good one.
+    public var trouble: OxendError?
     /// The time since the last good answer.
     public var silence = TimeSpan.zero
     /// Whether its last answer to a ping was good; nil before the first.
     public var takesPings: Bool?
     /// Why it refused the last ping.
-    public var pingTrouble: String?
+    public var pingTrouble: OxendError?
     /// How many test results it accepted, and how many it refused.
     public var reportsTaken: UInt64 = 0, reportsRefused: UInt64 = 0
     /// The daemon's own node; nil if it is not listed.
@@ -29,14 +29,10 @@ public struct OxendStatus: Sendable, Hashable {
     /// A daemon before its first answer.
     public init(address: String) { self.address = address }
 
-    /// The problem that the operator must know, in one sentence; nil if there is none or it is recent.
-    public var problem: String? {
-        if silence >= patience, let trouble {
-            return "The oxend daemon has given no good answer for \(Int(silence.inSeconds) / 60) minutes: \(trouble)."
-        }
-        if takesPings == false, let pingTrouble {
-            return "The oxend daemon does not accept this node's pings: \(pingTrouble)."
-        }
+    /// The problem that the operator must know; nil if there is none or it is recent.
+    public var problem: OxendProblem? {
+        if silence >= patience, let trouble { return .silent(minutes: Int(silence.inSeconds) / 60, trouble) }
+        if takesPings == false, let pingTrouble { return .pingsRefused(pingTrouble) }
         return nil
     }
 }

@@ -56,9 +56,9 @@ final class OxendWorker {
     private var reports: [UInt64: NodeID] = [:]
     private var nextReport: UInt64 = 0
     /// Why the last call of a part failed; the daemon is good if no part is here.
-    private var failures: [Part: String] = [:]
+    private var failures: [Part: OxendError] = [:]
     private var isTroubled = false
-    private var lastPingTrouble: String?
+    private var lastPingTrouble: OxendError?
 
     init(daemon: OxendDaemon, connection: OxendConnection) {
         self.daemon = daemon
@@ -121,17 +121,16 @@ final class OxendWorker {
         } catch {
             trouble = error
         }
-        let text = trouble?.description
         daemon.shared.withLock { shared in
             // No answer at all may mean that the daemon restarts; the lists show that too.
             if case .noAnswer = trouble { return }
-            shared.status.takesPings = text == nil
-            shared.status.pingTrouble = text
+            shared.status.takesPings = trouble == nil
+            shared.status.pingTrouble = trouble
         }
-        if text != lastPingTrouble {
-            lastPingTrouble = text
-            if let text {
-                daemon.log.warning("a ping failed: \(text)")
+        if trouble != lastPingTrouble {
+            lastPingTrouble = trouble
+            if let trouble {
+                daemon.log.warning("a ping failed: \(trouble)")
             } else {
                 daemon.log.notice("the oxend daemon accepts pings")
             }
@@ -244,11 +243,10 @@ final class OxendWorker {
 
     /// Handles a failed or refused answer: the last good state remains.
     private func bad(_ part: Part, _ error: OxendError) {
-        let text = error.description
-        daemon.shared.withLock { $0.status.trouble = text }
+        daemon.shared.withLock { $0.status.trouble = error }
         isTroubled = true
-        guard failures.updateValue(text, forKey: part) != text else { return }
-        daemon.log.warning("the registry is unchanged: \(text)")
+        guard failures.updateValue(error, forKey: part) != error else { return }
+        daemon.log.warning("the registry is unchanged: \(error)")
     }
 
     // MARK: Reports

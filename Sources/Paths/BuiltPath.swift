@@ -2,9 +2,9 @@ public import Links
 public import Onion
 public import Wire
 
-/// A path that stands, as its client holds it: the link to the guard, the guard's id for it, and the layers.
+/// A built path at its client: the link to the guard, the guard's id for it, and the layers.
 ///
-/// Whoever holds it ends it, by ``end(on:tellsGuard:)``; one that is only dropped stays at its hops until their time is over.
+/// The owner must end it by ``end(on:tellsGuard:)``. If it is only released, its hops keep it until it times out.
 public struct BuiltPath: ~Copyable {
     /// The link to the guard.
     public let link: LinkID
@@ -12,7 +12,7 @@ public struct BuiltPath: ~Copyable {
     public let guardPathID: UInt64
     /// How long the answer to BUILD took.
     public let buildTime: TimeSpan
-    /// The layers, which open what comes back in place.
+    /// The layers, which open returning packets in place.
     public var layers: ClientPath
 
     init(_ layers: consuming ClientPath, link: LinkID, guardPathID: UInt64, buildTime: TimeSpan) {
@@ -22,9 +22,10 @@ public struct BuiltPath: ~Copyable {
         self.layers = layers
     }
 
-    /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
+    /// Makes a packet for the terminal: `fill` gets its number and payload, and returns whether to send it.
     ///
-    /// The payload holds old bytes at first. False when nothing was sent. Not to be called while packets are received.
+    /// The payload holds old bytes at first. Returns false if nothing was sent. Must not be called while packets are
+    /// received.
     public mutating func send(
         over links: Links, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool
     ) -> Bool {
@@ -41,7 +42,7 @@ public struct BuiltPath: ~Copyable {
         }
     }
 
-    /// Ends the path here; `tellsGuard` is false where the guard has said so or its link is gone.
+    /// Ends the path here; `tellsGuard` is false if the guard has ended it, or its link is gone.
     public consuming func end(on links: Links, tellsGuard: Bool = true) {
         if tellsGuard { links.destroy(guardPathID, on: link) }
         links.removePath(on: link)

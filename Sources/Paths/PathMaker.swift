@@ -5,7 +5,7 @@ public import Wire
 
 /// Builds the paths of one client: a link to the guard, BUILD, and its answer (protocol.md, section 6).
 public final class PathMaker {
-    /// How long a build may take: for the guard's link, and for the answer behind that.
+    /// The longest times of a build: for the guard's link, and then for the answer.
     public typealias Limits = (link: TimeSpan, answer: TimeSpan)
 
     /// The client's links.
@@ -21,15 +21,15 @@ public final class PathMaker {
         self.clock = clock
     }
 
-    /// A fresh id under which packets of a path come back, for the place `place` of the client's table: below 2^23.
+    /// A new id for the returning packets of a path at `place` in the client's table, which is below 2^23.
     public func pathID(at place: UInt32) -> UInt64 {
         PathID.make(worker: 0, index: place | PathID.clientBit, random: randoms.next())
     }
 
-    /// Builds a path over `hops`, guard first, whose guard is at `addresses`; packets come back under `pathID`.
+    /// Builds a path over `hops`, the guard at `addresses` first; its packets return under `pathID`.
     ///
-    /// `linked` is called when the guard's link stands, `completion` once behind that; neither inside this call. Both are left out,
-    /// and a path that stands is ended, when `isWanted` has become false meanwhile.
+    /// `linked` is called when the guard's link is up, and `completion` once after that; neither inside this call. If
+    /// `isWanted` has become false meanwhile, neither is called, and a built path is ended.
     public func build(
         _ hops: [HopTarget], at addresses: [Endpoint], as pathID: UInt64, limits: Limits,
         isWanted: @escaping () -> Bool, linked: @escaping (LinkID) -> Void,
@@ -43,9 +43,9 @@ public final class PathMaker {
         }
     }
 
-    /// Builds a path over `hops` whose guard's link stands, as ``build(_:at:as:limits:isWanted:linked:completion:)`` does.
+    /// Builds a path as ``build(_:at:as:limits:isWanted:linked:completion:)`` does, over a guard's link that is up.
     ///
-    /// `completion` may be called inside this call, where no records can be made.
+    /// `completion` is called inside this call if no records can be made.
     public func build(
         _ hops: [HopTarget], over link: LinkID, as pathID: UInt64, limit: TimeSpan,
         isWanted: @escaping () -> Bool = { true }, completion: @escaping (consuming PathOutcome) -> Void

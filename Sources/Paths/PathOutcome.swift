@@ -1,19 +1,19 @@
 public import Onion
 public import Wire
 
-/// What came of a build.
+/// The outcome of a build.
 public enum PathOutcome: ~Copyable {
-    /// The path stands.
+    /// The path is built.
     case built(BuiltPath)
-    /// The guard's link did not stand in time, or has gone: no hop but the guard is to blame.
+    /// The guard's link was not up in time, or is gone: only the guard can be at fault.
     case noLink
     /// No records can be made for these hops.
     case unbuildable(PathBuildError)
-    /// A hop (0 is the guard) says why it did not build.
+    /// A hop (0 is the guard) refused, with this status.
     case refused(hop: Int, BuildStatus)
-    /// The record of a hop does not verify, or says what no hop may say: it or one before it has changed the reply.
+    /// The record of a hop does not verify, or has a status that no hop may give: the hop or one before it changed it.
     case broken(hop: Int)
-    /// The guard has reset the build: it could not open its record, or was asked for too much.
+    /// The guard has reset the build: it could not open its record, or got too many builds.
     case reset
     /// No answer came in time.
     case unanswered

@@ -57,7 +57,7 @@ extension RegistryState {
         guard let node = nodes.removeValue(forKey: id) else { return }
         let until = time + UInt64(parameters.deregistrationLock)
         for part in node.contributions {
-            let lock = Lock(until: until, account: part.account, node: id, amount: part.amount)
+            let lock = StakeLock(until: until, account: part.account, node: id, amount: part.amount)
             let place = locks.partitioned { $0 < lock }
             if place < locks.count, !(lock < locks[place]) {
                 locks[place].amount += part.amount

@@ -108,13 +108,13 @@ extension RegistryState {
         return result
     }
 
-    private static func locks(from reader: inout ByteReader) throws(WireError) -> [Lock] {
+    private static func locks(from reader: inout ByteReader) throws(WireError) -> [StakeLock] {
         let count = Int(try reader.u32())
         guard reader.remaining >= count * 80 else { throw .truncated }
-        var result: [Lock] = []
+        var result: [StakeLock] = []
         result.reserveCapacity(count)
         for _ in 0..<count {
-            let lock = Lock(
+            let lock = StakeLock(
                 until: try reader.u64(), account: try reader.account(), node: try reader.nodeID(),
                 amount: try reader.u64())
             guard lock.amount > 0, result.last.map({ $0 < lock }) ?? true else { throw .outOfRange }

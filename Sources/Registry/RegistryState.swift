@@ -21,7 +21,7 @@ public struct RegistryState: Hashable, Sendable {
     }
 
     /// One account's part in the stake of a deregistered node.
-    public struct Lock: Hashable, Comparable, Sendable {
+    public struct StakeLock: Hashable, Comparable, Sendable {
         /// When it becomes free, in seconds since 1970.
         public let until: UInt64
         /// The account that owns it.
@@ -32,7 +32,7 @@ public struct RegistryState: Hashable, Sendable {
         public internal(set) var amount: UInt64
 
         /// Whether `a` becomes free earlier, or at the same time for a lower account or from a lower node.
-        public static func < (a: Lock, b: Lock) -> Bool {
+        public static func < (a: StakeLock, b: StakeLock) -> Bool {
             (a.until, a.account, a.node) < (b.until, b.account, b.node)
         }
     }
@@ -72,7 +72,7 @@ public struct RegistryState: Hashable, Sendable {
     /// The nodes, open ones included.
     public internal(set) var nodes: [NodeID: RegisteredNode] = [:]
     /// The locked stakes of deregistered nodes, in order.
-    public internal(set) var locks: [Lock] = []
+    public internal(set) var locks: [StakeLock] = []
     /// The quorums that may still judge, by ascending height.
     public internal(set) var quorums: [Quorum] = []
 

@@ -25,13 +25,13 @@ extension Relay {
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
             isReady: cannotServe == nil && ledger?.failure == nil && isActive && life.takesPaths,
-            problem: problem?.text,
+            problem: problem,
             isDraining: !life.takesPaths, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: sessions.sessionCount, streams: sessions.streamCount,
             associations: exit?.associations.count ?? 0, descriptors: directory.nodes.descriptors.count,
             snapshot: SnapshotStatus(
                 directory.epochs.snapshot, digest: directory.epochs.digest, list: directory.lists.certified?.round),
-            registryProblem: directory.epochs.problem?.text,
+            registryProblem: directory.epochs.problem,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: builds.builds,

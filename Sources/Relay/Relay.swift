@@ -95,9 +95,10 @@ public final class Relay {
         let others = try configuration.workers > 1 ? SimulatedWorkers(beside: loop, of: configuration.workers) : nil
         let crew = try others.map { try WorkerCrew(on: loop, $0) }
         self.crew = crew
+        let endpoints = NodeEndpoints()
         links = try Links(
             on: loop, configuration: setup, identity: identity,
-            isStaked: { staked.contains($0) || authorities.contains($0) },
+            isStaked: { staked.contains($0) || authorities.contains($0) }, addresses: endpoints,
             others: crew?.ways(packetSize: network.packetSize))
         crew?.begin(links, maximumPaths: network.limits.paths)
         publication = try Publication(
@@ -106,10 +107,8 @@ public final class Relay {
         let signing = try Epochs.kept(of: network, in: store, at: links.time)
         staked.follow(signing.snapshot, digest: signing.chain.digest)
         notices = RelayNotices(isStaked: staked.contains(node))
-        let nodes = try KnownNodes(links: links, network: network, snapshot: signing.snapshot, store: store)
-        links.setNodeAddresses(
-            endpoints: { [weak nodes] in nodes?.endpoints.contains($0) ?? false },
-            addresses: { [weak nodes] in nodes?.addresses.contains($0) ?? false })
+        let nodes = try KnownNodes(
+            links: links, network: network, snapshot: signing.snapshot, endpoints: endpoints, store: store)
         let neighbours = Neighbours(links: links, node: node, nodes: nodes)
         ledger =
             network.ledger == nil || registry != nil
@@ -178,7 +177,23 @@ public final class Relay {
     private func publish() {
         let descriptor = publication.renew(onionKey: builds.onionKey)
         requests.renew(keys: builds.keys, descriptor: descriptor.bytes)
-        directory.gossip.publish(descriptor)
+        if let refusal = directory.gossip.publish(descriptor), refusal != .notStaked {
+            log.warning("nodes refuse the descriptor that this node makes", metadata: ["reason": "\(refusal)"])
+        }
+    }
+
+    /// Whether the onion key is another one now; without a new key, the present one stays until the next second.
+    private func advanceKeys() -> Bool {
+        do throws(CryptoError) {
+            let isNew = try builds.advanceKeys()
+            if notices.changeKeys(false) { log.notice("the onion key can be renewed again") }
+            return isNew
+        } catch {
+            if notices.changeKeys(true) {
+                log.error("the onion key cannot be renewed", metadata: ["error": "\(error)"])
+            }
+            return false
+        }
     }
 
     // MARK: Once a second
@@ -193,8 +208,8 @@ public final class Relay {
         followSolitude(now)
         swarm?.tick()
         if life.takesPaths { watching.tick() }
-        if builds.advanceKeys() || publication.isDue { publish() }
-        observer?.problem(cannotServe?.text)
+        if advanceKeys() || publication.isDue { publish() }
+        observer?.problem(cannotServe)
         tellNotices()
         if life.endsQuietPaths(now) { paths.endQuiet() }
         if life.endsAllPaths(now) {
@@ -325,6 +340,7 @@ struct RelayNotices {
     private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
+    private var ofKeys = false
 
     /// No notice was given yet.
     init(isStaked: Bool) { self.isStaked = isStaked }
@@ -333,6 +349,8 @@ struct RelayNotices {
     mutating func changeStaked(_ value: Bool) -> Bool { Self.change(&isStaked, to: value) }
     /// Returns true if the value is new.
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
+    /// Returns true if the value is new.
+    mutating func changeKeys(_ value: Bool) -> Bool { Self.change(&ofKeys, to: value) }
     /// Returns true if the value is new.
     mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
     /// Returns true if the value is new.

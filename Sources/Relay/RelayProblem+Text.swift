@@ -2,7 +2,7 @@ internal import Wire
 
 extension RelayProblem {
     /// The problem for the operator, in one or two sentences.
-    var text: String {
+    public var text: String {
         switch self {
         case .rests: "It rests: the month's bytes are used up; no new paths are taken."
         case .drains: "It drains: no new paths are taken."
@@ -13,8 +13,9 @@ extension RelayProblem {
         case .alone(let time):
             "No other node answers any more, for \(Int(time.inSeconds)) s; see whether this machine is online."
         case .standing(let standing): standing.text
-        case .registry(.unwritable(let error)): RegistryProblem.unwritable(error).text
-        case .registry(let problem): Self.ofRegistry(problem.text)
+        // The ledger's own sentence is told as it is.
+        case .registry(.unwritable(let failure)): RegistryProblem.unwritable(failure).text
+        case .registry(let problem): "The registry: \(problem.text)"
         case .unsaved(let error): "The state of the network cannot be saved: \(error)."
         case .noNameServer:
             "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
@@ -22,9 +23,6 @@ extension RelayProblem {
         }
     }
 
-    private static func ofRegistry(_ text: String) -> String {
-        "The registry: \(text)\(text.hasSuffix(".") ? "" : ".")"
-    }
 }
 
 extension RelayProblem.Standing {

@@ -1,8 +1,8 @@
-internal import Store
-internal import Wire
+public import Store
+public import Wire
 
 /// A problem of a relay that its operator must know of.
-enum RelayProblem: Equatable {
+public enum RelayProblem: Equatable, Sendable {
     /// It takes no new paths, since the month's bytes are used up.
     case rests
     /// It takes no new paths, since it drains.
@@ -15,6 +15,7 @@ enum RelayProblem: Equatable {
     case alone(TimeSpan)
     /// Clients may not choose the node.
     case standing(Standing)
+    /// The registry does not lead on.
     case registry(RegistryProblem)
     /// The state of the network cannot be saved.
     case unsaved(StoreError)
@@ -24,11 +25,12 @@ enum RelayProblem: Equatable {
     case warning(OperatorWarning.Kind)
 
     /// The reason why clients may not choose the node.
-    enum Standing: Equatable {
+    public enum Standing: Equatable, Sendable {
         /// The snapshot of this height does not list it as staked.
         case unstaked(height: UInt64)
         /// The snapshot lists it as suspended, for this reason.
         case suspended(OperatorWarning.Kind?)
+        /// The ledger does not have it.
         case unregistered
         /// The ledger has removed it, after its credit and the grace in seconds.
         case deregistered(grace: UInt32, lockedUntil: UnixTime)
@@ -36,7 +38,9 @@ enum RelayProblem: Equatable {
         case open
         /// It is active, but not yet in the snapshot.
         case activeSoon
+        /// It is in maintenance at its operator's request.
         case maintenance(until: UnixTime)
+        /// Other nodes found that it did not serve.
         case decommissioned(deregistersAt: UnixTime)
     }
 }

@@ -41,6 +41,8 @@ public struct RelayConfiguration: Sendable {
 }
 
 /// The state of a relay, as aggregates only: nothing about any single path, client or destination.
+///
+/// It has more members than most types: one for each figure.
 public struct RelayStatus: Sendable {
     /// The node's id.
     public var nodeID: NodeID
@@ -50,8 +52,8 @@ public struct RelayStatus: Sendable {
     public var isExit: Bool
     /// Whether the relay serves; if not, `problem` has the reason.
     public var isReady: Bool
-    /// The problem that its operator must know of, in one sentence.
-    public var problem: String?
+    /// The problem that its operator must know of.
+    public var problem: RelayProblem?
     /// Whether the relay accepts no new paths, because it drains or rests.
     public var isDraining: Bool
     /// The number of links that are up.
@@ -68,8 +70,8 @@ public struct RelayStatus: Sendable {
     public var descriptors: Int
     /// The trusted snapshot.
     public var snapshot: SnapshotStatus
-    /// The problem with the registry source, in one sentence.
-    public var registryProblem: String?
+    /// The problem with the registry.
+    public var registryProblem: RegistryProblem?
     /// The packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
     /// The bytes received and sent, in whole datagrams.

@@ -9,7 +9,7 @@ public protocol SessionOwner: AnyObject {
     /// False if it held packets back: it then touches the session when they may be sent, and no timer does so before.
     func transmit(_ session: Session, now: Instant) -> Bool
     /// Handles an event that concerns no single stream, or a stream that the peer has opened.
-    func event(_ event: Event, in session: Session)
+    func event(_ event: ConnectionEvent, in session: Session)
     /// Ends the session: either end has closed its connection, or ``Session/endSoon()`` was called.
     func closed(_ session: Session)
 }
@@ -51,8 +51,9 @@ public final class Session {
 
     /// The transport of all legs.
     public var connection: Connection
-    /// The role that knows the paths behind the legs.
-    public weak var owner: (any SessionOwner)?
+    /// The role that knows the paths behind the legs; it must be set before the session's first turn.
+    public weak var owner: (any SessionOwner)? { didSet { hasHadOwner = true } }
+    private var hasHadOwner = false
     /// The list of touched sessions on its loop.
     public let turn: SessionTurn
     private var users: [StreamID: any StreamUser] = [:]
@@ -64,7 +65,7 @@ public final class Session {
     private var moved: (bytes: UInt64, since: Instant)
 
     /// A session without legs; the caller must set ``owner``.
-    public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
+    public init(turn: SessionTurn, role: ConnectionRole, configuration: ConnectionConfiguration, seed: UInt64) {
         self.turn = turn
         moved = (0, turn.now)
         connection = Connection(role: role, configuration: configuration, seed: seed)
@@ -129,6 +130,7 @@ public final class Session {
     /// A touch before the packets are sent is part of this call. Events of the sending are delivered last; a touch by
     /// them waits for the next turn.
     fileprivate func settle() {
+        assert(hasHadOwner, "a session without an owner sends nothing")
         guard !isOver else { return }
         if endsSoon { owner?.closed(self) }
         guard !isOver else { return }
@@ -150,7 +152,7 @@ public final class Session {
         }
     }
 
-    private func handOut(_ event: Event) {
+    private func handOut(_ event: ConnectionEvent) {
         switch event {
         case .readable(let id): users[id]?.streamReadable()
         case .writable(let id): users[id]?.streamWritable()

@@ -4,7 +4,7 @@ extension Connection {
     /// The next event, or nil.
     ///
     /// Events are bounded: at most a few for each stream and leg, datagrams up to their budget.
-    public mutating func nextEvent() -> Event? {
+    public mutating func nextEvent() -> ConnectionEvent? {
         if let event = legEvent() { return event }
         if !roomQueue.isEmpty { shareRoom() }
         while !eventQueue.isEmpty {
@@ -24,7 +24,7 @@ extension Connection {
         return nil
     }
 
-    private mutating func legEvent() -> Event? {
+    private mutating func legEvent() -> ConnectionEvent? {
         var position = 0
         while position < legs.count {
             let id = legs[position].id
@@ -47,7 +47,7 @@ extension Connection {
     }
 
     /// The first event of a stream that is due; nil when it has none left and leaves the queue.
-    private mutating func streamEvent(_ slot: Int) -> Event? {
+    private mutating func streamEvent(_ slot: Int) -> ConnectionEvent? {
         let id = StreamID(streams[slot].id)
         let signals = streams[slot].signals
         if signals.contains(.opened) {
@@ -82,7 +82,7 @@ extension Connection {
         return nil
     }
 
-    private mutating func datagramEvent() -> Event {
+    private mutating func datagramEvent() -> ConnectionEvent {
         let next = arrived[arrivedHead]
         arrived[arrivedHead].bytes = []
         arrivedHead += 1

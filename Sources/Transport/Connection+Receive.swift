@@ -3,14 +3,16 @@ public import Wire
 
 extension Connection {
     /// Takes the payload of a packet that arrived on a leg.
-    public mutating func receive(leg id: LegID, packetNumber: UInt64, payload: RawSpan, now: Instant) -> Verdict {
+    public mutating func receive(leg id: LegID, packetNumber: UInt64, payload: RawSpan, now: Instant)
+        -> ConnectionVerdict
+    {
         clock = max(clock, now)
         guard let position = find(id) else { return .dropped(.unknownLeg) }
         if isClosed {
             if !isPeerClosed { legs[position].closeWanted = true }
             return .dropped(.closed)
         }
-        guard packetNumber <= ReceivedPackets.largestNumber else { return .dropped(.stale) }
+        guard packetNumber <= ReceivedNumbers.largestNumber else { return .dropped(.stale) }
         if let reason = legs[position].received.check(packetNumber) { return .dropped(reason) }
         packet &+= 1
         var isEliciting = false
@@ -71,12 +73,12 @@ extension Connection {
         return .accepted
     }
 
-    private mutating func fail(_ error: ConnectionError) -> Verdict {
+    private mutating func fail(_ error: ConnectionError) -> ConnectionVerdict {
         close(code: error.rawValue)
         return .violation(error)
     }
 
-    mutating func tell(_ event: Event) {
+    mutating func tell(_ event: ConnectionEvent) {
         if pathEvents.count < 16 { pathEvents.append(event) }
     }
 

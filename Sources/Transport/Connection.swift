@@ -14,8 +14,8 @@ internal import Wire
 /// It has more members than most types: each packet reads most of them. Parts with rules of their own are types (`Leg`,
 /// `Stream`, `DatagramQueue`).
 public struct Connection: ~Copyable {
-    let role: Role
-    let configuration: Configuration
+    let role: ConnectionRole
+    let configuration: ConnectionConfiguration
     var random: UInt64
 
     var legs = UniqueArray<Leg>()
@@ -84,7 +84,7 @@ public struct Connection: ~Copyable {
     var arrivedHead = 0
     var arrivedBytes = 0
 
-    var pathEvents: [Event] = []
+    var pathEvents: [ConnectionEvent] = []
     var closeCode: UInt64?
     var isPeerClosed = false
     var closedEvent: UInt64?
@@ -96,7 +96,8 @@ public struct Connection: ~Copyable {
     /// A connection without legs.
     ///
     /// `seed` feeds `numbersToSkip` and the hash of stream numbers; the peer must not know it.
-    public init(role: Role, configuration: Configuration = Configuration(), seed: UInt64) {
+    public init(role: ConnectionRole, configuration: ConnectionConfiguration = ConnectionConfiguration(), seed: UInt64)
+    {
         self.role = role
         self.configuration = configuration
         random = seed ^ 0x9e37_79b9_7f4a_7c15 | 1

@@ -24,7 +24,7 @@ public struct StreamID: Hashable, Sendable {
 }
 
 /// Which end of a connection this is.
-public enum Role: Sendable {
+public enum ConnectionRole: Sendable {
     /// Opens streams with even numbers and chooses the active leg.
     case initiator
     /// Opens streams with odd numbers and follows the initiator's choice of leg.
@@ -59,7 +59,7 @@ public enum ReadState: Equatable, Sendable {
 }
 
 /// Events for the connection's owner, polled with `nextEvent`.
-public enum Event: Equatable, Sendable {
+public enum ConnectionEvent: Equatable, Sendable {
     /// The peer opened a stream. Always the first event of that stream.
     case streamOpened(StreamID)
     /// Bytes, or the end of the stream, can be read. Reported again only when more has come.
@@ -96,7 +96,7 @@ public enum Event: Equatable, Sendable {
 }
 
 /// Why a packet was not accepted.
-public enum DropReason: Equatable, Sendable {
+public enum ConnectionDropReason: Equatable, Sendable {
     /// No leg has this number here.
     case unknownLeg
     /// The packet number has been seen.
@@ -127,11 +127,11 @@ public enum ConnectionError: UInt64, Error, Equatable, Sendable {
 }
 
 /// The result of a received packet.
-public enum Verdict: Equatable, Sendable {
+public enum ConnectionVerdict: Equatable, Sendable {
     /// Every frame was processed.
     case accepted
-    /// The packet is not acknowledged; it had no effect, except as ``DropReason/tooManyGaps`` says.
-    case dropped(DropReason)
+    /// The packet is not acknowledged; it had no effect, except as ``ConnectionDropReason/tooManyGaps`` says.
+    case dropped(ConnectionDropReason)
     /// The peer broke the protocol; the connection has closed itself and sends CONNECTION_CLOSE in its next packets.
     case violation(ConnectionError)
 }

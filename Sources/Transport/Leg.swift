@@ -3,7 +3,7 @@ internal import Wire
 /// One leg: its packets, round trip, controller and timers.
 ///
 /// It has more members than most types: each packet reads most of them. Parts with rules of their own are types
-/// (`SentLog`, `RoundTrip`, `ReceivedPackets`).
+/// (`SentLog`, `RoundTrip`, `ReceivedNumbers`).
 struct Leg: ~Copyable {
     static let maxBackoff = 6
     /// How many probe timeouts in a row make a leg suspect.
@@ -16,7 +16,7 @@ struct Leg: ~Copyable {
     let preamble: [UInt8]
     var roundTrip: RoundTrip
     var sent = SentLog()
-    var received = ReceivedPackets()
+    var received = ReceivedNumbers()
     var congestion: CongestionController
     var pacer = Pacer()
 

@@ -7,28 +7,28 @@ internal import Store
 internal import Synchronization
 internal import Wire
 
-/// Hears once what became of a request.
+/// Receives the result of a request, once.
 typealias Reply<Value: Sendable> = @Sendable (Result<Value, TunicError>) -> Void
 
-/// What other threads ask of the client's.
+/// A command from another thread to the client's thread.
 enum Command: Sendable {
     case waitUntilReady(UInt64, Reply<Void>)
     /// A task that waited for a path, or for a stream to open, was cancelled or has failed.
     case giveUp(UInt64)
     case open(UInt64, AppStream.Kind, Destination, isolation: String, Reply<Void>)
-    /// A stream whose bytes come and go by a socket of ours, which is the client's from here on.
+    /// Opens a stream whose bytes pass through this socket, which the client owns from then on.
     case openSocket(UInt64, Int32, Destination, isolation: String, Reply<Void>)
     case read(UInt64, limit: Int, Operation, Reply<[UInt8]>)
     case write(UInt64, [UInt8], Operation, Reply<Void>)
     case send(UInt64, [UInt8], to: Destination, Reply<Void>)
     case receive(UInt64, Operation, Reply<TunicDatagram>)
     case finish(UInt64)
-    /// Ends an operation that waits: its task was cancelled.
+    /// Ends a pending operation, because its task was cancelled.
     case cancel(UInt64, Operation)
     case close(UInt64)
     case shutDown(Reply<Void>)
 
-    /// Tells who waits that the client is over.
+    /// Fails the command, because the client has ended.
     func refuse() {
         switch self {
         case .waitUntilReady(_, let reply), .open(_, _, _, _, let reply), .write(_, _, _, let reply),
@@ -45,25 +45,25 @@ enum Command: Sendable {
     }
 }
 
-/// The number of a read, a write or a wait for a datagram, among all of a client's.
+/// The number of a read, a write or a wait for a datagram; no two of a client are equal.
 typealias Operation = UInt64
 
 /// A client with a thread and a loop of its own.
 ///
-/// All but `start` happens on that thread.
+/// Everything except `start` runs on that thread.
 final class Engine {
     private let loop: Loop
     private let client: Client
     private let streamLimit: Int
     private var mailbox: Mailbox<Command>?
     private var streams: [UInt64: StreamEnd] = [:]
-    /// What gives up the sockets that no exit has answered yet.
+    /// Closures that give up the streams with sockets that no exit has answered yet.
     private var opening: [UInt64: () -> Void] = [:]
     private var waiting: [UInt64: Reply<Void>] = [:]
     private var isReady = false
     private var shutDown: [Reply<Void>] = []
 
-    /// Starts the thread; `reply` is called on it, with the end to send commands to.
+    /// Starts the thread, and calls `reply` there with the sender for commands.
     static func start(_ configuration: TunicConfiguration, _ reply: @escaping Reply<Mailbox<Command>.Sender>) {
         let started = Thread.start {
             var end: [Reply<Void>] = []
@@ -75,7 +75,7 @@ final class Engine {
             } catch {
                 reply(.failure(error))
             }
-            // Another may have the folder now.
+            // Another client may use the folder from now on.
             for reply in end { reply(.success(())) }
         }
         if !started { reply(.failure(.system("no thread can be made"))) }
@@ -99,7 +99,7 @@ final class Engine {
             own.hops = configuration.hops
             client = try Client(
                 loop: loop, network: file, configuration: own, store: store, log: configuration.log)
-            // Tasks that wait bound it, and what nobody waits for must not get lost.
+            // Waiting tasks bound most commands, and those without one, such as a close, must not get lost.
             mailbox = try Mailbox<Command>(on: loop, capacity: .max) { [unowned self] in perform($0) }
         } catch {
             loop.close()
@@ -108,7 +108,7 @@ final class Engine {
         }
     }
 
-    /// Runs until the client was shut down; who is told then, when the engine is gone.
+    /// Runs until the client is shut down; returns the replies to give when the engine is released.
     private func run() -> [Reply<Void>] {
         client.start { [unowned self] in
             isReady = true
@@ -182,7 +182,7 @@ final class Engine {
         }
     }
 
-    /// Whether one more stream may be opened; `reply` hears why not.
+    /// Whether one more stream may be opened; otherwise `reply` gets the failure.
     private func mayOpen(_ reply: Reply<Void>) -> Bool {
         guard shutDown.isEmpty else {
             reply(.failure(.closed))
@@ -204,21 +204,21 @@ final class Engine {
     }
 }
 
-/// A thread of the process's own.
+/// A POSIX thread.
 private enum Thread {
     private final class Body: Sendable {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Runs `body` on a new thread, which nobody waits for; false when there is none to be had.
+    /// Runs `body` on a new detached thread; false if the system gives none.
     static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
         var thread = pthread_t()
         let result = unsafe pthread_create(
             &thread, nil,
             { context in
-                // The host's handlers run on its own threads, and what is written to a broken connection is an error of the write.
+                // The host's signal handlers run on the host's threads. A write to a broken connection is an error.
                 var signals = sigset_t()
                 unsafe sigfillset(&signals)
                 for own in [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP] { unsafe sigdelset(&signals, own) }

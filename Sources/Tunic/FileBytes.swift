@@ -22,7 +22,7 @@ enum FileBytes {
         return bytes
     }
 
-    /// The path from the root: the program may change its folder.
+    /// The absolute path, because the program may change its working folder.
     static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/"), let folder = unsafe getcwd(nil, 0) else { return path }
         defer { unsafe free(folder) }

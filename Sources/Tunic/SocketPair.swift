@@ -1,6 +1,8 @@
 internal import Glibc
 
-/// Two connected unix sockets, closed on exec; what is not taken is closed.
+/// Two connected unix sockets, which are closed on exec.
+///
+/// `deinit` closes an end that was not taken.
 struct SocketPair: ~Copyable {
     private var ours: Int32
     private var theirs: Int32
@@ -21,13 +23,13 @@ struct SocketPair: ~Copyable {
         if theirs >= 0 { close(theirs) }
     }
 
-    /// The end that somebody else uses and closes from here on.
+    /// The end for another owner, who uses and closes it from then on.
     mutating func takeOurs() -> Int32 {
         defer { ours = -1 }
         return ours
     }
 
-    /// The other one.
+    /// The end that stays here.
     mutating func takeTheirs() -> Int32 {
         defer { theirs = -1 }
         return theirs

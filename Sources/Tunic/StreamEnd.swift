@@ -1,9 +1,9 @@
 internal import Client
 internal import Wire
 
-/// One stream and who waits for it, on the client's thread.
+/// One stream and the requests that wait for it, on the client's thread.
 final class StreamEnd: AppStreamUser {
-    /// How many bytes of datagrams that nobody has asked for are kept; each counts ``datagramCost`` and its own bytes.
+    /// The most bytes of datagrams that wait for a `receive`; each counts ``datagramCost`` and its own bytes.
     private static let datagramBytes = 512 << 10
     private static let datagramCost = 256
 
@@ -14,11 +14,11 @@ final class StreamEnd: AppStreamUser {
     private var receiving: (operation: Operation, reply: Reply<TunicDatagram>)?
     private var datagrams: [TunicDatagram] = []
     private var heldBytes = 0
-    /// Whether our half ends behind what is being written.
+    /// Whether our half ends after the bytes that are being written.
     private var isFinished = false
-    /// Why nothing can be written any more, once that is so.
+    /// Why writing has failed; nil as long as it works.
     private var writeFailure: TunicError?
-    /// Why it is over, once it is; nil in it: both halves are done.
+    /// The end of the stream: its failure, or nil inside if both halves are done; nil while it is open.
     private var failure: TunicError??
 
     init(_ opening: @escaping Reply<Void>) { self.opening = opening }
@@ -74,7 +74,7 @@ final class StreamEnd: AppStreamUser {
         reply(.success(()))
     }
 
-    /// Ends our half behind what is being written.
+    /// Ends our half after the bytes that are being written.
     func finish() {
         isFinished = true
         if writing == nil { stream?.finish() }
@@ -102,7 +102,7 @@ final class StreamEnd: AppStreamUser {
 
     // MARK: Ends
 
-    /// Ends an operation whose task was cancelled; the others go on.
+    /// Ends an operation whose task was cancelled; other operations are not affected.
     func cancel(_ operation: Operation) {
         if let reading, reading.operation == operation {
             self.reading = nil
@@ -119,7 +119,7 @@ final class StreamEnd: AppStreamUser {
         }
     }
 
-    /// Gives the stream up.
+    /// Closes the stream and fails its operations.
     func end(_ error: TunicError) {
         stream?.close()
         failure = .some(error)

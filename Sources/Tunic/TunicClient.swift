@@ -3,11 +3,11 @@ internal import EventLoop
 internal import Synchronization
 internal import Wire
 
-/// A client of a Tunic network inside of this program: streams and datagrams through paths of several nodes.
+/// A client of a Tunic network in this program: streams and datagrams through paths of several nodes.
 ///
-/// It has a thread and an event loop of its own; all functions can be called from any task, and none blocks a thread. It changes
-/// nothing of the process: no signal handler, no limit, no environment. After ``shutDown()``, or when it and its streams are let
-/// go, what was open through it ends, descriptors too; later calls throw ``TunicError/closed``.
+/// It has its own thread and event loop. All functions can be called from any task, and none blocks a thread. It
+/// changes no signal handler, limit or environment variable of the process. Its streams and descriptors end with
+/// ``shutDown()``, or when the client and its streams are released. Later calls throw ``TunicError/closed``.
 public final class TunicClient: Sendable {
     private let sender: Mailbox<Command>.Sender
     private let numbers = Atomic<UInt64>(0)
@@ -16,21 +16,21 @@ public final class TunicClient: Sendable {
 
     deinit { sender.send(.shutDown { _ in }) }
 
-    /// Starts a client, which begins to find paths; nothing was sent when this throws.
+    /// Starts a client, which begins to build paths; if this throws, it has sent nothing.
     public static func start(_ configuration: TunicConfiguration) async throws(TunicError) -> TunicClient {
         TunicClient(try await result { Engine.start(configuration, $0) })
     }
 
-    /// Waits until a first path stands; ``open(_:port:isolation:)`` does so by itself, for some seconds.
+    /// Waits until the first path is ready; ``open(_:port:isolation:)`` waits for it too, for some seconds.
     public func untilReady() async throws(TunicError) {
         let number = nextNumber
         try await ask(orElse: .giveUp(number)) { .waitUntilReady(number, $0) }
     }
 
-    /// Opens a stream to `port` of `host`, a name, which the exit resolves, or an address.
+    /// Opens a stream to `port` of `host`: an address, or a name that the exit resolves.
     ///
-    /// Streams with different `isolation` never share a path. It throws 28 s after the first exit was asked, at most 168 s after the
-    /// call, and sooner when there is no path.
+    /// Streams with different `isolation` never share a path. It throws 28 s after the first exit was asked, and at
+    /// most 168 s after the call; without a path it throws sooner.
     public func open(_ host: String, port: UInt16, isolation: String = "") async throws(TunicError) -> TunicStream {
         let number = nextNumber
         let destination = try Self.destination(host, port)
@@ -38,11 +38,11 @@ public final class TunicClient: Sendable {
         return TunicStream(number, sender, self)
     }
 
-    /// Opens a stream as ``open(_:port:isolation:)`` does, for code that wants a descriptor.
+    /// Opens a stream as ``open(_:port:isolation:)`` does, for code that needs a file descriptor.
     ///
-    /// The result is one end of a pair of connected unix sockets. It blocks, and is the caller's to close. It works as long as this
-    /// client is kept. A stream that breaks ends it as one that is done does. A write to one that is over raises SIGPIPE, unless
-    /// the program ignores that, or sends with MSG_NOSIGNAL.
+    /// The result is one end of a pair of connected unix sockets, in blocking mode. The caller must close it. It works
+    /// as long as this client is retained. A reader cannot tell a broken stream from one that ended: both are an end of
+    /// file. A write after the end raises SIGPIPE, unless the program ignores that signal or sends with MSG_NOSIGNAL.
     public func openSocket(
         _ host: String, port: UInt16, isolation: String = ""
     ) async throws(TunicError) -> Int32 {
@@ -64,14 +64,14 @@ public final class TunicClient: Sendable {
         return TunicDatagrams(number, sender, self)
     }
 
-    /// Ends everything that is open, tells the nodes, and returns when the thread has let go of its files and sockets.
+    /// Ends all streams, tells the nodes, and returns when the thread has closed its files and sockets.
     public func shutDown() async {
         do throws(TunicError) { try await ask { .shutDown($0) } } catch {
-            // It is over already.
+            // The client has ended already.
         }
     }
 
-    /// Opens the stream `number`, of which nothing is left when this throws.
+    /// Opens the stream `number`; if this throws, the stream is gone.
     private func open(
         _ number: UInt64, _ command: (@escaping Reply<Void>) -> Command
     ) async throws(TunicError) {
@@ -92,7 +92,7 @@ public final class TunicClient: Sendable {
         try await TunicClient.ask(sender, orElse: cancel, command)
     }
 
-    /// Sends a command and waits for the reply; `cancel` makes it come when the task is cancelled.
+    /// Sends a command and waits for the reply; if the task is cancelled, the command `cancel` ends the wait.
     static func ask<Value>(
         _ sender: Mailbox<Command>.Sender, orElse cancel: Command?, _ command: (@escaping Reply<Value>) -> Command
     ) async throws(TunicError) -> Value {
@@ -100,7 +100,7 @@ public final class TunicClient: Sendable {
             await withCheckedContinuation { continuation in
                 let asked = command { continuation.resume(returning: $0) }
                 guard sender.send(asked) else { return asked.refuse() }
-                // One that came before the command was for nothing.
+                // A cancellation before the command had no effect.
                 if Task.isCancelled, let cancel { sender.send(cancel) }
             }
         } onCancel: {
@@ -117,7 +117,7 @@ public final class TunicClient: Sendable {
         return try result.get()
     }
 
-    /// The destination that `host` and `port` say.
+    /// The destination of `host` and `port`.
     static func destination(_ host: String, _ port: UInt16) throws(TunicError) -> Destination {
         guard port != 0 else { throw .badDestination }
         if let address = IPAddress(host) { return Destination(host: .address(address), port: port) }

@@ -1,18 +1,19 @@
 internal import Directory
 public import Logging
 
-/// What a client is made from.
+/// The configuration of a client.
 public struct TunicConfiguration: Sendable {
-    /// The bytes of the network file, which say whom the client trusts first.
+    /// The bytes of the network file, which has the first trusted snapshot.
     public var networkFile: [UInt8]
-    /// A folder of this client's alone, made where only it is missing: it keeps the guards, without which each start would choose
-    /// others, and what is known of the network.
+    /// The data folder, which no other client may use at the same time; it is made if its parent folder exists.
+    ///
+    /// It keeps the guards and the state of the network. Without it, each start would choose other guards.
     public var dataFolder: String
-    /// How many hops a path has, 1 to 4.
+    /// The number of hops of a path, 1 to 4.
     public var hops = 3
-    /// How many streams and UDP sockets there may be.
+    /// The most streams and UDP sockets at a time.
     var streamLimit = 8_192
-    /// Where log lines go; nowhere unless said otherwise.
+    /// The destination of log lines; none by default.
     public var log = Logger(label: "tunic") { _ in SwiftLogNoOpLogHandler() }
 
     /// A client of the network that `networkFile` describes.

@@ -3,7 +3,7 @@ internal import Wire
 
 /// A stream of bytes to a destination, through a path.
 ///
-/// One read and one write may be under way at a time. A stream that is let go is closed.
+/// One read and one write may be under way at a time. Releasing a stream closes it.
 public final class TunicStream: Sendable {
     private let number: UInt64
     private let sender: Mailbox<Command>.Sender
@@ -18,9 +18,9 @@ public final class TunicStream: Sendable {
 
     deinit { sender.send(.close(number)) }
 
-    /// The next bytes, as soon as there are any, at most `limit`; empty when the destination has ended its half.
+    /// The next bytes, at most `limit`, as soon as there are any; empty if the destination has ended its half.
     ///
-    /// A task that is cancelled meanwhile throws ``TunicError/cancelled``; bytes are not lost by that.
+    /// If the task is cancelled, this throws ``TunicError/cancelled``, and no bytes are lost.
     public func read(upTo limit: Int = 64 << 10) async throws(TunicError) -> [UInt8] {
         guard limit > 0 else { return [] }
         let operation = client.nextNumber
@@ -29,9 +29,9 @@ public final class TunicStream: Sendable {
         }
     }
 
-    /// Writes all of `bytes`, and returns when the last of them is on its way or in the send buffer.
+    /// Writes all of `bytes`, and returns when the last of them is sent or in the send buffer.
     ///
-    /// After ``TunicError/cancelled`` an unknown part of them was written.
+    /// After ``TunicError/cancelled``, an unknown part of the bytes was written.
     public func write(_ bytes: [UInt8]) async throws(TunicError) {
         guard !bytes.isEmpty else { return }
         let operation = client.nextNumber
@@ -40,12 +40,12 @@ public final class TunicStream: Sendable {
         }
     }
 
-    /// Ends our half behind what was written.
+    /// Ends our half after the bytes written so far.
     ///
-    /// Reading goes on. Later writes throw ``TunicError/closed``.
+    /// Reading remains possible. Later writes throw ``TunicError/closed``.
     public func finish() { sender.send(.finish(number)) }
 
-    /// Ends the stream; what was not read is lost, and what was written too, unless ``finish()`` came before.
+    /// Ends the stream; unread bytes are lost, and so are unsent ones unless ``finish()`` was called before.
     public func close() { sender.send(.close(number)) }
 }
 
@@ -66,13 +66,13 @@ public final class TunicDatagrams: Sendable {
 
     deinit { sender.send(.close(number)) }
 
-    /// Sends a datagram to `port` of `host`; ``TunicError/notSent`` says that there was no room.
+    /// Sends a datagram to `port` of `host`; throws ``TunicError/notSent`` if there is no room for it.
     public func send(_ data: [UInt8], to host: String, port: UInt16) async throws(TunicError) {
         let peer = try TunicClient.destination(host, port)
         try await TunicClient.ask(sender, orElse: nil) { .send(number, data, to: peer, $0) }
     }
 
-    /// The next datagram that comes.
+    /// The next datagram that arrives.
     public func receive() async throws(TunicError) -> TunicDatagram {
         let operation = client.nextNumber
         return try await TunicClient.ask(sender, orElse: .cancel(number, operation)) {
@@ -84,13 +84,13 @@ public final class TunicDatagrams: Sendable {
     public func close() { sender.send(.close(number)) }
 }
 
-/// A datagram and where it came from.
+/// A received datagram and its source.
 public struct TunicDatagram: Hashable, Sendable {
-    /// The host as it was named when something was sent to it.
+    /// The source's host, under the name to which datagrams were sent.
     public let host: String
-    /// The port that it came from.
+    /// The source's port.
     public let port: UInt16
-    /// What it holds.
+    /// The payload.
     public let data: [UInt8]
 
     init(_ peer: Destination, _ data: [UInt8]) {

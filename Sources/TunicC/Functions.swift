@@ -1,20 +1,20 @@
 internal import Glibc
 internal import Tunic
 
-// The functions of tunic.h, where they are explained. A handle is a retained object of Swift's.
+// The functions of tunic.h, which documents them. A handle is a retained Swift object.
 
-/// Sockets and the client that they belong to.
+/// UDP sockets and their client.
 private final class Sockets: Sendable {
     let datagrams: TunicDatagrams
     init(_ datagrams: TunicDatagrams) { self.datagrams = datagrams }
 }
 
-/// The text at `pointer`; nil where there is none, or it is no UTF-8, of which two could look the same.
+/// The text at `pointer`; nil for NULL, and for invalid UTF-8, because two such texts could become equal.
 private func text(_ pointer: UnsafePointer<CChar>?) -> String? {
     unsafe pointer.flatMap { unsafe String(validatingCString: $0) }
 }
 
-/// The text that keeps streams apart; nil where it is no UTF-8.
+/// The text by which streams are isolated; nil for invalid UTF-8.
 private func isolationText(_ pointer: UnsafePointer<CChar>?) -> String? { unsafe pointer == nil ? "" : text(pointer) }
 
 private func object<Object: AnyObject>(_ handle: UnsafeMutableRawPointer?, _: Object.Type) -> Object? {

@@ -3,7 +3,7 @@ internal import Glibc
 internal import Synchronization
 internal import Tunic
 
-/// What a function of the C interface returns when it fails; the numbers are those of tunic.h.
+/// The result of a failed function of the C interface, with the number from tunic.h.
 enum Code: Int32 {
     case networkFile = -1, dataFolder = -2, inUse = -3, system = -4, closed = -5, badArgument = -6, noPath = -7
     case timedOut = -8, refused = -9, broken = -10, tooMany = -11, notSent = -12, tooSmall = -13, busy = -14
@@ -28,7 +28,7 @@ enum Code: Int32 {
             }
     }
 
-    /// One sentence.
+    /// The failure in one sentence, without a full stop.
     var text: String {
         switch self {
         case .networkFile: "the network file cannot be read, or is not one"
@@ -49,9 +49,9 @@ enum Code: Int32 {
     }
 }
 
-/// Waits on a thread of the host's for what a task does.
+/// Waits on the calling thread of the host for the result of a task.
 ///
-/// `limit` is in milliseconds, less than 0 for ever; after it the task is cancelled.
+/// `limit` is in milliseconds; a negative one waits without limit. After it, the task is cancelled.
 func waiting<Value: Sendable>(
     _ limit: Int32, _ body: @escaping @Sendable () async throws(TunicError) -> Value
 ) -> Result<Value, TunicError> {
@@ -64,7 +64,7 @@ func waiting<Value: Sendable>(
     if limit < 0 {
         done.wait()
     } else if done.wait(timeout: .now() + .milliseconds(Int(limit))) == .timedOut {
-        // It ends at once, with what has come meanwhile or without.
+        // A cancelled task ends at once, with its result if that has come meanwhile.
         task.cancel()
         done.wait()
         if case .failure(.cancelled)? = box.value { return .failure(.timedOut) }
@@ -92,19 +92,19 @@ enum LastError {
         _ = unsafe pthread_setspecific(key, strdup(text))
     }
 
-    /// Empty before the first.
+    /// Nil before the first failure.
     static var text: UnsafePointer<CChar>? {
         unsafe UnsafePointer(pthread_getspecific(key)?.assumingMemoryBound(to: CChar.self))
     }
 }
 
-/// Notes a failure for the thread, and returns its number.
+/// Keeps a failure for `tunic_last_error` on this thread, and returns its number.
 func failed(_ code: Code, _ text: String? = nil) -> Int32 {
     LastError.set(text ?? code.text)
     return code.rawValue
 }
 
-/// Notes a failure of the client.
+/// Keeps a failure of the client, and returns its number.
 func failed(_ error: TunicError) -> Int32 {
     switch error {
     case .networkFile(let text), .dataFolder(let text), .inUse(let text), .system(let text): failed(Code(error), text)

@@ -6,6 +6,8 @@ public import Wire
 /// It does no I/O and keeps no clock: it names a node to test, and the caller reports the result. A failed node is
 /// tested again, each time after a longer wait. A node counts as dead only after several failures, and only for a
 /// tester that reaches most others.
+///
+/// It has more members than most types: the nodes in each state of testing, and the times of the next tests.
 public struct Tester: Sendable {
     /// The times of tests.
     public struct Timing: Hashable, Sendable {

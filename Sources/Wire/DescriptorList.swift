@@ -90,11 +90,7 @@ public struct SignedDescriptorList: Hashable, Sendable {
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 128 + list.hashes.count * 32 + signatures.count * 96)
         writer.raw(list.encoded())
-        writer.u16(UInt16(signatures.count))
-        for signature in signatures {
-            writer.nodeID(signature.signer)
-            writer.raw(signature.bytes)
-        }
+        SignedSnapshot.Signature.encode(signatures, to: &writer)
         return writer.bytes
     }
 
@@ -102,18 +98,8 @@ public struct SignedDescriptorList: Hashable, Sendable {
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         list = try DescriptorList(from: &reader)
-        let count = Int(try reader.u16())
-        guard count <= Snapshot.maximumNodes else { throw .outOfRange }
-        guard reader.remaining >= count * SignedSnapshot.Signature.size else { throw .truncated }
-        var found: [SignedSnapshot.Signature] = []
-        found.reserveCapacity(count)
-        for _ in 0..<count {
-            let signature = SignedSnapshot.Signature(signer: try reader.nodeID(), bytes: try reader.array(64))
-            if let last = found.last, !(last.signer < signature.signer) { throw .outOfRange }
-            found.append(signature)
-        }
+        signatures = try SignedSnapshot.Signature.list(from: &reader)
         try reader.end()
-        signatures = found
     }
 }
 

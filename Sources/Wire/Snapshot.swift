@@ -238,11 +238,7 @@ public struct SignedSnapshot: Hashable, Sendable {
     public func encoded() -> [UInt8] {
         var writer = ByteWriter()
         writer.raw(snapshot.encoded())
-        writer.u16(UInt16(signatures.count))
-        for signature in signatures {
-            writer.nodeID(signature.signer)
-            writer.raw(signature.bytes)
-        }
+        Signature.encode(signatures, to: &writer)
         return writer.bytes
     }
 
@@ -250,17 +246,33 @@ public struct SignedSnapshot: Hashable, Sendable {
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         snapshot = try Snapshot.decode(from: &reader)
+        signatures = try Signature.list(from: &reader)
+        try reader.end()
+    }
+}
+
+extension SignedSnapshot.Signature {
+    /// Writes a count u16 and signatures of 96 bytes.
+    static func encode(_ signatures: [Self], to writer: inout ByteWriter) {
+        writer.u16(UInt16(signatures.count))
+        for signature in signatures {
+            writer.nodeID(signature.signer)
+            writer.raw(signature.bytes)
+        }
+    }
+
+    /// Reads the output of ``encode(_:to:)``; signers out of order throw `outOfRange`.
+    static func list(from reader: inout ByteReader) throws(WireError) -> [Self] {
         let count = Int(try reader.u16())
         guard count <= Snapshot.maximumNodes else { throw .outOfRange }
-        guard reader.remaining >= count * Signature.size else { throw .truncated }
-        var list: [Signature] = []
+        guard reader.remaining >= count * size else { throw .truncated }
+        var list: [Self] = []
         list.reserveCapacity(count)
         for _ in 0..<count {
-            let signature = Signature(signer: try reader.nodeID(), bytes: try reader.array(64))
+            let signature = Self(signer: try reader.nodeID(), bytes: try reader.array(64))
             if let last = list.last, !(last.signer < signature.signer) { throw .outOfRange }
             list.append(signature)
         }
-        try reader.end()
-        signatures = list
+        return list
     }
 }

@@ -30,7 +30,7 @@ import Wire
                 == "Before another guard is drawn, nodes of 3 operators are asked for all descriptors, and 2 of 5 nodes "
                 + "asked have answered.")
         #expect(
-            ClientProblem.lacksDescriptors(count: 20, of: 24, known: (17, 16), asked).text
+            ClientProblem.lacksDescriptors(count: 20, of: 24, known: .init(nodes: 17, exits: 16), asked).text
                 == "The descriptors of 20 of 24 nodes are lacking (known: 17 % of the weight of the nodes, needed: 80 %; "
                 + "of the exits: 16 %, needed: 60 %), and 2 of 5 nodes asked have answered; look whether nodes of the "
                 + "network file can be reached.")

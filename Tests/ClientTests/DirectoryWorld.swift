@@ -24,6 +24,8 @@ final class DirectoryNode: ControlHandler {
     var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
     /// The snapshots that it serves; nil: none newer than the client's.
     var history: SnapshotHistory?
+    /// The descriptor that it sends to a client that asks for it by name; nil: it refuses the question.
+    var own: SignedDescriptor?
     /// Whether it leaves questions unanswered.
     var isSilent = false
     /// The questions that it received.
@@ -82,6 +84,7 @@ final class DirectoryNode: ControlHandler {
             let hashes = list.map { found in question.places.map { found.signed.list.hashes[$0] } } ?? []
             let asked = list?.descriptors.filter { hashes.contains($0.digest) } ?? []
             links.answer(responder, SignedDescriptor.encodeList(asked))
+        case .getDescriptor where own != nil: links.answer(responder, own?.bytes ?? [])
         default: links.refuse(responder)
         }
     }

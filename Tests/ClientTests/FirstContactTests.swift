@@ -30,7 +30,7 @@ import Wire
         #expect(throws: PathRefusal.tooLittleKnown) {
             try world.directory.select(hops: 3, terminal: .any, avoiding: [])
         }
-        let problem = world.client.status.problem ?? ""
+        let problem = world.client.status.problem?.text ?? ""
         #expect(problem.contains("20 of 24 nodes are lacking") && problem.contains("needed: 80 %"))
     }
 
@@ -179,7 +179,7 @@ import Wire
         let world = try DirectoryWorld(3, ageOfSnapshot: 31 * 86_400)
         #expect(world.network.snapshotMaximumAge == 30 * 86_400)
         #expect(!world.directory.canChoose(hops: 3))
-        let problem = world.client.status.problem ?? ""
+        let problem = world.client.status.problem?.text ?? ""
         #expect(problem.contains("744 hours old") && problem.contains("network file"))
     }
 

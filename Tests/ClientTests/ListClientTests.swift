@@ -33,7 +33,7 @@ import Wire
     }
 
     /// A newer version of a node's descriptor, with another onion key.
-    private func version(of node: DirectoryNode, _ world: DirectoryWorld) throws -> SignedDescriptor {
+    static func version(of node: DirectoryNode, _ world: DirectoryWorld) throws -> SignedDescriptor {
         var value = try #require(node.descriptors.first { $0.descriptor.node == node.id }).descriptor
         value.onionKey = try KEM.PrivateKey().publicKey
         value.published.seconds += 30
@@ -61,7 +61,7 @@ import Wire
         #expect(world.start())
         #expect(world.directory.lists.used?.digest == list.digest && world.directory.descriptorCount == 7)
         let marker = world.nodes[6]
-        let marked = try version(of: marker, world)
+        let marked = try Self.version(of: marker, world)
         let usual = try #require(world.directory.descriptor(of: marker.id)).onionKey
         // The node itself and two of its friends serve the version.
         for node in [world.nodes[0], world.nodes[1], marker] {
@@ -91,8 +91,8 @@ import Wire
         ask(world.nodes[0], world)
         #expect(world.directory.lists.used?.digest == list.digest)
         // The list is signed, but the nodes serve none of its descriptors.
-        let other = try version(of: world.nodes[3], world)
-        world.nodes[6].descriptors = try world.nodes.map { try version(of: $0, world) }.dropLast() + [other]
+        let other = try Self.version(of: world.nodes[3], world)
+        world.nodes[6].descriptors = try world.nodes.map { try Self.version(of: $0, world) }.dropLast() + [other]
         var kept = try self.list(world, round: 7, by: 0..<7)
         kept.descriptors = []
         for node in world.nodes[1...2] {
@@ -152,7 +152,7 @@ import Wire
         #expect(world.start())
         // No node here answers builds. All nodes have the new version of one of them.
         let restarted = world.nodes[6]
-        let version = try version(of: restarted, world)
+        let version = try Self.version(of: restarted, world)
         for node in world.nodes {
             node.descriptors = node.descriptors.filter { $0.descriptor.node != restarted.id } + [version]
         }
@@ -171,7 +171,7 @@ import Wire
         for node in world.nodes { node.list = list }
         let (client, directory) = (world.client, world.directory)
         #expect(world.start() && world.loop.run { directory.guards.primaries.count == 2 })
-        let versions = try world.nodes.map { try version(of: $0, world) }
+        let versions = try world.nodes.map { try Self.version(of: $0, world) }
         for node in world.nodes { node.descriptors = versions }
         let guards = directory.guards.primaries.map(\.node)
         let strangers = world.nodes.filter { !guards.contains($0.id) }
@@ -212,7 +212,7 @@ import Wire
         for node in world.nodes { node.list = list }
         #expect(world.start())
         let source = world.nodes[0]
-        source.descriptors = try world.nodes.map { try version(of: $0, world) }
+        source.descriptors = try world.nodes.map { try Self.version(of: $0, world) }
         ask(source, world)
         var (doubts, random) = (VersionDoubts(), SecureRandom())
         var found: Set<NodeID> = []
@@ -234,7 +234,7 @@ import Wire
         let first = try list(world, round: 5, by: 0..<4)
         for node in world.nodes { node.list = first }
         #expect(world.start())
-        let restarted = try version(of: world.nodes[1], world)
+        let restarted = try Self.version(of: world.nodes[1], world)
         let source = world.nodes[3]
         source.descriptors = source.descriptors.filter { $0.descriptor.node != world.nodes[1].id } + [restarted]
         let second = try list(world, round: 6, by: 0..<4)
@@ -257,7 +257,7 @@ import Wire
         #expect(world.start())
         #expect(world.loop.run { world.directory.lists.used?.digest == old.digest })
         world.restoreGuards([6, 0])
-        let marked = try version(of: world.nodes[3], world)
+        let marked = try Self.version(of: world.nodes[3], world)
         let usual = try #require(world.nodes.last).descriptors
         world.nodes[6].descriptors = usual.filter { $0.descriptor.node != world.nodes[3].id } + [marked]
         return (world, old.digest, try list(world, round: 6, by: 0..<7))
@@ -304,7 +304,7 @@ import Wire
         #expect(world.start())
         let node = world.nodes[0]
         let usual = try #require(world.directory.descriptor(of: node.id))
-        let word = try version(of: node, world)
+        let word = try Self.version(of: node, world)
         world.directory.doubts.guardWords[node.id] = word.descriptor
         #expect(world.directory.descriptor(of: node.id, isFirst: false)?.onionKey == usual.onionKey)
         #expect(world.directory.descriptor(of: node.id, isFirst: true)?.onionKey == word.descriptor.onionKey)

@@ -1,4 +1,6 @@
 import Directory
+import EventLoop
+import LoopTesting
 import SeededRandom
 import Sessions
 import Testing
@@ -55,8 +57,26 @@ private struct Bucket {
         #expect(PathPool.avoided([other], guards: [], slow: [], silent: [], passedOver: nil) == [other])
     }
 
+    @Test("RQ4: a guard that sends its other onion key gets builds again") func renewedByDirectory() throws {
+        let world = try DirectoryWorld(7)
+        #expect(world.start())
+        let (room, node) = (world.client.pool.room, world.nodes[0])
+        world.restoreGuards([0])
+        let now = world.client.pool.now
+        room.began(node.id, now)
+        // The pauses of four resets would last until five seconds from now.
+        for second in 0..<4 as Range<Int64> {
+            let time = now + .seconds(second)
+            room.reset(node.id, since: time, time)
+        }
+        #expect(!room.admits(node.id, for: .lost, now))
+        node.own = try ListClientTests.version(of: node, world)
+        world.directory.refetchGuard(node.id)
+        #expect(world.loop.run(for: .milliseconds(500)) { room.admits(node.id, for: .lost, world.client.pool.now) })
+    }
+
     @Test("RQ4: a guard with another onion key, which reset builds for that, has refused nothing") func renewed() {
-        var room = GuardRoom(NetworkLimits())
+        let room = GuardRoom(NetworkLimits())
         room.began(node(1), at(1))
         room.reset(node(1), since: at(1), at(1.1))
         let isRefused = !room.admits(node(1), for: .identity, at(2))
@@ -82,7 +102,7 @@ private struct Bucket {
 
     @Test("R3: a client without a path builds one soon after a guard's refusal, though spare paths wait half a minute")
     func firstPath() {
-        var room = GuardRoom(NetworkLimits())
+        let room = GuardRoom(NetworkLimits())
         room.began(node(1), at(1))
         room.refused(node(1), at(1.1))
         let first = SparePaths.urgency(hasPath: false, isBuilding: false, forIdentity: false)
@@ -145,7 +165,7 @@ private struct Bucket {
     func urgency() {
         var limits = NetworkLimits()
         (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.pathsPerClientLink) = (1, 64, 320)
-        var room = GuardRoom(limits)
+        let room = GuardRoom(limits)
         let node = node(1)
         let order: [GuardRoom.Urgency] = [.spare, .standby, .identity, .lost]
         var counts: [Int] = []
@@ -171,7 +191,7 @@ private struct Bucket {
     func smallest(burst: Int) {
         var limits = NetworkLimits()
         (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.pathsPerClientLink) = (1, burst, 1)
-        var room = GuardRoom(limits)
+        let room = GuardRoom(limits)
         for urgency in [GuardRoom.Urgency.spare, .standby, .identity, .lost] {
             let isAdmitted = room.admits(node(1), for: urgency, at(0))
             #expect(isAdmitted)

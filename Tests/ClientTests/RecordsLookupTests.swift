@@ -37,7 +37,7 @@ import Wire
             return true
         }
 
-        func event(_ event: Event, in session: Session) {}
+        func event(_ event: ConnectionEvent, in session: Session) {}
         func closed(_ session: Session) {}
 
         /// Answers the look-ups that have arrived, and delivers the exit's packets to the session.
@@ -92,7 +92,7 @@ import Wire
         loop.addAtTurnEnd { turn.run() }
         let found = RecordsReply.Outcome.found([.init(timeToLive: 60, data: [192, 0, 2, 1])])
         let exit = Exit([.init(.failed(.tooManyStreams)), .init(.failed(.tooManyStreams)), .init(found)], on: loop)
-        let session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: 1)
+        let session = Session(turn: turn, role: .initiator, configuration: ConnectionConfiguration(), seed: 1)
         defer { session.end() }
         session.owner = exit
         let now = Instant(nanoseconds: loop.now)

@@ -69,7 +69,7 @@ final class SessionLife {
             arrived = read
         }
 
-        init(_ role: Role, seed: UInt64) { connection = Connection(role: role, seed: seed) }
+        init(_ role: ConnectionRole, seed: UInt64) { connection = Connection(role: role, seed: seed) }
     }
 
     static let step = TimeSpan.milliseconds(20)

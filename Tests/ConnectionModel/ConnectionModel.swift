@@ -64,7 +64,7 @@ public struct ConnectionModel {
         choices = Choices(input)
         let kind = choices.below(256)
         isControl = kind & 3 == 0
-        var near = isControl ? Configuration.control : Configuration()
+        var near = isControl ? ConnectionConfiguration.control : ConnectionConfiguration()
         near.congestion = kind & 4 == 0 ? .model : .cubic
         if kind & 3 == 1 {
             near.maxConnectionWindow = 1 << 20

@@ -19,7 +19,7 @@ final class End {
         var isCut = false
     }
 
-    let role: Role
+    let role: ConnectionRole
     var connection: Connection
     /// The next packet number of each leg.
     var numbers: [UInt8: UInt64] = [:]
@@ -31,7 +31,7 @@ final class End {
     var lastWritten: UInt64 = 0
     var datagrams = 0
 
-    init(_ role: Role, _ configuration: Configuration, seed: UInt64) {
+    init(_ role: ConnectionRole, _ configuration: ConnectionConfiguration, seed: UInt64) {
         self.role = role
         connection = Connection(role: role, configuration: configuration, seed: seed)
     }

@@ -67,6 +67,17 @@ private let day: UInt64 = 86_400
         #expect(!Files.exists("\(folder.path)/accounting.new"))
     }
 
+    @Test("a file that cannot be read or written is told, and a missing one is not") func failures() throws {
+        let folder = try Folder()
+        #expect(MonthAccount(folder: folder.path).failure == nil)
+        try folder.write("accounting", String(repeating: "1 2\n", count: 100))
+        #expect(MonthAccount(folder: folder.path).failure?.code == .data)
+        let account = MonthAccount(folder: "\(folder.path)/none")
+        account.note(1, at: march)
+        account.save()
+        #expect(account.failure?.code == .noInput)
+    }
+
     private func text(of folder: Folder) throws -> String {
         String(decoding: try Files.read("\(folder.path)/accounting", limit: 256), as: UTF8.self)
     }

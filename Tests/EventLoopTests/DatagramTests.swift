@@ -1,5 +1,6 @@
-import EventLoop
 import Testing
+
+@testable import EventLoop
 
 /// Keeps all packets, and can send them back or forward them.
 private final class Recorder: DatagramReceiver {

@@ -131,7 +131,7 @@ import Testing
             if firedInTurn.count < 3 { timer?.schedule(at: 0) }
         }
         timer?.schedule(at: 0)
-        loop.atTurnEnd = { turns += 1 }
+        loop.addAtTurnEnd { turns += 1 }
         run(loop) { firedInTurn.count == 3 }
         #expect(Set(firedInTurn).count == 3)
         timer?.close()
@@ -145,7 +145,7 @@ import Testing
         let timer = LoopTimer(on: loop) { order.append("timer") }
         timer.schedule(at: loop.refreshNow() + 1)
         mailbox.sender.send(1)
-        loop.atTurnEnd = { order.append("end") }
+        loop.addAtTurnEnd { order.append("end") }
         loop.runOnce()
         #expect(order.last == "end")
         #expect(order.contains("event") && order.contains("timer"))
@@ -166,7 +166,7 @@ import Testing
         defer { loop.close() }
         var turns = 0
         // Only `wake` ends the loop's waiting.
-        loop.atTurnEnd = {
+        loop.addAtTurnEnd {
             turns += 1
             if turns < 5 { loop.wake() } else { loop.stop() }
         }

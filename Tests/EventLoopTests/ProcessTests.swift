@@ -1,6 +1,7 @@
-import EventLoop
 import Glibc
 import Testing
+
+@testable import EventLoop
 
 @Suite struct ProcessTests {
     @Test func aChildReportsItsStatusOrSignal() throws {
@@ -75,14 +76,21 @@ import Testing
         watch.close()
     }
 
-    @Test func signalsArriveOnTheLoop() throws {
+    @Test("signals arrive on the loop, and one from before it runs waits for a handler that comes later")
+    func signals() throws {
         let loop = try Loop()
         defer { loop.close() }
         var received: [Signals.Signal] = []
-        let signals = try Signals(on: loop) { received.append($0) }
+        let early = try Signals(on: loop) { received.append($0) }
         kill(getpid(), SIGHUP)
         run(loop) { !received.isEmpty }
         #expect(received == [.hangUp])
-        signals.close()
+        early.close()
+        let late = try Signals(on: loop)
+        kill(getpid(), SIGTERM)
+        late.handle(by: { received.append($0) })
+        run(loop) { received.count > 1 }
+        #expect(received == [.hangUp, .terminate])
+        late.close()
     }
 }

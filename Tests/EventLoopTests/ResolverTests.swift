@@ -248,10 +248,9 @@ private final class NameServer: DatagramReceiver {
         // Each round of c-ares asks one server after the other, so its time is longer than the query's.
         configuration.servers = silent.map { $0.localAddress.description }
         configuration.timeout = 20_000_000
-        let resolver = try Resolver(on: loop, configuration: configuration)
-        defer { resolver.close() }
         var (answers, ended) = (0, 0)
-        resolver.ended = { _ in ended += 1 }
+        let resolver = try Resolver(on: loop, configuration: configuration) { _ in ended += 1 }
+        defer { resolver.close() }
         for _ in 0..<2 { resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in answers += 1 } }
         run(loop) { answers == 2 && resolver.working.isEmpty && ended == 2 }
         #expect(resolver.unanswered == 2 && !resolver.isUnanswered)
@@ -263,13 +262,15 @@ private final class NameServer: DatagramReceiver {
         defer { loop.close() }
         world.names["there.test"] = [SocketAddress(ipv4: 0xc000_0201, port: 0)]
         world.silentNames = { $0 == "quiet.test" }
-        let resolver = try Resolver(on: loop)
-        defer { resolver.close() }
         var events: [String] = []
-        let queries = ["quiet.test", "there.test", "192.0.2.1", "gone.test"].map { name in
+        var queries: [(name: String, query: Resolver.Query)] = []
+        let resolver = try Resolver(on: loop) { ended in
+            events.append("end of \(queries.first { $0.query == ended }?.name ?? "none")")
+        }
+        defer { resolver.close() }
+        queries = ["quiet.test", "there.test", "192.0.2.1", "gone.test"].map { name in
             (name, resolver.resolve(name, port: 1, family: .ipv4First) { _ in events.append(name) })
         }
-        resolver.ended = { ended in events.append("end of \(queries.first { $0.1 == ended }?.0 ?? "none")") }
         for (name, query) in queries where name != "gone.test" { resolver.cancel(query) }
         world.run(for: 7_000_000_000)
         #expect(Set(events) == ["gone.test", "end of gone.test", "end of there.test", "end of 192.0.2.1"])
@@ -282,11 +283,10 @@ private final class NameServer: DatagramReceiver {
         let world = SimulatedWorld(seed: 1)
         let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
         defer { loop.close() }
-        let resolver = try Resolver(on: loop)
-        defer { resolver.close() }
         var ends: [Resolver.Query] = []
+        let resolver = try Resolver(on: loop) { ends.append($0) }
+        defer { resolver.close() }
         var second: Resolver.Query?
-        resolver.ended = { ends.append($0) }
         let first = resolver.resolve("192.0.2.1", port: 1, family: .ipv4Only) { _ in
             if let second { resolver.cancel(second) }
         }
@@ -302,10 +302,9 @@ private final class NameServer: DatagramReceiver {
         let world = SimulatedWorld(seed: 1)
         let loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
         defer { loop.close() }
-        let resolver = try Resolver(on: loop)
-        defer { resolver.close() }
         var (answers, ends) = (0, 0)
-        resolver.ended = { _ in ends += 1 }
+        let resolver = try Resolver(on: loop) { _ in ends += 1 }
+        defer { resolver.close() }
         for name in ["192.0.2.1", "192.0.2.2"] {
             resolver.resolve(name, port: 1, family: .ipv4Only) { _ in
                 answers += 1

@@ -133,13 +133,15 @@ private final class Pair {
             pair.client.reset()
             let server = try #require(pair.server)
             var error: UVError?
-            loop.atTurnEnd = {
+            var isDone = false
+            loop.addAtTurnEnd {
+                guard !isDone else { return }
                 do throws(UVError) { try server.write([1]) } catch let failure { error = error ?? failure }
                 loop.wake()
             }
             run(loop) { error != nil || pair.far.error != nil }
             #expect(error?.kind == .connectionReset || pair.far.error?.kind == .connectionReset)
-            loop.atTurnEnd = nil
+            isDone = true
         } else {
             pair.client.reset()
             run(loop) { pair.far.error != nil }

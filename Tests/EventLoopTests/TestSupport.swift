@@ -1,6 +1,7 @@
-import EventLoop
 import Glibc
 import Testing
+
+@testable import EventLoop
 
 /// Runs `loop` until `done` holds; the test fails after `seconds`.
 func run(_ loop: Loop, seconds: UInt64 = 60, until done: @escaping () -> Bool) {

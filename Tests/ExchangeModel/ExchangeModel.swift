@@ -67,7 +67,8 @@ public struct ExchangeModel: ~Copyable {
         var waiting: [(stream: StreamID, kind: MessageKind, body: [UInt8])] = []
         var handed: Set<StreamID> = []
 
-        init(_ role: Role, _ limits: MessageExchange.Limits, _ source: LinkSource, seed: UInt64, now: Instant) {
+        init(_ role: ConnectionRole, _ limits: MessageExchange.Limits, _ source: LinkSource, seed: UInt64, now: Instant)
+        {
             exchange = MessageExchange(
                 role: role, connection: .control, payloadSize: ExchangeModel.payloadSize, seed: seed,
                 kinds: MessageTable(Kind.kinds + PathMessage.kinds), limits: limits, now: now)

@@ -265,7 +265,7 @@ private struct Council {
             case (.prepare, 1) where !blocks.isEmpty:
                 let block = blocks[Int(choice) % blocks.count]
                 let lock = slots(of: block, acceptances).randomLike(choice).flatMap { certificate(block, $0) }
-                body = AuthorityAnswer.promise(lock.map { Lock($0, on: block) }).encoded()
+                body = AuthorityAnswer.promise(lock.map { BlockLock($0, on: block) }).encoded()
             case (_, 2): body = AuthorityAnswer.refused(.otherHeight, height: .max - UInt64(choice)).encoded()
             default: body = try? reader.array(min(Int(choice), reader.remaining))
             }

@@ -152,7 +152,7 @@ func relay(_ input: RawSpan) {
 /// Whether `node` forwards or delivers a packet from `link`.
 private func send(_ packet: inout [UInt8], by node: Node, link: UInt32) -> Bool {
     var span = packet.mutableRawSpan
-    let verdict: Verdict
+    let verdict: ForwardingStep
     switch node.table.find(link: link, pathID: span.pathID) {
     case .unknown: return false
     case .forward(let place): verdict = node.table.forward(place, &span, now: start)

@@ -8,7 +8,7 @@ import Wire
 func transport(_ input: RawSpan) {
     var reader = ByteReader(input)
     guard let kind = try? reader.u8() else { return }
-    var configuration = Configuration.control
+    var configuration = ConnectionConfiguration.control
     configuration.maxLegs = 4
     configuration.congestion = kind & 2 == 0 ? .model : .cubic
     var connection = Connection(role: kind & 1 == 0 ? .initiator : .responder, configuration: configuration, seed: 3)

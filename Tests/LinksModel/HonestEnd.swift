@@ -64,11 +64,14 @@ final class HonestEnd {
         let listen = SocketAddress.anyIPv4(port: isNode ? LinksModel.port : 0)
         let configuration = LinksModel.configuration(listen)
         let known = Set(model.ids)
-        links = try? Links(
-            on: loop, configuration: configuration, identity: isNode ? LinkIdentity(Self.key(number)) : nil,
-            isStaked: { known.contains($0) },
-            runningClock: { [unowned self] in host.world.now + model.slept[number] })
-        precondition(links != nil, "a socket opens")
+        do throws(UVError) {
+            links = try Links(
+                on: loop, configuration: configuration, identity: isNode ? LinkIdentity(Self.key(number)) : nil,
+                isStaked: { known.contains($0) },
+                runningClock: { [unowned self] in host.world.now + model.slept[number] })
+        } catch {
+            preconditionFailure("a socket opens: \(error)")
+        }
         port = links.localAddresses[0].port
         links.control = self
         links.relay = self

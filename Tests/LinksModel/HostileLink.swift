@@ -69,7 +69,7 @@ final class HostileLink {
         pump()
     }
 
-    private func handle(_ event: Event) {
+    private func handle(_ event: ConnectionEvent) {
         switch event {
         case .streamOpened(let stream): keep(stream)
         case .readable(let stream): read(stream)

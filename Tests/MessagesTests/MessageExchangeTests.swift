@@ -55,7 +55,7 @@ private final class Pair {
         /// Whether it ignores packets.
         var isDeaf = false
 
-        init(_ role: Role, _ limits: MessageExchange.Limits, _ now: Instant) {
+        init(_ role: ConnectionRole, _ limits: MessageExchange.Limits, _ now: Instant) {
             exchange = MessageExchange(
                 role: role, connection: .control, payloadSize: 1_200, seed: role == .initiator ? 7 : 8,
                 kinds: MessageTable(

@@ -326,7 +326,7 @@ public final class OnionModel {
         let node = nodes[packet.target]
         var bytes = packet.bytes
         var span = bytes.mutableRawSpan
-        let verdict: Verdict
+        let verdict: ForwardingStep
         switch node.table.find(link: UInt32(packet.source), pathID: span.pathID) {
         case .unknown: verdict = .drop(.unknownPath)
         case .forward(let place): verdict = node.table.forward(place, &span, now: now)

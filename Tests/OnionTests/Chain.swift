@@ -159,7 +159,7 @@ final class Chain {
     }
 
     /// Node `index` handles a packet from the client's side or from the terminal's side.
-    func step(_ index: Int, _ bytes: inout [UInt8], fromClient: Bool, now: Instant = at(0)) -> Verdict {
+    func step(_ index: Int, _ bytes: inout [UInt8], fromClient: Bool, now: Instant = at(0)) -> ForwardingStep {
         var span = bytes.mutableRawSpan
         let node = nodes[index]
         switch node.table.find(link: UInt32(fromClient ? 100 + index : 101 + index), pathID: span.pathID) {
@@ -173,8 +173,8 @@ final class Chain {
     func forward(
         _ bytes: inout [UInt8], from first: Int = 0, now: Instant = at(0),
         on: (Int, inout [UInt8]) -> Void = { _, _ in }
-    ) -> Verdict {
-        var verdict = Verdict.drop(.unknownPath)
+    ) -> ForwardingStep {
+        var verdict = ForwardingStep.drop(.unknownPath)
         for index in first..<nodes.count {
             on(index, &bytes)
             verdict = step(index, &bytes, fromClient: true, now: now)

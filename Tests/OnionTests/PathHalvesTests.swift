@@ -27,13 +27,13 @@ import Wire
         let forwardID: UInt64
         let backwardID: UInt64
 
-        mutating func forward(_ packet: inout [UInt8], now: Instant) -> Verdict? {
+        mutating func forward(_ packet: inout [UInt8], now: Instant) -> ForwardingStep? {
             guard case .forward(let place) = table.find(link: 1, pathID: forwardID) else { return nil }
             var span = packet.mutableRawSpan
             return table.forward(place, &span, now: now)
         }
 
-        mutating func backward(_ packet: inout [UInt8], now: Instant) -> Verdict? {
+        mutating func backward(_ packet: inout [UInt8], now: Instant) -> ForwardingStep? {
             guard case .backward(let place) = table.find(link: 2, pathID: backwardID) else { return nil }
             var span = packet.mutableRawSpan
             return table.backward(place, &span, now: now)
@@ -59,7 +59,7 @@ import Wire
                 var span = packet.mutableRawSpan
                 #expect(ends.sealer.seal(&span, slot: 2, now: now) != nil)
                 // Some packets are lost or late, and some are forged.
-                var expected: Verdict? = .send(link: 2, pathID: 88)
+                var expected: ForwardingStep? = .send(link: 2, pathID: 88)
                 switch Int.random(in: 0..<6, using: &random) {
                 case 0:
                     kept.append(packet)

@@ -70,7 +70,7 @@ private final class Node {
     }
 
     /// What the worker that receives a link's packets does with one.
-    func receive(_ packet: inout [UInt8], on link: UInt32, pathID: UInt64, now: Instant) -> Verdict? {
+    func receive(_ packet: inout [UInt8], on link: UInt32, pathID: UInt64, now: Instant) -> ForwardingStep? {
         let worker = Self.owner(link)
         if worker == 0 { return Self.receive(&packet, link, pathID, &table.halves, now) }
         return Self.receive(&packet, link, pathID, &others[Int(worker)].halves, now)
@@ -78,7 +78,7 @@ private final class Node {
 
     static func receive(
         _ packet: inout [UInt8], _ link: UInt32, _ pathID: UInt64, _ halves: inout PathHalves, _ now: Instant
-    ) -> Verdict? {
+    ) -> ForwardingStep? {
         var span = packet.mutableRawSpan
         switch halves.find(link: link, pathID: pathID) {
         case .unknown: return nil
@@ -188,8 +188,8 @@ private final class TwinPath {
     ) {
         var packet = (0..<200).map { _ in UInt8.random(in: 0...255, using: &random) }
         var other: [UInt8]
-        let verdict: Verdict?
-        let expected: Verdict?
+        let verdict: ForwardingStep?
+        let expected: ForwardingStep?
         if Bool.random(using: &random) {
             do {
                 var span = packet.mutableRawSpan

@@ -115,7 +115,7 @@ import Wire
             _ = table.connect(handle, nextPathID: 9)
         }
 
-        func step(_ packet: inout [UInt8], fromClient: Bool, _ now: Instant) -> Verdict {
+        func step(_ packet: inout [UInt8], fromClient: Bool, _ now: Instant) -> ForwardingStep {
             var span = packet.mutableRawSpan
             if fromClient { return table.forward(handle.index, &span, now: now) }
             if table.nextNumberAtTerminal(handle) != nil {

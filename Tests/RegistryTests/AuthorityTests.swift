@@ -97,7 +97,7 @@ import Wire
         let next = moment(2, after: slot + 1) / 1_000
         let high = realm.certificate(rival, by: [0, 2], slot: slot)
         let freed = b.answer(.propose(slot: next, high, rival), from: 2, &other, now: next * 1_000)
-        #expect(freed.keep?.lock == Lock(high, on: rival))
+        #expect(freed.keep?.lock == BlockLock(high, on: rival))
         // A certificate whose signatures are over other bytes is invalid.
         let forged = Certificate(slot: next, acceptances: realm.signatures(of: [0, 1], over: [1]))
         let last = moment(0, after: next + 1) / 1_000

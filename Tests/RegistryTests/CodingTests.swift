@@ -149,8 +149,8 @@ import Wire
     ]
 
     private static func changed(
-        _ lock: RegistryState.Lock, until: UInt64? = nil, account: Account? = nil, node: NodeID? = nil
-    ) -> RegistryState.Lock {
+        _ lock: RegistryState.StakeLock, until: UInt64? = nil, account: Account? = nil, node: NodeID? = nil
+    ) -> RegistryState.StakeLock {
         .init(
             until: until ?? lock.until, account: account ?? lock.account, node: node ?? lock.node, amount: lock.amount)
     }

@@ -138,13 +138,13 @@ extension LedgerAttackTests {
         #expect(town.height == 0)
         for index in 0..<4 {
             let node = town.nodes[index]!
-            #expect(node.problem?.contains("clock") == true, "\(index): \(node.problem ?? "nothing")")
+            #expect(node.problem?.isOfClocks == true, "\(index): \(node.problem?.text ?? "nothing")")
             #expect(node.clockRefusals > 5)
         }
         // Each authority warns at most about the requests and the answers of three others, however often they come.
-        #expect(town.warnings.count <= 24 && town.warnings.allSatisfy { $0.contains("Set the clock that is wrong.") })
-        #expect(town.warnings.contains { $0.contains("block of authority 0") && $0.contains("ahead of") })
-        #expect(town.warnings.contains { $0.contains("block of authority 1") && $0.contains("behind") })
+        #expect(town.warnings.count <= 24 && town.warnings.allSatisfy(\.isOfClocks))
+        #expect(town.warnings.contains { if case .dateRefused(0, let ahead) = $0 { ahead > 0 } else { false } })
+        #expect(town.warnings.contains { if case .dateRefused(1, let ahead) = $0 { ahead < 0 } else { false } })
         town.skews[1] = 0
         town.run(for: 200_000)
         #expect(town.height >= 4)
@@ -158,13 +158,13 @@ extension LedgerAttackTests {
             authority: Authority(realm.rules, key: key(2000), kept: nil))
         var chain = LedgerChain(realm.rules)
         /// The warnings when the leader of a slot `ahead` slots in the future sends a request.
-        func told(_ index: Int, ahead: UInt64, at now: UInt64) throws -> [String] {
+        func told(_ index: Int, ahead: UInt64, at now: UInt64) throws -> [LedgerWarning] {
             let slot = realm.slot(of: index, from: now / 10 + ahead, chain)
             let request = AuthorityRequest.prepare(height: 1, slot: slot)
             let received = node.received(request, from: nodes[index], now: now * 1_000)
             let (actions, answer) = try #require(received)
             #expect(answer == .refused(.wrongTime, height: 0))
-            return actions.compactMap { if case .warn(let text) = $0 { text } else { nil } }
+            return actions.compactMap { if case .warn(let warning) = $0 { warning } else { nil } }
         }
         let now = start + 200
         #expect(try told(1, ahead: 2, at: now).count == 1)
@@ -181,7 +181,7 @@ extension LedgerAttackTests {
         let received = node.received(.propose(slot: slot, nil, block), from: nodes[3], now: slot * 10_000)
         let (actions, answer) = try #require(received)
         #expect(answer == .refused(.wrongTime, height: 0))
-        #expect(actions.count == 1 && node.problem?.contains("42 s or more behind") == true)
+        #expect(actions.count == 1 && node.problem == .dateRefused(authority: 3, ahead: -42))
         // The greatest and the smallest numbers give a value as well.
         #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: .max), now: 0) == .max)
         #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: 0), now: .max) < 0)

@@ -273,7 +273,7 @@ import Wire
             Issue.record("\(steps)")
             return
         }
-        #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == Lock(locked, on: block))
+        #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == BlockLock(locked, on: block))
         // From now on it signs nothing of a lower slot, and begins no second round in this slot.
         #expect(
             leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
@@ -317,11 +317,11 @@ import Wire
         let random = AuthoritySignature(authority: 0, bytes: [UInt8](repeating: 7, count: 64))
         let signed = realm.certificate(unfit, by: [1, 2, 3], slot: slot - 1)
         let lies = [
-            Lock(Certificate(slot: slot - 1, acceptances: [random]), on: unfit),
-            Lock(realm.certificate(unfit, by: [2, 3], slot: slot - 1), on: unfit),
-            Lock(realm.certificate(unfit, by: [3], slot: slot - 1), on: unfit), Lock(signed, on: other),
-            Lock(Certificate(slot: slot - 2, acceptances: signed.acceptances), on: unfit),
-            Lock(realm.certificate(other, by: [0, 1, 2], slot: slot), on: other),
+            BlockLock(Certificate(slot: slot - 1, acceptances: [random]), on: unfit),
+            BlockLock(realm.certificate(unfit, by: [2, 3], slot: slot - 1), on: unfit),
+            BlockLock(realm.certificate(unfit, by: [3], slot: slot - 1), on: unfit), BlockLock(signed, on: other),
+            BlockLock(Certificate(slot: slot - 2, acceptances: signed.acceptances), on: unfit),
+            BlockLock(realm.certificate(other, by: [0, 1, 2], slot: slot), on: other),
         ]
         for lie in lies {
             var leader = Authority(realm.rules, key: key(2000), kept: nil)!

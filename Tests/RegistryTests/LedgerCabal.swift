@@ -42,7 +42,7 @@ final class LedgerCabal {
         let height: UInt64
         let slot: UInt64
         let leader: Int
-        var locks: [Lock] = []
+        var locks: [BlockLock] = []
         var proposals: [(block: Block, certificate: Certificate?)] = []
         var acceptances: [Bytes32: [Int: AuthoritySignature]] = [:]
         var seals: [Int: AuthoritySignature] = [:]
@@ -57,7 +57,7 @@ final class LedgerCabal {
 
     let kinds: [Int: Kind]
     /// The locks of the present height that any hostile node has seen.
-    private var locks: [Lock] = []
+    private var locks: [BlockLock] = []
     private var sent: [(AuthorityRequest, Int)] = []
     private var begun: Set<[UInt64]> = []
     private var height: UInt64 = 0
@@ -248,7 +248,7 @@ final class LedgerCabal {
         }
         plot.isDone = true
         let certificate = Certificate(slot: plot.slot, acceptances: Array(acceptances.values))
-        locks.append(Lock(certificate, on: block))
+        locks.append(BlockLock(certificate, on: block))
         let honest = town.honest.filter { $0 < rules.authorities.count }.shuffled(using: &town.random)
         var few = Int.random(in: 1...max(1, rules.authorities.count - rules.threshold), using: &town.random)
         var delay: UInt64 = 0
@@ -327,7 +327,7 @@ final class LedgerCabal {
                 sign(index, rules.acceptance(height: block.height, slot: slot, hash: block.hash)).bytes)
         case .commit(let height, let hash, let certificate):
             if let block = town.nodes[other]?.lockedBlock, block.hash == hash {
-                locks.append(Lock(certificate, on: block))
+                locks.append(BlockLock(certificate, on: block))
             }
             guard kind == .stalling || Bool.random(using: &town.random) else { return nil }
             return .signature(sign(index, rules.seal(height: height, slot: slot, hash: hash)).bytes)
@@ -345,7 +345,7 @@ final class LedgerCabal {
             AuthoritySignature(
                 authority: UInt8($0), bytes: [UInt8](repeating: 7, count: 64))
         }
-        return .promise(Lock(Certificate(slot: slot - 1, acceptances: members), on: block))
+        return .promise(BlockLock(Certificate(slot: slot - 1, acceptances: members), on: block))
     }
 }
 

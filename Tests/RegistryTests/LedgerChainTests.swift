@@ -210,7 +210,7 @@ import Wire
             return
         }
         let again = try ask(.prepare(height: 1, slot: slot + 4), now: now + 4_000)
-        #expect(again == .promise(Lock(certificate, on: block)))
+        #expect(again == .promise(BlockLock(certificate, on: block)))
         #expect(votes.count == 4)
         for vote in votes {
             let bytes = vote.encoded()

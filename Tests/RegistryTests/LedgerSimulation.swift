@@ -51,7 +51,7 @@ final class LedgerSimulation {
     /// The hash of the final block of each height, from any node.
     private(set) var finals: [UInt64: Bytes32] = [:]
     private(set) var results: [UInt64: SubmitResult] = [:]
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [LedgerWarning] = []
     private(set) var killCount = 0
     private var nextSubmission: UInt64 = 1
 
@@ -182,7 +182,7 @@ final class LedgerSimulation {
                     }
                 }
             case .submitted(let id, let result): results[id] = result
-            case .warn(let text): warnings.append(text)
+            case .warn(let warning): warnings.append(warning)
             }
         }
         if isKilled { kill(index, for: UInt64.random(in: 0...5_000, using: &random)) }

@@ -82,13 +82,16 @@ import Wire
             let actions = feed(answer, to: &node, from: 1)
             // The warning goes to the log once and to `tunic status` as long as it applies; nothing goes to disk or to
             // others.
-            let text = "A block of the ledger was refused: \(name)"
             #expect(actions.count == 1, "\(name): \(actions)")
             guard case .warn(let said)? = actions.first else {
                 Issue.record("\(name) is not said")
                 continue
             }
-            #expect(said.hasPrefix(text) && node.problem == said, "\(said)")
+            guard case .blockRefused(let refusal) = said else {
+                Issue.record("\(name): \(said)")
+                continue
+            }
+            #expect(refusal.name == name && node.problem == said, "\(said)")
             #expect(node.chain.head == head && node.chain.state.digest == digest, "\(name)")
             // A repetition adds no second line to the log; the true next block ends the warning.
             #expect(feed(answer, to: &node, from: 2).isEmpty, "\(name)")

@@ -57,6 +57,7 @@ import Wire
             configuration: LinksConfiguration(
                 network: network, listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: nil)
+        client.control = server
         defer {
             client.closeAll()
             links.closeAll()

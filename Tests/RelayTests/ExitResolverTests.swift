@@ -32,7 +32,7 @@ import Wire
             loop = Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
             world.names["good.test"] = [SocketAddress(ipv4: 0xc000_0201, port: 0)]
             world.silentNames = { $0.hasSuffix("dead.test") }
-            resolver = ExitResolver(try Resolver(on: loop))
+            resolver = try ExitResolver(on: loop)
         }
 
         deinit {

@@ -53,7 +53,7 @@ import Wire
         let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: Selective())
         var configuration = Resolver.Configuration()
         configuration.servers = [server.localAddress.description]
-        let resolver = ExitResolver(try Resolver(on: loop, configuration: configuration))
+        let resolver = try ExitResolver(on: loop, configuration: configuration)
         defer { resolver.close() }
         let flood = share(0, of: 1)
         for number in 0..<290 {
@@ -73,7 +73,7 @@ import Wire
         let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: Silence())
         var configuration = Resolver.Configuration()
         configuration.servers = [server.localAddress.description]
-        let resolver = ExitResolver(try Resolver(on: loop, configuration: configuration), queryLimit: 256)
+        let resolver = try ExitResolver(on: loop, configuration: configuration, queryLimit: 256)
         defer { resolver.close() }
         let flood = share(0, of: 1)
         var lost = 0

@@ -59,7 +59,8 @@ import Wire
                     identity: LinkIdentity(Self.key(seeds[number])), isStaked: { ids.contains($0) })
             }
             node = try side(0)
-            let nodes = try KnownNodes(links: node, network: file, snapshot: snapshot, store: nil)
+            let nodes = try KnownNodes(
+                links: node, network: file, snapshot: snapshot, endpoints: NodeEndpoints(), store: nil)
             neighbours = Neighbours(links: node, node: ids[0], nodes: nodes)
             gossip = Gossip(links: node, network: file, node: ids[0], neighbours: neighbours)
             events.town = self

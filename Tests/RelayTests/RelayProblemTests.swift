@@ -1,3 +1,5 @@
+import Directory
+import Store
 import Testing
 import Wire
 
@@ -15,16 +17,27 @@ import Wire
             RelayProblem.wrongClock(minutes: 12, isAhead: false).text
                 == "The clock of this machine is 12 minutes behind the other nodes'; set it, and keep it right with an "
                 + "NTP daemon.")
-        #expect(RelayProblem.registry(.source("it is silent")).text == "The registry: it is silent.")
-        #expect(RelayProblem.registry(.source("It is silent.")).text == "The registry: It is silent.")
+        let refused = RegistryFileProblem.refused(.noAuthorities)
+        #expect(
+            RelayProblem.registry(.source(.init(refused))).text
+                == "The registry: the network file names no authorities, so no registry file can be trusted.")
         // The ledger's own sentence is told as it is.
         #expect(
-            RelayProblem.registry(.unwritable("no space")).text
-                == "The ledger stands here until its file can be written: no space")
+            RelayProblem.registry(.unwritable(.file(.diskFull(path: "/d/ledger.sqlite")))).text
+                == "The ledger stands here until its file can be written: the disk of /d/ledger.sqlite is full; free "
+                + "some space.")
         #expect(
             RelayProblem.registry(.unreachable(height: 7)).text.hasPrefix(
                 "The registry: The other nodes have newer snapshots, and their histories do not reach back to this "
                     + "node's, of height 7; "))
+    }
+
+    @Test("a source's problem equals the same problem of the same source only")
+    func equality() {
+        func source(_ problem: some RegistrySourceProblem) -> RegistryProblem { .source(.init(problem)) }
+        let file = RegistryFileProblem.unreadable(.missing(path: "/r"))
+        #expect(source(file) == source(file) && source(file) != source(RegistryFileProblem.refused(.empty)))
+        #expect(source(file) != source(LedgerProblem.unwritable(.file(.missing(path: "/r")))))
     }
 
     @Test("the operator reads why clients may not choose the node")

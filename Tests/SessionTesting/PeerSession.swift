@@ -28,7 +28,7 @@ public final class PeerSession: SessionOwner {
     /// A session on `loop` whose owner is this object.
     public init(on loop: Loop) {
         let turn = SessionTurn(loop: loop)
-        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: 1)
+        session = Session(turn: turn, role: .initiator, configuration: ConnectionConfiguration(), seed: 1)
         let now = Instant(nanoseconds: loop.now)
         session.owner = self
         session.connection.addLeg(Self.leg, payloadSize: Self.payloadSize, now: now)
@@ -86,7 +86,7 @@ public final class PeerSession: SessionOwner {
     }
 
     /// Ignores the event.
-    public func event(_ event: Event, in session: Session) {}
+    public func event(_ event: ConnectionEvent, in session: Session) {}
     /// Does nothing.
     public func closed(_ session: Session) {}
 }

@@ -16,7 +16,7 @@ import Wire
             return true
         }
 
-        func event(_ event: Event, in session: Session) { calls.append("event") }
+        func event(_ event: ConnectionEvent, in session: Session) { calls.append("event") }
 
         func closed(_ session: Session) {
             calls.append("closed")
@@ -32,7 +32,7 @@ import Wire
     init() throws {
         loop = Loop.simulated()
         let turn = SessionTurn(loop: loop)
-        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: 1)
+        session = Session(turn: turn, role: .initiator, configuration: ConnectionConfiguration(), seed: 1)
         session.owner = owner
         session.connection.addLeg(Self.leg, payloadSize: 1_260, now: turn.now)
         loop.addAtTurnEnd { [turn] in turn.run() }

@@ -20,7 +20,8 @@ import Wire
     @Test func aSocketWithoutBytesDoesNotWaitForRoom() throws {
         let loop = try Loop()
         defer { loop.close() }
-        let session = Session(turn: SessionTurn(loop: loop), role: .initiator, configuration: Configuration(), seed: 1)
+        let session = Session(
+            turn: SessionTurn(loop: loop), role: .initiator, configuration: ConnectionConfiguration(), seed: 1)
         let quiet = try session.connection.openStream()
         // The stream has much to send, so it has no room of its own.
         _ = session.connection.write(quiet, [UInt8](repeating: 7, count: 8 << 10).rawSpan)

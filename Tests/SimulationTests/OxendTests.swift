@@ -22,7 +22,7 @@ private final class Daemons {
 
         init(_ daemons: Daemons) { self.daemons = daemons }
 
-        func problem(_ text: String?) {}
+        func problem(_ problem: RelayProblem?) {}
 
         func tested(_ node: NodeID, passed: Bool) {
             let now = daemons.time()

@@ -94,7 +94,7 @@ final class Scenario {
         note("ready")
         if !isFound {
             for user in network.users where !user.isReady {
-                network.violation("not ready: \(user.client?.status.problem ?? "")")
+                network.violation("not ready: \(user.client?.status.problem?.text ?? "")")
             }
         }
         let end = network.time + plan.faults
@@ -255,7 +255,7 @@ final class Scenario {
             network.violation("client \(index) is not served after all: \(app.state), \(app.received) bytes")
         }
         for (index, user) in network.users.enumerated() where !user.isReady {
-            network.violation("client \(index) is not ready after all: \(user.client?.status.problem ?? "")")
+            network.violation("client \(index) is not ready after all: \(user.client?.status.problem?.text ?? "")")
         }
         let height = network.nodes.compactMap { $0.relay?.trustedSnapshot.height }
         if let most = height.max(), most - (height.min() ?? 0) > 1 { network.violation("snapshots: \(height)") }

@@ -26,7 +26,7 @@ struct CongestionTests {
         var transfers: [BulkTransfer] = []
         var passed = TimeSpan.zero
         for (index, algorithm) in algorithms.enumerated() {
-            var configuration = Configuration()
+            var configuration = ConnectionConfiguration()
             configuration.congestion = algorithm
             let flow = simulator.addFlow(configuration, legs: [0: (there, return_)])
             transfers.append(BulkTransfer(simulator, flow: flow))

@@ -30,7 +30,7 @@ struct DistanceTests {
         }
 
         func start(_ algorithm: CongestionAlgorithm = .model) -> BulkTransfer {
-            var configuration = Configuration()
+            var configuration = ConnectionConfiguration()
             configuration.congestion = algorithm
             return BulkTransfer(simulator, flow: simulator.addFlow(configuration, legs: [0: (there, back)]))
         }

@@ -7,7 +7,7 @@ import Wire
 struct HostilePeerTests {
     private static let now = Instant(nanoseconds: 5_000_000_000)
 
-    private static func connection(_ role: Role = .responder) -> Connection {
+    private static func connection(_ role: ConnectionRole = .responder) -> Connection {
         var connection = Connection(role: role, seed: 3)
         connection.addLeg(LegID(0), payloadSize: 1_260, now: now)
         return connection
@@ -15,7 +15,7 @@ struct HostilePeerTests {
 
     private static func deliver(
         _ frames: [UInt8], to connection: inout Connection, number: UInt64 = 0, at time: Instant = now
-    ) -> Verdict {
+    ) -> ConnectionVerdict {
         let bytes = frames + [UInt8](repeating: 0, count: max(0, 1_260 - frames.count))
         let span = bytes.span
         return unsafe connection.receive(leg: LegID(0), packetNumber: number, payload: span.bytes, now: time)
@@ -104,14 +104,14 @@ struct HostilePeerTests {
         #expect(holds(one.isClosed))
         // Every stream keeps within its grant, but together they exceed the connection's grant.
         var many = Self.connection()
-        var last = Verdict.accepted
+        var last = ConnectionVerdict.accepted
         var accepted = 0
         for index in 0..<200 as Range<UInt64> where last == .accepted {
             last = Self.deliver(Self.stream(index * 2, at: 256 << 10 - 1, [1]), to: &many, number: index)
             if last == .accepted { accepted += 1 }
         }
         #expect(last == .violation(.flowControl))
-        let window = Configuration().maxConnectionWindow
+        let window = ConnectionConfiguration().maxConnectionWindow
         #expect(accepted * (256 << 10) <= window && accepted * (256 << 10) > window / 4 * 3)
     }
 

@@ -23,7 +23,7 @@ import Wire
         private(set) var waits: [TimeSpan] = []
 
         init() {
-            sender = Connection(role: .responder, configuration: Configuration(), seed: 7)
+            sender = Connection(role: .responder, configuration: ConnectionConfiguration(), seed: 7)
             sender.addLeg(LegID(0), payloadSize: Self.payloadSize, now: now)
             deliver([(0x10, [1 << 60]), (0x11, [0, 1 << 60])])
         }

@@ -38,11 +38,11 @@ final class Endpoint {
     var connection: Connection
     var numbers: [UInt8: UInt64] = [:]
     /// Called for each event.
-    var onEvent: (Endpoint, Event, Instant) -> Void = { _, _, _ in }
+    var onEvent: (Endpoint, ConnectionEvent, Instant) -> Void = { _, _, _ in }
     /// The violations in received packets.
     var violations: [ConnectionError] = []
     var armed: Instant?
-    init(role: Role, configuration: Configuration, seed: UInt64) {
+    init(role: ConnectionRole, configuration: ConnectionConfiguration, seed: UInt64) {
         connection = Connection(role: role, configuration: configuration, seed: seed)
     }
 }
@@ -76,8 +76,10 @@ final class Simulator {
     init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
     @discardableResult
-    func addFlow(_ configuration: Configuration = Configuration(), legs: [UInt8: (SimulatedLink, SimulatedLink)]) -> Int
-    {
+    func addFlow(
+        _ configuration: ConnectionConfiguration = ConnectionConfiguration(),
+        legs: [UInt8: (SimulatedLink, SimulatedLink)]
+    ) -> Int {
         let initiator = Endpoint(role: .initiator, configuration: configuration, seed: generator.next())
         let responder = Endpoint(role: .responder, configuration: configuration, seed: generator.next())
         for leg in legs.keys.sorted() {

@@ -6,15 +6,15 @@ import Wire
 @Suite struct TransportThreatTests {
     private let now = Instant(nanoseconds: 5_000_000_000)
 
-    private func connection(_ change: (inout Configuration) -> Void = { _ in }) -> Connection {
-        var configuration = Configuration()
+    private func connection(_ change: (inout ConnectionConfiguration) -> Void = { _ in }) -> Connection {
+        var configuration = ConnectionConfiguration()
         change(&configuration)
         var connection = Connection(role: .responder, configuration: configuration, seed: 3)
         connection.addLeg(LegID(0), payloadSize: 1_260, now: now)
         return connection
     }
 
-    private func deliver(_ frames: [UInt8], to connection: inout Connection, number: UInt64) -> Verdict {
+    private func deliver(_ frames: [UInt8], to connection: inout Connection, number: UInt64) -> ConnectionVerdict {
         let bytes = frames + [UInt8](repeating: 0, count: max(0, 1_260 - frames.count))
         return connection.receive(leg: LegID(0), packetNumber: number, payload: bytes.rawSpan, now: now)
     }
@@ -104,7 +104,7 @@ import Wire
         let data = [UInt8](repeating: 9, count: 1_200)
         var number: UInt64 = 0
         var accepted = 0
-        var verdict = Verdict.accepted
+        var verdict = ConnectionVerdict.accepted
         // The peer fills every stream to its limit, one after the other, until it breaks the connection's limit.
         for id in 0..<64 as Range<UInt64> where verdict == .accepted {
             for offset in stride(from: UInt64(0), to: 200 << 10, by: data.count) where verdict == .accepted {
@@ -181,7 +181,7 @@ import Wire
 
     @Test("R6: holes in a stream are bounded, and a packet beyond the bound is not acknowledged") func gaps() {
         var connection = connection()
-        var verdicts: [Verdict] = []
+        var verdicts: [ConnectionVerdict] = []
         for number in 0..<600 as Range<UInt64> {
             verdicts.append(deliver(stream(0, at: 1 + number * 2, [9]), to: &connection, number: number))
         }

@@ -139,7 +139,7 @@ struct UnreadStreamTests {
 
     /// A stream with a hole at its front gives the application nothing to read; its grace begins when the hole is closed.
     @Test func aStreamBehindAHoleIsNotUnread() throws {
-        var configuration = Configuration()
+        var configuration = ConnectionConfiguration()
         configuration.maxConnectionWindow = 0
         var connection = Connection(role: .responder, configuration: configuration, seed: 25)
         let start = Instant(nanoseconds: 1_000_000_000)

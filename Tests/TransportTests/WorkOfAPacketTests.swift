@@ -8,13 +8,13 @@ import Wire
 @Suite struct WorkOfAPacketTests {
     private let now = Instant(nanoseconds: 5_000_000_000)
 
-    private func connection(_ configuration: Configuration = Configuration()) -> Connection {
+    private func connection(_ configuration: ConnectionConfiguration = ConnectionConfiguration()) -> Connection {
         var connection = Connection(role: .responder, configuration: configuration, seed: 3)
         connection.addLeg(LegID(0), payloadSize: 1_260, now: now)
         return connection
     }
 
-    private func deliver(_ frames: [UInt8], to connection: inout Connection, number: UInt64) -> Verdict {
+    private func deliver(_ frames: [UInt8], to connection: inout Connection, number: UInt64) -> ConnectionVerdict {
         let bytes = frames + [UInt8](repeating: 0, count: 1_260 - frames.count)
         return connection.receive(leg: LegID(0), packetNumber: number, payload: bytes.rawSpan, now: now)
     }
@@ -120,7 +120,7 @@ import Wire
         var bytes = packet.mutableRawSpan
         #expect(holds(connection.writePacket(leg: LegID(0), packetNumber: 0, into: &bytes, now: now)))
         #expect(deliver(ack([0...0]), to: &connection, number: 11) == .accepted)
-        var last: Event?
+        var last: ConnectionEvent?
         while let event = connection.nextEvent() { last = event }
         #expect(last == .streamClosed(StreamID(0)))
         #expect(deliver(frame(0x0a, [0, 1], [7]), to: &connection, number: 12) == .accepted)

@@ -5,7 +5,7 @@ internal import Wire
 ///
 /// The less urgent a build is, the more room it leaves for others. A build without room at a guard waits, which does
 /// not count against the guard.
-struct GuardRoom {
+final class GuardRoom {
     /// How much depends on a build, the least first.
     enum Urgency: Int {
         /// A ready path that no identity needs yet.
@@ -53,7 +53,7 @@ struct GuardRoom {
     func hasPlace(_ node: NodeID, for urgency: Urgency) -> Bool { paths(of: node) < most(urgency) }
 
     /// Whether a build may go to `node` now.
-    mutating func admits(_ node: NodeID, for urgency: Urgency, _ now: Instant) -> Bool {
+    func admits(_ node: NodeID, for urgency: Urgency, _ now: Instant) -> Bool {
         guard hasPlace(node, for: urgency) else { return false }
         let reserve =
             switch urgency {
@@ -66,7 +66,7 @@ struct GuardRoom {
     }
 
     /// Notes that a build over `node` begins.
-    mutating func began(_ node: NodeID, _ now: Instant) {
+    func began(_ node: NodeID, _ now: Instant) {
         if guards[node] == nil, guards.count >= Self.limit { guards = guards.filter { $0.value.paths > 0 } }
         let new = Guard(
             builds: Pace(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now))
@@ -75,25 +75,25 @@ struct GuardRoom {
     }
 
     /// Notes that a path over `node`, built or not, is over.
-    mutating func ended(_ node: NodeID) { guards[node]?.paths -= 1 }
+    func ended(_ node: NodeID) { guards[node]?.paths -= 1 }
 
     /// Notes that `node` has refused a build because it got too many.
-    mutating func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
+    func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
     /// Notes that `node` has reset a build that began at `began`, because it got too many or lacks the key of its record.
     ///
     /// A build from before the key was replaced says nothing about the node's room.
-    mutating func reset(_ node: NodeID, since began: Instant, _ now: Instant) {
+    func reset(_ node: NodeID, since began: Instant, _ now: Instant) {
         if let renewed = guards[node]?.renewed, began <= renewed { return }
         refused(node, now)
     }
 
     /// Notes that `node` has another onion key: it reset builds because it could not open their records.
-    mutating func renewed(_ node: NodeID, _ now: Instant) {
+    func renewed(_ node: NodeID, _ now: Instant) {
         guards[node]?.builds.excused()
         guards[node]?.renewed = now
     }
 
     /// Notes that a path over `node` was built.
-    mutating func succeeded(_ node: NodeID) { guards[node]?.builds.accepted() }
+    func succeeded(_ node: NodeID) { guards[node]?.builds.accepted() }
 }

@@ -1,9 +1,9 @@
-internal import Directory
+public import Directory
 internal import Onion
-internal import Wire
+public import Wire
 
 /// Why there is no path.
-enum PathFailure: Error {
+public enum PathFailure: Error, Equatable {
     /// No hops could be chosen.
     case noChoice(PathRefusal)
     /// A hop no longer has a descriptor.

@@ -37,7 +37,7 @@ final class PathPool: PacketHandler {
     /// When the present turn began, and how many builds have begun in it.
     private var turnBuilds = (since: Instant(nanoseconds: 0), count: 0)
     /// The room that the guards have left.
-    private(set) var room: GuardRoom
+    let room: GuardRoom
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     /// Statistics of the builds.
     private(set) var counts = BuildCounts()
@@ -47,8 +47,8 @@ final class PathPool: PacketHandler {
 
     /// Paths of `hopCount` hops over `links`, each used for `useLimit` at most; `ticker` runs when the first becomes ready.
     init(
-        links: Links, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
-        ticker: Ticker
+        links: Links, directory: DirectoryClient, room: GuardRoom, network: NetworkFile, hopCount: Int,
+        useLimit: TimeSpan, ticker: Ticker
     ) {
         maker = PathMaker(links: links, network: network.id, clock: { [directory] in directory.time })
         self.directory = directory
@@ -57,11 +57,7 @@ final class PathPool: PacketHandler {
         limits = network.limits
         packetSize = network.packetSize
         self.useLimit = useLimit
-        room = GuardRoom(network.limits)
-        directory.guardRenewed = { [weak self] node in
-            guard let self else { return }
-            room.renewed(node, now)
-        }
+        self.room = room
     }
 
     var links: Links { maker.links }

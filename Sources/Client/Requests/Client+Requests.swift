@@ -28,8 +28,10 @@ public enum NodeStateFailure: Error, Equatable, Sendable {
     case noAnswer(hint: String?)
     /// Too many requests are under way.
     case tooMany
-    /// The node answered with another status than done, or with an answer that cannot be read.
+    /// The node answered with this status.
     case refused(String)
+    /// The node's answer cannot be read.
+    case unreadable
 }
 
 extension Client {
@@ -59,7 +61,7 @@ extension Client {
         case .answered(let answer, _, _):
             guard answer.status == .done else { return .failure(.refused(answer.status.name)) }
             guard let state = try? NodeState(decoding: answer.result.rawSpan) else {
-                return .failure(.refused("an answer that cannot be read"))
+                return .failure(.unreadable)
             }
             return .success(
                 NodeStateAnswer(height: state.height, fill: Int(state.fill), stores: state.stores, time: time))

@@ -14,8 +14,8 @@ final class RequestSession: SessionOwner, PathUser {
     ///
     /// A proxy can therefore make a session hold at most 1 MiB of unread bytes, and the state of the session's own
     /// streams.
-    private static let configuration: Configuration = {
-        var limits = Configuration()
+    private static let configuration: ConnectionConfiguration = {
+        var limits = ConnectionConfiguration()
         limits.maxStreamWindow = 0
         limits.maxConnectionWindow = 0
         limits.maxPeerStreams = 0
@@ -74,7 +74,7 @@ final class RequestSession: SessionOwner, PathUser {
         return true
     }
 
-    func event(_ event: Event, in session: Session) {
+    func event(_ event: ConnectionEvent, in session: Session) {
         switch event {
         // A proxy must not open streams.
         case .legClosed, .streamOpened: over(.byExit)

@@ -10,7 +10,7 @@ extension StatusReport {
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: versionAndCommit)
         ready = status.isReady
-        self.problem = status.problem
+        self.problem = status.problem?.text
         self.node = status.nodeID.description
         self.addresses = status.addresses.map(\.description)
         self.exit = status.isExit
@@ -69,7 +69,7 @@ extension StatusReport {
         self.oxendDecommissioned = daemon.decommissioned
         self.oxendSnapshotHeight = daemon.snapshotHeight
         self.oxendSilence = daemon.silence.inSeconds
-        self.oxendTrouble = daemon.trouble ?? daemon.pingTrouble
+        self.oxendTrouble = (daemon.trouble ?? daemon.pingTrouble)?.description
         self.oxendTakesPings = daemon.takesPings
         self.oxendStanding = daemon.own?.standing.name
         self.oxendReports = daemon.reportsTaken

@@ -22,7 +22,8 @@ extension NodeStateFailure {
         case .noAnswer(nil): "\(node) has not answered in time"
         case .noAnswer(let hint?): "\(node) has not answered; a proxy says that \(hint)"
         case .tooMany: "too many requests are under way; try again later"
-        case .refused(let reason): "\(node) has refused: \(reason)"
+        case .refused(let status): "\(node) has refused: \(status)"
+        case .unreadable: "the answer of \(node) cannot be read"
         }
     }
 }

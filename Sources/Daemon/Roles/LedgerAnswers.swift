@@ -92,7 +92,7 @@ final class LedgerAnswers {
     private static func unknown(_ argument: String) -> String { "the registry has no node \(argument.prefix(80))" }
 
     /// The report of a deregistered node: its locked stake.
-    private func deregistered(_ id: NodeID, _ locks: [RegistryState.Lock]) -> ControlReply {
+    private func deregistered(_ id: NodeID, _ locks: [RegistryState.StakeLock]) -> ControlReply {
         let state = ledger.state
         var report = NodesReport.Node(
             id: id.description, state: RegistryStanding.deregistered.rawValue, operator: "",

@@ -24,11 +24,18 @@ final class MonthAccount {
     /// The day on which a month begins.
     private(set) var firstDay = 1
     private var saved: UInt64 = 0
+    /// The failure of the last access to the file; nil if it succeeded, or if there was no file yet.
+    private(set) var failure: Failure?
 
-    /// The account in the folder; starts again if it cannot be read.
+    /// The account in the folder; it begins anew if its file cannot be read, or is damaged.
     init(folder: String) {
         path = "\(folder)/\(Self.name)"
-        let text = (try? Files.read(path, limit: 256)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        var text = ""
+        do throws(Failure) {
+            text = String(decoding: try Files.read(path, limit: 256), as: UTF8.self)
+        } catch {
+            if error.code != .noInput { failure = error }
+        }
         // Limited, so that later additions cannot overflow.
         let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int64($0) }
         if numbers.count == 2 || numbers.count == 4, numbers.allSatisfy({ $0 >= 0 }) {
@@ -69,8 +76,14 @@ final class MonthAccount {
     func save() {
         guard since > 0 else { return }
         let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
-        // A failed write is repeated in a minute. The loop does not wait for the disk.
-        try? Files.replace(path, Array(text.utf8), mode: 0o644, isForced: false)
+        do throws(Failure) {
+            // The loop does not wait for the disk.
+            try Files.replace(path, Array(text.utf8), mode: 0o644, isForced: false)
+            failure = nil
+        } catch {
+            // It is tried again in a minute.
+            failure = error
+        }
     }
 
     /// The start of the month of `time`: 0:00 UTC of its first day.

@@ -17,6 +17,8 @@ final class RelayRole: ProcessRole {
     private let daemon: OxendDaemon?
     private let ledger: LedgerAnswers?
     let account: MonthAccount
+    /// The account's failure that the log has.
+    private var toldFailure: String?
     private let log: Logger
     /// The node's id.
     let node: NodeID
@@ -89,6 +91,14 @@ final class RelayRole: ProcessRole {
     /// Adds the traffic to the month's account, and stops serving when the month's limit is reached.
     func everySecond() {
         account.note(relay.bytesPassed, at: currentTime().seconds)
+        if account.failure?.message != toldFailure {
+            toldFailure = account.failure?.message
+            if let toldFailure {
+                log.warning("the month's bytes cannot be kept, and count from a restart only: \(toldFailure)")
+            } else {
+                log.notice("the month's bytes are kept again")
+            }
+        }
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
     }
 
@@ -120,16 +130,17 @@ final class RelayRole: ProcessRole {
     func checkReport() -> CheckReport {
         let found = relay.check()
         let count = ProcessLimits.descriptors
-        let files = CheckItem(
-            "files", count >= Self.leastDescriptors ? .good : .bad,
-            count >= Self.leastDescriptors
+        let hasEnough = count >= Self.leastDescriptors
+        let files = CheckReport.Item(
+            name: "files", verdict: (hasEnough ? CheckItem.Verdict.good : .bad).rawValue,
+            text: hasEnough
                 ? "\(count) descriptors may be open"
                 : "only \(count) descriptors may be open; allow at least \(Self.leastDescriptors) (ulimit -n, LimitNOFILE=)"
         )
-        return CheckReport(
-            items: (found.items + [files]).map {
-                .init(name: $0.name, verdict: $0.verdict.rawValue, text: $0.text)
-            }, done: found.isDone)
+        let items = found.items.map {
+            CheckReport.Item(name: $0.finding.name, verdict: $0.verdict.rawValue, text: $0.finding.text)
+        }
+        return CheckReport(items: items + [files], done: found.isDone)
     }
 
     /// The descriptors that a relay needs in addition to an exit's streams.
@@ -152,7 +163,7 @@ private final class OxendObserver: RelayObserver {
 
     init(_ daemon: OxendDaemon) { self.daemon = daemon }
 
-    func problem(_ text: String?) { daemon.setProblem(text) }
+    func problem(_ problem: RelayProblem?) { daemon.setProblem(problem?.text) }
     func tested(_ node: NodeID, passed: Bool) { daemon.report(node, passed: passed) }
     var repeatInterval: TimeSpan { daemon.configuration.failureInterval }
 }

@@ -62,7 +62,7 @@ struct ProcessSettings {
     /// The network file stored by 'tunic join', for a client that uses it; nil if there is none.
     private static func joined(_ roles: [StatusReport.Role]) -> String? {
         guard roles == [.client] else { return nil }
-        // The user's own file comes before the one that root stores for the machine.
+        // The user's own file comes before the one that root stores for the machine. A user without a home has none.
         return [try? NetworkFile.standardPath(), "/etc/tunic/network.json"].compactMap { $0 }.first { Files.exists($0) }
     }
 

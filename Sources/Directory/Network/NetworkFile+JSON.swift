@@ -91,6 +91,8 @@ extension Decoder {
 }
 
 /// The structure of the JSON text.
+///
+/// It has more members than most types: one for each key.
 private struct Form: Codable {
     struct Node: Codable {
         var id: String

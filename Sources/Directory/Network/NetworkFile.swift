@@ -3,6 +3,8 @@ public import Wire
 /// A network's shared constants, its bootstrap nodes, and the snapshot that is trusted first.
 ///
 /// The file is JSON (protocol.md, section 10.6; `NetworkFile(json:)`). It holds no secrets.
+///
+/// It has more members than most types: one for each key of the file.
 public struct NetworkFile: Hashable, Sendable {
     /// A node that new clients and nodes ask first.
     public struct Bootstrap: Hashable, Sendable {

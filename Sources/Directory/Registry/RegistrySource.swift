@@ -11,13 +11,19 @@ public protocol RegistrySource {
     /// There is one for each epoch, and the same one at each height at every node. It must not wait for a disk or a
     /// socket.
     func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot?
-    /// The source's problem in one sentence, for example silence or a step back; `nil` if there is none.
-    var problem: String? { get }
+    /// The source's problem, for example silence or a step back; `nil` if there is none.
+    var problem: (any RegistrySourceProblem)? { get }
 }
 
-extension RegistrySource {
-    /// No problem.
-    public var problem: String? { nil }
+/// A problem of a registry source that the node's operator must know of.
+public protocol RegistrySourceProblem: Equatable, Sendable {
+    /// The problem for the operator, in whole sentences.
+    var text: String { get }
+}
+
+extension RegistrySourceProblem {
+    /// Whether `other` is the same problem.
+    public func isSame(as other: any RegistrySourceProblem) -> Bool { other as? Self == self }
 }
 
 /// A registry that is the network file's snapshot and never changes; for private networks and tests.
@@ -26,6 +32,9 @@ public struct NetworkFileRegistry: RegistrySource {
 
     /// The registry of `file`.
     public init(_ file: NetworkFile) { first = file.snapshot }
+
+    /// No problem: nothing can go wrong with it.
+    public var problem: (any RegistrySourceProblem)? { nil }
 
     /// The network file's snapshot; `nil` unless its height is above `height`.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {

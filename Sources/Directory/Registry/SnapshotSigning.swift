@@ -165,9 +165,9 @@ public struct SnapshotSigning: Sendable {
     ///
     /// `keep` first writes the signature's record to disk. If it throws, nothing is signed: otherwise the node could
     /// sign another snapshot of that height after a restart.
-    public mutating func sign(
-        as node: NodeID, keeping keep: (SnapshotSignatures) throws -> Void, by sign: ([UInt8]) -> [UInt8]
-    ) rethrows -> SnapshotSignatures.Item? {
+    public mutating func sign<Failure: Error>(
+        as node: NodeID, keeping keep: (SnapshotSignatures) throws(Failure) -> Void, by sign: ([UInt8]) -> [UInt8]
+    ) throws(Failure) -> SnapshotSignatures.Item? {
         guard let next, let place = next.place(of: node) else { return nil }
         try keep(next)
         signed = Signed(height: next.snapshot.height, digest: next.digest)

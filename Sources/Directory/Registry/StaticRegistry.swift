@@ -61,8 +61,6 @@ public struct StaticRegistry: Sendable {
     private let epoch: UInt64
     /// The file that counts now, and those that count from a later epoch on, one of each epoch, by ascending height.
     private var files: [Snapshot]
-    /// The file's problem now, in one sentence.
-    public private(set) var problem: String?
 
     /// The registry of a network, starting with the network file's snapshot.
     public init(_ file: NetworkFile) {
@@ -75,19 +73,10 @@ public struct StaticRegistry: Sendable {
 
     /// Reads a file; returns whether it is new, and keeps the previous file after a throw.
     public mutating func read(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Bool {
-        do throws(StaticRegistryError) {
-            let fresh = try check(bytes, at: now)
-            problem = nil
-            if let fresh { keep(fresh, at: now) }
-            return fresh != nil
-        } catch {
-            problem = "\(error)"
-            throw error
-        }
+        guard let fresh = try check(bytes, at: now) else { return false }
+        keep(fresh, at: now)
+        return true
     }
-
-    /// Records a problem with the file, for example that it cannot be read; the last good file stays in use.
-    public mutating func report(_ problem: String) { self.problem = problem }
 
     /// Adds a newer file; the one before it counts until the first epoch after the new one's time.
     private mutating func keep(_ fresh: Snapshot, at now: UnixTime) {

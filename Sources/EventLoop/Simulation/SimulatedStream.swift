@@ -5,6 +5,8 @@ import Glibc
 ///
 /// Bytes arrive in order and complete. While one of the hosts is disconnected they wait, as with retransmission; after
 /// a minute the connection breaks.
+///
+/// It has more members than most types: all that a kernel holds for one end.
 final class SimulatedEnd: SimulatedHandle {
     /// A piece under way to the other end.
     private enum Piece {

@@ -1,8 +1,8 @@
 /// Simulated time, and an in-memory network between any number of hosts, controlled by one seed.
 ///
 /// Time stands still while code runs, and jumps to the next event when no code is left to run. Each host has one
-/// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/atTurnEnd``, flush. Everything
-/// runs on one thread. The loops retain the world, and the world its hosts.
+/// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/addAtTurnEnd(_:)``, flush.
+/// Everything runs on one thread. The loops retain the world, and the world its hosts.
 ///
 /// It has more members than most types: all that lies between the machines of one network.
 package final class SimulatedWorld {

@@ -15,6 +15,16 @@ public final class ByteStream: HandleOwner {
         case tcp
         /// A connection of a unix socket.
         case unix
+
+        /// Makes a handle of this kind without a socket in `memory`, which has room for either.
+        func initialize(_ memory: UnsafeMutableRawPointer, on loop: Loop) {
+            let result =
+                switch self {
+                case .tcp: unsafe uv_tcp_init(loop.uv, memory.assumingMemoryBound(to: uv_tcp_t.self))
+                case .unix: unsafe uv_pipe_init(loop.uv, memory.assumingMemoryBound(to: uv_pipe_t.self), 0)
+                }
+            precondition(result == 0, "libuv's initialisation of an empty handle cannot fail")
+        }
     }
 
     enum State { case connecting, open, closed }
@@ -59,12 +69,7 @@ public final class ByteStream: HandleOwner {
             _ = unsafe Unmanaged.passRetained(self)
             return
         }
-        let result =
-            switch kind {
-            case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
-            case .unix: unsafe uv_pipe_init(loop.uv, pipe, 0)
-            }
-        precondition(result == 0, "libuv's initialisation of an empty handle cannot fail")
+        unsafe kind.initialize(memory, on: loop)
         unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
     }
 

@@ -42,12 +42,7 @@ public final class StreamListener: HandleOwner {
             _ = unsafe Unmanaged.passRetained(self)
             return
         }
-        let result =
-            switch kind {
-            case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
-            case .unix: unsafe uv_pipe_init(loop.uv, pipe, 0)
-            }
-        precondition(result == 0, "libuv's initialisation of an empty handle cannot fail")
+        unsafe kind.initialize(memory, on: loop)
         unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
     }
 

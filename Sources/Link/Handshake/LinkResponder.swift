@@ -5,8 +5,12 @@ public import Wire
 ///
 /// It keeps entries only for sources that have shown a cookie, for endpoints of known nodes, and for staked nodes whose
 /// initiation was accepted.
+///
+/// It has more members than most types: a memory or a rate for each kind of source.
 public struct LinkResponder: ~Copyable {
     /// Local limits.
+    ///
+    /// It has more members than most types: one for each limit.
     public struct Limits: Sendable {
         /// Initiations a second from one source address, or one IPv6 /56, that has shown a cookie.
         public var initiationsPerSource = 20

@@ -8,6 +8,8 @@ internal import Wire
 /// The state of a link that packets do not touch: its keys' generations, its control messages, idleness and address.
 ///
 /// `Links` owns it, and does everything that needs a socket or the table.
+///
+/// It has more members than most types: each is one fact of the link, and `Links` changes several of them in one step.
 final class ControlLink {
     typealias Reply = (Result<[UInt8], ControlFailure>) -> Void
 

@@ -3,6 +3,8 @@ internal import Process
 package import Wire
 
 /// The options of `tunic bench`; nil: the option is not given.
+///
+/// It has more members than most types: one for each option.
 package struct BenchChoices {
     /// The number of nodes of a path.
     package var hops: Int?

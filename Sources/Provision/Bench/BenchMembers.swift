@@ -17,6 +17,7 @@ final class BenchMembers: Subject {
         self.socks = socks
     }
 
+    /// A client that does not answer has no path here.
     func askPath(_ completion: @escaping ([String]?) -> Void) {
         ControlClient.ask(.paths, at: control, on: loop, as: PathsReport.self) { result in
             let active = (try? result.get())?.paths.filter(\.active) ?? []
@@ -24,6 +25,7 @@ final class BenchMembers: Subject {
         }
     }
 
+    /// A client that does not answer has no builds here.
     func askBuilds(_ completion: @escaping (SubjectBuilds?) -> Void) {
         ControlClient.ask(.status, at: control, on: loop, as: StatusReport.self) { result in
             guard let status = try? result.get(), let times = status.buildTimes else { return completion(nil) }

@@ -9,6 +9,8 @@ package import Wire
 /// A network on this machine: each node and one client is a separate process; all end with this one.
 ///
 /// The processes inherit a pipe from this one (`--parent-fd`), so they end even if it is killed.
+///
+/// It has more members than most types: the processes, and the state of their start and end.
 package final class Devnet {
     /// The options of a network.
     package struct Options {
@@ -115,7 +117,7 @@ package final class Devnet {
 
     /// Runs the network until a signal, the command's end, or a failed start; returns the exit status.
     package func run() throws(Failure) -> Int32 {
-        signals.handler = { [unowned self] in received($0) }
+        signals.handle(by: { [unowned self] in received($0) })
         watcher.starting("Starting \(nodes.count) nodes in \(folder)")
         ticker = LoopTimer(on: loop) { [unowned self] in ticked() }
         startNodes()

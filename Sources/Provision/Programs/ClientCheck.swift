@@ -29,6 +29,7 @@ package enum ClientCheck {
             throw Failure(error)
         }
         // The check's connection is still open, so its isolation key is the only new one with streams.
+        // The report lacks the exit if the client does not tell its keys any more.
         let exits = try? keys(target).filter { key in
             key.streams > 0 && !before.contains { $0.label == key.label }
         }.map(\.exit)

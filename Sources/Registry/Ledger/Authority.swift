@@ -29,7 +29,7 @@ public struct Authority {
         enum Phase {
             /// The authorities that have answered, those of them that have promised, and the lock of the highest slot
             /// among the promises.
-            case preparing(answered: Set<Int>, promised: Set<Int>, best: Lock?)
+            case preparing(answered: Set<Int>, promised: Set<Int>, best: BlockLock?)
             case proposing(Block, [AuthoritySignature])
             case committing(Block, [AuthoritySignature])
         }
@@ -203,7 +203,7 @@ public struct Authority {
     }
 
     /// Whether a promise's lock is none, is not above `slot`, or is a certified one of the round's height and an earlier slot.
-    private func isGood(_ lock: Lock?, above slot: UInt64, _ round: Round) -> Bool {
+    private func isGood(_ lock: BlockLock?, above slot: UInt64, _ round: Round) -> Bool {
         guard let lock, lock.slot > slot else { return true }
         return lock.slot < round.slot && lock.block.height == round.height
             && rules.isGood(lock.certificate, height: round.height, hash: lock.block.hash)

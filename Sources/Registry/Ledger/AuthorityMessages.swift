@@ -77,7 +77,7 @@ public enum AuthorityRequest: Hashable, Sendable {
 /// An authority's answer to another.
 public enum AuthorityAnswer: Hashable, Sendable {
     /// Carries the lock, if there is one; the sender accepts and signs nothing of a lower slot any more.
-    case promise(Lock?)
+    case promise(BlockLock?)
     /// The signature of the acceptance, or of the block for `commit`.
     case signature([UInt8])
     /// The request is refused; the answerer's chain has this height.
@@ -129,7 +129,7 @@ public enum AuthorityAnswer: Hashable, Sendable {
         switch kind {
         case 1:
             if let certificate = try Certificate.decode(from: &reader) {
-                self = .promise(Lock(certificate, on: try Block.decode(from: &reader)))
+                self = .promise(BlockLock(certificate, on: try Block.decode(from: &reader)))
             } else {
                 self = .promise(nil)
             }

@@ -20,9 +20,9 @@ public struct AuthorityVote: Hashable, Sendable {
     public init(height: UInt64) { self.height = height }
 
     /// The block that the authority is locked on, with its certificate.
-    public var lock: Lock? {
+    public var lock: BlockLock? {
         guard let certificate, let accepted else { return nil }
-        return Lock(certificate, on: accepted)
+        return BlockLock(certificate, on: accepted)
     }
 
     /// The encoding, for the disk.

@@ -32,7 +32,7 @@ public struct Certificate: Hashable, Sendable {
 }
 
 /// A block with the certificate by which an authority is locked on it.
-public struct Lock: Hashable, Sendable {
+public struct BlockLock: Hashable, Sendable {
     /// The certificate, which names the slot.
     public let certificate: Certificate
     /// The block that was accepted.

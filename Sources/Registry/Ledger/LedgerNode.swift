@@ -7,6 +7,8 @@ public import Wire
 ///
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. Actions must be
 /// done in order; one that fails ends the list, so that nothing is sent that is not on disk.
+///
+/// It has more members than most types: what its events share.
 public struct LedgerNode {
     /// A step for the owner.
     public enum Action: Hashable, Sendable {
@@ -21,7 +23,7 @@ public struct LedgerNode {
         /// The result of the operation that was submitted with this number.
         case submitted(UInt64, SubmitResult)
         /// Warn the operator: a source of blocks sends invalid data, or the authorities contradict each other.
-        case warn(String)
+        case warn(LedgerWarning)
     }
 
     /// The receiver of a request.
@@ -92,7 +94,7 @@ public struct LedgerNode {
     /// answers.
     private var clockWarnings: [Int: UInt64] = [:]
     /// The newest warning that still applies; an appended block ends it.
-    public private(set) var problem: String?
+    public private(set) var problem: LedgerWarning?
 
     /// The node `node` with its stored chain and epochs, and its part as an authority, if it is one.
     public init(node: NodeID, chain: LedgerChain, epochs: EpochSnapshots, authority: Authority?) {
@@ -253,28 +255,23 @@ public struct LedgerNode {
     }
 
     private mutating func warn(_ refusal: LedgerRefusal, _ actions: inout [Action]) {
-        let text = "A block of the ledger was refused: \(refusal)."
-        if problem != text { actions.append(.warn(text)) }
-        problem = text
+        let warning = LedgerWarning.blockRefused(refusal)
+        if problem != warning { actions.append(.warn(warning)) }
+        problem = warning
     }
 
     /// Warns that an authority's clock differs from this one: by `seconds`, if its request was refused here.
     private mutating func tellClock(of index: Int, ahead seconds: Int64?, _ actions: inout [Action], now: UInt64) {
         clockRefusals &+= 1
-        let text =
-            if let seconds {
-                "A block of authority \(index) was refused for its date: it is \(seconds.magnitude) s or more "
-                    + "\(seconds < 0 ? "behind" : "ahead of") this node's clock. Set the clock that is wrong."
-            } else {
-                "Authority \(index) refused a block of this node for its date: their clocks differ by more than "
-                    + "\(rules.slotSeconds) s. Set the clock that is wrong."
-            }
         // After this clock was set back, the interval does not apply.
         let place = seconds == nil ? LedgerRules.maximumAuthorities + index : index
         if let last = clockWarnings[place], last <= now, now - last < Self.clockInterval { return }
         clockWarnings[place] = now
-        problem = text
-        actions.append(.warn(text))
+        let warning =
+            seconds.map { LedgerWarning.dateRefused(authority: index, ahead: $0) }
+            ?? .ownDateRefused(authority: index, difference: rules.slotSeconds)
+        problem = warning
+        actions.append(.warn(warning))
     }
 
     // MARK: Operations

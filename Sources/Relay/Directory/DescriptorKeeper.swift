@@ -45,6 +45,7 @@ final class DescriptorKeeper {
         if now >= nextCheckpoint, let checkpoint {
             nextCheckpoint = now + Self.checkpointPause
             links.loop.work {
+                // After a failure the log grows until the next try; a disk that is full fails the next write too.
                 (try? checkpoint.run()) != nil
             } completion: { _ in
             }

@@ -64,6 +64,9 @@ final class Epochs: SignatureCollector {
     }
 
     /// The snapshots of `network` that `store` holds, among them the newest trusted one.
+    ///
+    /// A history that is missing or unreadable begins anew with the trusted snapshot; neighbours with older ones then
+    /// get their updates from other nodes.
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
@@ -94,7 +97,9 @@ final class Epochs: SignatureCollector {
     /// The chain by which the snapshot is trusted.
     var chain: SnapshotChain { signing.chain }
     /// The problem with the registry; nil if there is none.
-    var problem: RegistryProblem? { registry.problem.map(RegistryProblem.source) ?? signError ?? staleness ?? gap }
+    var problem: RegistryProblem? {
+        registry.problem.map { RegistryProblem.source(.init($0)) } ?? signError ?? staleness ?? gap
+    }
     /// The number of signatures that the next snapshot has, and the number of its voters; nil if there is no next
     /// snapshot.
     var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
@@ -131,8 +136,8 @@ final class Epochs: SignatureCollector {
 
     /// Signs the snapshot that is due, after the record of the signature is on disk.
     private func sign() {
-        do {
-            let item = try signing.sign(as: node) { due in
+        do throws(StoreError) {
+            let item = try signing.sign(as: node) { due throws(StoreError) in
                 try store?.setValue(SnapshotSigning.encode(due), for: SnapshotSigning.keptName, waiting: true)
             } by: {
                 identity.signingKey.sign($0.rawSpan)
@@ -142,7 +147,7 @@ final class Epochs: SignatureCollector {
                 exchange.spread(add([item], for: signed.digest), of: signed.digest)
             }
         } catch {
-            signError = .unsigned("\(error)")
+            signError = .unsigned(error)
         }
     }
 

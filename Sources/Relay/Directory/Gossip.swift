@@ -75,12 +75,19 @@ final class Gossip: SnapshotFollower {
 
     /// Stores this node's new descriptor and sends it to the neighbours.
     ///
-    /// Some of the bootstrap nodes get it as soon as they can be reached.
-    func publish(_ own: SignedDescriptor) {
-        _ = try? nodes.descriptors.insert(own, at: links.time)
+    /// Some of the bootstrap nodes get it as soon as they can be reached. Returns why this node refuses it, as others
+    /// will; nil if it does not.
+    func publish(_ own: SignedDescriptor) -> DescriptorRefusal? {
+        var refusal: DescriptorRefusal?
+        do throws(DescriptorRefusal) {
+            _ = try nodes.descriptors.insert(own, at: links.time)
+        } catch {
+            refusal = error
+        }
         let others = network.bootstrap.map(\.node).filter { $0 != node && nodes.isListed($0) }
         untold = Set(SecureRandom.shuffled(others).prefix(max(Self.fanout, 32)))
         send([own], except: nil)
+        return refusal
     }
 
     private var own: SignedDescriptor? { nodes.descriptor(of: node) }

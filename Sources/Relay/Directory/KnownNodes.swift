@@ -25,20 +25,33 @@ final class StakedNodes: SnapshotFollower {
     func follow(_ snapshot: Snapshot, digest: Bytes32) { self.snapshot = snapshot }
 }
 
+/// The endpoints of the nodes with a descriptor, and of the bootstrap nodes that the snapshot lists.
+final class NodeEndpoints: NodeAddresses {
+    private var endpoints: Set<Endpoint> = []
+    private var addresses: Set<IPAddress> = []
+
+    func contains(_ endpoint: Endpoint) -> Bool { endpoints.contains(endpoint) }
+    func contains(_ address: IPAddress) -> Bool { addresses.contains(address) }
+
+    /// Puts `endpoints` in the place of the former ones.
+    func replace(by endpoints: Set<Endpoint>) {
+        self.endpoints = endpoints
+        addresses = Set(endpoints.map(\.address))
+    }
+}
+
 /// The nodes of the trusted snapshot, with their descriptors and addresses.
 final class KnownNodes: SnapshotFollower {
     private let links: Links
     private let network: NetworkFile
     private(set) var snapshot: Snapshot
     var descriptors: DescriptorStore
-    /// The endpoints of the nodes with a descriptor, and of the bootstrap nodes that the snapshot lists.
-    private(set) var endpoints: Set<Endpoint> = []
-    /// The addresses of these endpoints.
-    private(set) var addresses: Set<IPAddress> = []
+    private let endpoints: NodeEndpoints
     private var endpointsGeneration: UInt64?
 
-    /// The nodes of `snapshot`, with the descriptors that `store` holds.
-    init(links: Links, network: NetworkFile, snapshot: Snapshot, store: Store?) throws {
+    /// The nodes of `snapshot`, with the descriptors that `store` holds; keeps `endpoints` up to date.
+    init(links: Links, network: NetworkFile, snapshot: Snapshot, endpoints: NodeEndpoints, store: Store?) throws {
+        self.endpoints = endpoints
         self.links = links
         self.network = network
         self.snapshot = snapshot
@@ -52,9 +65,9 @@ final class KnownNodes: SnapshotFollower {
     func noteEndpoints() {
         guard endpointsGeneration != descriptors.generation else { return }
         endpointsGeneration = descriptors.generation
-        endpoints = Set(descriptors.all.flatMap(\.descriptor.addresses))
-        for other in network.bootstrap where isListed(other.node) { endpoints.formUnion(other.addresses) }
-        addresses = Set(endpoints.map(\.address))
+        var known = Set(descriptors.all.flatMap(\.descriptor.addresses))
+        for other in network.bootstrap where isListed(other.node) { known.formUnion(other.addresses) }
+        endpoints.replace(by: known)
     }
 
     func follow(_ snapshot: Snapshot, digest: Bytes32) {

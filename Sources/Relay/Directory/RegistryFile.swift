@@ -17,6 +17,7 @@ public final class RegistryFile: RegistrySource {
     private let loop: Loop
     private let time: () -> UnixTime
     private var registry: StaticRegistry
+    private var fileProblem: RegistryFileProblem?
     private var timer: LoopTimer?
 
     /// The registry of `network` in the file at `path`, which is read now, and later on another thread.
@@ -26,21 +27,22 @@ public final class RegistryFile: RegistrySource {
         self.path = path
         self.loop = loop
         self.time = time
-        registry = Self.read(path, StaticRegistry(network), at: time())
+        (registry, fileProblem) = Self.read(path, StaticRegistry(network), at: time())
         timer = LoopTimer(on: loop) { [weak self] in self?.readAgain() }
         schedule()
     }
 
-    private static func read(_ path: String, _ before: StaticRegistry, at now: UnixTime) -> StaticRegistry {
+    /// The registry after the file has been read again, and the file's problem.
+    ///
+    /// After a problem it is the registry `before`.
+    private static func read(
+        _ path: String, _ before: StaticRegistry, at now: UnixTime
+    ) -> (StaticRegistry, RegistryFileProblem?) {
+        let bytes: [UInt8]
+        do throws(StoreError) { bytes = try StateFile.readPublic(path) } catch { return (before, .unreadable(error)) }
         var after = before
-        do throws(StoreError) {
-            let bytes = try StateFile.readPublic(path)
-            // `problem` describes the fault.
-            _ = try? after.read(bytes, at: now)
-        } catch {
-            after.report("\(error)")
-        }
-        return after
+        do throws(StaticRegistryError) { _ = try after.read(bytes, at: now) } catch { return (before, .refused(error)) }
+        return (after, nil)
     }
 
     private func schedule() { timer?.schedule(at: (Instant(nanoseconds: loop.now) + Self.interval).nanoseconds) }
@@ -49,9 +51,9 @@ public final class RegistryFile: RegistrySource {
         let (path, before, now) = (path, registry, time())
         loop.work {
             Self.read(path, before, at: now)
-        } completion: { [weak self] after in
+        } completion: { [weak self] found in
             guard let self else { return }
-            registry = after
+            (registry, fileProblem) = found
             schedule()
         }
     }
@@ -61,8 +63,8 @@ public final class RegistryFile: RegistrySource {
         registry.snapshot(above: height, at: now)
     }
 
-    /// The fault of the file, in one sentence; nil if it is good.
-    public var problem: String? { registry.problem }
+    /// The fault of the file; nil if it is good.
+    public var problem: (any RegistrySourceProblem)? { fileProblem }
 
     /// Stops reading the file.
     public func close() {

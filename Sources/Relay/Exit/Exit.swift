@@ -30,7 +30,7 @@ final class Exit {
         policy = ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules)
         var setup = Resolver.Configuration()
         setup.servers = configuration.exitResolvers
-        resolver = ExitResolver(try Resolver(on: loop, configuration: setup))
+        resolver = try ExitResolver(on: loop, configuration: setup)
         // A number above any descriptor limit: the free descriptors are the bound.
         sockets = StreamPlaces(limit: 1 << 30) { loop.hasDescriptorsToSpare }
     }

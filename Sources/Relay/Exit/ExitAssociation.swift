@@ -76,6 +76,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         stream.accept()
     }
 
+    /// A socket of this association; nil if the system gives none, for example without that address family.
     private func socket(at address: SocketAddress) -> DatagramSocket? {
         guard exit.loop.hasDescriptorsToSpare else { return nil }
         return try? DatagramSocket(on: exit.loop, bindTo: address, configuration: .small, receiver: self)

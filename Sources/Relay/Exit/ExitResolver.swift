@@ -33,7 +33,8 @@ final class ExitResolver {
         let source: LinkSource
     }
 
-    private let resolver: Resolver
+    /// Made last by the initialiser, since it reports to this object.
+    private var resolver: Resolver!
     private var places: SharedTable<LinkSource, ObjectIdentifier, UInt64>
     /// The look-ups that wait for an answer.
     private var lookups: [UInt64: Lookup] = [:]
@@ -44,11 +45,13 @@ final class ExitResolver {
     private var lines: [LinkSource: LookupLine] = [:]
     private var nextNumber: UInt64 = 0
 
-    /// A resolver for sessions that uses `resolver`, which must have room for ``LookupSlots/capacity`` queries.
-    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
-        self.resolver = resolver
+    /// A resolver for sessions, whose `configuration` must have room for ``LookupSlots/capacity`` queries.
+    init(
+        on loop: Loop, configuration: Resolver.Configuration = Resolver.Configuration(),
+        queryLimit: Int = ExitResolver.queryLimit
+    ) throws(UVError) {
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
-        resolver.ended = { [weak self] in self?.ended($0) }
+        resolver = try Resolver(on: loop, configuration: configuration) { [weak self] in self?.ended($0) }
     }
 
     /// Whether no name server has answered recently.
@@ -66,7 +69,7 @@ final class ExitResolver {
     func resolve(
         _ name: HostName, port: UInt16, for share: StreamShare, callback: @escaping (Resolver.Answer) -> Void
     ) -> Query? {
-        begin(share, callback) { [resolver] in
+        begin(share, callback) { [unowned self] in
             resolver.resolve(name.text, port: port, family: .ipv4First, callback: $0)
         }
     }
@@ -75,14 +78,14 @@ final class ExitResolver {
     func name(
         of address: SocketAddress, for share: StreamShare, callback: @escaping (Resolver.NameAnswer) -> Void
     ) -> Query? {
-        begin(share, callback) { [resolver] in resolver.name(of: address, callback: $0) }
+        begin(share, callback) { [unowned self] in resolver.name(of: address, callback: $0) }
     }
 
     /// Asks for the records of `name`, in the same way.
     func records(
         of name: HostName, type: UInt16, for share: StreamShare, callback: @escaping (Resolver.MessageAnswer) -> Void
     ) -> Query? {
-        begin(share, callback) { [resolver] in resolver.records(of: name.text, type: type, callback: $0) }
+        begin(share, callback) { [unowned self] in resolver.records(of: name.text, type: type, callback: $0) }
     }
 
     private func begin<Value>(

@@ -42,7 +42,7 @@ public final class LedgerService {
     public private(set) var state: RegistryState
     private var followers: [any LedgerFollower] = []
     /// The error because of which the ledger does not continue; nil while it can be written.
-    public private(set) var failure: String?
+    private(set) var failure: LedgerFailure?
     /// The number of operations that wait here for a block, if this node is an authority.
     public private(set) var waitingCount = 0
     /// The number of requests among authorities that were refused, here or by others, because clocks differ.
@@ -92,10 +92,10 @@ public final class LedgerService {
                 threshold: network.authorityThreshold, blockSeconds: ledger.blockSeconds,
                 slotSeconds: ledger.slotSeconds, genesis: genesis)
         else { throw LedgerError.wrongGenesis }
-        do {
-            return (rules, try ledger.blocks.map { try FinalBlock(decoding: $0.rawSpan) })
+        do throws(LedgerRefusal) {
+            return (rules, try ledger.blocks.map { bytes throws(LedgerRefusal) in try FinalBlock(orRefusal: bytes) })
         } catch {
-            throw LedgerError.wrongStart("\(error)")
+            throw LedgerError.wrongStart(error)
         }
     }
 
@@ -224,11 +224,11 @@ public final class LedgerService {
                 links.send(on: link, LedgerMessage.announce, body: writer.bytes)
             }
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
-        case .warn(let text): log.warning("\(text)")
-        case .fail(let text):
-            failure = text
-            log.error("the ledger cannot be written, so nothing is signed; it is tried again: \(text)")
-            source.set(source.epochSnapshots, problem: RegistryProblem.unwritable(text).text)
+        case .warn(let warning): log.warning("\(warning.text)")
+        case .fail(let failure):
+            self.failure = failure
+            log.error("the ledger cannot be written, so nothing is signed; it is tried again: \(failure.text)")
+            source.set(source.epochSnapshots, problem: .unwritable(failure))
             let waiting = submissions.values
             submissions = [:]
             for done in waiting { done(.timedOut) }
@@ -241,7 +241,7 @@ public final class LedgerService {
         case .clockRefusals(let count): clockRefusals = count
         case .grew(let state, let snapshots, let problem, let waiting):
             waitingCount = waiting
-            source.set(snapshots, problem: problem)
+            source.set(snapshots, problem: problem.map(LedgerProblem.warning))
             follow(state)
         }
     }

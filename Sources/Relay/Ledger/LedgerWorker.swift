@@ -38,11 +38,11 @@ final class LedgerWorker: @unchecked Sendable {
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
-        case warn(String)
+        case warn(LedgerWarning)
         /// The file could not be written.
         ///
         /// Nothing is accepted or signed until it can be written again.
-        case fail(String)
+        case fail(LedgerFailure)
         /// The file can be written again.
         ///
         /// Gives the state on disk, and the snapshots of the last epochs, oldest first.
@@ -52,7 +52,7 @@ final class LedgerWorker: @unchecked Sendable {
         /// The chain has grown or its problem has changed.
         ///
         /// Gives the state after the last block, and the snapshots of the last epochs, oldest first.
-        case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
+        case grew(RegistryState, [Snapshot], problem: LedgerWarning?, waiting: Int)
     }
 
     /// The pause after the first write that failed, and the longest pause, in milliseconds.
@@ -75,12 +75,18 @@ final class LedgerWorker: @unchecked Sendable {
         self.store = store
         self.rules = rules
         self.epochSeconds = epochSeconds
-        var (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
+        let kept: (LedgerChain, EpochSnapshots, AuthorityVote?)
+        do throws(LedgerFailure) {
+            kept = try Self.read(store, rules, epochSeconds)
+        } catch {
+            throw error.cause
+        }
+        var (chain, epochs, vote) = kept
         for block in first where block.block.height > chain.height {
-            do {
+            do throws(LedgerRefusal) {
                 try chain.append(block, now: now)
             } catch {
-                throw LedgerError.wrongStart("\(error)")
+                throw LedgerError.wrongStart(error)
             }
             epochs.follow(chain.state)
             try store?.add(block.encoded(), at: chain.height, state: nil)
@@ -96,42 +102,59 @@ final class LedgerWorker: @unchecked Sendable {
     /// Reads and checks the chain, its epochs and an authority's vote from the disk.
     private static func read(
         _ store: (any LedgerDisk)?, _ rules: LedgerRules, _ epochSeconds: UInt64
-    ) throws -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
-        var chain = LedgerChain(rules)
+    ) throws(LedgerFailure) -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
+        var chain = try start(store, rules)
         var epochs = EpochSnapshots(seconds: epochSeconds)
-        if let state = try store?.state() {
-            guard state.height > 0 else { throw LedgerError.damaged("a state before the first block") }
-            let kept = try store?.blocks(above: state.height - 1, limit: 1, byteLimit: .max).first ?? []
-            do {
-                chain = try LedgerChain(
-                    rules, block: FinalBlock(decoding: kept.rawSpan),
-                    state: RegistryState(decoding: state.bytes.rawSpan))
-            } catch {
-                throw LedgerError.damaged("\(error)")
-            }
-        }
         epochs.follow(chain.state)
-        while let blocks = try store?.blocks(above: chain.height, limit: 100, byteLimit: .max), !blocks.isEmpty {
-            do {
-                for bytes in blocks {
+        while true {
+            let height = chain.height
+            let blocks = try LedgerFailure.ofFile { () throws(StoreError) in
+                try store?.blocks(above: height, limit: 100, byteLimit: .max) ?? []
+            }
+            guard !blocks.isEmpty else { break }
+            for bytes in blocks {
+                do throws(LedgerRefusal) {
                     // The block's time was checked when it arrived. A clock that is slow now must not make the file
                     // count as damaged.
-                    try chain.append(FinalBlock(decoding: bytes.rawSpan), now: RegistryState.timeLimit)
-                    epochs.follow(chain.state)
+                    try chain.append(FinalBlock(orRefusal: bytes), now: RegistryState.timeLimit)
+                } catch {
+                    throw .content(.damaged(.block(error)))
                 }
-            } catch {
-                throw LedgerError.damaged("\(error)")
+                epochs.follow(chain.state)
             }
         }
-        var vote: AuthorityVote?
-        if let bytes = try store?.vote() {
-            do {
-                vote = try AuthorityVote(decoding: bytes.rawSpan)
-            } catch {
-                throw LedgerError.damaged("the vote: \(error)")
-            }
+        guard let kept = try LedgerFailure.ofFile({ () throws(StoreError) in try store?.vote() }) else {
+            return (chain, epochs, nil)
         }
-        return (chain, epochs, vote)
+        do throws(WireError) {
+            return (chain, epochs, try AuthorityVote(decoding: kept.rawSpan))
+        } catch {
+            throw .content(.damaged(.vote(error)))
+        }
+    }
+
+    /// The chain at the newest state that the disk has, or before its first block.
+    private static func start(
+        _ store: (any LedgerDisk)?, _ rules: LedgerRules
+    ) throws(LedgerFailure) -> LedgerChain {
+        guard let state = try LedgerFailure.ofFile({ () throws(StoreError) in try store?.state() }) else {
+            return LedgerChain(rules)
+        }
+        guard state.height > 0 else { throw .content(.damaged(.stateOfNoBlock)) }
+        let block = try LedgerFailure.ofFile { () throws(StoreError) in
+            try store?.blocks(above: state.height - 1, limit: 1, byteLimit: .max).first ?? []
+        }
+        let registry: RegistryState
+        do throws(WireError) {
+            registry = try RegistryState(decoding: state.bytes.rawSpan)
+        } catch {
+            throw .content(.damaged(.state(error)))
+        }
+        do throws(LedgerRefusal) {
+            return try LedgerChain(rules, block: FinalBlock(orRefusal: block), state: registry)
+        } catch {
+            throw .content(.damaged(.block(error)))
+        }
     }
 
     /// The registry after the last block.
@@ -156,12 +179,12 @@ final class LedgerWorker: @unchecked Sendable {
         let problem = node.problem
         let clockRefusals = node.clockRefusals
         for (place, event) in events.enumerated() {
-            do {
+            do throws(StoreError) {
                 try handle(event, &effects, now: now)
             } catch {
                 let pause = now < last.until ? min(last.pause * 2, Self.pause.longest) : Self.pause.first
                 failure = (now + pause, pause)
-                effects.append(.fail("\(error)"))
+                effects.append(.fail(.file(error)))
                 return effects + events[place...].compactMap(Self.refusal(of:))
             }
         }
@@ -183,10 +206,14 @@ final class LedgerWorker: @unchecked Sendable {
 
     /// Reads the state on disk and continues from it, if the file can be written again.
     private func goOn(after pause: UInt64, _ effects: inout [Effect], now: UInt64) {
-        do {
+        do throws(LedgerFailure) {
             let (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
             // Writing the present vote again changes nothing, and shows whether the disk accepts a write.
-            try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
+            do throws(StoreError) {
+                try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
+            } catch {
+                throw .file(error)
+            }
             node.restart(chain: chain, epochs: epochs, vote: vote)
             failure = nil
             last = (pause, now + 2 * Self.pause.longest)
@@ -194,11 +221,11 @@ final class LedgerWorker: @unchecked Sendable {
         } catch {
             let next = min(pause * 2, Self.pause.longest)
             failure = (now + next, next)
-            effects.append(.fail("\(error)"))
+            effects.append(.fail(error))
         }
     }
 
-    private func handle(_ event: Event, _ effects: inout [Effect], now: UInt64) throws {
+    private func handle(_ event: Event, _ effects: inout [Effect], now: UInt64) throws(StoreError) {
         switch event {
         case .tick: try perform(node.tick(now: now), &effects)
         case .announced(let height, let other): try perform(node.announced(height, by: other, now: now), &effects)
@@ -213,7 +240,7 @@ final class LedgerWorker: @unchecked Sendable {
     /// The answer to a control message; nil refuses it.
     private func answer(
         _ message: LedgerMessage, _ body: [UInt8], _ other: NodeID?, _ effects: inout [Effect], now: UInt64
-    ) throws -> [UInt8]? {
+    ) throws(StoreError) -> [UInt8]? {
         let span = body.rawSpan
         switch message {
         case .submit:
@@ -234,7 +261,7 @@ final class LedgerWorker: @unchecked Sendable {
     /// The answer to a request of an authority about the next block; nil refuses it.
     private func answer(
         _ request: AuthorityRequest?, _ other: NodeID?, _ effects: inout [Effect], now: UInt64
-    ) throws -> [UInt8]? {
+    ) throws(StoreError) -> [UInt8]? {
         guard let request, let other, let (actions, answer) = node.received(request, from: other, now: now) else {
             return nil
         }
@@ -245,7 +272,7 @@ final class LedgerWorker: @unchecked Sendable {
     /// Performs the writes in order, and leaves the other actions to the loop.
     ///
     /// The actions after a failed write do not happen.
-    private func perform(_ actions: [LedgerNode.Action], _ effects: inout [Effect]) throws {
+    private func perform(_ actions: [LedgerNode.Action], _ effects: inout [Effect]) throws(StoreError) {
         for action in actions {
             switch action {
             case .keepVote(let vote): try store?.setVote(vote.encoded())
@@ -256,7 +283,7 @@ final class LedgerWorker: @unchecked Sendable {
                 effects.append(.ask(target, message, body, id))
             case .announce(let height): effects.append(.announce(height))
             case .submitted(let id, let result): effects.append(.submitted(id, result))
-            case .warn(let text): effects.append(.warn(text))
+            case .warn(let warning): effects.append(.warn(warning))
             }
         }
     }

@@ -56,7 +56,7 @@ final class BuildService {
     /// Replaces the onion key if it is due.
     ///
     /// Returns true if a new descriptor must be made.
-    func advanceKeys() -> Bool { (try? responder.keys.advance(now)) ?? false }
+    func advanceKeys() throws(CryptoError) -> Bool { try responder.keys.advance(now) }
 
     // MARK: Requests
 

@@ -11,6 +11,8 @@ internal import Wire
 ///
 /// `RequestProxy` and `RequestTarget` make the decisions. This type brings them events and performs their actions. No
 /// log contains a target or a session.
+///
+/// It has more members than most types: the parts, and the owners of requests under way.
 final class RequestService {
     private let links: Links
     private let nodes: KnownNodes

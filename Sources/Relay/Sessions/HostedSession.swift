@@ -99,7 +99,7 @@ final class HostedSession: SessionOwner {
 
     // MARK: Streams
 
-    func event(_ event: Event, in session: Session) {
+    func event(_ event: ConnectionEvent, in session: Session) {
         switch event {
         case .streamOpened(let id): opened(id)
         case .legClosed(let id): legs[id]?.path.end()

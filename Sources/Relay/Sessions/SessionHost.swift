@@ -82,7 +82,7 @@ final class SessionHost: PathListener {
             let id = leg.secrets.sessionID
             guard sessions[id] == nil else { return .wrong }
             guard makeRoom(for: id, of: leg) else { return .noSession }
-            var configuration = Configuration()
+            var configuration = ConnectionConfiguration()
             configuration.maxPeerStreams = limits.streamsPerSession
             lastNumber += 1
             let made = HostedSession(

@@ -1,7 +1,7 @@
-internal import Wire
+public import Wire
 
 /// The warning to a node's operator that other nodes find the node at fault, in one sentence.
-struct OperatorWarning {
+public struct OperatorWarning {
     /// The node's standing in the network.
     enum Standing {
         /// Other nodes do not test it.
@@ -15,7 +15,8 @@ struct OperatorWarning {
     }
 
     /// A warning by its kind.
-    enum Kind: Equatable {
+    public enum Kind: Equatable, Sendable {
+        /// Other nodes found that this node did not serve.
         case decommissioned
         /// Nodes of two operators report that this node does not serve.
         case suspected
@@ -31,7 +32,7 @@ struct OperatorWarning {
         }
 
         /// The warning, in one or two sentences.
-        var text: String {
+        public var text: String {
             switch self {
             case .decommissioned:
                 "This node is decommissioned: others found that it did not serve. It is used again when it passes their "

@@ -8,31 +8,22 @@ extension Relay {
     /// The first call begins to ask other nodes.
     public func check() -> (items: [CheckItem], isDone: Bool) {
         selfCheck.advance()
-        var items = [
-            CheckItem("port", .good, "bound to \(listenAddresses.map(\.description).joined(separator: " and "))"),
-            clockItem, registryItem,
+        let items = [
+            CheckItem(.bound(listenAddresses), .good), clockItem, registryItem,
+            CheckItem(.links(linkedNodes), linkedNodes > 0 ? .good : selfCheck.isDone ? .bad : .pending),
         ]
-        let count = linkedNodes
-        items.append(
-            count > 0
-                ? CheckItem("links", .good, "linked with \(count) other nodes")
-                : CheckItem(
-                    "links", selfCheck.isDone ? .bad : .pending,
-                    "linked with no other node; look whether UDP leaves this machine, and at the network file"))
         return (items + selfCheck.items(publication.announced), selfCheck.isDone)
     }
 
     private var clockItem: CheckItem {
-        if let wrongClock { return CheckItem("clock", .bad, wrongClock.text) }
-        guard let error = clockError else {
-            return CheckItem("clock", selfCheck.isDone ? .unknown : .pending, "no other node has told its time")
-        }
-        return CheckItem("clock", .good, "\(abs(Int(error.inSeconds))) s from the other nodes'")
+        if let wrongClock { return CheckItem(.wrongClock(wrongClock), .bad) }
+        guard let error = clockError else { return CheckItem(.noTime, selfCheck.isDone ? .unknown : .pending) }
+        return CheckItem(.clock(difference: abs(Int(error.inSeconds))), .good)
     }
 
     private var registryItem: CheckItem {
-        if let problem = registryProblem { return CheckItem("registry", .bad, problem.text) }
-        guard isActive else { return CheckItem("registry", .bad, standing.text) }
-        return CheckItem("registry", .good, "staked in the snapshot of height \(trustedSnapshot.height)")
+        if let problem = registryProblem { return CheckItem(.registry(problem), .bad) }
+        guard isActive else { return CheckItem(.standing(standing), .bad) }
+        return CheckItem(.staked(height: trustedSnapshot.height), .good)
     }
 }

@@ -6,7 +6,7 @@ internal import Watch
 internal import Wire
 
 /// One check of an operator's node.
-public struct CheckItem: Sendable, Hashable {
+public struct CheckItem: Sendable, Equatable {
     /// The result of a check.
     public enum Verdict: String, Sendable {
         /// The node meets the requirement.
@@ -19,18 +19,15 @@ public struct CheckItem: Sendable, Hashable {
         case pending
     }
 
-    /// The subject of the check, in a word.
-    public var name: String
+    /// The finding.
+    public let finding: CheckFinding
     /// The result.
-    public var verdict: Verdict
-    /// The result in words, and the remedy.
-    public var text: String
+    public let verdict: Verdict
 
-    /// The result of checking `name`.
-    public init(_ name: String, _ verdict: Verdict, _ text: String) {
-        self.name = name
+    /// A finding and what it means for the node.
+    init(_ finding: CheckFinding, _ verdict: Verdict) {
+        self.finding = finding
         self.verdict = verdict
-        self.text = text
     }
 }
 
@@ -104,32 +101,20 @@ final class SelfCheck {
         for (place, address) in addresses.enumerated() {
             let said = reached.compactMap { place < $0.count ? $0[place] : nil }
             let (yes, no) = (said.count { $0 == 1 }, said.count { $0 == 0 })
-            let name = "reachable"
             if yes > 0 {
-                items.append(CheckItem(name, .good, "\(yes) of \(yes + no) nodes asked made a new link to \(address)"))
+                items.append(CheckItem(.reached(address, by: yes, of: yes + no), .good))
             } else if no > 0 {
-                items.append(
-                    CheckItem(
-                        name, .bad,
-                        "none of \(no) nodes asked could make a link to \(address); open this UDP port in the firewall, and "
-                            + "forward it where there is NAT"))
+                items.append(CheckItem(.unreached(address, asked: no), .bad))
             } else {
-                let text =
-                    said.isEmpty
-                    ? "no node could be asked whether it reaches \(address)" : "no node asked has a route to \(address)"
-                items.append(CheckItem(name, isDone ? .unknown : .pending, text))
+                let finding = said.isEmpty ? CheckFinding.unasked(address) : .noRoute(address)
+                items.append(CheckItem(finding, isDone ? .unknown : .pending))
             }
         }
-        if accepted > 0 {
-            items.append(
-                CheckItem("descriptor", .good, "\(accepted) of \(accepted + missing) nodes asked have taken it"))
-        } else if missing > 0 {
-            items.append(
-                CheckItem(
-                    "descriptor", .bad,
-                    "none of \(missing) nodes asked has taken it; look at the clock and at the registry"))
+        if accepted + missing > 0 {
+            let finding = CheckFinding.descriptor(takenBy: accepted, of: accepted + missing)
+            items.append(CheckItem(finding, accepted > 0 ? .good : .bad))
         } else {
-            items.append(CheckItem("descriptor", isDone ? .unknown : .pending, "no node could be asked for it"))
+            items.append(CheckItem(.descriptorUnasked, isDone ? .unknown : .pending))
         }
         return items
     }

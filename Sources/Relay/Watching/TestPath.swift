@@ -14,6 +14,8 @@ struct TestHop {
 /// One test: a link to the first hop, a path over all hops, a packet to its end and back, and sometimes a burst.
 ///
 /// It sends what a client sends: the same handshake, the same build, the same packets.
+///
+/// It has more members than most types: the arguments of the test, and the state of its steps.
 final class TestPath {
     /// The longest time for a link to come up.
     static let linkLimit = TimeSpan.seconds(3)

@@ -10,6 +10,8 @@ internal import Watch
 internal import Wire
 
 /// Watches other nodes: tests them as a client would, votes if the ledger asks, and warns this node's operator.
+///
+/// It has more members than most types because it connects the parts that make the decisions.
 final class Watching: SnapshotFollower, LedgerFollower {
     private let links: Links
     private let network: NetworkFile

@@ -5,6 +5,8 @@ public import Wire
 ///
 /// Events and times go in, actions come out. Each request ends once: with an answer, with an outer status in bounded
 /// time, or with its session. Events for a request that has ended have no effect.
+///
+/// It has more members than most types: the tables of one request, which change together.
 public struct RequestProxy {
     /// The number of a request at this proxy; never used twice.
     public typealias Ticket = UInt64

@@ -6,6 +6,8 @@ public import Wire
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. It works on an
 /// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``. Actions that follow from a write, and
 /// the answers to all reads, come out after the commit. So nobody learns of an entry that a failed commit undoes.
+///
+/// It has more members than most types: the parts, which have the rules, and the actions until the commit.
 public struct Replica<Storage: ItemStorage> {
     /// The events of a replica.
     public enum Event: Sendable {

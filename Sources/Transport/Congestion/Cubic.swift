@@ -1,6 +1,8 @@
 internal import Wire
 
 /// CUBIC (RFC 9438) with HyStart++ (RFC 9406), in bytes.
+///
+/// It has more members than most types: the variables of both RFCs.
 struct Cubic {
     private static let c = 0.4
     private static let beta = 0.7

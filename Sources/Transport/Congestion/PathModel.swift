@@ -6,6 +6,8 @@ internal import Wire
 /// more loss than usual behind a queue, and by heavy loss. The model starts by enlarging the window until it sees a
 /// queue, and does so again after a rest. Then it probes for more now and then, with growing gain while that succeeds.
 /// The round trip counts as at least 2 ms, so that a busy CPU on a fast network is not taken for a slow path.
+///
+/// It has more members than most types: the estimates, and the state of each phase.
 struct PathModel {
     private enum Phase {
         /// The window grows with each acknowledgement until a queue is seen.

@@ -17,6 +17,8 @@ enum SendPlace {
 }
 
 /// One stream: both halves, and the pending signals to the peer and the application.
+///
+/// It has more members than most types: its place in each queue of the connection, so that no queue allocates.
 struct Stream: ~Copyable {
     struct Signals: OptionSet {
         let rawValue: UInt16

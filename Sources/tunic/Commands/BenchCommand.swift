@@ -5,6 +5,8 @@ internal import Provision
 internal import Wire
 
 /// Measures a network of its own, a real network, or any SOCKS5 proxy.
+///
+/// It has more members than most types: one for each option.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure a network of its own, a real one, or any SOCKS5 proxy.",

@@ -13,7 +13,7 @@ public enum CongestionAlgorithm: Sendable {
 ///
 /// The protocol fixes the credit that a peer may use before any grant (`InitialLimits`). A limit below that has the
 /// effect of that credit.
-public struct Configuration: Sendable {
+public struct ConnectionConfiguration: Sendable {
     /// The congestion controller of new legs.
     public var congestion: CongestionAlgorithm = .model
     /// The largest receive window of a stream; at most a quarter of `maxConnectionWindow` takes effect.
@@ -52,8 +52,8 @@ public struct Configuration: Sendable {
     public init() {}
 
     /// Smaller limits, for the control connection of a link.
-    public static var control: Configuration {
-        var limits = Configuration()
+    public static var control: ConnectionConfiguration {
+        var limits = ConnectionConfiguration()
         limits.maxStreamWindow = 1 << 20
         limits.maxConnectionWindow = 2 << 20
         limits.maxStreamSendBuffer = 1 << 20

@@ -1,7 +1,7 @@
 internal import Wire
 
 /// The received packets of a leg, as ranges to acknowledge, and when the acknowledgement is due.
-struct ReceivedPackets {
+struct ReceivedNumbers {
     struct Run: BitwiseCopyable {
         var low: UInt64
         var high: UInt64
@@ -39,7 +39,7 @@ struct ReceivedPackets {
     var largest: UInt64? { runs.first?.high }
 
     /// Nil if the packet is new; otherwise whether it has been seen or is too old to tell.
-    func check(_ number: UInt64) -> DropReason? {
+    func check(_ number: UInt64) -> ConnectionDropReason? {
         if let first = runs.first, number > first.high { return nil }
         for run in runs {
             if number > run.high { return nil }
