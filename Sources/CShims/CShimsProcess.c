@@ -35,6 +35,8 @@ int shim_die_with_parent(void) {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 ? 0 : -errno;
 }
 
+void shim_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
 int shim_flush_output(void) {
     if (fflush(stdout) != 0) return errno > 0 ? -errno : -EIO;
     return ferror(stdout) ? -EIO : 0;

@@ -1,6 +1,6 @@
 /// Metrics in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
 ///
-/// Labels name roles, directions, reasons and results; none names a client, a node or a destination.
+/// Labels name roles, directions, reasons, results and workers; none names a client, a node or a destination.
 public struct OpenMetrics {
     private var lines: [String] = []
 
@@ -100,6 +100,8 @@ extension OpenMetrics {
             let sorted = times.sorted()
             guard let longest = sorted.last else { return [] }
             return [sample(sorted[sorted.count / 2], ("quantile", "0.5")), sample(longest, ("quantile", "1"))]
+        case .each(let values)?:
+            return values.enumerated().map { sample(Double($1), ("worker", "\($0)")) }
         case .text(let state)?: return entry.choices.map { sample($0 == state ? 1 : 0, ("state", $0)) }
         case .count?, .number?, .truth?: return report.content(of: entry)?.number.map { [sample($0)] } ?? []
         }

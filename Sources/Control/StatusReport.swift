@@ -126,6 +126,7 @@ extension FigureContent {
         case .text(let value): try container.encode(value, forKey: key)
         case .reasons(let value): try container.encode(value, forKey: key)
         case .list(let value): try container.encode(value, forKey: key)
+        case .each(let value): try container.encode(value, forKey: key)
         }
     }
 }

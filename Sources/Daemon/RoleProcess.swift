@@ -165,8 +165,10 @@ package final class RoleProcess {
     private func startWatchdog() {
         guard let interval = ServiceNotice.watchdogInterval else { return }
         let timer = LoopTimer(on: loop) { [unowned self] in
-            ServiceNotice.send("WATCHDOG=1")
-            watchdog?.schedule(at: loop.now + interval)
+            let runs = roles.allSatisfy { $0.runs }
+            if runs { ServiceNotice.send("WATCHDOG=1") }
+            // A thread that has been late once must not cost the whole interval.
+            watchdog?.schedule(at: loop.now + (runs ? interval : min(interval, 1_000_000_000)))
         }
         watchdog = timer
         timer.schedule(at: loop.now)

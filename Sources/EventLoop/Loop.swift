@@ -195,6 +195,12 @@ public final class Loop {
     /// A clock in nanoseconds that runs on while the machine sleeps and cannot be set.
     public var runningClock: UInt64 { if let host { host.world.now } else { Self.nanoseconds(of: CLOCK_BOOTTIME) } }
 
+    /// The processor time in nanoseconds that this loop's thread has used since it began; 0 on simulated time.
+    public var processorTime: UInt64 {
+        assertOnThread()
+        return host == nil ? Self.nanoseconds(of: CLOCK_THREAD_CPUTIME_ID) : 0
+    }
+
     private static func nanoseconds(of clock: clockid_t) -> UInt64 {
         var time = timespec()
         unsafe clock_gettime(clock, &time)

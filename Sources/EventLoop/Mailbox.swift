@@ -18,6 +18,9 @@ public final class Mailbox<Message: Sendable> {
         /// The lane counts as full when it has room for `reserve` more messages, which others of the source may need.
         @discardableResult
         public func send(_ message: Message, reserve: Int = 0) -> Bool { lane.send(message, reserve) }
+
+        /// Whether the mailbox is closed, so that no message will be received.
+        public var isClosed: Bool { lane.isClosed }
     }
 
     private let lanes: [MailboxLane<Message>]
@@ -76,6 +79,8 @@ private final class MailboxLane<Message: Sendable>: Sendable {
     private let capacity: Int
 
     init(capacity: Int) { self.capacity = capacity }
+
+    var isClosed: Bool { contents.withLock { $0.waker == nil } }
 
     func open(_ waker: MailboxWaker) { contents.withLock { $0.waker = waker } }
 

@@ -25,11 +25,18 @@ struct LinkSockets {
         for table: inout LinkTable
     ) throws(UVError) {
         var failure: UVError?
-        for address in configuration.listen {
+        for (place, address) in configuration.listen.enumerated() {
             do throws(UVError) {
                 var options = configuration.socket
                 options.answersWhereAsked = isNode
-                let socket = try DatagramSocket(on: loop, bindTo: address, configuration: options, receiver: receiver)
+                let socket =
+                    if configuration.groups.isEmpty {
+                        try DatagramSocket(on: loop, bindTo: address, configuration: options, receiver: receiver)
+                    } else {
+                        try DatagramSocket(
+                            on: loop, worker: Int(truncatingIfNeeded: table.worker), of: configuration.groups[place],
+                            receiver: receiver)
+                    }
                 sockets.append(socket)
                 let unretained = unsafe Unmanaged.passUnretained(socket)
                 if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }

@@ -117,12 +117,38 @@ public final class Links {
         }
     }
 
+    /// How many packets all workers have sent.
+    public var packetsSent: UInt64 { table.counters.packetsSent &+ (crew.ways?.shares.othersTotal ?? 0) }
+
+    /// Lets all workers send `packets` more packets: each an equal part, and `least` at least unless it is none; nil: any
+    /// number.
+    ///
+    /// Returns the part of this worker.
+    @discardableResult
+    public func allow(_ packets: UInt64?, least: UInt64) -> UInt64 {
+        guard let packets else {
+            crew.ways?.shares.allowOthers(nil)
+            sendCeiling = .max
+            return .max
+        }
+        let part = crew.hasOthers && packets > 0 ? max(packets / UInt64(clamping: workers), least) : packets
+        crew.ways?.shares.allowOthers(part)
+        sendCeiling = table.counters.packetsSent &+ part
+        return part
+    }
+
     /// Whether ``sendCeiling`` is not reached.
     public var maySend: Bool { table.counters.packetsSent < sockets.sendCeiling }
 
-    /// Limits the packets that wait in the kernel to about `size` bytes for each present socket; 0: the size set when
-    /// it was opened.
-    public func limitReceiveBuffer(to size: Int) { sockets.limitReceiveBuffer(to: size) }
+    /// Limits the packets that wait in the kernel to about `size` bytes for each present socket of each worker; 0: the
+    /// size set when it was opened.
+    public func limitReceiveBuffer(to size: Int) {
+        sockets.limitReceiveBuffer(to: size)
+        crew.ways?.limitReceiveBuffers(size)
+    }
+
+    /// How many workers the node has.
+    public var workers: Int { Int(truncatingIfNeeded: crew.workers) }
 
     // MARK: Packets
 

@@ -10,6 +10,9 @@ internal import Links
 /// lost, and their senders slow down. The exit's sessions send without a packet from the network, so they check
 /// ``admits`` before each packet, and wait.
 ///
+/// Of several workers each may send an equal part. A worker that has sent its part pauses alone, and looks every few
+/// milliseconds whether it may go on; the bucket is for all.
+///
 /// The excess is at most a batch or the content of the kernel's buffer. The pauses are therefore short, far below the
 /// silence after which a neighbour considers a link dead.
 final class RateGate {
@@ -23,6 +26,8 @@ final class RateGate {
     /// number of packets.
     private static let quantum = 0.025
     private static let leastPackets = 8.0
+    /// The least of it that each of several workers may send: a time at the rate in seconds, longer than the interval.
+    private static let leastPart = 0.0075
 
     private let links: Links
     private let packetSize: Int
@@ -67,11 +72,12 @@ final class RateGate {
             links.limitReceiveBuffer(to: 0)
             return
         }
-        links.limitReceiveBuffer(to: min(max(Int(self.rate * Self.wait), Self.leastWaiting), Self.mostWaiting))
+        let size = min(max(Int(self.rate * Self.wait), Self.leastWaiting), Self.mostWaiting)
+        links.limitReceiveBuffer(to: max(size / links.workers, Self.leastWaiting))
         level = min(level, self.burst)
         if timer == nil {
             level = self.burst
-            (last, sent) = (links.loop.now, links.counters.packetsSent)
+            (last, sent) = (links.loop.now, links.packetsSent)
             timer = LoopTimer(on: links.loop) { [unowned self] in look() }
         }
         look()
@@ -81,23 +87,24 @@ final class RateGate {
     func close() {
         timer?.close()
         timer = nil
-        links.sendCeiling = .max
+        links.allow(nil, least: 0)
         open(.max)
     }
 
     private func look() {
         let now = links.loop.now
-        let count = links.counters.packetsSent
+        let count = links.packetsSent
         level += Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize)
         level = min(level, burst)
         (last, sent) = (now, count)
         if level < 0 {
-            links.sendCeiling = count
+            links.allow(0, least: 0)
         } else {
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
             let packets = UInt64(max(level / Double(packetSize), quantum))
-            links.sendCeiling = count + packets
-            open(packets)
+            // One worker may have all of the packets.
+            let least = UInt64(max(rate * Self.leastPart / Double(packetSize), 1))
+            open(links.allow(packets, least: least))
         }
         timer?.schedule(at: now + Self.interval)
     }

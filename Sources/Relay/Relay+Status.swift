@@ -10,18 +10,50 @@ public import Wire
 extension Relay {
     /// The bytes of all packets received and sent.
     public var bytesPassed: UInt64 {
-        (links.counters.packetsReceived &+ links.counters.packetsSent) &* UInt64(network.packetSize)
+        let (received, sent) = Self.packets(counters)
+        return (received &+ sent) &* UInt64(network.packetSize)
+    }
+
+    /// The counters of all workers, worker 0 first; those of the others are up to a second old.
+    private var counters: [WorkerCounters] {
+        var own = WorkerCounters(worker: 0)
+        (own.links, own.sockets, own.drops) = (links.counters, links.socketCounters, paths.drops)
+        return [own] + (crew?.counters ?? [])
+    }
+
+    private static func packets(_ counters: [WorkerCounters]) -> (received: UInt64, sent: UInt64) {
+        counters.reduce((0, 0)) { ($0.0 &+ $1.links.packetsReceived, $0.1 &+ $1.links.packetsSent) }
+    }
+
+    /// The numbers of drops by the reason's name; only reasons that occurred.
+    private func drops(_ counters: [WorkerCounters]) -> [String: UInt64] {
+        var drops: [String: UInt64] = [:]
+        for worker in counters {
+            drops.merge(worker.links.drops.byName, uniquingKeysWith: &+)
+            for socket in worker.sockets { drops.merge(socket.drops, uniquingKeysWith: &+) }
+            for reason in DropReason.allCases where worker.drops[Int(reason.rawValue)] > 0 {
+                drops[reason.name, default: 0] &+= worker.drops[Int(reason.rawValue)]
+            }
+            let lost = worker.links.packetsNotHandedOn &+ worker.undelivered
+            if lost > 0 { drops["workerFull", default: 0] &+= lost }
+        }
+        if let exit { drops.merge(exit.datagramDrops.byName, uniquingKeysWith: &+) }
+        return drops
+    }
+
+    private func workers(_ counters: [WorkerCounters]) -> [WorkerStatus] {
+        guard let crew else { return [] }
+        return zip(counters, crew.loads).map { worker, load in
+            WorkerStatus(
+                load: load, packetsIn: worker.links.packetsReceived, packetsOut: worker.links.packetsSent,
+                handedOn: worker.links.packetsHandedOn)
+        }
     }
 
     /// The present state of the relay.
     public var status: RelayStatus {
-        let counters = links.counters
-        var drops = counters.drops.byName
-        drops.merge(links.socketDrops, uniquingKeysWith: &+)
-        for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
-            drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
-        }
-        if let exit { drops.merge(exit.datagramDrops.byName) { $0 + $1 } }
+        let counters = counters
+        let (received, sent) = Self.packets(counters)
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
             isReady: cannotServe == nil && ledger?.failure == nil && isActive && life.takesPaths,
@@ -32,10 +64,10 @@ extension Relay {
             snapshot: SnapshotStatus(
                 directory.epochs.snapshot, digest: directory.epochs.digest, list: directory.lists.certified?.round),
             registryProblem: directory.epochs.problem,
-            packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
-            bytesIn: counters.packetsReceived * UInt64(network.packetSize),
-            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: builds.builds,
-            refusals: builds.refusals, requests: requests.status, watching: watching.status)
+            packetsIn: received, packetsOut: sent, bytesIn: received &* UInt64(network.packetSize),
+            bytesOut: sent &* UInt64(network.packetSize), drops: drops(counters), builds: builds.builds,
+            refusals: builds.refusals, requests: requests.status, watching: watching.status,
+            workers: workers(counters))
     }
 
     /// The problem that the operator must know of; nil if there is none.

@@ -89,11 +89,12 @@ public final class Relay {
         let staked = StakedNodes(network.snapshot.snapshot)
         self.staked = staked
         let authorities = Set(network.authorities.map(\.node))
-        let setup = LinksConfiguration(
+        var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: configuration.listen.map { SocketAddress($0) }, messages: RelayMessage.kinds)
-        let others = try configuration.workers > 1 ? SimulatedWorkers(beside: loop, of: configuration.workers) : nil
-        let crew = try others.map { try WorkerCrew(on: loop, $0) }
+        let crew = try Self.place(of: configuration, beside: loop, &setup, log: log).map {
+            try WorkerCrew(on: loop, $0)
+        }
         self.crew = crew
         let endpoints = NodeEndpoints()
         links = try Links(
@@ -169,7 +170,7 @@ public final class Relay {
             "the relay listens",
             metadata: [
                 "node": "\(node)", "address": "\(listenAddresses.map(\.description).joined(separator: ", "))",
-                "exit": "\(configuration.isExit)",
+                "exit": "\(configuration.isExit)", "workers": "\(links.workers)",
             ])
     }
 
@@ -196,11 +197,15 @@ public final class Relay {
         }
     }
 
+    /// Whether all threads of the relay run.
+    public var runs: Bool { links.allWorkersRun }
+
     // MARK: Once a second
 
     private func tick() {
         guard !life.isClosed else { return }
         let now = links.now
+        crew?.note(processorTime: links.loop.processorTime, now: now)
         paths.sweep()
         sessions.sweep(now: now)
         directory.tick()

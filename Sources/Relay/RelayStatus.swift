@@ -1,4 +1,5 @@
 public import Directory
+internal import EventLoop
 public import Wire
 
 /// The configuration of a relay.
@@ -30,8 +31,10 @@ public struct RelayConfiguration: Sendable {
     /// The longest time that a drain waits for paths and streams to end.
     public var drainLimit = TimeSpan.seconds(30)
 
-    /// How many workers the relay has; only on simulated time may that be more than one.
-    var workers = 1
+    /// How many workers the relay has, each with a thread: 1 to ``mostWorkers``.
+    public var workers = 1
+    /// The most workers.
+    public static var mostWorkers: Int { DatagramGroup.mostWorkers }
 
     /// The most sessions that an exit serves at once.
     var exitSessions = SessionHost.sessionLimit
@@ -84,6 +87,18 @@ public struct RelayStatus: Sendable {
     public var requests: RelayRequestStatus
     /// The results of watching other nodes.
     public var watching: WatchingStatus
+    /// The figures of each worker, worker 0 first; empty where there is only one.
+    public var workers: [WorkerStatus]
+}
+
+/// The figures of one worker of a relay.
+public struct WorkerStatus: Sendable {
+    /// The share of the last second in which its thread used a processor: 0 to 1.
+    public var load: Double
+    /// The packets received and sent.
+    public var packetsIn: UInt64, packetsOut: UInt64
+    /// The packets that came to it and that it handed to another worker.
+    public var handedOn: UInt64
 }
 
 /// The counters of onion requests at a relay.

@@ -101,6 +101,10 @@ public enum SettingsCatalog {
             "relay.country", .text, example: "\"SE\"",
             "The two letters of the country by which clients can choose this node; they are not verified."),
         SettingKey(
+            "relay.workers", .integer(1...16), byDefault: "1",
+            "How many threads carry packets, at most one for each core. Of several, the first does all other work, too."
+        ),
+        SettingKey(
             "relay.rate", .bytes, byDefault: "0", example: "\"10 MB\"", reloadable: true,
             "The most bytes that the relay sends in a second; it receives about as many. 0: no limit."),
         SettingKey(

@@ -31,11 +31,12 @@ extension StatusPage {
             },
             percent: n => n.toFixed(1) + ' %', fee: n => n / 100 + ' %',
             sesh: n => (n / 1e9).toLocaleString('en', { maximumFractionDigits: 2 }), reasons: counts => String(total(counts)),
+            each: list => list.join(', '), shares: list => list.map(n => n + ' %').join(', '),
           };
           // The cards of some objects of a report; the rest is in that of the role, ''.
           const cards = { registry: 'Registry', snapshot: 'Registry', watching: 'Tests', oxend: 'oxend' };
           const value = (report, figure) => figure.path.reduce((o, key) => known(o) ? o[key] : undefined, report);
-          const isZero = v => Array.isArray(v) ? !v.length : typeof v === 'object' ? !total(v) : !v;
+          const isZero = v => Array.isArray(v) ? !v.some(n => n) : typeof v === 'object' ? !total(v) : !v;
           function phrase(report, figure) {
             const v = value(report, figure);
             if (!known(v)) return figure.path.length > 1 && known(report[figure.path[0]]) ? figure.absent : null;

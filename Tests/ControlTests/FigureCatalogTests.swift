@@ -10,6 +10,7 @@ private func sample(_ entry: FigureEntry, _ number: Int) -> FigureContent {
     case .truth: .truth(true)
     case .reasons: .reasons(["one": UInt64(number), "two": 3])
     case .times: .list([Double(number), 2, 5])
+    case .each, .shares: .each([UInt64(number), 2])
     case .duration, .seconds, .milliseconds, .percent: .number(Double(number))
     case .count, .bytes, .hours, .date, .fee, .sesh: .count(UInt64(number))
     }
@@ -101,12 +102,15 @@ private let sampleNames = Set(
         }
     }
 
-    @Test("K6: labels name roles, directions, reasons and results alone")
+    @Test("K6: labels name roles, directions, reasons, results and workers alone")
     func k6Labels() {
         let labels = metrics(fullReport).split(separator: "\n").filter { !$0.hasPrefix("#") }.flatMap { line in
             line.matches(of: /([a-z]+)="/).map { String($0.1) }
         }
-        #expect(Set(labels).isSubset(of: ["role", "version", "direction", "reason", "result", "quantile", "state"]))
+        #expect(
+            Set(labels).isSubset(of: [
+                "role", "version", "direction", "reason", "result", "quantile", "state", "worker",
+            ]))
     }
 
     @Test(
@@ -134,6 +138,8 @@ private let sampleNames = Set(
         report.total = .init(packetsIn: 3, bytesIn: 1_500)
         report.setRate(.init(bytesIn: 20))
         report.stake = 1_500_000_000
+        (report.workerLoad, report.workerHandedOn) = (EachWorker([12, 97]), EachWorker([0, 0]))
+        (report.workerPacketsIn, report.workerPacketsOut) = (EachWorker([5, 900]), EachWorker([7, 800]))
         report.sinceClient = 61.26
         let rows = Dictionary(report.rows.map { ($0.title, $0.text) }) { _, _ in "twice" }
         let expected = [
@@ -141,6 +147,7 @@ private let sampleNames = Set(
             "snapshot": "height 8, abc, 3 nodes, no list of descriptors yet", "paths built": "4, 0 failed",
             "build time": "median 2.3 ms, longest 3.0 ms", "dropped": "9 (early 7, late 2)",
             "received": "3 packets, 1.5 kB, 20 B/s, 0 packets/s", "stake": "1.5 SESH", "client or test": "61 s ago",
+            "workers": "12 %, 97 % of a core, received 5, 900, sent 7, 800",
             "sent": "0 packets, 0 B, 0 B/s, 0 packets/s",
         ]
         #expect(rows == expected)

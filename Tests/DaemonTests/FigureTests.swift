@@ -6,7 +6,8 @@ import Web
 
 extension ProcessTests {
     @Suite struct FigureTests {
-        /// The figures that a role does not always have: they need an oxend daemon, a limit, a list or a passed test.
+        /// The figures that a role does not always have: they need an oxend daemon, a limit, a list, a passed test or
+        /// several workers.
         private static let rare: Set = [
             "registry.leaves_at", "registry.maintenance_until", "registry.deregisters_at", "registry.locked_until",
             "registry.clock_refusals", "watching.median_ms", "watching.longest_ms", "snapshot.list", "accounting.limit",
@@ -24,7 +25,7 @@ extension ProcessTests {
                     let isExpected =
                         switch entry.path.object {
                         case "process": report.role == status.role
-                        case "oxend": false
+                        case "oxend", "workers": false
                         default: entry.roles.contains(report.role)
                         }
                     #expect((report.content(of: entry) != nil) == isExpected, "\(report.role): \(entry.key)")

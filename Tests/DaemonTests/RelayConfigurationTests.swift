@@ -27,6 +27,7 @@ private func configuration(
         #expect(found.registryFile == own.registryFile)
         #expect(found.exitRules == own.exitRules)
         #expect(found.country == own.country)
+        #expect(found.workers == own.workers && own.workers == 1)
         #expect(found.rate == own.rate && found.burst == own.burst)
         #expect(found.drainLimit == own.drainLimit)
     }
@@ -42,6 +43,7 @@ private func configuration(
             exit_resolver = ["192.0.2.53", "[2001:db8::53]:5353"]
             registry = "/etc/tunic/registry"
             country = "se"
+            workers = 4
             rate = "1 MB"
             burst = 5000
             drain = "2m"
@@ -57,6 +59,7 @@ private func configuration(
         #expect(found.exitResolvers == ["192.0.2.53", "[2001:db8::53]:5353"])
         #expect(found.registryFile == "/etc/tunic/registry")
         #expect(found.country == "SE")
+        #expect(found.workers == 4)
         #expect(found.rate == 1_000_000 && found.burst == 5_000)
         #expect(found.drainLimit == .seconds(120))
     }
@@ -122,6 +125,17 @@ private func configuration(
         #expect(found?.problem?.origin == .file("f.toml", line: line))
         #expect(found?.problem?.key == key)
         #expect(found?.message.contains(words) == true, "\(found?.message ?? "")")
+    }
+
+    @Test func theMostWorkersAreThoseOfARelay() throws {
+        for (value, words) in [
+            ("0", "0 is out of range; use 1 to 16"), ("17", "17 is out of range; use 1 to 16"),
+            ("'all'", "give a whole number, 1 to 16"),
+        ] {
+            let found = #expect(throws: SettingProblems.self) { _ = try configuration("workers = \(value)") }
+            #expect(found.map { "\($0)".contains("f.toml:3: relay.workers: \(words)") } == true)
+        }
+        #expect(try configuration("workers = \(RelayConfiguration.mostWorkers)").workers == 16)
     }
 
     @Test func aRateOfZeroIsNoLimitAndTheLeastIsTaken() throws {

@@ -105,6 +105,7 @@ private let fixed: [String: String] = [
     "relay.passphrase_file": "\"/p\"", "relay.oxend": "\"http://127.0.0.1:1\"", "relay.authority": "\"/a\"",
     "relay.authority_passphrase_file": "\"/p\"", "relay.registry": "\"/r\"", "relay.exit": "false",
     "relay.exit_allow": "[\"10.0.0.0/8\"]", "relay.exit_resolver": "[\"192.0.2.53\"]", "relay.country": "\"SE\"",
+    "relay.workers": "2",
 ]
 
 extension ProcessTests {

@@ -6,9 +6,11 @@ import Testing
 /// Keeps the packets of one worker's socket.
 private final class Inbox: DatagramReceiver {
     var packets: [[UInt8]] = []
+    var sources: [SocketAddress] = []
 
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         for index in 0..<batch.count {
+            sources.append(batch.source(of: index))
             let packet = batch.packet(index)
             packets.append(array(packet.bytes))
         }
@@ -165,5 +167,40 @@ private func datagram(_ index: UInt32, size: Int = 64) -> [UInt8] {
         // The port is free again.
         let next = try DatagramGroup(of: 1, bindTo: address)
         #expect(next.count == 1 && next.address == address)
+    }
+
+    @Test("R9: a worker answers from the own address at which another worker was asked") func ownAddresses() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var options = DatagramSocket.Configuration()
+        options.answersWhereAsked = true
+        let group = try DatagramGroup(of: 2, bindTo: .anyIPv4(port: 0), configuration: options)
+        let inboxes = (0..<group.count).map { _ in Inbox() }
+        let sockets = try inboxes.enumerated().map { worker, inbox in
+            try DatagramSocket(on: loop, worker: worker, of: group, receiver: inbox)
+        }
+        try #require(sockets.count == 2)
+        let answers = Inbox()
+        let client = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: answers)
+        // Each worker is asked at other addresses, and not in the same order.
+        let asked = [(UInt32(1), UInt32(3)), (0, 2), (1, 4), (1, 2)].map { worker, host in
+            (worker, SocketAddress(ipv4: 0x7f00_0000 + host, port: group.address.port))
+        }
+        var sources: [SocketAddress] = []
+        for (worker, address) in asked {
+            let inbox = inboxes[Int(worker)]
+            let before = inbox.sources.count
+            unsafe client.send(datagram(worker << 24 | 0xff).span.bytes, to: address)
+            run(loop) { inbox.sources.count > before }
+            sources.append(try #require(inbox.sources.last))
+        }
+        for socket in sockets {
+            answers.sources = []
+            for (number, source) in sources.enumerated() {
+                unsafe socket.send(datagram(0).span.bytes, to: source)
+                run(loop) { answers.sources.count == number + 1 }
+            }
+            #expect(answers.sources == asked.map(\.1))
+        }
     }
 }

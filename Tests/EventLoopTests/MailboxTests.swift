@@ -34,9 +34,9 @@ private struct Letter: Equatable, Sendable {
         let mailbox = try Mailbox<Int>(on: loop, capacity: 2) { received.append($0) }
         #expect(mailbox.sender.send(1) && mailbox.sender.send(2) && !mailbox.sender.send(3))
         run(loop) { received.count == 2 }
-        #expect(mailbox.sender.send(4))
+        #expect(mailbox.sender.send(4) && !mailbox.sender.isClosed)
         #expect(mailbox.close() == [4])
-        #expect(!mailbox.sender.send(5))
+        #expect(!mailbox.sender.send(5) && mailbox.sender.isClosed)
         loop.runOnce()
         #expect(received == [1, 2])
         #expect(mailbox.close().isEmpty)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Variables that set the amount of work of a test.
-AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_LIBRARY", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_WATCHING"}
+AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_LIBRARY", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_TEST_WORKERS",
+           "TUNIC_WATCHING"}
 
 
 def clean_environment():
@@ -148,6 +149,9 @@ class Devnet:
             binary(), "devnet", "--json", "--socks", "127.0.0.1:0", "--nodes", str(nodes), "--exits", str(exits),
             "--hops", str(hops), *arguments,
         ]
+        # As in the unit tests: how many workers the nodes have, unless the test says it.
+        if "TUNIC_TEST_WORKERS" in os.environ and "--workers" not in arguments:
+            self.command += ["--workers", os.environ["TUNIC_TEST_WORKERS"]]
         self.timeout = timeout
 
     def __enter__(self):

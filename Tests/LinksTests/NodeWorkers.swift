@@ -19,6 +19,7 @@ final class NodeWorkers {
     private let news: Mailbox<News>
     private let handovers: Mailbox<LinkHandover>
     private weak var links: Links?
+    private let shares: SendShares
 
     private final class Reader {
         weak var owner: NodeWorkers?
@@ -28,6 +29,7 @@ final class NodeWorkers {
     /// The others of `count` workers of the machine of `loop`.
     init(beside loop: Loop, count: Int) throws {
         self.count = count
+        shares = SendShares(workers: count)
         let loops = (1..<count).compactMap { loop.simulatedWorker(UInt8($0)) }
         self.loops = loops
         let reader = reader
@@ -60,7 +62,7 @@ final class NodeWorkers {
         let senders = orders.map(\.sender)
         return LinkCrewWays(
             order: { worker, order in precondition(senders[Int(worker) - 1].send(order), "the lane is full") },
-            lanes: lanes(of: 0, packetSize))
+            lanes: lanes(of: 0, packetSize), shares: shares, limitReceiveBuffers: { _ in })
     }
 
     /// Lets the others begin; `relay` takes their data packets.
@@ -75,7 +77,7 @@ final class NodeWorkers {
                 ways: LinkWorker.Ways(
                     tell: { precondition(news.send(.answer($0)), "the lane is full") },
                     hand: { handovers.send($0) }, pulse: { precondition(news.send(.pulse($0)), "the lane is full") },
-                    lanes: lanes(of: number + 1, configuration.network.packetSize)))
+                    lanes: lanes(of: number + 1, configuration.network.packetSize), shares: shares))
             worker.relay = relay
             workers.append(worker)
         }

@@ -76,7 +76,7 @@ final class LoopNetwork {
         relays = try zip(creation.nodes, addresses).enumerated().map { number, node in
             var configuration = RelayConfiguration(listen: [node.1])
             configuration.isExit = number >= 3
-            configuration.workers = isSimulated ? testWorkers : 1
+            configuration.workers = testWorkers
             configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
             // In tests a drain ends by itself or not at all.
             configuration.drainLimit = .seconds(86_400)

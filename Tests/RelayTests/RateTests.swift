@@ -1,11 +1,12 @@
 import Directory
 import EventLoop
 import LoopTesting
-import Relay
 import Testing
 import Wire
 
 @testable import Client
+@testable import Links
+@testable import Relay
 
 /// Relays that keep to a rate of bytes a second.
 @Suite struct RateTests {
@@ -41,5 +42,34 @@ import Wire
         #expect(received.min()! > size / 4)
         #expect(loop.run(for: .seconds(120)) { apps.allSatisfy { $0.received == replies + size || $0.isOver } })
         #expect(apps.allSatisfy { !$0.isOver })
+    }
+
+    @Test("The rate is that of all workers together, and one that forwards alone may use it", arguments: [1, 3])
+    func workersShareTheRate(_ workers: Int) throws {
+        let network = try LoopNetwork(
+            relays: 4,
+            relay: {
+                $0.workers = workers
+                if !$0.isExit { ($0.rate, $0.burst) = (Int64(Self.rate), 1) }
+            }, client: { $0.hops = 2 })
+        defer { network.close() }
+        let app = try network.app(saying: network.request)
+        #expect(network.loop.run(for: .seconds(60)) { app.received == LoopNetwork.greetedCount })
+        let relays = network.relays.prefix(3)
+        let before = relays.map { $0.links.packetsSent }
+        let start = network.loop.now
+        let size = 1_000_000
+        try network.accepted.first?.write([UInt8](repeating: 7, count: size))
+        #expect(network.loop.run(for: .seconds(120)) { app.received == LoopNetwork.greetedCount + size || app.isOver })
+        #expect(!app.isOver)
+        let seconds = Double(network.loop.now - start) / 1e9
+        for (relay, before) in zip(relays, before) {
+            let bytes = Double(relay.links.packetsSent - before) * 1_392
+            #expect(bytes <= seconds * Double(Self.rate) + Double(Self.ahead))
+        }
+        // Links that go over one relay alone still get most of its rate.
+        #expect(seconds < 2 * Double(size) / Double(Self.rate) + 5)
+        let byOthers = relays.map { $0.links.packetsSent - $0.links.counters.packetsSent }
+        #expect((byOthers.max() ?? 0 > 100) == (workers > 1), "\(byOthers)")
     }
 }

@@ -14,7 +14,7 @@ import Wire
 
 @testable import Relay
 
-/// How many workers relays on simulated time have: 1, or the number in TUNIC_TEST_WORKERS.
+/// How many workers relays have: 1, or the number in TUNIC_TEST_WORKERS; on simulated time without threads.
 let testWorkers = unsafe getenv("TUNIC_TEST_WORKERS").flatMap { unsafe Int(String(cString: $0)) } ?? 1
 
 /// One relay on 127.0.0.1, and a second node that has links and answers nothing.
@@ -64,7 +64,7 @@ final class RelayHarness {
         network = file
         var configuration = RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!])
         configuration.isExit = exit
-        configuration.workers = isSimulated ? workers : 1
+        configuration.workers = workers
         if let sessions { configuration.exitSessions = sessions }
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(

@@ -18,6 +18,7 @@ final class WorkersNode: PacketHandler {
     let world: SimulatedWorld
     private let network = LinkNetwork(
         id: Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan), packetSize: WorkersPeer.size)
+    private let shares = SendShares(workers: WorkersNode.count)
     private var loops: [Loop] = []
     private(set) var zero: LinkWorker!
     private(set) var others: [Worker] = []
@@ -54,6 +55,7 @@ final class WorkersNode: PacketHandler {
                     case .begin: Issue.record("it was made by the test")
                     case .link(let order): self?.others[worker - 1].take(order)
                     case .half(let order): self?.others[worker - 1].take(order)
+                    case .limitReceiveBuffer: Issue.record("the test sets no limit")
                     }
                 })
             packets.append(
@@ -66,7 +68,7 @@ final class WorkersNode: PacketHandler {
             on: loops[0], worker: 0, configuration: configuration(0),
             ways: LinkWorker.Ways(
                 tell: { [weak self] in self?.take(.link($0)) }, hand: { [weak self] _ in self?.takeControl() ?? false },
-                pulse: { _ in }, lanes: lanes(of: 0)))
+                pulse: { _ in }, lanes: lanes(of: 0), shares: shares))
         zero.relay = self
         for worker in 1..<Self.count {
             let sender = news.sender(of: worker)
@@ -76,7 +78,7 @@ final class WorkersNode: PacketHandler {
                     ways: Worker.Ways(
                         tell: { precondition(sender.send($0), "the lane is full") },
                         hand: { [weak self] _ in self?.takeControl() ?? false }, lanes: lanes(of: worker),
-                        ends: PacketLane(packetSize: WorkersPeer.size) { _ in false })))
+                        ends: PacketLane(packetSize: WorkersPeer.size) { _ in false }, shares: shares)))
         }
         orders = LinkOrders(workers: UInt8(Self.count)) { [unowned self] worker, order in
             if worker == 0 { return zero.table.take(order) }

@@ -9,6 +9,7 @@ import Wire
 struct EpochRegistry: RegistrySource {
     let first: Snapshot
     let epochSeconds: UInt64
+    var problem: (any RegistrySourceProblem)? { nil }
 
     init(_ file: NetworkFile) {
         first = file.snapshot.snapshot

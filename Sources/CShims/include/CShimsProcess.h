@@ -17,6 +17,9 @@ int shim_forbid_dumps(void);
 // Makes the kernel kill this process when the thread that started it ends: 0, or a negative errno.
 int shim_die_with_parent(void);
 
+// Names the thread that calls it, for tools such as top; the kernel keeps the first 15 bytes.
+void shim_name_thread(const char *name);
+
 // Flushes printed output: 0 if all output since the start of the process was written, else a negative errno.
 int shim_flush_output(void);
 

@@ -197,6 +197,20 @@ package struct FigureCatalog: Sendable {
         "# packets/s")
     package let drops = Figure<[String: UInt64]>(
         "drops", .counter("tunic_dropped_packets"), "Packets that were dropped.", .reasons, row: "dropped")
+    package let workerLoad = Figure<EachWorker>(
+        "workers.load", .gauge("tunic_worker_load_ratio"),
+        "The share of a core that each worker of a relay used in the last second.", .shares, row: "workers",
+        "# of a core", of: [.relay])
+    package let workerPacketsIn = Figure<EachWorker>(
+        "workers.packets_in", .counter("tunic_worker_packets", "direction", "received"),
+        "Packets of each worker of a relay.", .each, row: "workers", "received #", of: [.relay])
+    package let workerPacketsOut = Figure<EachWorker>(
+        "workers.packets_out", .counter("tunic_worker_packets", "direction", "sent"),
+        "Packets of each worker of a relay.", .each, row: "workers", "sent #", of: [.relay])
+    package let workerHandedOn = Figure<EachWorker>(
+        "workers.handed_on", .counter("tunic_worker_handed_packets"),
+        "Packets that came to a worker of a relay and that it handed to another one.", .each, row: "workers",
+        "handed on #", hidesZero: true, of: [.relay])
     package let builds = Figure<UInt64>(
         "builds", .counter("tunic_path_builds", "result", "built"),
         "Paths that were built, by this client or with this relay as a hop.", .count, row: "paths built")

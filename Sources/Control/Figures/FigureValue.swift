@@ -25,6 +25,8 @@ package enum FigureContent: Equatable, Sendable {
     case reasons([String: UInt64])
     /// Values over time, the newest last.
     case list([Double])
+    /// A value for each worker, worker 0 first.
+    case each([UInt64])
 
     /// Whether the value is zero, no, or empty.
     var isZero: Bool {
@@ -35,16 +37,17 @@ package enum FigureContent: Equatable, Sendable {
         case .text(let value): value.isEmpty
         case .reasons(let values): values.values.allSatisfy { $0 == 0 }
         case .list(let values): values.isEmpty
+        case .each(let values): values.allSatisfy { $0 == 0 }
         }
     }
 
-    /// The value as a number; nil for texts, reasons and lists.
+    /// The value as a number; nil for texts, reasons, lists and values of workers.
     var number: Double? {
         switch self {
         case .count(let value): Double(value)
         case .number(let value): value
         case .truth(let value): value ? 1 : 0
-        case .text, .reasons, .list: nil
+        case .text, .reasons, .list, .each: nil
         }
     }
 
@@ -53,7 +56,7 @@ package enum FigureContent: Equatable, Sendable {
         switch self {
         case .count(let value): value
         case .number(let value): UInt64(exactly: value.rounded(.down)) ?? 0
-        case .truth, .text, .reasons, .list: 0
+        case .truth, .text, .reasons, .list, .each: 0
         }
     }
 
@@ -63,7 +66,7 @@ package enum FigureContent: Equatable, Sendable {
         return switch self {
         case .number(let value): .number(Control.rounded(value, decimals: decimals))
         case .list(let values): .list(values.map { Control.rounded($0, decimals: decimals) })
-        case .count, .truth, .text, .reasons: self
+        case .count, .truth, .text, .reasons, .each: self
         }
     }
 }
@@ -91,13 +94,17 @@ package enum FigureStyle: String, Sendable, CaseIterable {
     case sesh
     /// Counts by reason.
     case reasons
+    /// A count for each worker, and percents for each.
+    case each, shares
 
     /// The number of decimals in a report; nil: all.
     var decimals: Int? {
         switch self {
         case .duration: 1
         case .milliseconds, .times: 3
-        case .count, .bytes, .text, .truth, .hours, .seconds, .date, .percent, .fee, .sesh, .reasons: nil
+        case .count, .bytes, .text, .truth, .hours, .seconds, .date, .percent, .fee, .sesh, .reasons, .each,
+            .shares:
+            nil
         }
     }
 
@@ -105,10 +112,10 @@ package enum FigureStyle: String, Sendable, CaseIterable {
     var scale: Double {
         switch self {
         case .milliseconds, .times: 1_000
-        case .percent: 100
+        case .percent, .shares: 100
         case .fee: 10_000
         case .sesh: 1e9
-        case .count, .bytes, .text, .truth, .duration, .hours, .seconds, .date, .reasons: 1
+        case .count, .bytes, .text, .truth, .duration, .hours, .seconds, .date, .reasons, .each: 1
         }
     }
 
@@ -117,6 +124,8 @@ package enum FigureStyle: String, Sendable, CaseIterable {
         switch (self, content) {
         case (_, .text(let text)): return text
         case (_, .reasons(let counts)): return Self.text(counts)
+        case (.shares, .each(let values)): return values.map { "\($0) %" }.joined(separator: ", ")
+        case (_, .each(let values)): return values.map(String.init).joined(separator: ", ")
         case (_, .list(let values)):
             let sorted = values.sorted()
             guard let longest = sorted.last else { return "-" }
@@ -191,6 +200,22 @@ extension [String: UInt64]: FigureValue {
     package init?(figure content: FigureContent) {
         guard case .reasons(let values) = content else { return nil }
         self = values
+    }
+}
+
+/// A value for each worker of a relay, worker 0 first; a list in JSON.
+package struct EachWorker: FigureValue {
+    package let values: [UInt64]
+
+    package init(_ values: [UInt64]) { self.values = values }
+
+    package init(from decoder: any Decoder) throws { values = try [UInt64](from: decoder) }
+    package func encode(to encoder: any Encoder) throws { try values.encode(to: encoder) }
+
+    package var asFigure: FigureContent { .each(values) }
+    package init?(figure content: FigureContent) {
+        guard case .each(let values) = content else { return nil }
+        self.values = values
     }
 }
 

@@ -30,6 +30,7 @@ extension StatusReport {
         self.refusals = status.refusals
         add(status.requests)
         add(status.watching)
+        add(status.workers)
         if let daemon { add(daemon) }
     }
 
@@ -44,6 +45,15 @@ extension StatusReport {
         self.requestsBusyHere = status.busy
         self.requestsBadHere = status.bad
         self.requestsPendingHere = status.pendingHere
+    }
+
+    /// Sets the figures of the relay's workers, if there are several.
+    private mutating func add(_ workers: [WorkerStatus]) {
+        guard !workers.isEmpty else { return }
+        self.workerLoad = EachWorker(workers.map { UInt64($0.load * 100 + 0.5) })
+        self.workerPacketsIn = EachWorker(workers.map(\.packetsIn))
+        self.workerPacketsOut = EachWorker(workers.map(\.packetsOut))
+        self.workerHandedOn = EachWorker(workers.map(\.handedOn))
     }
 
     /// Sets the figures of the relay's tests of other nodes.

@@ -16,6 +16,8 @@ protocol ProcessRole: AnyObject {
     func close(_ completion: @escaping () -> Void)
     /// Does the work that is due; called once a second.
     func everySecond()
+    /// Whether its threads beside the loop's run; if not for long, the process must be started anew.
+    var runs: Bool { get }
     /// The report of its state, without rates and uptime; changes nothing.
     func report() -> StatusReport
     /// The answer to a command for this role; nil for other commands.
@@ -27,6 +29,9 @@ protocol ProcessRole: AnyObject {
 extension ProcessRole {
     /// Does nothing by default.
     func everySecond() {}
+
+    /// By default it has no threads.
+    var runs: Bool { true }
 }
 
 /// A prepared change, to be committed or abandoned.

@@ -102,6 +102,8 @@ final class RelayRole: ProcessRole {
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
     }
 
+    var runs: Bool { relay.runs }
+
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
         if let ledger = relay.ledger {

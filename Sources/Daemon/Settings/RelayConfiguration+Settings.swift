@@ -18,6 +18,7 @@ extension RelayConfiguration {
             registryFile = settings.text("relay.registry")
             exitRules = try settings.readList("relay.exit_policy", SettingText.exitRules).flatMap(\.self)
             country = try settings.read("relay.country", SettingText.country)
+            workers = Int(settings.number("relay.workers"))
             rate = settings.number("relay.rate")
             burst = settings.number("relay.burst")
             if rate != 0, rate < Self.leastRate {

@@ -15,6 +15,8 @@ public final class DatagramGroup: Sendable {
     public let count: Int
     /// The options of all sockets.
     let configuration: DatagramSocket.Configuration
+    /// The own addresses, which all sockets number alike; nil for one socket.
+    let owns: OwnAddresses?
     /// The sockets that no loop has taken.
     private let sockets: Mutex<[KernelSocket?]>
 
@@ -62,6 +64,7 @@ public final class DatagramGroup: Sendable {
         self.address = first.address
         self.configuration = configuration
         count = opened.count
+        owns = opened.count > 1 ? OwnAddresses() : nil
         sockets = Mutex(opened)
     }
 

@@ -97,7 +97,8 @@ public final class DatagramSocket: HandleOwner {
         loop.assertOnThread()
         precondition(!loop.isClosed && loop.host == nil, "a group's socket needs an open loop of libuv")
         try self.init(
-            on: loop, .kernel(group.take(worker)), configuration: group.configuration, receiver: receiver)
+            on: loop, .kernel(group.take(worker)), configuration: group.configuration, owns: group.owns,
+            receiver: receiver)
     }
 
     /// A socket's end in the kernel or in a simulated network.
@@ -108,7 +109,8 @@ public final class DatagramSocket: HandleOwner {
 
     /// Takes over a bound socket; when it throws, the socket is closed.
     private init(
-        on loop: Loop, _ binding: Binding, configuration: Configuration, receiver: (any DatagramReceiver)?
+        on loop: Loop, _ binding: Binding, configuration: Configuration, owns: OwnAddresses? = nil,
+        receiver: (any DatagramReceiver)?
     ) throws(UVError) {
         unsafe poll = .allocate(capacity: 1)
         switch binding {
@@ -136,7 +138,7 @@ public final class DatagramSocket: HandleOwner {
                 descriptor: descriptor, wire: wire, poll: poll, pollCallback: datagramSocketReady,
                 list: loop.transmits,
                 tellsOwnAddresses: configuration.answersWhereAsked && localAddress.isAny && wire == nil,
-                configuration: configuration))
+                sharedOwns: owns, configuration: configuration))
         unsafe transmit.pointee.selfPointer = transmit
         unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
         wire?.socket = self

@@ -34,12 +34,6 @@ struct TransmitQueue: ~Copyable {
         var isPlain: Bool
     }
 
-    /// An address of this machine, in network order.
-    private struct OwnAddress: Equatable {
-        var high: UInt64 = 0
-        var low: UInt64 = 0
-    }
-
     /// Where a message of the current system call begins.
     private struct Position {
         var group: Int
@@ -65,6 +59,8 @@ struct TransmitQueue: ~Copyable {
     let tellsOwnAddresses: Bool
     private let owns: UnsafeMutablePointer<OwnAddress>
     private var ownCount = 0
+    /// The addresses that all sockets of a group number alike; nil if the socket is in no group.
+    private let sharedOwns: OwnAddresses?
     var isClosed = false
     /// Whether the queue waits for the socket to become writable.
     private(set) var isBlocked = false
@@ -106,10 +102,11 @@ struct TransmitQueue: ~Copyable {
     init(
         descriptor: Int32, wire: SimulatedSocket?, poll: UnsafeMutablePointer<uv_poll_t>,
         pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool,
-        configuration: DatagramSocket.Configuration
+        sharedOwns: OwnAddresses?, configuration: DatagramSocket.Configuration
     ) {
         self.tellsOwnAddresses = tellsOwnAddresses
-        unsafe owns = .allocate(capacity: tellsOwnAddresses ? Self.ownLimit : 1)
+        self.sharedOwns = sharedOwns
+        unsafe owns = .allocate(capacity: tellsOwnAddresses ? OwnAddresses.limit : 1)
         self.descriptor = descriptor
         self.wire = wire
         unsafe self.poll = poll
@@ -155,18 +152,35 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Own addresses
 
-    /// How many own addresses are distinguished; for others the kernel chooses an answer's source address.
-    private static let ownLimit = Int(UInt8.max)
-
     /// The number of the own address at which a message arrived, from 1; 0 if it is not reported or has no place.
     mutating func ownAddress(of header: UnsafePointer<msghdr>) -> UInt8 {
         var found = OwnAddress()
         guard unsafe shim_received_own_address(header, &found) != 0 else { return 0 }
-        for place in 0..<ownCount where unsafe owns[place] == found { return UInt8(place + 1) }
-        guard ownCount < Self.ownLimit else { return 0 }
-        unsafe (owns + ownCount).initialize(to: found)
+        if let number = number(of: found) { return number }
+        guard ownCount < OwnAddresses.limit else { return 0 }
+        if let sharedOwns {
+            sharedOwns.add(found)
+            copySharedOwns()
+        } else {
+            addOwn(found)
+        }
+        return number(of: found) ?? 0
+    }
+
+    private func number(of own: OwnAddress) -> UInt8? {
+        for place in 0..<ownCount where unsafe owns[place] == own { return UInt8(place + 1) }
+        return nil
+    }
+
+    private mutating func addOwn(_ own: OwnAddress) {
+        unsafe (owns + ownCount).initialize(to: own)
         ownCount += 1
-        return UInt8(ownCount)
+    }
+
+    /// Copies the addresses that other sockets of the group have found.
+    private mutating func copySharedOwns() {
+        guard tellsOwnAddresses, let sharedOwns else { return }
+        for own in sharedOwns.after(ownCount) { addOwn(own) }
     }
 
     // MARK: - Send slots
@@ -373,7 +387,7 @@ struct TransmitQueue: ~Copyable {
     }
 
     /// Prepares the messages of one call; advances `position` past them and returns their number.
-    private func fill(from position: inout Position) -> Int {
+    private mutating func fill(from position: inout Position) -> Int {
         var count = 0
         while count < Self.messagesPerCall, position.group < groupCount {
             let group = unsafe groups + position.group
@@ -391,6 +405,8 @@ struct TransmitQueue: ~Copyable {
             let length = isSegmented ? left : 1
             unsafe message.pointee.header.msg_iovlen = length
             let own = unsafe Int(group.pointee.address.own)
+            // Another socket of the group has found it.
+            if own > ownCount { copySharedOwns() }
             if length > 1 || own > 0 {
                 unsafe shim_set_control(
                     &message.pointee.header, controls + count * SHIM_CONTROL_SIZE,

@@ -7,12 +7,22 @@ public struct LinkCrewWays {
     public var order: (UInt8, LinkOrder) -> Void
     /// The lanes for packets of other workers, by their numbers; nil for worker 0.
     public var lanes: [PacketLane?]
+    /// What the workers have sent, and may send.
+    public var shares: SendShares
+    /// Limits the packets that wait in the kernel for each other worker, as ``Links/limitReceiveBuffer(to:)`` does.
+    public var limitReceiveBuffers: (Int) -> Void
 
     /// These ways, of which `lanes` has one for each worker.
-    public init(order: @escaping (UInt8, LinkOrder) -> Void, lanes: [PacketLane?]) {
+    public init(
+        order: @escaping (UInt8, LinkOrder) -> Void, lanes: [PacketLane?], shares: SendShares,
+        limitReceiveBuffers: @escaping (Int) -> Void
+    ) {
         precondition(!lanes.isEmpty && lanes.count <= DatagramGroup.mostWorkers, "1 to 16 workers")
+        precondition(shares.workers == lanes.count, "a share for each worker")
         self.order = order
         self.lanes = lanes
+        self.shares = shares
+        self.limitReceiveBuffers = limitReceiveBuffers
     }
 }
 
@@ -165,6 +175,9 @@ struct LinkCrew {
     func runs(_ worker: UInt8, now: Instant) -> Bool {
         worker == 0 || now - reports[Int(worker)].spoke < Self.silence
     }
+
+    /// Whether all workers run.
+    func allRun(now: Instant) -> Bool { (0..<workers).allSatisfy { runs($0, now: now) } }
 }
 
 extension LinksConfiguration {

@@ -31,16 +31,19 @@ public final class LinkWorker {
         public var pulse: (LinkPulse) -> Void
         /// The lanes for packets of other workers, by their numbers; nil for this one.
         public var lanes: [PacketLane?]
+        /// What the workers have sent, and may send.
+        public var shares: SendShares
 
         /// These ways, of which `lanes` has one for each worker.
         public init(
             tell: @escaping (LinkAnswer) -> Void, hand: @escaping (LinkHandover) -> Bool,
-            pulse: @escaping (LinkPulse) -> Void, lanes: [PacketLane?]
+            pulse: @escaping (LinkPulse) -> Void, lanes: [PacketLane?], shares: SendShares
         ) {
             self.tell = tell
             self.hand = hand
             self.pulse = pulse
             self.lanes = lanes
+            self.shares = shares
         }
     }
 
@@ -54,7 +57,11 @@ public final class LinkWorker {
     private let ways: Ways
     private var timer: LoopTimer?
     private var lastPulse: Instant
+    /// Ends a pause.
+    private var pauseTimer: LoopTimer?
 
+    /// How long it pauses when it has sent what it may, until it looks again; ``SendShares`` cannot wake it.
+    private static let pause = TimeSpan.milliseconds(5)
     /// How often it tells worker 0 what has passed: a part of the time after which a silent peer is asked.
     public static let pulseInterval = TimeSpan.milliseconds(50)
 
@@ -73,11 +80,13 @@ public final class LinkWorker {
         sorted = SortedBatch(packetSize: packetSize)
         timer = LoopTimer(on: loop) { [weak self] in self?.pulse() }
         timer?.schedule(at: (lastPulse + Self.pulseInterval).nanoseconds)
+        pauseTimer = LoopTimer(on: loop) { [weak self] in self?.pauseWhereItMust() }
         try sockets.open(on: loop, configuration, isNode: true, receiver: WorkerInlet(self), for: &table)
     }
 
     deinit {
         timer?.close()
+        pauseTimer?.close()
         sockets.close()
     }
 
@@ -91,6 +100,7 @@ public final class LinkWorker {
     /// Closes the sockets.
     public func close() {
         timer?.close()
+        pauseTimer?.close()
         sockets.close(for: &table)
     }
 
@@ -127,6 +137,22 @@ public final class LinkWorker {
     }
 
     func received(_ batch: inout ReceivedBatch, isHandedOn: Bool) {
+        take(&batch, isHandedOn: isHandedOn)
+        if ways.shares.note(table.counters.packetsSent, of: table.worker) { pauseWhereItMust() }
+    }
+
+    /// Receives nothing while this worker has sent what it may.
+    private func pauseWhereItMust() {
+        let isOver = ways.shares.note(table.counters.packetsSent, of: table.worker)
+        sockets.isReceivePaused = isOver
+        if isOver { pauseTimer?.schedule(at: (now + Self.pause).nanoseconds) }
+    }
+
+    /// Limits the packets that wait in the kernel to about `size` bytes for each socket; 0: the size set when it was
+    /// opened.
+    public func limitReceiveBuffer(to size: Int) { sockets.limitReceiveBuffer(to: size) }
+
+    private func take(_ batch: inout ReceivedBatch, isHandedOn: Bool) {
         guard Links.takeData(&batch, &table, &sorted, now, relay, nil) else { return }
         for number in 0..<sorted.control.count { takeControl(number, &batch) }
         for event in table.takeEvents() { ways.tell(event) }

@@ -8,6 +8,9 @@ extension Links {
     /// The worker to which a link's packets come; 0 if the link is gone.
     public func owner(of link: LinkID) -> UInt8 { find(link)?.owner ?? 0 }
 
+    /// Whether all other workers have spoken lately.
+    public var allWorkersRun: Bool { crew.allRun(now: now) }
+
     /// The worker for a new link with one of these addresses.
     func newOwner(at endpoints: [Endpoint]) -> UInt8 {
         guard crew.hasOthers else { return 0 }

@@ -1,9 +1,14 @@
+internal import EventLoop
+
 extension Devnet.Options {
     /// Throws if no network can have these values.
     package func check() throws(ChoiceFault) {
         let epoch = registry.epoch
         let credit = registry.testCredit ?? 1
         guard 1...100 ~= nodes else { throw ChoiceFault("--nodes \(nodes): use 1 to 100") }
+        guard 1...DatagramGroup.mostWorkers ~= workers else {
+            throw ChoiceFault("--workers \(workers): use 1 to \(DatagramGroup.mostWorkers)")
+        }
         guard 1...604_800 ~= epoch else { throw ChoiceFault("--epoch \(epoch): use 1 to 604800 seconds") }
         guard 1...86_400 ~= credit else { throw ChoiceFault("--credit \(credit): use 1 to 86400 seconds") }
         guard hops <= nodes else {

@@ -16,6 +16,8 @@ package final class Devnet {
     package struct Options {
         package var nodes = 6
         package var exits = 2
+        /// The workers of each node.
+        package var workers = 1
         package var socks: Endpoint
         /// Nil: a temporary folder, removed at the end.
         package var folder: String?
@@ -137,6 +139,7 @@ package final class Devnet {
             var arguments = [
                 "relay", "--network", network.file, "--listen", node.addresses[0].description, "--data", node.folder,
             ]
+            if options.workers > 1 { arguments += ["--workers", "\(options.workers)"] }
             if let authority = node.authority { arguments += ["--authority", authority] }
             if node.isExit { arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"] }
             guard start(member, arguments) else { return }

@@ -18,6 +18,7 @@ final class Worker: PacketHandler {
         let lanes: [PacketLane?]
         /// The lane for packets of paths that end at this node, whose sessions worker 0 has.
         let ends: PacketLane
+        let shares: SendShares
     }
 
     let links: LinkWorker
@@ -43,7 +44,8 @@ final class Worker: PacketHandler {
         links = try LinkWorker(
             on: loop, worker: number, configuration: configuration,
             ways: LinkWorker.Ways(
-                tell: { tell(.link($0)) }, hand: ways.hand, pulse: { tell(.pulse($0)) }, lanes: ways.lanes))
+                tell: { tell(.link($0)) }, hand: ways.hand, pulse: { tell(.pulse($0)) }, lanes: ways.lanes,
+                shares: ways.shares))
         links.relay = self
         timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
         timer?.schedule(at: loop.now + Self.interval)
@@ -77,14 +79,15 @@ final class Worker: PacketHandler {
 
     private func tick() {
         // All places in each second: a draining node asks every 2 s which paths are quiet.
-        let reports = halves.report(now: Instant(nanoseconds: links.loop.now), limit: halves.capacity)
+        let now = Instant(nanoseconds: links.loop.now)
+        let reports = halves.report(now: now, limit: halves.capacity)
         if !reports.isEmpty { ways.tell(.passed(reports)) }
         links.sweep()
         ways.tell(
             .counters(
                 WorkerCounters(
-                    worker: number, links: links.counters, sockets: links.socketCounters, drops: drops,
-                    undelivered: undelivered)))
+                    worker: number, time: now, processorTime: links.loop.processorTime, links: links.counters,
+                    sockets: links.socketCounters, drops: drops, undelivered: undelivered)))
         timer?.schedule(at: links.loop.now + Self.interval)
     }
 }

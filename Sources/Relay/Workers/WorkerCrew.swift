@@ -1,6 +1,7 @@
 internal import EventLoop
 internal import Links
 internal import Onion
+internal import Wire
 
 /// The other workers of a relay, as worker 0 has them: the ways to them, and what comes from them.
 ///
@@ -14,6 +15,7 @@ final class WorkerCrew {
     private let handovers: Mailbox<LinkHandover>
     private let packets: Mailbox<PacketCopies>
     private let ends: Mailbox<PacketCopies>
+    private let shares: SendShares
     private let desk = Desk()
 
     /// The ways to the others, until they have ended.
@@ -45,6 +47,8 @@ final class WorkerCrew {
         weak var paths: PathService?
         /// What each worker has told, worker 1 first.
         var counters: [WorkerCounters] = []
+        /// The load of each worker, worker 0 first.
+        var loads: [LoadMeter] = []
 
         func take(_ news: WorkerNews) {
             switch news {
@@ -52,7 +56,10 @@ final class WorkerCrew {
             case .half(let answer): paths?.take(answer)
             case .passed(let reports): paths?.take(reports)
             case .pulse(let pulse): links?.take(pulse)
-            case .counters(let counters): self.counters[Int(counters.worker) - 1] = counters
+            case .counters(let counters):
+                let worker = Int(truncatingIfNeeded: counters.worker)
+                self.counters[worker - 1] = counters
+                loads[worker].note(counters.processorTime, at: counters.time)
             }
         }
     }
@@ -65,8 +72,10 @@ final class WorkerCrew {
         self.place = place
         doors = Doors(place.doors)
         count = place.doors.count + 1
+        shares = SendShares(workers: count)
         let desk = desk
         desk.counters = (1..<count).map { WorkerCounters(worker: UInt8(truncatingIfNeeded: $0)) }
+        desk.loads = Array(repeating: LoadMeter(), count: count)
         let copies = PacketLane.capacity / PacketCopies.capacity
         news = try Mailbox(on: loop, sources: count, capacity: WorkerPost.orderCapacity) { desk.take($0) }
         handovers = try Mailbox(on: loop, sources: count, capacity: Self.handoverCapacity) { desk.links?.take($0) }
@@ -83,6 +92,12 @@ final class WorkerCrew {
     /// What the other workers have counted, worker 1 first.
     var counters: [WorkerCounters] { desk.counters }
 
+    /// The share of the last second in which each worker's thread used a processor, worker 0 first.
+    var loads: [Double] { desk.loads.map(\.load) }
+
+    /// Notes the processor time of worker 0; to be called every second.
+    func note(processorTime: UInt64, now: Instant) { desk.loads[0].note(processorTime, at: now) }
+
     /// The ways of worker 0's links to the others.
     func ways(packetSize: Int) -> LinkCrewWays {
         LinkCrewWays(
@@ -91,7 +106,12 @@ final class WorkerCrew {
                 + doors.all.map { door -> PacketLane? in
                     let sender = door.packets[0]
                     return PacketLane(packetSize: packetSize) { sender.send($0) }
-                })
+                }, shares: shares,
+            limitReceiveBuffers: { [doors] size in
+                for number in doors.all.indices {
+                    doors.send(.limitReceiveBuffer(size), to: UInt8(truncatingIfNeeded: number + 1))
+                }
+            })
     }
 
     /// Orders something of another worker's halves of paths.
@@ -113,7 +133,7 @@ final class WorkerCrew {
             let setup = WorkerSetup(
                 number: UInt8(truncatingIfNeeded: worker), configuration: configuration, maximumPaths: maximumPaths,
                 news: news.sender(of: worker), handovers: handovers.sender(of: worker), ends: ends.sender(of: worker),
-                packets: senders)
+                packets: senders, shares: shares)
             doors.send(.begin(setup), to: setup.number)
         }
     }

@@ -10,6 +10,8 @@ enum WorkerOrder: Sendable {
     case begin(WorkerSetup)
     case link(LinkOrder)
     case half(HalfOrder)
+    /// The most bytes that may wait in the kernel for each socket; 0: as when it was opened.
+    case limitReceiveBuffer(Int)
 }
 
 /// What a worker tells worker 0, in one lane.
@@ -27,6 +29,10 @@ enum WorkerNews: Sendable {
 /// A worker's counters.
 struct WorkerCounters: Sendable {
     let worker: UInt8
+    /// When these were the counters.
+    var time = Instant(nanoseconds: 0)
+    /// The processor time in nanoseconds that its thread has used.
+    var processorTime: UInt64 = 0
     var links = LinkCounters()
     var sockets: [DatagramCounters] = []
     /// Drops of its halves of paths, by reason.
@@ -54,6 +60,7 @@ struct WorkerSetup: Sendable {
     let ends: Mailbox<PacketCopies>.Sender
     /// The ways for packets to each worker, by number; nil to itself.
     let packets: [Mailbox<PacketCopies>.Sender?]
+    let shares: SendShares
 }
 
 /// A packet of a path that ends at this node, on its way to worker 0: nobody needs its header any more, so that this has

@@ -38,6 +38,7 @@ final class WorkerPost {
         case .begin(let setup): begin(setup)
         case .link(let order): worker?.take(order)
         case .half(let order): worker?.take(order)
+        case .limitReceiveBuffer(let size): worker?.links.limitReceiveBuffer(to: size)
         }
     }
 
@@ -45,14 +46,15 @@ final class WorkerPost {
         let packetSize = setup.configuration.network.packetSize
         let ways = Worker.Ways(
             tell: { news in
-                let isSent = setup.news.send(news)
+                // Worker 0's loop may be closed first, when the process ends at once.
+                let isSent = setup.news.send(news) || setup.news.isClosed
                 precondition(isSent, "a lane that bounds itself is full")
             },
             hand: { setup.handovers.send($0) },
             lanes: setup.packets.map { sender in
                 sender.map { sender in PacketLane(packetSize: packetSize) { sender.send($0) } }
             },
-            ends: PacketLane(packetSize: packetSize) { setup.ends.send($0) })
+            ends: PacketLane(packetSize: packetSize) { setup.ends.send($0) }, shares: setup.shares)
         do throws(UVError) {
             worker = try Worker(
                 on: loop, number: setup.number, configuration: setup.configuration, maximumPaths: setup.maximumPaths,

@@ -31,6 +31,9 @@ struct DevnetCommand: ParsableCommand {
     @Option(help: "How many of them are exits.")
     var exits = 2
 
+    @Option(help: "How many threads of each node carry packets.")
+    var workers = 1
+
     @Option(
         help: ArgumentHelp(
             "Where SOCKS and HTTP listen; port 0 is a free one (default: 127.0.0.1:1080).",
@@ -68,6 +71,7 @@ struct DevnetCommand: ParsableCommand {
     private var options: Devnet.Options {
         var options = Devnet.Options(socks: socks)
         (options.nodes, options.exits, options.hops, options.pathUse) = (nodes, exits, path.hops, path.pathUse)
+        options.workers = workers
         options.folder = dir.map(Files.absolute)
         options.packetSize = network.packetSize
         options.limits = network.limits

@@ -53,6 +53,9 @@ struct RelayCommand: ParsableCommand {
         help: ArgumentHelp("Two letters of the country by which clients can choose the node.", valueName: "letters"))
     var country: String?
 
+    @Option(help: ArgumentHelp("How many threads carry packets, 1 to 16 (default: 1).", valueName: "number"))
+    var workers: String?
+
     @Option(
         name: .customLong("exit-allow"),
         help: ArgumentHelp(
@@ -104,6 +107,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--exit-allow", "relay.exit_allow", exitAllowed)
         source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
         source.add("--country", "relay.country", country)
+        source.add("--workers", "relay.workers", workers)
         source.add("--oxend", "relay.oxend", oxend)
         source.add("--registry", "relay.registry", registry)
         source.add("--authority", "relay.authority", authority)
