@@ -21,7 +21,7 @@ protocol PlaceHolder: AnyObject {
 final class StreamPlaces {
     /// Whether another place can be used even if places are free; for example whether the process has a free
     /// descriptor.
-    private let hasRoom: () -> Bool
+    var hasRoom: () -> Bool
     private var places: SharedTable<LinkSource, ObjectIdentifier, ObjectIdentifier>
     private var holders: [ObjectIdentifier: any PlaceHolder] = [:]
 
