@@ -108,8 +108,9 @@ extension Client {
     /// The open streams of each isolation key, most streams first.
     public var keys: [KeyStatus] {
         let now = pool.now
-        return Set(sessions.all.map(\.key)).compactMap { key in
-            let older = sessions.retired.filter { $0.key == key }
+        let inUse = sessions.inUse
+        return Set(inUse.map(\.key)).compactMap { key in
+            let older = inUse.filter { $0.isRetired && $0.key == key }
             // The exit and the path are the current session's or, without one, the newest retired session's.
             guard let session = sessions.current[key] ?? older.last else { return nil }
             let all = older.filter { $0 !== session } + [session]

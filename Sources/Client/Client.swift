@@ -168,8 +168,8 @@ public final class Client {
     ///
     /// Returns the number of keys; a key with a second exit counts once. Open streams are not affected.
     public func renewPaths(label: String?) -> Int {
-        let keys = Set(sessions.all.map(\.key)).filter { label == nil || self.label(of: $0) == label }
-        for key in keys { sessions.replace(key) }
+        let keys = Set(sessions.inUse.map(\.key)).filter { label == nil || self.label(of: $0) == label }
+        for key in keys { sessions.replace(key, isOneOfMany: label == nil) }
         for port in dnsPorts where label == nil || self.label(of: port.isolation) == label {
             // Cached answers of the old exits would let the new ones recognise this client.
             port.forget()

@@ -75,6 +75,8 @@ final class ClientSession: SessionOwner, PathUser {
 
     /// Whether the session takes no new streams; it ends when its streams have ended.
     var isRetired = false
+    /// Before this moment a retired session does not end for being idle.
+    var staysUntil = Instant(nanoseconds: 0)
     /// Whether the exit has said that it is draining.
     private(set) var exitDrains = false
 
@@ -195,7 +197,7 @@ final class ClientSession: SessionOwner, PathUser {
         guard !isOver else { return }
         use.look(
             users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
-        if use.isOver(isRetired: isRetired) { return end() }
+        if use.isOver(isRetired: isRetired && now >= staysUntil) { return end() }
         // The link to a guard may take longer to come up than a session without a leg lasts.
         if legless.isNow, pool.awaitsLinks { legless.heldUp(at: now) }
         if legless.isOver(at: now) { return end() }

@@ -15,6 +15,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     static let lastExitLimit = 1_024
     /// How long a key stays with its exit, even if this fails all its streams, after it has left one for that.
     static let failingPause = TimeSpan.seconds(600)
+    /// Over how many milliseconds the ends of idle sessions are spread that are retired at one time.
+    static let spread: UInt64 = 60_000
     /// The pause between attempts to open streams for waiting apps.
     private static let linePause = TimeSpan.milliseconds(20)
 
@@ -66,6 +68,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     /// All sessions, those in which streams begin first.
     var all: [ClientSession] { Array(current.values) + retired }
+    /// All sessions but those that only wait for their end.
+    var inUse: [ClientSession] { current.values + retired.filter { !$0.isIdle } }
 
     // MARK: Apps
 
@@ -221,10 +225,14 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     var isTight: Bool { spares.isTight }
 
-    /// Ends the first of these that exists: a standby leg of an idle session, a session that has been idle for a
-    /// minute, any standby leg, any idle session.
+    /// Ends the first of these that exists: a retired session that is idle, a standby leg of an idle session, a session
+    /// that has been idle for a minute, any standby leg, any idle session.
     func giveWay() -> Bool {
         let now = now
+        if let session = retired.first(where: { !$0.isOver && $0.idleSince != nil && $0.isIdle }) {
+            session.end()
+            return true
+        }
         let idle = current.values.filter { $0.idleSince != nil && $0.isIdle }
             .sorted { ($0.idleSince ?? now) < ($1.idleSince ?? now) }
         if idle.contains(where: { $0.giveStandby() }) { return true }
@@ -238,9 +246,15 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     }
 
     /// Retires the key's session: its streams are not affected, and new ones go over another path.
-    private func retire(_ key: IsolationKey) {
+    ///
+    /// With `isOneOfMany`, an idle session ends a drawn time later: if all ended at once, their exits could see by the
+    /// times that the sessions are one client's.
+    private func retire(_ key: IsolationKey, isOneOfMany: Bool = false) {
         guard let session = current.removeValue(forKey: key) else { return }
         session.isRetired = true
+        if isOneOfMany {
+            session.staysUntil = now + .milliseconds(Int64(truncatingIfNeeded: SecureRandom.u64() % Self.spread))
+        }
         noteExit(session.exit, of: key)
         if retired.count >= Self.limit {
             let place = retired.firstIndex { $0.streamCount == 0 } ?? 0
@@ -259,14 +273,14 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     }
 
     /// Retires the key's session, and begins another if apps wait for it.
-    func replace(_ key: IsolationKey) {
-        retire(key)
+    func replace(_ key: IsolationKey, isOneOfMany: Bool = false) {
+        retire(key, isOneOfMany: isOneOfMany)
         if wantsPath(key) { begin(key) }
     }
 
     /// Retires the sessions for which `isUnwanted` holds, and begins others if apps wait for them.
     func replace(where isUnwanted: (ClientSession) -> Bool) {
-        for (key, session) in current where isUnwanted(session) { replace(key) }
+        for (key, session) in current where isUnwanted(session) { replace(key, isOneOfMany: true) }
     }
 
     // MARK: Time

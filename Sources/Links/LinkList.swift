@@ -87,7 +87,7 @@ struct LinkList {
     private func state(_ id: LinkID) -> LinkPlaces<LinkID>.State {
         guard let link = find(id), link.isOpen else {
             let never = Instant(nanoseconds: 0)
-            return LinkPlaces.State(paths: 0, quietSince: never, since: never, isUp: false)
+            return LinkPlaces.State(paths: 0, quietSince: never, since: never, isUp: false, isClosing: true)
         }
         return LinkPlaces.State(
             paths: link.idle.paths, quietSince: link.idle.quietSince, since: link.since, isUp: link.isUp)

@@ -32,6 +32,9 @@ extension Links {
         return link.peer
     }
 
+    /// Whether a link is in the table and does not close, so that its end is still to be told.
+    public func isOpen(_ link: LinkID) -> Bool { find(link)?.isOpen ?? false }
+
     /// The smoothed round-trip time of a link's control connection; nil before its first sample, and if the link is
     /// gone.
     public func roundTrip(of link: LinkID) -> TimeSpan? {

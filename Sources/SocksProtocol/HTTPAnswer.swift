@@ -8,6 +8,8 @@ enum HTTPAnswer {
     case forbidden
     /// The method is not CONNECT, and the target is not an http: URL.
     case methodNotAllowed
+    /// The app sent credentials that cannot be read (RFC 9110, section 11.7.1).
+    case credentialsNeeded
     /// The exit cannot reach the destination.
     case badGateway
     /// There is no path to an exit.
@@ -37,6 +39,7 @@ enum HTTPAnswer {
         case .badRequest: 400
         case .forbidden: 403
         case .methodNotAllowed: 405
+        case .credentialsNeeded: 407
         case .badGateway: 502
         case .unavailable, .tooManyIdentities: 503
         case .gatewayTimeout: 504
@@ -49,6 +52,7 @@ enum HTTPAnswer {
         case .badRequest: "Bad Request"
         case .forbidden: "Forbidden"
         case .methodNotAllowed: "Method Not Allowed"
+        case .credentialsNeeded: "Proxy Authentication Required"
         case .badGateway: "Bad Gateway"
         case .unavailable, .tooManyIdentities: "Service Unavailable"
         case .gatewayTimeout: "Gateway Timeout"
@@ -66,6 +70,12 @@ enum HTTPAnswer {
             It has no pages of its own. As an HTTP proxy it takes CONNECT, and requests for http: URLs.
 
             """
+        case .credentialsNeeded:
+            """
+            The credentials for this proxy cannot be read. It takes any user name and password of Basic authentication,
+            and keeps each pair apart. It takes requests without credentials, too.
+
+            """
         case .badGateway: "The destination could not be reached.\n"
         case .unavailable: "Tunic has no path to an exit now. 'tunic status' says why.\n"
         case .gatewayTimeout: "The destination did not answer in time.\n"
@@ -80,6 +90,7 @@ enum HTTPAnswer {
         // The answer to CONNECT has no length and no body (RFC 9110, section 9.3.6).
         if case .connected = self { return Array((head + "\r\n").utf8) }
         if case .methodNotAllowed = self { head += "Allow: CONNECT\r\n" }
+        if case .credentialsNeeded = self { head += "Proxy-Authenticate: Basic realm=\"Tunic\", charset=\"UTF-8\"\r\n" }
         head += """
             Content-Type: text/plain; charset=utf-8\r
             Content-Length: \(text.utf8.count)\r

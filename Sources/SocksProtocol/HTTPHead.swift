@@ -51,15 +51,17 @@ enum HTTPHead {
         else { throw .badHead }
         let fields = try fields(lines.dropFirst().dropLast())
         let isConnect = words[0].elementsEqual("CONNECT".utf8)
+        let isHead = words[0].elementsEqual("HEAD".utf8)
         let target = isConnect ? nil : try HTTPTarget(words[1][...], method: words[0][...])
-        guard isConnect || target != nil else { throw .notConnect(isHead: words[0].elementsEqual("HEAD".utf8)) }
+        guard isConnect || target != nil else { throw .notConnect(isHead: isHead) }
         // There must be one Host (RFC 9112, section 3.2); its value is not used.
         let hosts = fields.count { $0.name == "host" }
         let isVersion0 = words[2][7] == UInt8(ascii: "0")
         guard hosts == 1 || hosts == 0 && isVersion0 else { throw .badHead }
         if let target {
             var request = SocksRequest(
-                command: .connect, destination: target.destination, credentials: try credentials(fields), via: .http)
+                command: .connect, destination: target.destination,
+                credentials: try credentials(fields, isHead: isHead), via: .http)
             request.forward = try HTTPForward.request(words[0][...], target, fields, isVersion0: isVersion0)
             return request
         }
@@ -70,7 +72,8 @@ enum HTTPHead {
             })
         else { throw .badHead }
         return SocksRequest(
-            command: .connect, destination: try destination(words[1]), credentials: try credentials(fields), via: .http)
+            command: .connect, destination: try destination(words[1]),
+            credentials: try credentials(fields, isHead: false), via: .http)
     }
 
     private static func fields(_ lines: ArraySlice<ArraySlice<UInt8>>) throws(SocksError) -> [Field] {
@@ -114,15 +117,16 @@ enum HTTPHead {
 
     /// The user and password of Basic authentication (RFC 7617); nil without any.
     ///
-    /// Malformed ones are an error: an app that sends credentials must not be treated as one that sends none.
-    private static func credentials(_ fields: [Field]) throws(SocksError) -> SocksCredentials? {
+    /// Others are an error, and the answer says which are taken (RFC 9110, section 11.7.1): an app that sends
+    /// credentials must not be treated as one that sends none.
+    private static func credentials(_ fields: [Field], isHead: Bool) throws(SocksError) -> SocksCredentials? {
         let values = fields.filter { $0.name == "proxy-authorization" }.map(\.value)
         guard let value = values.first else { return nil }
+        guard values.count == 1 else { throw .badHead }
         let words = value.split(separator: space)
-        guard values.count == 1, words.count == 2,
-            isToken(words[0]), lowered(words[0]) == "basic",
+        guard words.count == 2, isToken(words[0]), lowered(words[0]) == "basic",
             let pair = base64(words[1]), let end = pair.firstIndex(of: colon)
-        else { throw .badHead }
+        else { throw .badCredentials(isHead: isHead) }
         return SocksCredentials(user: Array(pair[..<end]), password: Array(pair[(end + 1)...]))
     }
 

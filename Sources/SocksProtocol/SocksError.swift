@@ -28,6 +28,9 @@ public enum SocksError: Error, Equatable, Sendable {
     case headTooLong
     /// The head or body of an HTTP request is malformed or has contradictory fields.
     case badHead
+    /// The credentials of an HTTP request are not user and password of Basic authentication. A HEAD is answered without
+    /// a body.
+    case badCredentials(isHead: Bool)
     /// An HTTP request that is not for a proxy: not CONNECT, and not for an http: URL. A HEAD is answered without a
     /// body.
     case notConnect(isHead: Bool)
@@ -44,6 +47,7 @@ public enum SocksError: Error, Equatable, Sendable {
         case .badName, .badPort:
             via == .http ? HTTPAnswer.badRequest.encoded() : SocksReply.generalFailure.encoded(via: via)
         case .headTooLong, .badHead: HTTPAnswer.badRequest.encoded()
+        case .badCredentials(let isHead): HTTPAnswer.credentialsNeeded.encoded(withBody: !isHead)
         case .notConnect(let isHead): HTTPAnswer.methodNotAllowed.encoded(withBody: !isHead)
         }
     }

@@ -48,4 +48,77 @@ import Wire
         #expect(reason(Self.datagram(), from: far) == .udpSource)
         #expect(reason(Self.datagram(), from: near[1]) == .udpNotAllowed)
     }
+
+    /// What the app at `socket` has received.
+    private final class Heard: DatagramReceiver {
+        var datagrams: [[UInt8]] = []
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let packet = batch.packet(index)
+                datagrams.append([UInt8](copying: packet.bytes))
+            }
+        }
+    }
+
+    @Test("L5: an exit's datagram reaches the app only from a host to which the app has sent something")
+    func l5OnlyHostsThatWereSentToAreHeard() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let sessions = PeerSession(on: loop)
+        defer { sessions.session.end() }
+        var reasons: [DatagramDrops.Reason] = []
+        let flow = try sessions.session.connection.openStream()
+        let association = AppAssociation(
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), idleLimit: .seconds(300),
+            admits: { $0 != .address(IPAddress(v4: 0xc0a8_0001)) }, dropped: { reasons.append($0) }, ended: {})
+        defer { association.close() }
+        let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
+        let heard = Heard()
+        let app = try DatagramSocket(
+            on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: heard)
+        defer { app.close() }
+        func deliver(_ host: Destination.Host, port: UInt16 = 9) throws -> Bool {
+            let count = heard.datagrams.count
+            let data: [UInt8] = [7]
+            let encoded = FlowDatagram.encoded(Destination(host: host, port: port), data.rawSpan)
+            let bytes = try #require(encoded)
+            association.deliver(bytes)
+            loop.run(for: .milliseconds(10)) { false }
+            return heard.datagrams.count > count
+        }
+        func send(_ bytes: [UInt8]) {
+            app.send(bytes.rawSpan, to: port)
+            loop.run(for: .milliseconds(10)) { false }
+        }
+        let asked = Destination.Host.address(IPAddress(v4: 0xc000_0201))
+        #expect(try !deliver(asked))
+        send(Self.datagram())
+        // From any port of that host.
+        #expect(try deliver(asked) && deliver(asked, port: 10))
+        // Datagrams to a host of the machine's own network are dropped, and do not let it answer.
+        send([0, 0, 0, 1, 192, 168, 0, 1, 0, 9, 7])
+        #expect(reasons == [.udpNotAllowed])
+        let others = ["127.0.0.1", "192.168.0.1", "10.0.0.1", "192.0.2.2", "::1", "fe80::1"]
+        for host in others {
+            let address = try #require(IPAddress(host))
+            #expect(try !deliver(.address(address)), "\(host)")
+        }
+        let name = try #require(HostName("a.example"))
+        #expect(try !deliver(.name(name)))
+        #expect(reasons.count == 8 && reasons.dropFirst().allSatisfy { $0 == .udpSource })
+        send([0, 0, 0, 3, 9] + Array("a.example".utf8) + [0, 9, 7])
+        #expect(try deliver(.name(name)))
+        #expect(heard.datagrams.allSatisfy { $0.last == 7 } && heard.datagrams.count == 3)
+    }
+
+    @Test("L5: as many hosts as an exit remembers may answer, the last ones") func l5HostsAreForgotten() {
+        var hosts = SentHosts()
+        let host = { Destination.Host.address(IPAddress(v4: 0x0800_0000 + $0)) }
+        for number in 0..<10_000 as Range<UInt32> {
+            hosts.add(host(number))
+            let first = number < 1_024 ? 0 : number - 1_023
+            #expect(hosts.contains(host(first)) && hosts.contains(host(number)) && !hosts.contains(host(number + 1)))
+        }
+        #expect(!hosts.contains(host(1)))
+    }
 }

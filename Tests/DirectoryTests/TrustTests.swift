@@ -222,4 +222,22 @@ struct TrustTests {
         let size = list[0].bytes.count + 2
         #expect(store.since(UnixTime(seconds: 0), at: now, byteLimit: 2 * size + 1).count == 2)
     }
+
+    @Test("P9: encoded descriptors are made anew when the clock has gone back to where more of them are valid")
+    func encodedDescriptorsAfterTheClockGoesBack() throws {
+        var store = store()
+        let early = made(1) { $0.expires = UnixTime(seconds: now.seconds + 1_000) }
+        _ = try store.insert(early, at: now)
+        _ = try store.insert(made(2), at: now)
+        func at(_ seconds: UInt64) -> UnixTime { UnixTime(seconds: now.seconds + seconds) }
+        let both = EncodedDescriptors(store, at: at(10))
+        #expect(both.isCurrent(for: store, at: now) && both.isCurrent(for: store, at: at(999)))
+        #expect(!both.isCurrent(for: store, at: at(1_000)))
+        // The clock was ahead.
+        let one = EncodedDescriptors(store, at: at(5_000))
+        #expect(one.bytes.count < both.bytes.count)
+        #expect(one.isCurrent(for: store, at: at(5_000)) && one.isCurrent(for: store, at: at(1_000)))
+        #expect(!one.isCurrent(for: store, at: at(999)))
+        #expect(EncodedDescriptors(store, at: at(999)).bytes == both.bytes)
+    }
 }

@@ -223,7 +223,7 @@ class Face(unittest.TestCase):
                  "a.localhost": False, "2001:db8::1": False, "localhost.example.org": False, "": False, "x\n127.0.0.1": False}
         script = body + f"console.log(JSON.stringify({json.dumps(list(hosts))}.map(h => FindProxyForURL('http://' + h + '/', h))))"
         found = json.loads(subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout)
-        proxy = f"SOCKS5 {own}; PROXY {own}"
+        proxy = f"PROXY {own}"
         self.assertEqual(dict(zip(hosts, found)), {host: "DIRECT" if direct else proxy for host, direct in hosts.items()})
 
     def test_the_set_up_line_for_curl_works(self):

@@ -358,12 +358,13 @@ class Everyday(unittest.TestCase):
         code, out, err = run("exec", "--control", self.client.control, "--", "curl", "-sS", f"http://127.0.0.1:{self.echo.port}/x")
         self.assertEqual(code, 0, err)
         self.assertIn("GET /x", out)
-        script = 'test "$ALL_PROXY" = "socks5h://$TUNIC_SOCKS" && test "$http_proxy" = "http://$TUNIC_SOCKS" && exit 7'
+        script = 'u=${ALL_PROXY#socks5h://}; u=${u%@*}; test "$ALL_PROXY" = "socks5h://$u@$TUNIC_SOCKS" && ' \
+            'test "$http_proxy" = "http://$u@$TUNIC_SOCKS" && test "${u#exec-}" != "$u" && exit 7'
         self.assertEqual(run("exec", "--control", self.client.control, "--", "sh", "-c", script)[0], 7)
         self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
         # The environment has no other proxy, which would be used instead of this one, and no exceptions.
         others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*", "npm_config_noproxy": "*", "NPM_CONFIG_NOPROXY": "*"}
-        script = 'test "$ftp_proxy" = "socks5h://$TUNIC_SOCKS" && test -z "$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"'
+        script = 'test "${ftp_proxy#*@}" = "$TUNIC_SOCKS" && test -z "$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"'
         done = run("exec", "--control", self.client.control, "--", "sh", "-c", script, environment=others)
         self.assertEqual(done[0], 0, done[2])
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:

@@ -258,6 +258,29 @@ import Wire
         #expect(table.places.links(of: .node(node(2))) == [up[0], up[5]])
     }
 
+    @Test("s12: links that close do not let a node have more half-open ones, and go before those")
+    func s12_closingLinksOfANode() {
+        var table = Table(capacity: 64)
+        let source = LinkSource.node(node(1))
+        func close(_ link: Int) {
+            table.states[link] = LinkPlaces.State(
+                paths: 0, quietSince: Instant(nanoseconds: 0), since: Instant(nanoseconds: 0), isUp: true,
+                isClosing: true)
+        }
+        var (links, halfOpen): ([Int], [Int]) = ([], [])
+        for _ in 0..<2 { links.append(table.link(source)!) }
+        for _ in 0..<2 { halfOpen.append(table.link(source, isUp: false)!) }
+        for link in links { close(link) }
+        // The third half-open one has the place of the first.
+        halfOpen.append(table.link(source, isUp: false)!)
+        #expect(table.gone == [halfOpen[0]])
+        // One comes up and closes: of three that are not up, the one that closes goes first.
+        close(halfOpen[1])
+        halfOpen.append(table.link(source, isUp: false)!)
+        #expect(table.gone == [halfOpen[0], links[0]])
+        #expect(table.isThere(halfOpen[2]) && table.isThere(halfOpen[3]))
+    }
+
     @Test("s12: whether an address has a link up is told by its own links") func s12_linksUp() {
         var table = Table(capacity: 40)
         func isUp(_ number: Int) -> Bool { table.places.isUp(client(number)) { table.states[$0]! } }

@@ -59,9 +59,7 @@ extension LinksModel {
             }
         }
         precondition(ofClients <= 12 && held.count - ofClients <= 12, "one kind of links takes the other's part")
-        // Of half-open links a node has two. One that closes counts as half-open and gives way first, so that one more may
-        // wait for each of the two links that were up.
-        precondition(sources.values.allSatisfy { $0.up <= 2 && $0.waiting <= 4 }, "a node has too many links")
+        precondition(sources.values.allSatisfy { $0.up <= 2 && $0.waiting <= 2 }, "a node has too many links")
         precondition(end.isNode || ofClients == 0, "a client accepted a link")
         precondition(
             held.links.allSatisfy { !$0.isUp || !$0.isOpen || end.peers[$0.link] != nil },

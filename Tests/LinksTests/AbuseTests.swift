@@ -280,10 +280,74 @@ import Wire
         #expect(node.links.counters.moves == 0)
     }
 
+    @Test("R2: packets of one client from elsewhere do not keep another client from moving")
+    func strangersOfOne() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let (greedy, other) = (try harness.client(), try harness.client())
+        let tap = Tap()
+        let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { middle.close() }
+        let target = SocketAddress(node.endpoint)
+        var links: [(near: LinkID, far: LinkID)] = []
+        for (client, count) in [(greedy, 100), (other, 1)] {
+            let link = try harness.connect(client, node)
+            links.append(link)
+            client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
+            let before = tap.datagrams.count
+            for number in 0..<count { #expect(client.send(on: link.near, pathID: 5, first: UInt8(number))) }
+            #expect(harness.run { tap.datagrams.count >= before + count })
+            harness.run(for: .milliseconds(5)) { false }
+            client.links.withTable { $0.setAddress(target, of: link.near) }
+        }
+        let packets = tap.datagrams
+        for packet in packets { middle.send(packet.rawSpan, to: target) }
+        #expect(harness.run { node.packets.count == 101 })
+        harness.run(for: .milliseconds(100)) { false }
+        for link in links {
+            let state = try #require(node.links.find(link.far))
+            #expect(state.address.candidateEndpoint == Endpoint(middle.localAddress))
+        }
+    }
+
+    @Test("O17: a spoiled packet is no sign of life, and its address gets no challenge, however often it is repeated")
+    func spoiledIsNoLife() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let middle = Middle(SocketAddress(node.endpoint))
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: middle)
+        let elsewhere = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        defer {
+            socket.close()
+            elsewhere.close()
+        }
+        let link = try harness.connect(client, node, at: Endpoint(socket.localAddress))
+        harness.run(for: .seconds(1)) { false }
+        // The client is cut off; its next packet has a good header and never arrives.
+        middle.isCut = true
+        client.links.request(on: link.near, TestMessage.getDescriptor, body: [1, 2]) { _ in }
+        #expect(harness.run { middle.kept != nil })
+        var spoiled = try #require(middle.kept)
+        spoiled[spoiled.count - 1] ^= 1
+        let before = node.links.counters.drops[.badControl]
+        for _ in 0..<800 where node.downs.isEmpty {
+            socket.send(spoiled.rawSpan, to: SocketAddress(node.endpoint))
+            elsewhere.send(spoiled.rawSpan, to: SocketAddress(node.endpoint))
+            harness.run(for: .milliseconds(50)) { false }
+            #expect(node.links.find(link.far)?.address.candidateEndpoint == nil)
+        }
+        #expect(node.links.counters.drops[.badControl] > before + 100)
+        #expect(node.downs.map(\.reason) == [.dead])
+    }
+
     /// Passes what comes from the client on to the node and what comes from the node on to the client, and counts it.
     final class Middle: DatagramReceiver {
         private let node: SocketAddress
         private var client: SocketAddress?
+        /// Whether nothing is passed on, but the client's last packet is kept.
+        var isCut = false
+        var kept: [UInt8]?
         var sizes: [Int: Int] = [:]
         var types: Set<UInt8> = []
 
@@ -297,6 +361,10 @@ import Wire
                 let datagram = [UInt8](copying: packet.bytes)
                 sizes[datagram.count, default: 0] += 1
                 if datagram.count > 3, datagram[1...3].allSatisfy({ $0 == 0 }) { types.insert(datagram[0]) }
+                guard !isCut else {
+                    if source != node { kept = datagram }
+                    continue
+                }
                 if let target = source == node ? client : node { socket.send(datagram.rawSpan, to: target) }
             }
         }

@@ -49,6 +49,20 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
         #expect(variables.contains("TUNIC_SOCKS=127.0.0.1:9") && variables.contains("TUNIC_CONTROL=/c"))
     }
 
+    @Test("L6: each command of 'tunic exec' has a user name of its own for the proxy")
+    func everyCommandHasAnIdentity() {
+        let variables = ProxyEnvironment.variables(socks: "127.0.0.1:9", control: "/c", identity: "exec-1f")
+        let proxies = variables.filter { $0.prefix { $0 != "=" }.lowercased().hasSuffix("_proxy") }
+        #expect(proxies.count == 13 && proxies.allSatisfy { $0.hasSuffix("exec-1f:x@127.0.0.1:9") })
+        #expect(variables.contains("all_proxy=socks5h://exec-1f:x@127.0.0.1:9"))
+        #expect(variables.contains("RSYNC_PROXY=exec-1f:x@127.0.0.1:9"))
+        // Scripts take the address from here.
+        #expect(variables.contains("TUNIC_SOCKS=127.0.0.1:9"))
+        let names = (0..<100).map { _ in ProxyEnvironment.newIdentity() }
+        #expect(Set(names).count == 100)
+        #expect(names.allSatisfy { $0.utf8.allSatisfy { "abcdefghijklmnopqrstuvwxyz0123456789-".utf8.contains($0) } })
+    }
+
     /// What becomes of a command line whose program is a browser, with the folder of a profile.
     private func arranged(_ line: String, _ profile: String = "/p") throws -> (command: [String], notice: String)? {
         let command = line.split(separator: " ").map(String.init)

@@ -109,10 +109,11 @@ import Wire
         #expect(answers.waitingCount == 256)
         let newcomer = question(5, link: 1_000)
         #expect(answers.add(newcomer, from: Asker(Self.client(1_000)))?.responder.link.rawValue != 1_000)
-        // All the others have given up.
-        let next = answers.next { $0.link.rawValue == 1_000 }
-        #expect(next?.responder == newcomer.responder)
-        #expect(answers.next { _ in true } == nil && answers.waitingCount == 0)
+        // All the others have given up. The newcomer's turn comes before their later ones.
+        let isWaiting = { (responder: ControlResponder) in responder.link.rawValue == 1_000 }
+        let next = answers.next(isAnswering: isWaiting)
+        #expect(next?.responder == newcomer.responder && answers.waitingCount > 0)
+        #expect(answers.next(isAnswering: isWaiting) == nil && answers.waitingCount == 0)
     }
 
     @Test("s13: of the kept answers those go that nobody has asked for longest") func s13_keptAnswers() {
@@ -130,6 +131,58 @@ import Wire
         #expect(answers.answer(at: 2_000) == long && answers.answer(at: 0) == nil)
         answers.forget()
         #expect(answers.answer(at: 2_000) == nil)
+    }
+
+    // MARK: Turns
+
+    @Test("s13: askers take turns, so that a flood of one delays another's question by one answer")
+    func s13_turnsOfAskers() {
+        var queue = SharedQueue<Int>(capacity: 256, most: 16, freely: 128)
+        for number in 0..<100 { _ = queue.add(number, from: Asker(Self.client(1))) }
+        #expect(queue.take()?.request == 0)
+        #expect(queue.add(1_000, from: Asker(Self.client(2))) == nil)
+        #expect(queue.add(1_001, from: Asker(Self.client(2))) == nil)
+        #expect(queue.first == 1)
+        // One of each, and each asker's in order; who asks again after his turn waits for the others' turns.
+        #expect((0..<3).map { _ in queue.take()?.request } == [1, 1_000, 2])
+        #expect(queue.add(1_002, from: Asker(Self.client(3))) == nil)
+        #expect((0..<4).map { _ in queue.take()?.request } == [1_001, 3, 1_002, 4])
+    }
+
+    @Test("s13: of many sources that flood, none delays a newcomer by more than one answer", arguments: [1, 5, 40])
+    func s13_turnsOfMany(sources: UInt32) {
+        var queue = SharedQueue<UInt32>(capacity: 256, most: 16, freely: 128)
+        for number in 0..<400 as Range<UInt32> {
+            _ = queue.add(number % sources, from: Asker(Self.client(number % sources)))
+        }
+        for _ in 0..<10 {
+            _ = queue.take()
+            // Those that were served ask again at once.
+            for source in 0..<sources { _ = queue.add(source, from: Asker(Self.client(source))) }
+        }
+        let dropped = queue.add(7_777, from: Asker(Self.client(7_777)))
+        #expect(dropped != 7_777)
+        var before: [UInt32: Int] = [:]
+        while let next = queue.take()?.request, next != 7_777 { before[next, default: 0] += 1 }
+        #expect(before.count <= Int(sources) && before.values.allSatisfy { $0 <= 2 })
+    }
+
+    @Test("s13: what the condition refuses keeps its turn") func s13_turnsThatWait() {
+        var queue = SharedQueue<Int>(capacity: 8, most: 4)
+        for number in 0..<4 { _ = queue.add(number, from: Asker(Self.client(1))) }
+        for number in 10..<14 { _ = queue.add(number, from: Asker(Self.client(2))) }
+        #expect((0..<2).map { _ in queue.take { $1 >= 10 }?.request } == [10, 11])
+        #expect(queue.add(14, from: Asker(Self.client(2))) == nil)
+        #expect((0..<3).map { _ in queue.take()?.request } == [0, 1, 2])
+        #expect(queue.count == 4)
+        // What is removed was nobody's turn: a newcomer is behind one request of each, not behind all of them.
+        queue.remove { $0 >= 10 }
+        #expect(queue.count == 1)
+        for number in 20..<24 { _ = queue.add(number, from: Asker(Self.client(4))) }
+        for number in 30..<33 { _ = queue.add(number, from: Asker(Self.client(3))) }
+        queue.remove { $0 >= 30 }
+        #expect(queue.add(40, from: Asker(Self.client(5))) == nil)
+        #expect((0..<3).map { _ in queue.take()?.request } == [3, 20, 40])
     }
 
     // MARK: Operations

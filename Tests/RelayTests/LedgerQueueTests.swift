@@ -181,7 +181,7 @@ import Wire
         #expect(other == nil)
         var answered: [LinkID] = []
         while let question = questions.next(now: now) { answered.append(question.responder.link) }
-        #expect(answered == [1, 2, 100].map { LinkID(rawValue: $0) })
+        #expect(answered == [1, 100, 2].map { LinkID(rawValue: $0) })
         // One more question may wait on a link while the link reads an answer.
         #expect(ask(100, address(2)) == nil)
         #expect(ask(100, address(2)) != nil)

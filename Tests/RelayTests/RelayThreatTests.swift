@@ -118,6 +118,19 @@ import Wire
         #expect(most <= 2 * 8)
     }
 
+    @Test("s17: builds of a link that closes make no paths, which nobody would end") func buildsOfAClosingLink() throws
+    {
+        let harness = try RelayHarness()
+        let clients = try (0..<2).map { _ in try harness.client() }
+        for client in clients { for _ in 0..<24 { client.build { _ in } } }
+        for _ in 0..<8 { clients[1].beginBuild(to: harness.silentID) }
+        let hasBegun = harness.run { harness.relay.status.paths >= 8 }
+        #expect(hasBegun && harness.relay.status.paths < 48)
+        for link in harness.relay.links.list.all where link.peer == .client { harness.relay.links.close(link.id) }
+        harness.run(for: .seconds(5)) { false }
+        #expect(harness.relay.status.paths == 0)
+    }
+
     @Test(
         "s17: each build that waits is opened once, in the order of its source",
         arguments: 1...10 as ClosedRange<UInt64>)

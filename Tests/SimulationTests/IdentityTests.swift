@@ -49,6 +49,33 @@ import Wire
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 
+    @Test("L6: the idle sessions of a user who asks for new paths do not end together") func renewal() throws {
+        let network = try Network(seed: 3, relays: 9, exits: 3)
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let client = try #require(user.client)
+        let apps = (0..<6).map { _ in App() }
+        for (number, app) in apps.enumerated() {
+            client.sessions.connect(app, isolation: IsolationKey(ownStreams: "\(number)"))
+        }
+        #expect(network.run(60) { apps.allSatisfy(\.isServed) })
+        network.run(5)
+        let sessions = client.sessions.all
+        #expect(sessions.count == 6 && sessions.allSatisfy(\.isIdle))
+        #expect(client.renewPaths(label: nil) == 6)
+        #expect(client.sessions.current.isEmpty)
+        var ends: [Int] = []
+        for second in 0...62 {
+            let before = ends.count
+            ends += [Int](repeating: second, count: sessions.count(where: \.isOver) - before)
+            network.run(1)
+        }
+        #expect(ends.count == 6 && Set(ends).count >= 3, "\(ends)")
+        #expect((ends.last ?? 0) - (ends.first ?? 0) >= 5, "\(ends)")
+        #expect(client.sessions.retired.isEmpty)
+    }
+
     /// Asks for another host each five seconds; the number of hosts that were reached.
     private func browse(_ user: User, key: Int, hosts: Range<Int>, in network: Network) throws -> Int {
         var apps: [SimulationTests.App] = []

@@ -22,10 +22,15 @@ private func pair(_ user: String, _ password: String) -> SocksCredentials {
 private let badRequest = SocksError.badHead.answer(via: .http)
 private let notAllowed = SocksError.notConnect(isHead: false).answer(via: .http)
 private let notAllowedHead = SocksError.notConnect(isHead: true).answer(via: .http)
+private let credentialsNeeded = SocksError.badCredentials(isHead: false).answer(via: .http)
 private let long = String(repeating: "x", count: 8_000)
 
 private func bad(_ name: String, _ input: [UInt8], _ error: SocksError = .badHead) -> Case {
     Case(name, input, error: error, answer: badRequest)
+}
+
+private func unreadable(_ name: String, _ input: [UInt8]) -> Case {
+    Case(name, input, error: .badCredentials(isHead: false), answer: credentialsNeeded)
 }
 
 private func refused(_ name: String, _ input: [UInt8]) -> Case {
@@ -64,12 +69,20 @@ private let cases: [Case] = [
     Case(
         "any bytes", connect("a.example:443", "Proxy-Authorization: Basic /+86AA=="), sent: [],
         request: wanted("a.example", 443, SocksCredentials(user: [0xff, 0xef], password: [0]))),
-    bad("Basic without a colon", connect("a.example:443", "Proxy-Authorization: Basic dXVw")),
-    bad("Basic with half a group", connect("a.example:443", "Proxy-Authorization: Basic dTp")),
-    bad("Basic with other letters", connect("a.example:443", "Proxy-Authorization: Basic dT-w")),
-    bad("Basic of padding", connect("a.example:443", "Proxy-Authorization: Basic ====")),
-    bad("Basic of nothing", connect("a.example:443", "Proxy-Authorization: Basic")),
-    bad("another scheme", connect("a.example:443", "Proxy-Authorization: Bearer dTpw")),
+    unreadable("Basic without a colon", connect("a.example:443", "Proxy-Authorization: Basic dXVw")),
+    unreadable("Basic with half a group", connect("a.example:443", "Proxy-Authorization: Basic dTp")),
+    unreadable("Basic with other letters", connect("a.example:443", "Proxy-Authorization: Basic dT-w")),
+    unreadable("Basic of padding", connect("a.example:443", "Proxy-Authorization: Basic ====")),
+    unreadable("Basic of nothing", connect("a.example:443", "Proxy-Authorization: Basic")),
+    unreadable("another scheme", connect("a.example:443", "Proxy-Authorization: Bearer dTpw")),
+    unreadable("no value", connect("a.example:443", "Proxy-Authorization:")),
+    Case(
+        "another scheme in a HEAD",
+        head("HEAD http://a.example/ HTTP/1.1", "Host: a.example", "Proxy-Authorization: Negotiate YII="),
+        error: .badCredentials(isHead: true), answer: SocksError.badCredentials(isHead: true).answer(via: .http)),
+    refused(
+        "another scheme in a request for a page",
+        head("GET / HTTP/1.1", "Host: x", "Proxy-Authorization: NTLM TlR")),
     bad(
         "two pairs",
         connect("a.example:443", "Proxy-Authorization: Basic dTpw", "Proxy-Authorization: Basic dTpw")),
@@ -187,6 +200,16 @@ private let cases: [Case] = [
                 """)
         #expect(text.contains("SOCKS") && text.contains("CONNECT"))
         #expect(page == String(decoding: notAllowedHead, as: UTF8.self) + text)
+    }
+
+    @Test("L6: credentials that cannot be read get 407 with the scheme that can (RFC 9110, section 11.7.1)")
+    func theAnswerToUnreadableCredentials() {
+        let page = String(decoding: credentialsNeeded, as: UTF8.self)
+        #expect(page.hasPrefix("HTTP/1.1 407 Proxy Authentication Required\r\n"))
+        #expect(page.contains("\r\nProxy-Authenticate: Basic realm=\"Tunic\", charset=\"UTF-8\"\r\n"))
+        #expect(page.contains("\r\nConnection: close\r\n"))
+        let ofHead = String(decoding: SocksError.badCredentials(isHead: true).answer(via: .http), as: UTF8.self)
+        #expect(page == ofHead + page.components(after: "\r\n\r\n") && page != ofHead)
     }
 }
 

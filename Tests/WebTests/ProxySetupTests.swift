@@ -12,7 +12,7 @@ import Testing
     func theFirstTCPAddressIsTheProxy(_ listeners: [String], _ address: String) throws {
         let setup = try #require(ProxySetup(listeners: listeners, pac: "p"))
         #expect(setup.address == address)
-        #expect(setup.pacFile.contains("return \"SOCKS5 \(address); PROXY \(address)\";"))
+        #expect(setup.pacFile.contains("return \"PROXY \(address)\";"))
         // Each app's line has the address, except Firefox' line, which has host and port apart.
         for line in setup.lines where !line.app.hasPrefix("Firefox") { #expect(line.text.contains(address), "\(line)") }
         #expect(setup.lines.count == 6 && setup.pac == "p")
@@ -34,6 +34,12 @@ import Testing
         {
             #expect(!text.contains(call), "\(call)")
         }
+    }
+
+    @Test("L1: the PAC file names the port as an HTTP proxy alone, since browsers may look names up for SOCKS")
+    func thePACFileLeaksNoNames() throws {
+        let text = try #require(ProxySetup(listeners: ["127.0.0.1:1080"], pac: "p")).pacFile
+        #expect(!text.contains("SOCKS") && text.contains("\"PROXY 127.0.0.1:1080\""))
     }
 
     @Test func firefoxNeverGoesPastTheProxy() throws {

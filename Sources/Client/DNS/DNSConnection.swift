@@ -1,5 +1,6 @@
 internal import DNSProtocol
 internal import EventLoop
+internal import Links
 internal import Wire
 
 /// An app's TCP connection to a DNS port (RFC 7766): messages with a length prefix, answered as their answers arrive.
@@ -12,6 +13,8 @@ final class DNSConnection: ByteStreamDelegate {
     static let writeLimit = 256 << 10
 
     private let stream: ByteStream
+    /// The app's address and port.
+    private let source: Endpoint
     private weak var port: DNSPort?
     private var held: [UInt8] = []
     private var waiting = 0
@@ -26,6 +29,7 @@ final class DNSConnection: ByteStreamDelegate {
     init(_ stream: ByteStream, port: DNSPort) {
         self.stream = stream
         self.port = port
+        source = stream.remoteAddress.map { Endpoint($0) } ?? port.address
         lastUsed = Instant(nanoseconds: stream.loop.now)
         timer = LoopTimer(on: stream.loop) { [weak self] in self?.close() }
         stream.delegate = self
@@ -55,7 +59,7 @@ final class DNSConnection: ByteStreamDelegate {
             let message = Array(held[2..<2 + length])
             held.removeFirst(2 + length)
             waiting += 1
-            port?.answer(message.rawSpan, overUDP: false) { [weak self] in self?.send($0) }
+            port?.answer(message.rawSpan, of: source, overUDP: false) { [weak self] in self?.send($0) }
         }
         isAnswering = false
         guard !isOver else { return }

@@ -7,12 +7,18 @@ internal import Wire
 ///
 /// It asks no other server: without an exit the answer is a failure.
 final class DNSPort: DatagramReceiver {
-    /// The most questions that wait for the exit.
+    /// The most questions of apps that wait for the exit.
     static let questionLimit = 512
-    /// The most apps that wait for the answer to one question.
-    static let askerLimit = 64
     /// The most TCP connections; the one that has been silent for longest makes room.
     static let connectionLimit = 64
+
+    /// A look-up, and those who wait for its result.
+    private struct Lookup {
+        let lookup: RecordsLookup
+        var askers: [(place: UInt64, tell: (RecordsLookup.Outcome) -> Void)] = []
+        /// ``timesForgotten`` at its beginning.
+        let begun: Int
+    }
 
     private let loop: Loop
     /// The isolation key of its questions.
@@ -25,8 +31,13 @@ final class DNSPort: DatagramReceiver {
     private var cache = DNSCache()
     /// How many times the cache was cleared; answers to questions from before that are not kept.
     private var timesForgotten = 0
-    private var lookups: [DNSQuestion: (lookup: RecordsLookup, askers: [(RecordsLookup.Outcome) -> Void], begun: Int)] =
-        [:]
+    private var lookups: [DNSQuestion: Lookup] = [:]
+    /// The places of the questions that wait, by the address and port that asked.
+    ///
+    /// An app that asks much from one port loses its own questions when the places are taken.
+    private var places = SharedTable<AddressShare, Endpoint, UInt64>(capacity: questionLimit, most: questionLimit)
+    private var waiting: [UInt64: DNSQuestion] = [:]
+    private var nextPlace: UInt64 = 0
     /// The address at which it listens.
     let address: Endpoint
 
@@ -102,7 +113,9 @@ final class DNSPort: DatagramReceiver {
             // No answer can be sent to port 0.
             guard source.port != 0 else { continue }
             let packet = batch.packet(index)
-            answer(packet.bytes, overUDP: true) { [weak self] answer in self?.socket?.send(answer.rawSpan, to: source) }
+            answer(packet.bytes, of: Endpoint(source), overUDP: true) { [weak self] answer in
+                self?.socket?.send(answer.rawSpan, to: source)
+            }
         }
     }
 
@@ -121,8 +134,8 @@ final class DNSPort: DatagramReceiver {
 
     // MARK: Questions
 
-    /// Answers a message of an app with `send`, now or later, at most once.
-    func answer(_ message: RawSpan, overUDP: Bool, send: @escaping ([UInt8]) -> Void) {
+    /// Answers a message of an app at `source` with `send`, now or later, at most once.
+    func answer(_ message: RawSpan, of source: Endpoint, overUDP: Bool, send: @escaping ([UInt8]) -> Void) {
         switch DNSQuery.decode(from: message) {
         case .none: break
         case .answer(let query, let code): send(query.answer(code, overUDP: overUDP))
@@ -132,32 +145,55 @@ final class DNSPort: DatagramReceiver {
             if let known = question.known(allowsPrivate: answers.allowsPrivate) {
                 return send(Self.answer(query, known, overUDP: overUDP))
             }
-            ask(question) { send(Self.answer(query, $0, overUDP: overUDP)) }
+            ask(question, for: source) { send(Self.answer(query, $0, overUDP: overUDP)) }
         }
     }
 
-    private func ask(_ question: DNSQuestion, then tell: @escaping (RecordsLookup.Outcome) -> Void) {
+    private func ask(
+        _ question: DNSQuestion, for source: Endpoint, then tell: @escaping (RecordsLookup.Outcome) -> Void
+    ) {
         if let answer = cache.answer(to: question, now: Instant(nanoseconds: loop.now)) {
             return tell(.answered(answer))
         }
-        if let count = lookups[question]?.askers.count {
-            guard count < Self.askerLimit else { return tell(.none) }
-            lookups[question]?.askers.append(tell)
-            return
+        let place = nextPlace
+        nextPlace += 1
+        let insertion = places.insert(place, for: source, in: AddressShare(source.address))
+        guard insertion != .refused else { return tell(.none) }
+        waiting[place] = question
+        if lookups[question] != nil {
+            lookups[question]?.askers.append((place, tell))
+        } else {
+            let lookup = RecordsLookup(question, mayTell: answers.mayTell) { [weak self] in
+                self?.found($0, for: question)
+            }
+            lookups[question] = Lookup(lookup: lookup, askers: [(place, tell)], begun: timesForgotten)
+            lookup.begin(isolation: isolation, on: loop, from: sessions)
         }
-        guard lookups.count < Self.questionLimit else { return tell(.none) }
-        let lookup = RecordsLookup(question, mayTell: answers.mayTell) { [weak self] in self?.found($0, for: question) }
-        lookups[question] = (lookup, [tell], timesForgotten)
-        lookup.begin(isolation: isolation, on: loop, from: sessions)
+        // Last, for the app that is told may ask again at once.
+        if case .replaced(let other) = insertion { giveUp(other) }
+    }
+
+    /// Fails the question at a place that another one has got; its look-up ends if nobody else waits for it.
+    private func giveUp(_ place: UInt64) {
+        guard let question = waiting.removeValue(forKey: place),
+            let number = lookups[question]?.askers.firstIndex(where: { $0.place == place }),
+            let asker = lookups[question]?.askers.remove(at: number)
+        else { return }
+        if lookups[question]?.askers.isEmpty == true { lookups.removeValue(forKey: question)?.lookup.cancel() }
+        asker.tell(.none)
     }
 
     private func found(_ outcome: RecordsLookup.Outcome, for question: DNSQuestion) {
-        guard let (_, askers, begun) = lookups.removeValue(forKey: question) else { return }
+        guard let found = lookups.removeValue(forKey: question) else { return }
         var told = outcome
-        if case .answered(let answer) = outcome, begun == timesForgotten {
+        if case .answered(let answer) = outcome, found.begun == timesForgotten {
             told = .answered(cache.keep(answer, to: question, now: Instant(nanoseconds: loop.now)))
         }
-        for tell in askers { tell(told) }
+        for asker in found.askers {
+            waiting[asker.place] = nil
+            places.remove(asker.place)
+        }
+        for asker in found.askers { asker.tell(told) }
     }
 
     /// Clears the cache; answers that are still under way are not kept.

@@ -38,6 +38,9 @@ final class RecordsLookup: StreamRequestOwner {
         request.begin()
     }
 
+    /// Gives the look-up up; `done` is not called any more.
+    func cancel() { request?.cancel() }
+
     func takeEarlyBytes() -> [UInt8]? { [] }
     var endsEarly: Bool { true }
     func streamOpened(_ stream: StreamID, on session: Session, unsent: [UInt8]) {

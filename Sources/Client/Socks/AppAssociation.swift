@@ -24,12 +24,15 @@ final class AppAssociation: DatagramReceiver {
     private var socket: DatagramSocket?
     /// The address and port that the app sends from; nil before its first datagram.
     private var app: SocketAddress?
+    /// The hosts that may answer.
+    private var sent = SentHosts()
     private var lastUsed: Instant
     private var timer: LoopTimer?
 
     /// An association for an app at `expected`; `ended` is called once, after `idleLimit` without a datagram.
     ///
-    /// Datagrams to hosts that `admits` refuses are dropped; `dropped` is called for each dropped datagram of the app.
+    /// Datagrams to hosts that `admits` refuses are dropped, and those of hosts to which the app has sent nothing;
+    /// `dropped` is called for each.
     init(
         session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan,
         admits: @escaping (Destination.Host) -> Bool, dropped: @escaping (DatagramDrops.Reason) -> Void,
@@ -87,6 +90,7 @@ final class AppAssociation: DatagramReceiver {
                 dropped(.udpUnreadable)
                 continue
             }
+            sent.add(peer.host)
             if !session.connection.sendDatagram(flow: flow.value, bytes.rawSpan) { dropped(.udpQueue) }
         }
         session.touch()
@@ -109,11 +113,15 @@ final class AppAssociation: DatagramReceiver {
             && (expected.port == 0 || source.port == expected.port)
     }
 
-    /// Passes a datagram of the session to the app; drops it if the app has not sent anything yet.
+    /// Passes a datagram of the session to the app, if it is of a host to which the app has sent something.
+    ///
+    /// The header names the host to the app (RFC 1928, section 7), as the exit names it to the client. A hostile exit
+    /// could name any, and make the app believe that a host of its own network speaks.
     func deliver(_ datagram: [UInt8]) {
-        guard let socket, let app, let session,
-            let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan)
-        else { return }
+        guard let socket, let app, let session else { return }
+        guard let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan), sent.contains(peer.host) else {
+            return dropped(.udpSource)
+        }
         lastUsed = Instant(nanoseconds: session.turn.loop.now)
         let data = datagram.rawSpan.extracting(droppingFirst: offset)
         let bytes = SocksDatagram.encoded(from: peer, data)

@@ -9,8 +9,9 @@ public struct EncodedDescriptors: Sendable {
     /// The publication time of each descriptor and the place where it begins.
     private let entries: [(published: UInt64, start: Int)]
     private let generation: UInt64
-    /// The expiry of the first one to expire.
-    private let end: UnixTime
+    /// The expiry of the last one that had expired when they were encoded, and of the first one to expire after that:
+    /// between them the bytes are current, also after the clock has gone back.
+    private let begin: UnixTime, end: UnixTime
 
     /// The descriptors of `store` that are valid at `now`.
     public init(_ store: DescriptorStore, at now: UnixTime) {
@@ -25,12 +26,13 @@ public struct EncodedDescriptors: Sendable {
         self.entries = entries
         bytes = SignedDescriptor.encodeList(list)
         generation = store.generation
+        begin = store.all.lazy.map(\.descriptor.expires).filter { $0 <= now }.max() ?? UnixTime(seconds: 0)
         end = list.lazy.map(\.descriptor.expires).min() ?? UnixTime(seconds: .max)
     }
 
     /// Whether the bytes are current for `store` at `now`.
     public func isCurrent(for store: DescriptorStore, at now: UnixTime) -> Bool {
-        generation == store.generation && now < end
+        generation == store.generation && begin <= now && now < end
     }
 
     /// The part of `bytes` with the descriptors published at `time` or later, oldest first, cut before `byteLimit`.

@@ -27,15 +27,18 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         public var quietSince: Instant
         /// When it was made.
         public var since: Instant
-        /// Whether the link's initiator has proved that it holds the keys.
+        /// Whether the link's initiator has proved that it holds the keys; false while the link closes.
         public var isUp: Bool
+        /// Whether the link closes.
+        public var isClosing: Bool
 
         /// The state of a link.
-        public init(paths: Int, quietSince: Instant, since: Instant, isUp: Bool) {
+        public init(paths: Int, quietSince: Instant, since: Instant, isUp: Bool, isClosing: Bool = false) {
             self.paths = paths
             self.quietSince = quietSince
             self.since = since
-            self.isUp = isUp
+            self.isUp = isUp && !isClosing
+            self.isClosing = isClosing
         }
     }
 
@@ -165,8 +168,13 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     }
 
     private func roomForNode(_ source: LinkSource, _ now: Instant, _ state: (Link) -> State) -> Room {
-        let halfOpen = links(of: source).filter { !state($0).isUp }
+        let notUp = links(of: source).filter { !state($0).isUp }
+        let halfOpen = notUp.filter { !state($0).isClosing }
         if halfOpen.count >= Self.mostOfNode { return .after(halfOpen[0]) }
+        // Links that close share these places, and go first.
+        if notUp.count >= Self.mostOfNode, let closing = notUp.first(where: { state($0).isClosing }) {
+            return .after(closing)
+        }
         let hasRoom = nodeLinks.count < part
         if count < capacity, hasRoom { return .free }
         if hasRoom, let link = clients.largest.flatMap({ pathlessOfLargest(in: $0, state) }) { return .after(link) }

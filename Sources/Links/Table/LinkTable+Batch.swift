@@ -14,8 +14,6 @@ internal import Wire
     var handshakes: [Int] = []
     /// Numbers of packets for another worker.
     var misrouted: [Int] = []
-    /// Authentic packets that did not come from their link's address.
-    var strangers: [(link: LinkID, position: Int)] = []
 
     /// The bit of a path id that marks a client's own paths (protocol.md, section 4).
     private static let clientBit: UInt64 = 1 << 55
@@ -26,7 +24,6 @@ internal import Wire
         client = ReceivedPackets(packetSize: packetSize)
         control = ReceivedPackets(packetSize: packetSize)
         handshakes.reserveCapacity(ReceivedPackets.capacity)
-        strangers.reserveCapacity(64)
     }
 
     /// Adds a packet to the group of its path id; false if the group is full.
@@ -37,14 +34,8 @@ internal import Wire
         return relay.append(arrival)
     }
 
-    /// Remembers an authentic packet that came from another address than its link's; the first 64 of a batch are kept.
-    @inline(never)
-    mutating func note(stranger link: LinkID, at position: Int) {
-        if strangers.count < 64 { strangers.append((link, position)) }
-    }
-
-    /// Whether there are handshake messages, strangers or packets for another worker.
-    var hasRarer: Bool { !handshakes.isEmpty || !strangers.isEmpty || !misrouted.isEmpty }
+    /// Whether there are handshake messages or packets for another worker.
+    var hasRarer: Bool { !handshakes.isEmpty || !misrouted.isEmpty }
 
     mutating func removeAll() {
         relay.removeAll()
@@ -53,7 +44,6 @@ internal import Wire
         guard hasRarer else { return }
         handshakes.removeAll(keepingCapacity: true)
         misrouted.removeAll(keepingCapacity: true)
-        strangers.removeAll(keepingCapacity: true)
     }
 }
 
@@ -62,6 +52,7 @@ extension LinkTable {
     ///
     /// The packets of a run are mostly of one link, which is looked up once.
     mutating func sort(_ batch: inout ReceivedBatch, into sorted: inout SortedBatch) {
+        beginBatch()
         var position = 0
         while position < batch.count {
             guard batch.length(of: position) == packetSize else {
@@ -107,16 +98,12 @@ extension LinkTable {
                 opened &+= 1
                 let arrival = unsafe Arrival(
                     link: link, index: index, pathID: packet.pathID, counter: counter,
-                    bytes: batch.address(of: position), position: position)
-                if isStranger { sorted.note(stranger: link, at: position) }
+                    bytes: batch.address(of: position), position: position, isStranger: isStranger)
                 if !sorted.take(arrival) { counters.drops.count(.notSendable) }
             }
             position += 1
         } while position < end
-        if opened > 0 {
-            counters.packetsReceived &+= opened
-            unsafe entry.pointee.liveness.received(now: now)
-        }
+        counters.packetsReceived &+= opened
         return position
     }
 

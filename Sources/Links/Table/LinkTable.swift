@@ -15,6 +15,8 @@ public import Wire
         var sending: SendingSide
         var liveness: Liveness
         let mayMove: Bool
+        /// The batch in which a packet last came from another address than the peer's.
+        var strangerBatch: UInt64 = 0
         /// Whether this worker owns the link, so that it has its receiving side.
         let isOwn: Bool
     }
@@ -55,6 +57,11 @@ public import Wire
     /// Links that were confirmed, and links that switched keys, by a packet of this batch; handled after the batch.
     var confirmed: [LinkID] = []
     var switched: [LinkID] = []
+    /// The packets of this batch that came from another address than their link's, the first of each link.
+    ///
+    /// Only one of each link, so that a client that moves does not keep others from moving.
+    private(set) var strangers: [(link: LinkID, position: Int)] = []
+    private var batchNumber: UInt64 = 0
     /// The sockets by family, unretained to save reference counting per packet.
     ///
     /// `Links` keeps each open while it is here.
@@ -69,6 +76,8 @@ public import Wire
     struct FoundIn {
         @usableFromInline let link: LinkID
         @usableFromInline let receiver: UnsafeMutablePointer<LinkReceiver>
+        /// Whether a packet of this batch was committed since the link was looked up.
+        @usableFromInline var isHeard = false
     }
 
     /// A link that was looked up, and the socket on which it is reached.
@@ -269,13 +278,37 @@ public import Wire
     /// Marks a packet's link counter as seen, after the packet has passed its last check.
     ///
     /// False if a packet with the same counter was committed before, or the link is gone: this packet must have no
-    /// effect.
+    /// effect. Only a packet that is committed is a sign of life of the peer: a copy that was spoiled on its way has a
+    /// good header, and could come any number of times.
     @inlinable @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
         if lastIn?.link != arrival.link { findIn(arrival.link) }
-        guard let receiver = unsafe lastIn?.receiver else { return false }
-        if unsafe receiver.pointee.commitNext(index: arrival.index, counter: arrival.counter) { return true }
-        return unsafe commitRarer(arrival, receiver)
+        guard let found = lastIn else { return false }
+        if unsafe !found.receiver.pointee.commitNext(index: arrival.index, counter: arrival.counter) {
+            guard unsafe commitRarer(arrival, found.receiver) else { return false }
+        }
+        if !found.isHeard || arrival.isStranger { note(arrival) }
+        return true
+    }
+
+    /// Notes what a committed packet tells: that the peer lives, and that it may have moved.
+    ///
+    /// It is called for the first of a link's packets in a row, and for those from another address than the peer's.
+    @usableFromInline @inline(never)
+    mutating func note(_ arrival: Arrival) {
+        guard let entry = unsafe liveEntry(arrival.link) else { return }
+        unsafe entry.pointee.liveness.received(now: now)
+        if lastIn?.link == arrival.link { lastIn?.isHeard = true }
+        guard arrival.isStranger, unsafe entry.pointee.strangerBatch != batchNumber else { return }
+        unsafe entry.pointee.strangerBatch = batchNumber
+        strangers.append((arrival.link, arrival.position))
+    }
+
+    /// Forgets what the batch before has noted.
+    mutating func beginBatch() {
+        batchNumber &+= 1
+        lastIn?.isHeard = false
+        if !strangers.isEmpty { strangers.removeAll(keepingCapacity: true) }
     }
 
     /// Commits a packet that is out of order or changes keys; notes the link if it changed keys.

@@ -12,8 +12,25 @@ internal import EventLoop
     @usableFromInline let counter: UInt64
     /// The packet's bytes.
     @usableFromInline let bytes: UnsafeMutableRawPointer
+    private let place: Int32
+    /// Whether the packet came from another address than its link's, and the link may move.
+    @usableFromInline let isStranger: Bool
+
+    init(
+        link: LinkID, index: UInt32, pathID: UInt64, counter: UInt64, bytes: UnsafeMutableRawPointer, position: Int,
+        isStranger: Bool
+    ) {
+        self.link = link
+        self.index = index
+        self.pathID = pathID
+        self.counter = counter
+        unsafe self.bytes = bytes
+        place = Int32(truncatingIfNeeded: position)
+        self.isStranger = isStranger
+    }
+
     /// The packet's number in the socket's batch.
-    let position: Int
+    var position: Int { Int(place) }
 }
 
 /// The data packets of one received batch for one handler, in the memory where the kernel put them.

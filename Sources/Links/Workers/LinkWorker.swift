@@ -156,8 +156,10 @@ public final class LinkWorker {
         guard Links.takeData(&batch, &table, &sorted, now, relay, nil) else { return }
         for number in 0..<sorted.control.count { takeControl(number, &batch) }
         for event in table.takeEvents() { ways.tell(event) }
+        for (link, position) in table.strangers {
+            _ = ways.hand(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
+        }
         guard sorted.hasRarer else { return }
-        tellStrangers(&batch)
         if isHandedOn {
             for _ in sorted.misrouted { table.drop(.unknownIndex) }
         } else {
@@ -177,16 +179,6 @@ public final class LinkWorker {
             link: arrival.link, source: source,
             kind: .control(number: packetNumber, payload: unsafe payload.withUnsafeBytes { unsafe Array($0) }))
         if !ways.hand(control) { table.counters.packetsNotHandedOn &+= 1 }
-    }
-
-    /// Tells worker 0 of other addresses of links, each link's first in a batch: a client that fills the lane with its
-    /// packets would keep others from moving.
-    private func tellStrangers(_ batch: inout ReceivedBatch) {
-        var told: [LinkID] = []
-        for (link, position) in sorted.strangers where !told.contains(link) {
-            told.append(link)
-            _ = ways.hand(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
-        }
     }
 
     /// Copies a packet for another worker, by its receiver index or to the one given.

@@ -6,7 +6,8 @@ internal import Web
 package enum ProxiedProgram {
     /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
     ///
-    /// A browser gets its own profile. Programs that only pass an address to a browser are refused.
+    /// Each command has an identity of its own, and a browser its own profile. Programs that only pass an address to a
+    /// browser are refused.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
         if let program = command.first { try ProxiedBrowser.check(program: program) }
         let socks = try proxy(of: try target.ask(.status, of: .client, as: StatusReport.self), at: target.path)
@@ -19,7 +20,9 @@ package enum ProxiedProgram {
             command = arranged.command
         }
         try CommandReplacement.run(
-            command, environment: ProxyEnvironment.variables(socks: socks, control: target.path))
+            command,
+            environment: ProxyEnvironment.variables(
+                socks: socks, control: target.path, identity: ProxyEnvironment.newIdentity()))
     }
 
     /// The TCP address of the client in `report`; throws if it has none that is usable.

@@ -25,9 +25,8 @@ final class DescriptorAnswers {
     private var encoded: EncodedDescriptors?
     private var asking: [(since: UnixTime, responder: ControlResponder)] = []
     private var isEncoding = false
-    /// The questions for changes that wait for their turn, oldest first, and the sources that they count for.
-    private var comparing: [(question: ChangesQuestion, source: LinkSource)] = []
-    private var comparingShares = Shares<LinkSource>(capacity: 256, most: 16, freely: 128)
+    /// The questions for changes that wait for their turn.
+    private var comparing = SharedQueue<ChangesQuestion>(capacity: 256, most: 16, freely: 128)
     private var isComparing = false
 
     /// Answers from the descriptors of `nodes`.
@@ -71,40 +70,32 @@ final class DescriptorAnswers {
     }
 
     /// Answers GET_DESCRIPTOR_CHANGES, one question at a time, to leave the other threads free for other work.
+    ///
+    /// Askers take turns.
     func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
         guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan),
             let source = links.source(of: responder.link)
         else { return links.refuse(responder) }
-        while true {
-            switch comparingShares.take(for: source) {
-            case .granted:
-                let question = ChangesQuestion(since: time, marks: marks, responder: responder)
-                comparing.append((question, source))
-                return compare()
-            case .makeRoom(let largest):
-                guard let index = comparing.firstIndex(where: { $0.source == largest }) else {
-                    return links.refuse(responder)
-                }
-                comparingShares.release(largest)
-                links.refuse(comparing.remove(at: index).question.responder)
-            case .shareUsed, .full: return links.refuse(responder)
-            }
-        }
+        let question = ChangesQuestion(since: time, marks: marks, responder: responder)
+        if let dropped = comparing.add(question, from: Asker(source)) { links.refuse(dropped.responder) }
+        compare()
     }
 
     private func compare() {
-        guard !isComparing, !comparing.isEmpty else { return }
-        isComparing = true
-        let (question, source) = comparing.removeFirst()
-        comparingShares.release(source)
-        let (descriptors, now) = (nodes.descriptors, links.time)
-        links.loop.work {
-            DescriptorChange.encodeList(
-                descriptors.changes(since: question.since, having: question.marks, at: now, byteLimit: Self.byteLimit))
-        } completion: { [weak self] in
-            self?.isComparing = false
-            self?.links.answer(question.responder, $0)
-            self?.compare()
+        while !isComparing, let question = comparing.take()?.request {
+            guard links.isAnswering(question.responder) else { continue }
+            isComparing = true
+            let (descriptors, now) = (nodes.descriptors, links.time)
+            links.loop.work {
+                DescriptorChange.encodeList(
+                    descriptors.changes(
+                        since: question.since, having: question.marks, at: now, byteLimit: Self.byteLimit))
+            } completion: { [weak self] in
+                guard let self else { return }
+                isComparing = false
+                links.answer(question.responder, $0)
+                compare()
+            }
         }
     }
 }

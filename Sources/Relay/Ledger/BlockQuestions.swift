@@ -64,7 +64,7 @@ struct BlockQuestions {
 
     /// Removes the questions and answers of a link that has ended.
     mutating func linkDown(_ link: LinkID) {
-        while waiting.take(where: { $1.responder.link == link }) != nil {}
+        waiting.remove { $0.responder.link == link }
         answering.removeAll { $0.question.responder.link == link }
     }
 }

@@ -17,13 +17,26 @@ enum Asker: Hashable, Sendable {
     }
 }
 
-/// Requests of others that wait, oldest first; each asker has a share of the places.
+/// Requests of others that wait; each asker has a share of the places, and askers take turns, each with its oldest
+/// request.
+///
+/// A request is put in a round: the one after the rounds of the asker's requests that wait, and after the round that is
+/// being served. Requests are taken round by round, so one asker's wait behind at most one of each other asker.
 struct SharedQueue<Request> {
-    private var entries: [(asker: Asker, request: Request)] = []
-    private var shares: Shares<Asker>
+    private struct Entry {
+        let asker: Asker
+        let request: Request
+        let round: UInt64
+    }
 
-    /// A queue of `capacity` places, of which one asker gets at most `most`.
-    init(capacity: Int, most: Int) { shares = Shares(capacity: capacity, most: most) }
+    /// The requests in the order in which they came.
+    private var entries: [Entry] = []
+    private var shares: Shares<Asker>
+    /// The round of the request that was taken last.
+    private var served: UInt64 = 0
+
+    /// A queue of `capacity` places, of which one asker gets at most `most` once `freely` are taken.
+    init(capacity: Int, most: Int, freely: Int = 0) { shares = Shares(capacity: capacity, most: most, freely: freely) }
 
     /// The number of requests that wait.
     var count: Int { entries.count }
@@ -34,7 +47,8 @@ struct SharedQueue<Request> {
         while true {
             switch shares.take(for: asker) {
             case .granted:
-                entries.append((asker, request))
+                let last = entries.last { $0.asker == asker }?.round ?? 0
+                entries.append(Entry(asker: asker, request: request, round: max(last, served) + 1))
                 return dropped
             case .makeRoom(let largest):
                 guard let last = entries.lastIndex(where: { $0.asker == largest }) else {
@@ -47,19 +61,34 @@ struct SharedQueue<Request> {
         }
     }
 
-    /// Takes the oldest request for which `condition` holds.
+    /// Takes the request whose turn it is of those for which `condition` holds.
     mutating func take(where condition: (Asker, Request) -> Bool = { _, _ in true }) -> (
         asker: Asker, request: Request
     )? {
-        guard let index = entries.firstIndex(where: { condition($0.asker, $0.request) }) else { return nil }
+        guard let index = next(where: condition) else { return nil }
         let entry = entries.remove(at: index)
         shares.release(entry.asker)
-        return entry
+        served = entry.round
+        return (entry.asker, entry.request)
+    }
+
+    /// Removes the requests for which `condition` holds; that is nobody's turn.
+    mutating func remove(where condition: (Request) -> Bool) {
+        for entry in entries where condition(entry.request) { shares.release(entry.asker) }
+        entries.removeAll { condition($0.request) }
     }
 
     /// Whether `condition` holds for a request in the queue.
     func contains(where condition: (Request) -> Bool) -> Bool { entries.contains { condition($0.request) } }
 
-    /// The oldest request.
-    var first: Request? { entries.first?.request }
+    /// The request whose turn it is.
+    var first: Request? { next { _, _ in true }.map { entries[$0].request } }
+
+    private func next(where condition: (Asker, Request) -> Bool) -> Int? {
+        var found: Int?
+        for (index, entry) in entries.enumerated() where found.map({ entry.round < entries[$0].round }) ?? true {
+            if condition(entry.asker, entry.request) { found = index }
+        }
+        return found
+    }
 }

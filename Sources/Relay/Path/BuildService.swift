@@ -86,8 +86,8 @@ final class BuildService {
 
     private func open(_ build: WaitingBuild, of source: LinkSource) {
         let (message, link, isNode, answer) = (build.message, build.link, build.isNode, build.answer)
-        // If the link has ended, no peer waits for the answer.
-        guard links.source(of: link) != nil else { return }
+        // If the link has ended, or closes, no peer waits for the answer.
+        guard links.isOpen(link) else { return }
         switch responder.open(message.records.rawSpan, from: source.number, time: links.time, now: now) {
         case .unreadable(let fault): reset(answer, fault.name)
         case .refuse(let status, let reply): refuse(status, reply, answer)
@@ -121,7 +121,7 @@ final class BuildService {
     /// Sends the rest of a build to the next hop, and the hop's answer back.
     private func extend(_ build: PendingBuild, over next: LinkID?) {
         guard let next else { return refuse(build, .nextHopUnreachable) }
-        guard links.peer(of: build.previous) != nil, let source = links.source(of: build.previous) else { return }
+        guard links.isOpen(build.previous), let source = links.source(of: build.previous) else { return }
         guard rates.admitOnward(over: next, of: source, now: now) else { return refuse(build, .overloaded) }
         guard let keys = build.takeKeys(),
             let path = paths.insert(

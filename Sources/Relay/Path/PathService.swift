@@ -108,7 +108,8 @@ final class PathService: PacketHandler {
 
     /// Enters a path that was requested over `link` and leads on over `next`, or ends here if `next` is nil.
     ///
-    /// Returns nil if there is no place for it.
+    /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and would
+    /// not end the path.
     ///
     /// In a full table, a path of the source with the most paths is ended to make room.
     func insert(
@@ -117,7 +118,9 @@ final class PathService: PacketHandler {
         let now = now
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
         // A link that has reached its limit does not make another path give way.
-        guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
+        guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link),
+            links.isOpen(link), next.map(links.isOpen) ?? true
+        else { return nil }
         let number = source.number
         let previous = PathNeighbour(link: link.rawValue, pathID: pathID)
         if forwarding.count >= limits.paths {
