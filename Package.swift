@@ -83,7 +83,7 @@ let package = Package(
 
         // Impure: sockets, files, processes.
         module("EventLoop", ["CLibUV", "CCares", "CShims"]),
-        module("Store", ["CSQLite", "OnionCrypto", "Wire"]),
+        module("Store", ["CSQLite", "OnionCrypto", "Swarm", "Wire"]),
         module(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
@@ -245,7 +245,7 @@ let package = Package(
             name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "SeededRandom", "Wire"],
             path: "Tests/SwarmModel",
             swiftSettings: settings),
-        tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
+        tests("SwarmTests", ["Swarm", "SwarmModel", "Store", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // Services with keys by number, for the tests and the fuzz targets.
         .target(
             name: "ServicesModel",
@@ -267,7 +267,7 @@ let package = Package(
         tests("SettingsTests", ["Settings"]),
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
-        tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
+        tests("StoreTests", ["Store", "OnionCrypto", "SeededRandom", "Swarm", "SwarmModel", "Wire"]),
         tests("TunicTests", ["Tunic", "Directory", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop", "LoopTesting"]),
         tests("WebTests", ["Web"]),

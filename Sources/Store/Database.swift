@@ -9,10 +9,13 @@ internal import CSQLite
     /// Prepared statements, by the address of their text, which is a literal.
     private var statements: [UInt: OpaquePointer] = unsafe [:]
 
+    private var isClosed = false
+
     /// A value to bind.
     enum Value {
         case integer(Int64)
         case blob([UInt8])
+        case null
     }
 
     init(path: String) throws(StoreError) {
@@ -32,13 +35,24 @@ internal import CSQLite
         try execute("PRAGMA cache_size = -256")
     }
 
-    deinit {
+    deinit { close() }
+
+    /// Closes the connection; later calls fail.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
         unsafe statements.values.forEach { _ = unsafe sqlite3_finalize($0) }
+        unsafe statements = [:]
         unsafe sqlite3_close_v2(handle)
+    }
+
+    private func checkOpen() throws(StoreError) {
+        if isClosed { throw .database(path: path, code: SQLITE_MISUSE) }
     }
 
     /// Runs statements whose results are not needed.
     func execute(_ sql: String) throws(StoreError) {
+        try checkOpen()
         try check(unsafe sqlite3_exec(handle, sql, nil, nil, nil))
     }
 
@@ -46,6 +60,7 @@ internal import CSQLite
     ///
     /// The statement is reset also after an error.
     func run(_ sql: StaticString, _ values: [Value] = [], row: (Row) -> Void = { _ in }) throws(StoreError) {
+        try checkOpen()
         let statement = unsafe try prepared(sql)
         defer {
             unsafe sqlite3_reset(statement)
@@ -55,6 +70,7 @@ internal import CSQLite
             let position = Int32(place + 1)
             switch value {
             case .integer(let number): try check(unsafe sqlite3_bind_int64(statement, position, number))
+            case .null: try check(unsafe sqlite3_bind_null(statement, position))
             case .blob(let bytes):
                 // -1 is SQLITE_TRANSIENT, which Swift cannot import: SQLite copies the bytes.
                 let copied = unsafe unsafeBitCast(-1 as Int, to: sqlite3_destructor_type.self)
@@ -72,6 +88,11 @@ internal import CSQLite
             unsafe row(Row(statement: statement))
         }
     }
+
+    /// The number that the last inserted row got.
+    var lastRow: Int64 { unsafe sqlite3_last_insert_rowid(handle) }
+    /// How many rows the last statement has changed.
+    var changedRows: Int { Int(unsafe sqlite3_changes(handle)) }
 
     /// Runs `body` as one transaction, which is rolled back if it throws.
     func transaction(_ body: () throws(StoreError) -> Void) throws(StoreError) {

@@ -14,15 +14,18 @@ enum SQLiteFile {
     ///
     /// The file is made where it is missing; one that others can read or write is refused. It has a write-ahead log: nothing is half
     /// written. After a process that did not end in order it is checked first, which reads all of it. Each of `steps` leads from the version
-    /// that is its index to the next, in one transaction; steps are added and never changed. A later version is refused.
-    static func open(_ path: String, _ durability: Durability, steps: [String]) throws(StoreError) -> Database {
+    /// that is its index to the next, in one transaction; steps are added and never changed. A later version is refused. `layout` are the
+    /// pragmas that count only for a new file.
+    static func open(
+        _ path: String, _ durability: Durability, steps: [String], layout: String = ""
+    ) throws(StoreError) -> Database {
         let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
         close(descriptor)
         try checkPrivate(path, isFolder: false)
-        // SQLite removes the log when it is closed in order.
-        let wasKilled = unsafe access("\(path)-wal", F_OK) == 0
+        let wasKilled = Self.wasKilled(path)
         let database = try Database(path: path)
+        if !layout.isEmpty { try database.execute(layout) }
         try database.execute(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = \(durability.rawValue); PRAGMA trusted_schema = OFF")
         if wasKilled {
@@ -33,6 +36,9 @@ enum SQLiteFile {
         try migrate(database, steps)
         return database
     }
+
+    /// Whether the process that had the database at `path` did not end in order: SQLite removes the log when it does.
+    static func wasKilled(_ path: String) -> Bool { unsafe access("\(path)-wal", F_OK) == 0 }
 
     private static func migrate(_ database: Database, _ steps: [String]) throws(StoreError) {
         var found = 0

@@ -107,6 +107,8 @@ public enum SwarmLimits {
     public static let sweepsPerSecond: UInt64 = 500
     /// The least number of them in one step.
     public static let sweepStep = 50
+    /// How many entries are compared with their checksums in a second: 2 million within nine hours.
+    public static let verifyStep = 64
     /// How much work each question of a comparison counts as, in bytes, beside what it has read, hashed and sent.
     public static let workPerQuestion = 4_096
     /// The most comparisons that a node drives at once.

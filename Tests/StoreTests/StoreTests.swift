@@ -7,8 +7,11 @@ import Wire
 /// A temporary folder, removed with this object.
 final class Folder {
     let path: String
-    init() {
-        var template = Array("/tmp/tunic-store-XXXXXX".utf8CString)
+
+    /// `isQuick`: in memory, where the system has such a file system, so that no write waits for a disk.
+    init(isQuick: Bool = false) {
+        let root = unsafe isQuick && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        var template = Array("\(root)/tunic-store-XXXXXX".utf8CString)
         path = unsafe String(cString: mkdtemp(&template))
     }
     deinit { system("rm -rf '\(path)'") }

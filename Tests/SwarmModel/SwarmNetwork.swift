@@ -184,6 +184,17 @@ public final class SwarmNetwork {
     /// The present disk of a node.
     public func backup(_ index: Int) -> MemoryStorage { nodes[index].replica?.storage ?? nodes[index].disk }
 
+    /// Restarts a node whose disk has spoiled a random item, of which a majority of the swarm stays.
+    public func spoil(_ index: Int) {
+        guard let storage = nodes[index].replica?.storage,
+            let entry = storage.allEntries.sorted(by: { $0.id < $1.id }).randomElement(using: &random),
+            nodes.count(where: { $0.replica?.storage.bytes(of: entry.id) != nil }) > swarmSize / 2 + 1
+        else { return }
+        crash(index)
+        nodes[index].disk.damage(entry.id)
+        start(index)
+    }
+
     /// Puts an older disk back while the node is down.
     public func restore(_ index: Int, _ disk: MemoryStorage) { nodes[index].disk = disk }
 

@@ -9,7 +9,7 @@ import Wire
 /// One replica in a swarm of three; the test plays its peers.
 struct Bench {
     static let start = UInt64(firstMinute) * 60_000
-    var replica: Replica<MemoryStorage>
+    var replica: Replica<AnyStorage>
     var now = start
     let peers: [Key]
     private let swarmSize: Int
@@ -17,7 +17,7 @@ struct Bench {
     private var nextAsk: UInt64 = 1
 
     init(
-        quota: UInt64 = 1 << 30, storage: MemoryStorage = MemoryStorage(logSalt: 7), peers count: UInt32 = 2,
+        quota: UInt64 = 1 << 30, storage: AnyStorage? = nil, peers count: UInt32 = 2,
         swarmSize: Int = 3, shards: Int = 64, recoveryRate: UInt64 = 1 << 20, isForDescriptors: Bool = false
     ) throws {
         let key = Key(1_000)
@@ -25,7 +25,7 @@ struct Bench {
         self.swarmSize = swarmSize
         self.shards = shards
         replica = Replica(
-            network: network, key: key.copy(), storage: storage,
+            network: network, key: key.copy(), storage: try storage ?? Backend.storage(),
             settings: .init(quota: quota, recoveryRate: recoveryRate, isForDescriptors: isForDescriptors),
             random: SeededGenerator(seed: 1),
             hasEndedCleanly: true, now: now)
@@ -41,7 +41,7 @@ struct Bench {
         return SwarmView(height: height, map: try #require(map))
     }
 
-    mutating func handle(_ events: [Replica<MemoryStorage>.Event]) -> [Replica<MemoryStorage>.Action] {
+    mutating func handle(_ events: [Replica<AnyStorage>.Event]) -> [Replica<AnyStorage>.Action] {
         replica.handle(events, now: now)
     }
 
@@ -76,7 +76,7 @@ struct Bench {
     typealias Answer = (NodeID, SwarmMessage, [UInt8]) -> [UInt8]?
 
     /// Has peers answer until the replica asks no more.
-    mutating func play(_ actions: [Replica<MemoryStorage>.Action], _ answer: Answer) {
+    mutating func play(_ actions: [Replica<AnyStorage>.Action], _ answer: Answer) {
         var open = actions
         while !open.isEmpty {
             guard case .ask(let peer, let kind, let body, let question) = open.removeFirst() else { continue }

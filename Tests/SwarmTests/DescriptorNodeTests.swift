@@ -7,7 +7,7 @@ import Wire
 @testable import Swarm
 
 /// A replica that holds items of kind 1 only.
-@Suite struct DescriptorNodeTests {
+@Suite(.onBothStorages) struct DescriptorNodeTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 

@@ -6,7 +6,7 @@ import Wire
 @testable import Swarm
 
 /// Peers that misbehave in comparisons: they stall, invent, deny, and cause work.
-@Suite struct HostileExchangeTests {
+@Suite(.onBothStorages) struct HostileExchangeTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 

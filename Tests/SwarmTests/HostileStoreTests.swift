@@ -7,7 +7,7 @@ import Wire
 @testable import Swarm
 
 /// Clients and peers that want more than their share, and items that must not come back.
-@Suite struct HostileStoreTests {
+@Suite(.onBothStorages) struct HostileStoreTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 
@@ -115,7 +115,7 @@ import Wire
         var bench = try Bench(quota: 1 << 34)
         #expect(bench.bring([.item(box.message(1, created: now, sizeClass: 5))]) == [0])
         let open = SubscriptionOpen(box.read(binding: network), kinds: .all)
-        func items(_ actions: [Replica<MemoryStorage>.Action]) -> [UInt64] {
+        func items(_ actions: [Replica<AnyStorage>.Action]) -> [UInt64] {
             actions.compactMap { if case .push(let id, .item) = $0 { id } else { nil } }
         }
         func subscribe(_ ids: Range<UInt64>, over link: Key) -> [UInt64] {
@@ -194,7 +194,7 @@ import Wire
 
     @Test("SW4: tombstones of greater effort bring no contact request back")
     func sw4ContactFloor() throws {
-        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: SeededGenerator(seed: 1))
+        var holdings = Holdings(network: network, storage: try Backend.storage(), random: SeededGenerator(seed: 1))
         let lock = DeleteProof.lock(of: Box.token(1))
         func contact(_ number: UInt64) -> StoredItem {
             let header = ItemHeader(kind: .contact, box: box.id, created: now, lock: lock, hint: number)
@@ -236,7 +236,7 @@ import Wire
 
     @Test("SW6: a purge drops a box's messages in slices, and goes on after a restart")
     func sw6Slices() throws {
-        var holdings = Holdings(network: network, storage: MemoryStorage(logSalt: 1), random: SeededGenerator(seed: 1))
+        var holdings = Holdings(network: network, storage: try Backend.storage(), random: SeededGenerator(seed: 1))
         for number in 0..<1_200 as Range<UInt64> {
             holdings.take(.item(box.message(number, created: now)), shard: 0, minute: now)
         }
@@ -271,7 +271,7 @@ import Wire
         var bench = try Bench()
         let item = box.message(1, created: now)
         let salt = bench.replica.holdings.salt
-        bench.replica.holdings.storage.setFailing(true)
+        try bench.replica.holdings.storage.setFailing(true)
         let body = Replicate(height: 1, copies: [.item(item)]).encoded()
         let open = SubscriptionOpen(box.read(binding: network), kinds: .all)
         let actions = bench.handle([
@@ -286,7 +286,7 @@ import Wire
         }
         #expect(!actions.contains { if case .push(3, .item) = $0 { true } else { false } })
         #expect(bench.replica.holdings.salt != salt)
-        bench.replica.holdings.storage.setFailing(false)
+        try bench.replica.holdings.storage.setFailing(false)
         _ = bench.handle([.tick])
         #expect(bench.replica.storage.logSalt == bench.replica.holdings.salt)
     }
@@ -298,11 +298,11 @@ import Wire
         let items = (0..<2 as Range<UInt64>).map { box.message($0, created: now - 60) }
         let peer = bench.peers[0].node
         bench.replica.peers[peer]?.nextCompare = 0
-        bench.replica.holdings.storage.setFailing(true)
+        try bench.replica.holdings.storage.setFailing(true)
         let body = Replicate(height: 1, copies: [.item(items[0])]).encoded()
         // The comparison that begins in the same batch hashes the shard.
         _ = bench.handle([.message(ask: 1, from: peer, .replicate, body), .tick])
-        bench.replica.holdings.storage.setFailing(false)
+        try bench.replica.holdings.storage.setFailing(false)
         #expect(bench.bring([.item(items[1])]) == [0])
         var fresh = ShardDigests()
         var storage = bench.replica.storage
@@ -348,7 +348,7 @@ import Wire
         #expect(again.shares(shard, with: former.node))
         // A replica that joins knows the replicas that it replaces.
         var joining = Replica(
-            network: network, key: Key(1_003).copy(), storage: MemoryStorage(logSalt: 1),
+            network: network, key: Key(1_003).copy(), storage: try Backend.storage(),
             settings: .init(quota: 1 << 30, recoveryRate: 1), random: SeededGenerator(seed: 2), hasEndedCleanly: true,
             now: bench.now)
         let before = [Key(1_000)] + bench.peers

@@ -6,7 +6,7 @@ import Wire
 @testable import Swarm
 
 /// The behaviour of one replica.
-@Suite struct ReplicaTests {
+@Suite(.onBothStorages) struct ReplicaTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 
@@ -171,13 +171,55 @@ import Wire
 
     @Test("SW11: what could not be written is acknowledged to nobody")
     func sw11FailedCommit() throws {
-        var storage = MemoryStorage(logSalt: 7)
-        storage.setFailing(true)
+        var storage = try Backend.storage()
+        try storage.setFailing(true)
         var bench = try Bench(storage: storage)
         let item = box.message(1, created: now)
         #expect(bench.store(item) == .refused(.full))
         #expect(bench.bring([.item(item)]) == [4])
         #expect(bench.state(item) == nil)
+    }
+
+    @Test("SW11: a damaged entry is not shown, its shard may lack items, and a peer brings the entry again")
+    func sw11Damage() throws {
+        var bench = try Bench()
+        var source = try Bench()
+        let items = (0..<3 as Range<UInt64>).map { box.message($0, created: now - 60) }
+        for item in items {
+            #expect(bench.bring([.item(item)]) == [0])
+            #expect(source.bring([.item(item)]) == [0])
+        }
+        let shard = bench.shard(of: box)
+        let me = bench.peers[0]
+        func run() {
+            for _ in 0..<45 {
+                source.now += 60_000
+                bench.run(minutes: 1) { _, kind, body in source.reply(to: kind, body, from: me) }
+            }
+        }
+        run()
+        #expect(bench.replica.isComplete(shard))
+        try bench.replica.holdings.storage.damage(items[1].id)
+        _ = bench.handle([.tick])
+        let actions = bench.handle([.tick])
+        #expect(bench.replica.counts.damaged == 1 && !bench.replica.isComplete(shard))
+        #expect(bench.state(items[1]) == nil && bench.state(items[0]) == true)
+        #expect(bench.replica.storage.totals()[shard]?.entries == 2)
+        bench.play(actions) { _, kind, body in source.reply(to: kind, body, from: me) }
+        run()
+        let isBack = bench.replica.storage.bytes(of: items[1].id) == items[1].bytes
+        #expect(isBack)
+        #expect(bench.replica.counts.fetched > 0 && bench.replica.isComplete(shard))
+    }
+
+    @Test("The operator's new quota counts at once")
+    func newQuota() throws {
+        var bench = try Bench(quota: 4_400)
+        let items = (0..<3 as Range<UInt64>).map { box.message($0, created: now) }
+        #expect(bench.bring([.item(items[0])]) == [0])
+        #expect(bench.bring([.item(items[1]), .item(items[2])], from: bench.peers[1]) == [0, 4])
+        bench.replica.apply(.init(quota: 1 << 30, recoveryRate: 1 << 20))
+        #expect(bench.bring([.item(items[2])]) == [0])
     }
 
     @Test("SW16: a read needs the box key's word for this request; offsets and log ids go on")
@@ -205,7 +247,7 @@ import Wire
         let items = (0..<6 as Range<UInt64>).map { box.message($0, created: now) }
         #expect(bench.bring(items.map { .item($0) }) == [0, 0, 0, 0, 0, 0])
         let open = SubscriptionOpen(box.read(binding: network), kinds: .all)
-        func events(_ actions: [Replica<MemoryStorage>.Action]) -> [SubscriptionEvent] {
+        func events(_ actions: [Replica<AnyStorage>.Action]) -> [SubscriptionEvent] {
             actions.compactMap { if case .push(5, let event) = $0 { event } else { nil } }
         }
         let first = events(bench.handle([.subscribe(id: 5, via: bench.peers[0].node, open, binding: network)]))

@@ -9,7 +9,7 @@ import Wire
 private struct Unexpected: Error {}
 
 /// Clients that store the same again and again, or more than their part.
-@Suite struct StoreFloodTests {
+@Suite(.onBothStorages) struct StoreFloodTests {
     private let box = Box(Key(1))
     private let now = firstMinute
 
@@ -17,10 +17,10 @@ private struct Unexpected: Error {}
     func sw19StoredAgain() throws {
         var bench = try Bench()
         let item = box.named(.descriptor, name("web"), created: now, content: [], certified: Key(3))
-        func ask(_ number: UInt64, over link: Key) -> [Replica<MemoryStorage>.Action] {
+        func ask(_ number: UInt64, over link: Key) -> [Replica<AnyStorage>.Action] {
             bench.handle([.request(ask: number, via: link.node, .store(height: 1, item), binding: network)])
         }
-        func questions(_ actions: [Replica<MemoryStorage>.Action]) -> [(peer: NodeID, number: UInt64)] {
+        func questions(_ actions: [Replica<AnyStorage>.Action]) -> [(peer: NodeID, number: UInt64)] {
             actions.compactMap {
                 if case .ask(let peer, .replicate, _, let number) = $0 { (peer, number) } else { nil }
             }

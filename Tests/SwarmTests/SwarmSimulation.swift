@@ -23,6 +23,8 @@ final class SwarmSimulation {
         var diskLoss = 0
         /// The minutes after which a node gets back the disk that it had as long ago; 0: never.
         var restores = 0
+        /// The percentage of minutes in which the disk of a node spoils an item.
+        var rot = 0
         /// The minutes between two partitions, in which a third of the nodes is cut off for half of the time; 0: never.
         var partitions = 0
         /// The minutes between two snapshots with a node more or less; 0: never.
@@ -68,6 +70,11 @@ final class SwarmSimulation {
         for minute in 1...plan.minutes {
             if minute % plan.pace == 0 { act() }
             if world.random.happens(plan.kills) { kill(losesDisk: false) }
+            if plan.rot > 0, world.random.happens(plan.rot),
+                let index = world.honest.randomElement(using: &world.random)
+            {
+                world.spoil(index)
+            }
             if plan.diskLoss > 0, minute % plan.diskLoss == 0 { kill(losesDisk: true) }
             if plan.restores > 0, minute % plan.restores == 0 { restore() }
             if plan.partitions > 0 { partition(minute % plan.partitions) }
@@ -268,6 +275,13 @@ func setting(_ name: String, _ standard: Int) -> Int {
         plan.kills = 10
         plan.diskLoss = 30
         run("kills", plan)
+    }
+
+    @Test("SW11: disks that spoil items")
+    func sw11Damage() {
+        var plan = bad()
+        plan.rot = 60
+        run("damage", plan)
     }
 
     @Test("SW10: joins and leaves")

@@ -3,7 +3,7 @@ public import Wire
 /// The digests with which two replicas find their differences.
 public enum RangeDigests {
     /// The bytes of an entry in the hash of its range.
-    static let entrySize = 33
+    public static let entrySize = 33
 
     /// The digest of a range from its ids, ascending, each with whether it was deleted; zeros for an empty range.
     public static func range(_ entries: [(id: ItemID, isDeleted: Bool)]) -> Bytes32 {

@@ -112,9 +112,14 @@ struct Coordinator {
 
     init(quota: UInt64, now: UInt64) {
         start = now
-        let day = quota / UInt64(SwarmLimits.admissionShare)
-        admission = Admission(capacity: day, window: 86_400_000, now: now)
+        admission = Admission(capacity: Self.day(quota), window: 86_400_000, now: now)
     }
+
+    /// How many bytes a node with this quota accepts in a day.
+    private static func day(_ quota: UInt64) -> UInt64 { quota / UInt64(SwarmLimits.admissionShare) }
+
+    /// Changes the quota; the shards' parts of it follow with ``share(_:_:)``.
+    mutating func resize(quota: UInt64) { admission.resize(Self.day(quota)) }
 
     /// How many places a copy takes.
     private static func places(_ copy: Copy) -> Int { max(1, (copy.bytes.count - 1) / SwarmLimits.putPlace + 1) }

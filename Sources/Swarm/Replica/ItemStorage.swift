@@ -21,6 +21,22 @@ public struct StoredEntry: Hashable, Sendable {
     /// For kind 5 the leading zero bits of the effort; else 0.
     public let effort: UInt8
 
+    /// The data of an entry.
+    public init(
+        id: ItemID, box: Bytes32, range: RangeKey, isDeleted: Bool, isFinal: Bool, offset: UInt64, size: Int,
+        name: Bytes16?, effort: UInt8
+    ) {
+        self.id = id
+        self.box = box
+        self.range = range
+        self.isDeleted = isDeleted
+        self.isFinal = isFinal
+        self.offset = offset
+        self.size = size
+        self.name = name
+        self.effort = effort
+    }
+
     /// The item's kind.
     public var kind: ItemKind { range.kind }
     /// When it was made, in minutes.
@@ -44,6 +60,13 @@ public struct BoxRecord: Hashable, Sendable {
     public let log: UInt64
     /// The offset of the next entry.
     public var next: UInt64
+
+    /// The data of a box.
+    public init(firstSeen: UInt32, log: UInt64, next: UInt64) {
+        self.firstSeen = firstSeen
+        self.log = log
+        self.next = next
+    }
 }
 
 /// The use of a box by one kind.
@@ -58,6 +81,24 @@ public struct BoxUsage: Hashable, Sendable {
     public var finals = 0
 
     /// An empty box.
+    public init() {}
+
+    /// Adds (`sign` 1) or subtracts (-1) an entry.
+    public mutating func add(_ entry: StoredEntry, _ sign: Int) {
+        bytes += sign * entry.share
+        if entry.isDeleted { tombstones += sign } else { items += sign }
+        if entry.isFinal { finals += sign }
+    }
+}
+
+/// The contents of a shard.
+public struct ShardTotals: Hashable, Sendable {
+    /// How many entries there are.
+    public var entries = 0
+    /// The bytes of the entries.
+    public var bytes = 0
+
+    /// An empty shard.
     public init() {}
 }
 
@@ -135,6 +176,9 @@ public protocol ItemStorage {
     /// A number that changes with each change of a shard's entries.
     func changes(of shard: UInt16) -> UInt64
 
+    /// The shards that have entries, each with what they have.
+    func totals() -> [UInt16: ShardTotals]
+
     /// At most `limit` entries that have expired.
     func expired(at minute: UInt32, limit: Int) -> [ItemID]
     /// At most `limit` entries of a shard.
@@ -149,6 +193,11 @@ public protocol ItemStorage {
     func shards() -> [UInt16: ShardRecord]
     /// Sets the record of a shard; nil: the replica no longer has it.
     mutating func setShard(_ shard: UInt16, _ record: ShardRecord?)
+
+    /// Compares the next `limit` entries with their checksums, in an order of its own.
+    mutating func verify(limit: Int)
+    /// Removes the entries that were found damaged since the last call, so that other replicas can bring them again.
+    mutating func removeDamaged() -> [UInt16: Int]
 
     /// Writes everything since the last commit to the disk; false: this failed, and all of it is undone.
     mutating func commit() -> Bool

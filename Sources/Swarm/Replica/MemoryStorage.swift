@@ -33,6 +33,8 @@ public struct MemoryStorage: ItemStorage, Sendable {
         var expiry: [UInt32: Set<ItemID>] = [:]
         var shards: [UInt16: ShardRecord] = [:]
         var sweeps: [Bytes32: BoxSweep] = [:]
+        var damaged: Set<ItemID> = []
+        var found: Set<ItemID> = []
     }
 
     private var tables: Tables
@@ -63,7 +65,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// The entry of an id.
     public func entry(_ id: ItemID) -> StoredEntry? { tables.entries[id] }
     /// The bytes of an item or of a tombstone.
-    public func bytes(of id: ItemID) -> [UInt8]? { tables.bytes[id] }
+    public func bytes(of id: ItemID) -> [UInt8]? { tables.damaged.contains(id) ? nil : tables.bytes[id] }
 
     /// Keeps an entry; it replaces one with the same id.
     public mutating func keep(_ entry: StoredEntry, bytes: [UInt8]) {
@@ -184,6 +186,14 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// A number that changes with each change of a shard's entries.
     public func changes(of shard: UInt16) -> UInt64 { tables.changes[shard] ?? 0 }
 
+    /// The shards that have entries, each with what they have.
+    public func totals() -> [UInt16: ShardTotals] {
+        tables.entries.values.reduce(into: [:]) { totals, entry in
+            totals[entry.range.shard, default: ShardTotals()].entries += 1
+            totals[entry.range.shard, default: ShardTotals()].bytes += entry.size
+        }
+    }
+
     /// At most `limit` entries that have expired.
     public func expired(at minute: UInt32, limit: Int) -> [ItemID] {
         var found: [ItemID] = []
@@ -218,19 +228,28 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// Sets the record of a shard; nil: the replica no longer has it.
     public mutating func setShard(_ shard: UInt16, _ record: ShardRecord?) { tables.shards[shard] = record }
 
+    /// Spoils the bytes of an entry, as a fault of a disk does; the next verification or ``bytes(of:)`` finds it.
+    public mutating func damage(_ id: ItemID) { tables.damaged.insert(id) }
+
+    /// Finds all entries that ``damage(_:)`` has spoiled.
+    public mutating func verify(limit: Int) { tables.found.formUnion(tables.damaged) }
+
+    /// Removes the entries that were found damaged.
+    public mutating func removeDamaged() -> [UInt16: Int] {
+        var shards: [UInt16: Int] = [:]
+        for id in tables.found.sorted() {
+            if let entry = tables.entries[id] { shards[entry.range.shard, default: 0] += 1 }
+            remove(id)
+        }
+        tables.damaged.subtract(tables.found)
+        tables.found = []
+        return shards
+    }
+
     /// Succeeds and undoes nothing, unless commits are set to fail.
     public mutating func commit() -> Bool {
         guard let kept else { return true }
         tables = kept
         return false
-    }
-}
-
-extension BoxUsage {
-    /// Adds (`sign` 1) or subtracts (-1) an entry.
-    fileprivate mutating func add(_ entry: StoredEntry, _ sign: Int) {
-        bytes += sign * entry.share
-        if entry.isDeleted { tombstones += sign } else { items += sign }
-        if entry.isFinal { finals += sign }
     }
 }

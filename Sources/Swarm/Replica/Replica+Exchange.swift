@@ -40,6 +40,7 @@ extension Replica {
             }
         }
         let bits = holdings.random.next().bigEndianBytes + holdings.random.next().bigEndianBytes
+        counts.comparisons += 1
         peers[peer]?.resume = nil
         peers[peer]?.exchange = Exchange(
             key: Bytes16(bits) ?? .zeros, cut: cut, deadline: now + SwarmLimits.exchangePatience,
@@ -270,7 +271,9 @@ extension Replica {
 
     private mutating func tookPush(_ body: [UInt8], _ ids: [ItemID], _ peer: NodeID) -> Bool {
         guard let outcomes = try? Replicate.outcomes(decoding: body.rawSpan, count: ids.count) else { return false }
-        peers[peer]?.exchange?.tally.taken += outcomes.count { if case .held = $0 { true } else { false } }
+        let taken = outcomes.count { if case .held = $0 { true } else { false } }
+        counts.brought += UInt64(clamping: taken)
+        peers[peer]?.exchange?.tally.taken += taken
         return true
     }
 
@@ -294,6 +297,7 @@ extension Replica {
             }
             do throws(StoreRefusal) {
                 try accept(copy, from: peer, isFetched: true)
+                counts.fetched += 1
             } catch {
                 // A copy that the grant excludes is no loss; a copy without room is.
                 if error == .full { peers[peer]?.exchange?.tally.lacks = true }

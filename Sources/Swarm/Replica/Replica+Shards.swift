@@ -69,6 +69,23 @@ extension Replica {
         roles = holdings.storage.shards().mapValues { ShardRole($0, since: minute) }
     }
 
+    /// Notes that entries of a shard are lost; other replicas have to show all that they have once more.
+    mutating func distrust(_ shard: UInt16) {
+        guard var role = roles[shard], role.record.left == nil else { return }
+        let wasComplete = role.isComplete
+        role.since = minute
+        role.isComplete = false
+        role.matched = [:]
+        roles[shard] = role
+        if wasComplete {
+            for id in subscriptions.readers(of: shard) { actions.append(.push(id: id, .outOfDate(true))) }
+        }
+        let soon = now + 60_000
+        for (peer, state) in peers where state.shards.contains(shard) && state.nextCompare > soon {
+            peers[peer]?.nextCompare = soon
+        }
+    }
+
     /// Keeps a shard's role in memory, and its record on disk.
     private mutating func keep(_ role: ShardRole, _ shard: UInt16) {
         if holdings.storage.shards()[shard] != role.record { holdings.storage.setShard(shard, role.record) }

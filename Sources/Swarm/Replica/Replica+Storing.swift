@@ -145,6 +145,7 @@ extension Replica {
             }
             return
         }
+        counts.receipts += 1
         coordinator.add(receipt(height: put.height, put.copy.id), of: node, to: number)
     }
 

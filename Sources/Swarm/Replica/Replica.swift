@@ -86,7 +86,7 @@ public struct Replica<Storage: ItemStorage> {
 
     let node: NodeID
     let signer: Signer
-    let settings: Settings
+    private(set) var settings: Settings
     var holdings: Holdings<Storage>
     var descriptors = DescriptorTable()
     /// The views of the newest snapshots, the newest first.
@@ -118,8 +118,7 @@ public struct Replica<Storage: ItemStorage> {
         holdings = Holdings(network: network, storage: storage, random: random)
         if !hasEndedCleanly { holdings.renumber() }
         coordinator = Coordinator(quota: settings.quota, now: clock.steady)
-        recovery = ByteBudget(
-            capacity: max(settings.recoveryRate, UInt64(SwarmLimits.fetchBytes)) &* 2, window: 2_000, now: clock.steady)
+        recovery = ByteBudget(capacity: Self.recoveryBurst(settings), window: 2_000, now: clock.steady)
         loadRoles()
     }
 
@@ -127,6 +126,8 @@ public struct Replica<Storage: ItemStorage> {
     public var storage: Storage { holdings.storage }
     /// The height of the newest snapshot; 0 before the first.
     public var height: UInt64 { views.first?.height ?? 0 }
+    /// How much it has done so far.
+    public internal(set) var counts = ReplicaCounts()
     /// How many items of kind 1 are held, and how many there may be.
     public var descriptorCount: (held: Int, most: Int) { (descriptors.count, descriptors.capacity) }
     /// Whether clients wait for receipts; they may get an answer by time alone.
@@ -136,6 +137,19 @@ public struct Replica<Storage: ItemStorage> {
     /// The network's id.
     var network: Bytes32 { holdings.network }
 
+    /// Applies new numbers of the operator; whether the node is for descriptors only does not change.
+    public mutating func apply(_ new: Settings) {
+        (settings.quota, settings.recoveryRate) = (new.quota, new.recoveryRate)
+        coordinator.resize(quota: new.quota)
+        recovery.resize(Self.recoveryBurst(new))
+        refreshPeers()
+    }
+
+    /// The bytes of joined shards that may be pulled in two seconds.
+    private static func recoveryBurst(_ settings: Settings) -> UInt64 {
+        max(settings.recoveryRate, UInt64(SwarmLimits.fetchBytes)) &* 2
+    }
+
     /// Handles events in their order, in one transaction.
     public mutating func handle(_ events: [Event], now: UInt64) -> [Action] {
         let wasSetBack = clock.advance(to: now)
@@ -143,11 +157,16 @@ public struct Replica<Storage: ItemStorage> {
         self.now = clock.steady
         actions = []
         holdings.keepSalt()
+        distrustDamaged()
         for event in events { handle(event) }
         holdings.sweep(at: self.now)
         flushOutbox()
         let isOnDisk = holdings.storage.commit()
-        if !isOnDisk { undo() }
+        if !isOnDisk {
+            undo()
+            // A storage that still refuses the roles gets them at the next tick; the next events have a fresh transaction.
+            _ = holdings.storage.commit()
+        }
         finish(isOnDisk: isOnDisk)
         answerPuts()
         pumpChanged()
@@ -179,6 +198,7 @@ public struct Replica<Storage: ItemStorage> {
             case .list, .fetch, .lookup: durable.append(.read(ask: ask, request, binding: binding))
             }
         } catch {
+            counts.refusals += 1
             actions.append(.answer(ask: ask, .refused(error)))
         }
     }
@@ -188,12 +208,21 @@ public struct Replica<Storage: ItemStorage> {
 
     private mutating func tick() {
         holdings.expire(minute: minute, limit: 100)
+        holdings.storage.verify(limit: SwarmLimits.verifyStep)
         descriptors.expire(minute: minute)
         checkRoles()
         retryPuts()
         if !settings.isForDescriptors { startExchanges() }
         subscriptions.queueAll()
         for id in subscriptions.stalled(now) { end(subscription: id) }
+    }
+
+    /// Removes entries that were found damaged; their shards may lack items from now on, and are compared anew.
+    private mutating func distrustDamaged() {
+        for (shard, count) in holdings.storage.removeDamaged() {
+            counts.damaged += UInt64(clamping: count)
+            distrust(shard)
+        }
     }
 
     /// Forgets state derived from events whose transaction has failed.
@@ -212,10 +241,14 @@ public struct Replica<Storage: ItemStorage> {
             case .reply(let ask, let height, let results):
                 let outcomes = results.map { result -> Replicate.Outcome in
                     switch result {
-                    case .success(let id): isOnDisk ? .held(receipt(height: height, id)) : .refused(4)
+                    case .success(let id):
+                        isOnDisk ? .held(receipt(height: height, id)) : .refused(StoreRefusal.full.status)
                     case .failure(let refusal): .refused(refusal.status)
                     }
                 }
+                let held = outcomes.count { if case .held = $0 { true } else { false } }
+                counts.receipts += UInt64(clamping: held)
+                counts.refusals += UInt64(clamping: outcomes.count - held)
                 actions.append(.reply(ask: ask, Replicate.encode(outcomes)))
             case .put(let number): ownCopy(number, isOnDisk: isOnDisk)
             case .read(let ask, let request, let binding): read(request, ask: ask, binding: binding)
@@ -247,6 +280,23 @@ public struct Replica<Storage: ItemStorage> {
         case .exchange(let peer): exchangeAnswered(number, by: peer, body)
         }
     }
+}
+
+/// How much a replica has done since its process started.
+public struct ReplicaCounts: Hashable, Sendable {
+    /// Receipts that it has signed.
+    public var receipts: UInt64 = 0
+    /// Requests and copies that it has refused.
+    public var refusals: UInt64 = 0
+    /// Comparisons with other replicas that it has begun.
+    public var comparisons: UInt64 = 0
+    /// Copies that comparisons have brought to it, and that it has brought to others by them.
+    public var fetched: UInt64 = 0, brought: UInt64 = 0
+    /// Entries that were found damaged, and removed for other replicas to bring them again.
+    public var damaged: UInt64 = 0
+
+    /// Nothing yet.
+    public init() {}
 }
 
 /// The replicas of all shards by one snapshot.
