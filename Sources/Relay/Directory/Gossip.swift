@@ -90,7 +90,7 @@ final class Gossip: SnapshotFollower {
     /// To be called when a link to a node is up.
     func linkUp(_ link: LinkID, _ peer: NodeID) {
         tell(peer, link)
-        if !askFully([(peer, link)]), now >= nextRefresh { ask(link, of: peer, since: missed) }
+        if !askFully([(peer, link)]), isRefreshDue { refresh(link) }
     }
 
     /// Sends this node's descriptor to a neighbour that has not received it.
@@ -113,9 +113,7 @@ final class Gossip: SnapshotFollower {
         }
         full.follow(links.time, running: links.running)
         let isAsked = !full.isComplete && askFully(SecureRandom.shuffled(neighbours.up.map { ($0.key, $0.value) }))
-        if !isAsked, now >= nextRefresh, let (peer, link) = SecureRandom.element(of: neighbours.up) {
-            ask(link, of: peer, since: missed)
-        }
+        if !isAsked, isRefreshDue, let link = SecureRandom.element(of: neighbours.up)?.value { refresh(link) }
         inbox.advance(to: now)
         check()
     }
@@ -126,29 +124,41 @@ final class Gossip: SnapshotFollower {
             return false
         }
         full.ask(peer)
-        ask(link, of: peer, since: UnixTime(seconds: 0))
+        ask(link, since: UnixTime(seconds: 0)) { [weak self] isRead in
+            guard let self else { return }
+            full.end(peer, of: owner(of: peer), isRead: isRead, now: now)
+            // After a failure the other neighbours are asked as before: one that always fails holds up nothing.
+            if isRead { nextRefresh = now + Self.refresh }
+        }
         return true
     }
 
     private func owner(of peer: NodeID) -> Bytes32 { nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key }
 
-    /// From when on descriptors may have been missed.
-    private var missed: UnixTime {
+    /// Whether a neighbour is to be asked for missed descriptors; until one has answered, all are asked for everything.
+    private var isRefreshDue: Bool { full.hasHeard && now >= nextRefresh }
+
+    /// Asks a neighbour for the descriptors that may have been missed.
+    private func refresh(_ link: LinkID) {
+        nextRefresh = now + Self.refresh
         let last = min(refreshed, links.time).seconds
-        return UnixTime(seconds: last - min(last, Self.overlap))
+        ask(link, since: UnixTime(seconds: last - min(last, Self.overlap))) { [weak self] isRead in
+            guard let self, !isRead else { return }
+            nextRefresh = now + FullAnswers.pause
+        }
     }
 
-    private func ask(_ link: LinkID, of peer: NodeID, since time: UnixTime) {
-        nextRefresh = now + Self.refresh
-        let (isFull, began) = (time.seconds == 0, links.time)
+    /// Asks for the descriptors that were published at `time` or later; `then` gets whether the answer was read.
+    private func ask(_ link: LinkID, since time: UnixTime, then: @escaping (Bool) -> Void) {
+        let began = links.time
         var writer = ByteWriter(capacity: 8)
         writer.u64(time.seconds)
         links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self else { return }
             let isRead = if case .success(let body) = result { take(body, from: link) } else { false }
-            if isFull { full.end(peer, of: owner(of: peer), isRead: isRead, now: now) }
-            if isRead { refreshed = began } else { nextRefresh = now + FullAnswers.pause }
+            if isRead { refreshed = began }
+            then(isRead)
         }
     }
 
