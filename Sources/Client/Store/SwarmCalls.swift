@@ -27,8 +27,8 @@ final class SwarmCalls {
         var underway = 0
         var last: RequestClient.Outcome?
         var began = Instant(nanoseconds: 0)
-        /// Takes an answer, and says whether it ends the call.
-        let judge: (RequestAnswer, NodeID) -> Bool
+        /// Takes an answer; if that ends the call, what tells the result.
+        let judge: (RequestAnswer, NodeID) -> (() -> Void)?
         /// Called once, when the call ends otherwise.
         let fail: (RequestClient.Outcome?) -> Void
         var timer: LoopTimer?
@@ -36,7 +36,7 @@ final class SwarmCalls {
 
         init(
             _ request: StoreRequest, in scope: RequestClient.Scope, members: [NodeID],
-            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> Bool,
+            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?,
             fail: @escaping (RequestClient.Outcome?) -> Void
         ) {
             self.request = request
@@ -85,11 +85,10 @@ final class SwarmCalls {
             judge: { answer, replica in
                 let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .store)
                 switch tally.value.add(answer, from: replica) {
-                case .stored(let proof): done(.success(proof))
-                case .refused(let refusal): done(.failure(.refused(refusal)))
-                case .open: return false
+                case .stored(let proof): return { done(.success(proof)) }
+                case .refused(let refusal): return { done(.failure(.refused(refusal))) }
+                case .open: return nil
                 }
-                return true
             },
             fail: { outcome in
                 let counted = tally.value
@@ -108,18 +107,17 @@ final class SwarmCalls {
             question.request, in: swarm, isolation,
             judge: { [weak self] answer, _ in
                 guard let self, let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup) else {
-                    return false
+                    return nil
                 }
                 if case .refused(let reason) = answer {
                     refusal.value = reason
-                    return false
+                    return nil
                 }
                 let items = question.items(in: answer, network: network, minute: minute)
                 // Nothing valid is as good as nothing: the next replica may have it.
                 if items.isEmpty { empties.value += 1 }
-                guard !items.isEmpty || empties.value >= Self.emptyAnswers else { return false }
-                done(.success(items))
-                return true
+                guard !items.isEmpty || empties.value >= Self.emptyAnswers else { return nil }
+                return { done(.success(items)) }
             },
             fail: { outcome in
                 if empties.value > 0 { return done(.success([])) }
@@ -129,7 +127,7 @@ final class SwarmCalls {
 
     private func begin(
         _ request: StoreRequest, in swarm: BoxSwarm, _ isolation: UInt64,
-        judge: @escaping (RequestAnswer, NodeID) -> Bool, fail: @escaping (RequestClient.Outcome?) -> Void
+        judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?, fail: @escaping (RequestClient.Outcome?) -> Void
     ) {
         let targets = swarm.members.compactMap { member in
             directory.descriptor(of: member).map { RequestClient.Target(node: member, onionKey: $0.onionKey) }
@@ -175,7 +173,11 @@ final class SwarmCalls {
             call.underway -= 1
             if case .answered(let answer, let replica, _) = outcome {
                 call.left.insert(contentsOf: targets.filter { $0.node != replica }, at: 0)
-                if call.judge(answer, replica) { return over(call) }
+                if let tell = call.judge(answer, replica) {
+                    // The call is over first: whoever hears the result may close the client.
+                    over(call)
+                    return tell()
+                }
             } else {
                 call.last = outcome
             }
