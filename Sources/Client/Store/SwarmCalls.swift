@@ -10,9 +10,6 @@ internal import Wire
 /// `RequestClient` finds proxies and asks again where no answer comes. This class chooses the replicas, and decides what
 /// their answers are worth.
 final class SwarmCalls {
-    /// The empty answers of different replicas after which a box counts as empty.
-    private static let emptyAnswers = 3
-
     /// How long two replicas may take to answer before others are asked too.
     private static let patience = TimeSpan.seconds(2)
 
@@ -102,26 +99,18 @@ final class SwarmCalls {
         _ question: LookupQuestion, isolation: UInt64, done: @escaping (Result<[StoredItem], StoreFailure>) -> Void
     ) {
         guard let swarm = swarm(of: question.box) else { return done(.failure(.noStore)) }
-        let (network, empties, refusal) = (network, Box(0), Box(StoreRefusal?.none))
+        let tally = Box(LookupTally(of: question, network: network))
         begin(
             question.request, in: swarm, isolation,
             judge: { [weak self] answer, _ in
-                guard let self, let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup) else {
-                    return nil
-                }
-                if case .refused(let reason) = answer {
-                    refusal.value = reason
-                    return nil
-                }
-                let items = question.items(in: answer, network: network, minute: minute)
-                // Nothing valid is as good as nothing: the next replica may have it.
-                if items.isEmpty { empties.value += 1 }
-                guard !items.isEmpty || empties.value >= Self.emptyAnswers else { return nil }
-                return { done(.success(items)) }
+                guard let self else { return nil }
+                let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup)
+                return tally.value.add(answer, at: minute).map { items in { done(.success(items)) } }
             },
             fail: { outcome in
-                if empties.value > 0 { return done(.success([])) }
-                done(.failure(refusal.value.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+                // Without an outcome all replicas have answered.
+                if outcome == nil, tally.value.isEmpty { return done(.success([])) }
+                done(.failure(tally.value.refusal.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
             })
     }
 
