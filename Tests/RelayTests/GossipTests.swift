@@ -146,6 +146,11 @@ import Wire
                 ledger: nil, observer: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 
+        /// Whether the node reads `list`, which neighbour `number` publishes, or has sent as an answer.
+        func reads(_ list: [SignedDescriptor], of number: Int, isAnswer: Bool = false) -> Bool {
+            gossip.take(SignedDescriptor.encodeList(list), from: links[number - 1], isAnswer: isAnswer)
+        }
+
         /// Waits for checks to end.
         func settle() { loop.run(for: .milliseconds(50)) { false } }
 
@@ -297,6 +302,19 @@ import Wire
         // It has answered at once, and is asked every ten minutes if it is drawn, or soon after if the other one is.
         #expect(answering.first == 0 && (2...3).contains(answering.count { $0 > 0 }))
         #expect(silent.count { $0 == 0 } > 100)
+    }
+
+    @Test("P9: long lists that neighbours publish take no place of an answer that the node has asked for")
+    func p9_longLists() throws {
+        let town = try Town(neighbours: 5)
+        let list = try (0..<16).map { _ in try town.descriptor(of: 1) }
+        #expect(SignedDescriptor.encodeList(list).count > 16_384)
+        for number in 1...4 {
+            for place in 1...3 { #expect(town.reads(list, of: number) == (place < 3)) }
+        }
+        #expect(!town.reads(list, of: 5) && town.reads(list, of: 5, isAnswer: true))
+        town.settle()
+        #expect(town.reads(list, of: 5))
     }
 
     @Test("P9: who does not answer is asked later, and others meanwhile; an operator's nodes count once")

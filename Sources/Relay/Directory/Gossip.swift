@@ -30,8 +30,10 @@ final class Gossip: SnapshotFollower {
     /// Lists of neighbours that sent a wrong signature are not read until the next snapshot.
     private var inbox = DescriptorInbox()
     private var isChecking = false
-    /// The neighbours whose long lists are being decoded.
+    /// The neighbours whose published long lists are being decoded.
     private var reading = Shares<NodeID>(capacity: 8, most: 2)
+    /// The neighbours whose long answers are being decoded: what others publish takes no place of what was asked for.
+    private var readingAnswers = Shares<NodeID>(capacity: 8, most: 2)
     /// Bootstrap nodes that have not received this node's present descriptor yet.
     private var untold: Set<NodeID> = []
     private var nextRefresh = Instant(nanoseconds: 0)
@@ -156,7 +158,7 @@ final class Gossip: SnapshotFollower {
         links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self else { return }
-            let isRead = if case .success(let body) = result { take(body, from: link) } else { false }
+            let isRead = if case .success(let body) = result { take(body, from: link, isAnswer: true) } else { false }
             if isRead { refreshed = began }
             then(isRead)
         }
@@ -170,7 +172,7 @@ final class Gossip: SnapshotFollower {
     ///
     /// Returns false if it does not read them: the neighbour has lied, or too many lists are being decoded.
     @discardableResult
-    func take(_ body: [UInt8], from link: LinkID) -> Bool {
+    func take(_ body: [UInt8], from link: LinkID, isAnswer: Bool = false) -> Bool {
         guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return false }
         let (held, time, own) = (nodes.descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
@@ -181,10 +183,12 @@ final class Gossip: SnapshotFollower {
             add(news(), from: sender)
             return true
         }
-        guard reading.take(for: sender) == .granted else { return false }
+        let admission = isAnswer ? readingAnswers.take(for: sender) : reading.take(for: sender)
+        guard admission == .granted else { return false }
         links.loop.work(news) { [weak self] in
-            self?.reading.release(sender)
-            self?.add($0, from: sender)
+            guard let self else { return }
+            if isAnswer { readingAnswers.release(sender) } else { reading.release(sender) }
+            add($0, from: sender)
         }
         return true
     }
