@@ -203,15 +203,15 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Both halves are done, and all of the peer's half was read.
     public func streamClosed() { over(nil) }
 
-    /// Passes a datagram to the user.
+    /// Passes a datagram to the user, unless it is malformed.
+    ///
+    /// The exit says from whom it is. None is passed from a host of this machine's own network: to no such host can it be
+    /// an answer, and a hostile exit could make the user believe that one speaks, or write to it.
     public func streamDatagram(_ bytes: [UInt8]) {
-        guard open?.kind == .datagrams else { return }
-        do throws(WireError) {
-            let (peer, offset) = try FlowDatagram.decode(from: bytes.rawSpan)
-            user?.stream(self, received: Array(bytes[offset...]), from: peer)
-        } catch {
-            // A malformed datagram is ignored.
-        }
+        guard open?.kind == .datagrams, let (peer, offset) = try? FlowDatagram.decode(from: bytes.rawSpan),
+            rule.mayAsk(for: peer.host)
+        else { return }
+        user?.stream(self, received: Array(bytes[offset...]), from: peer)
     }
 
     // MARK: Ends

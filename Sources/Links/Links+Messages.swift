@@ -48,12 +48,17 @@ extension Links {
         answer(responder, body, part: 0..<body.count)
     }
 
-    /// Answers a control message with a part of `bytes`, which is not copied.
+    /// Answers a control message with a part of `bytes`, which is not copied if it is most of them.
     public func answer(_ responder: ControlResponder, _ bytes: [UInt8], part: Range<Int>) {
         let stream = StreamID(responder.stream)
         guard let link = find(responder.link), link.isOpen, link.exchange.isWaiting(stream) else { return }
         guard takeMemory(part.count, for: responder) else { return refuse(responder) }
-        link.exchange.answer(stream, bytes, part: part, now: now)
+        if part.count >= bytes.count / 4 * 3 {
+            link.exchange.answer(stream, bytes, part: part, now: now)
+        } else {
+            // Only the part is counted, so it must not keep the rest in memory.
+            link.exchange.answer(stream, Array(bytes[part]), part: 0..<part.count, now: now)
+        }
         markDirty(link)
         sweepMessages(link)
     }

@@ -22,6 +22,14 @@ extension MessageExchange {
         /// The body until it is delivered, then the bytes that the answer is part of.
         var bytes: [UInt8] = []
         var deadline: Instant
+
+        /// The bytes that it holds, without an answer that `AnswerMemory` counts.
+        var memoryUse: Int {
+            switch phase {
+            case .answering(let part, _) where part.count > MessageExchange.uncountedAnswer: 0
+            case .arriving, .queued, .waiting, .answering: bytes.count
+            }
+        }
     }
 
     /// Whether a message waits for its answer.

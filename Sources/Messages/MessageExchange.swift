@@ -59,8 +59,11 @@ public struct MessageExchange: ~Copyable {
     }
 
     /// Bytes of memory that the connection and the messages hold, for accounting.
+    ///
+    /// Answers of more than `uncountedAnswer` bytes are counted by `AnswerMemory` alone, where a peer that reads is not
+    /// disturbed. Counted here too, they would make it the link with the most.
     public var memoryUse: Int {
-        connection.memoryUse + line.memoryUse + incoming.values.reduce(0) { $0 + $1.bytes.count }
+        connection.memoryUse + line.memoryUse + incoming.values.reduce(0) { $0 + $1.memoryUse }
             + requests.values.reduce(0) { $0 + $1.bytes.count + $1.answer.count }
     }
 

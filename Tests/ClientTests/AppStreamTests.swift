@@ -153,6 +153,27 @@ import Wire
         }
     }
 
+    @Test("L1: what an exit says is a datagram from a host that it is not asked for does not reach the user")
+    func fromNowhere() throws {
+        let world = try World(.datagrams)
+        defer { world.close() }
+        var hosts: [Destination.Host] = []
+        for text in ["192.168.1.1", "127.0.0.1", "::1", "fe80::1", "9.9.9.9"] {
+            hosts.append(.address(try #require(IPAddress(text))))
+        }
+        for text in ["nas.lan", "localhost", "there.example"] { hosts.append(.name(try #require(HostName(text)))) }
+        for host in hosts {
+            let data: [UInt8] = [7]
+            let encoded = FlowDatagram.encoded(Destination(host: host, port: 9), data.rawSpan)
+            let bytes = try #require(encoded)
+            let isTaken = world.sessions.peer.sendDatagram(flow: world.id.value, bytes.rawSpan)
+            #expect(isTaken)
+        }
+        #expect(world.step { world.user.datagrams.count == 2 })
+        world.loop.run(for: .seconds(1)) { false }
+        #expect(world.user.datagrams.map(\.0.host) == [hosts[4], hosts[7]])
+    }
+
     @Test("streams of different names never share a key, however alike the names look")
     func isolation() {
         let composed = IsolationKey(ownStreams: "\u{e9}")

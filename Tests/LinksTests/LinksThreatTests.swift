@@ -42,20 +42,17 @@ import Wire
 
     @Test("R5: when clients' links hold too much, the largest ends and the others stay") func memoryOfClients() throws {
         let harness = try Harness()
-        let node = try harness.node {
-            $0.maximumClientMemory = 400 << 10
-            $0.answerMemory = 64 << 20
-        }
+        let node = try harness.node { $0.maximumClientMemory = 400 << 10 }
         let honest = try harness.client()
         let greedy = try harness.client()
         let kept = try harness.connect(honest, node)
         let link = try harness.connect(greedy, node)
-        // It asks for long answers and never acknowledges them.
+        // It asks for many answers, each too short for the memory of long ones, and never acknowledges them.
         node.onMessage = { side, _, _, responder in
-            side.links.answer(responder, [UInt8](repeating: 1, count: 1 << 20))
+            side.links.answer(responder, [UInt8](repeating: 1, count: 60_000))
         }
-        greedy.links.request(on: link.near, TestMessage.getSnapshot, body: []) { _ in }
-        #expect(harness.run { !node.messages.isEmpty || !node.downs.isEmpty })
+        for _ in 0..<20 { greedy.links.request(on: link.near, TestMessage.getDescriptor, body: []) { _ in } }
+        #expect(harness.run { node.messages.count == 20 || !node.downs.isEmpty })
         greedy.links.closeSockets()
         #expect(harness.run { !node.downs.isEmpty })
         #expect(node.downs.map(\.reason) == [.memory])
@@ -239,6 +236,55 @@ import Wire
             return answer != nil
         }
         #expect(isThere && answer?.count == bytes.count)
+    }
+
+    @Test("s24: clients that do not read their answers do not cost a client that reads its link")
+    func s24_readersKeepTheirLinks() throws {
+        let harness = try Harness()
+        let node = try harness.node {
+            $0.maximumClientMemory = 12 << 20
+            $0.answerMemory = 32 << 20
+            $0.liveness.pings = 100
+        }
+        let bytes = [UInt8](repeating: 5, count: 2 << 20)
+        node.onMessage = { side, _, _, responder in side.links.answer(responder, bytes) }
+        let question = [UInt8](repeating: 0, count: 8)
+        for number in 0..<12 as Range<UInt32> {
+            let side = try client(harness, 40 + number)
+            let link = try harness.connect(side, node)
+            side.links.request(on: link.near, TestMessage.getDescriptors, body: question) { _ in }
+            #expect(harness.run { node.messages.count > Int(number) })
+            side.links.closeSockets()
+        }
+        let reader = try client(harness, 99)
+        let link = try harness.connect(reader, node)
+        for _ in 0..<4 {
+            var answer: [UInt8]?
+            reader.links.request(on: link.near, TestMessage.getDescriptors, body: question) { answer = try? $0.get() }
+            #expect(harness.run { answer != nil } && answer?.count == bytes.count)
+            harness.run(for: .seconds(1)) { false }
+        }
+        #expect(node.downs.isEmpty && node.links.messages.answers.bytes >= 24 << 20)
+    }
+
+    @Test("s24: a short part of a long list that is not read keeps no more than itself") func s24_parts() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        let bytes = [UInt8](repeating: 5, count: 4 << 20)
+        let question = [UInt8](repeating: 0, count: 8)
+        node.onMessage = nil
+        for (end, held) in [(1 << 20, 1 << 20), (3 << 20, 4 << 20)] {
+            let before = node.messages.count
+            client.links.request(on: link.near, TestMessage.getDescriptors, body: question) { _ in }
+            #expect(harness.run { node.messages.count > before })
+            let far = try #require(node.links.find(link.far))
+            let responder = try #require(node.messages.last?.responder)
+            node.links.answer(responder, bytes, part: 0..<end)
+            #expect(far.exchange.incoming.values.map(\.bytes.count) == [held])
+            node.links.abandon(responder)
+        }
     }
 
     @Test("RQ3: of the longest onion requests as many fit into a link's allowance of bytes as may be under way")

@@ -33,10 +33,10 @@ import Wire
 
         /// With `restarting`, each neighbour has a second link, and the node does not know yet that the first is dead.
         ///
-        /// Each neighbour answers questions for descriptors with its part of those that it is `knowing`; without it,
-        /// none is answered.
+        /// Each neighbour answers questions for descriptors with its part of those that it is `knowing`; one without a
+        /// part answers none.
         init(
-            neighbours count: Int, restarting: Bool = false, knowing: ((Town, Int) throws -> [SignedDescriptor])? = nil
+            neighbours count: Int, restarting: Bool = false, knowing: ((Town, Int) throws -> [SignedDescriptor]?)? = nil
         ) throws {
             let loop = Loop.simulated()
             self.loop = loop
@@ -51,12 +51,12 @@ import Wire
             file.allowPrivateAddresses = true
             network = file
             func side(_ number: Int) throws -> Links {
-                try Links(
-                    on: loop,
-                    configuration: LinksConfiguration(
-                        network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)],
-                        messages: RelayMessage.kinds),
-                    identity: LinkIdentity(Self.key(seeds[number])), isStaked: { ids.contains($0) })
+                var configuration = LinksConfiguration(
+                    network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds)
+                configuration.nodeIdle = .seconds(3_600)
+                return try Links(
+                    on: loop, configuration: configuration, identity: LinkIdentity(Self.key(seeds[number])),
+                    isStaked: { ids.contains($0) })
             }
             node = try side(0)
             let nodes = try KnownNodes(
@@ -69,7 +69,7 @@ import Wire
                 let other = try side(number)
                 others.append(other)
                 let end = End(other)
-                end.known = try knowing.map { try $0(self, number) }
+                end.known = try knowing.flatMap { try $0(self, number) }
                 ends.append(end)
                 other.control = end
                 var up: LinkID?
@@ -145,6 +145,11 @@ import Wire
             try Watching(
                 links: node, network: network, identity: LinkIdentity(Self.key(seeds[0])), nodes: neighbours.nodes,
                 ledger: nil, observer: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+
+        /// Whether the node reads `list`, which neighbour `number` publishes, or has sent as an answer.
+        func reads(_ list: [SignedDescriptor], of number: Int, isAnswer: Bool = false) -> Bool {
+            gossip.take(SignedDescriptor.encodeList(list), from: links[number - 1], isAnswer: isAnswer)
         }
 
         /// Waits for checks to end.
@@ -288,6 +293,29 @@ import Wire
             try follow(after: seconds)
             #expect(town.fullQuestions == count)
         }
+    }
+
+    @Test("P9: a node that never answers keeps nobody from being asked for what was missed")
+    func p9_silentNode() throws {
+        let town = try Town(neighbours: 2) { _, number in number == 1 ? [] : nil }
+        town.tick(1_900)
+        let (answering, silent) = (town.questions[0], town.questions[1])
+        // It has answered at once, and is asked every ten minutes if it is drawn, or soon after if the other one is.
+        #expect(answering.first == 0 && (2...3).contains(answering.count { $0 > 0 }))
+        #expect(silent.count { $0 == 0 } > 100)
+    }
+
+    @Test("P9: long lists that neighbours publish take no place of an answer that the node has asked for")
+    func p9_longLists() throws {
+        let town = try Town(neighbours: 5)
+        let list = try (0..<16).map { _ in try town.descriptor(of: 1) }
+        #expect(SignedDescriptor.encodeList(list).count > 16_384)
+        for number in 1...4 {
+            for place in 1...3 { #expect(town.reads(list, of: number) == (place < 3)) }
+        }
+        #expect(!town.reads(list, of: 5) && town.reads(list, of: 5, isAnswer: true))
+        town.settle()
+        #expect(town.reads(list, of: 5))
     }
 
     @Test("P9: who does not answer is asked later, and others meanwhile; an operator's nodes count once")

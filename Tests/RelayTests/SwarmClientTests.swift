@@ -107,4 +107,22 @@ extension SwarmBench {
             #expect(failure == .tooFewReceipts(2) || failure == .noAnswer(hint: nil), "\(failure)")
         }
     }
+
+    @Test("Who closes the client on hearing of a result hears of it once")
+    func closedOnAResult() throws {
+        let bench = try SwarmBench()
+        defer { bench.close() }
+        let question = try #require(LookupQuestion(box: bench.box(1).id, kind: .descriptor, most: 8))
+        var results: [Bool] = []
+        bench.client.store(bench.descriptor(1)) {
+            if case .success = $0 { results.append(true) } else { results.append(false) }
+            guard results.count == 1 else { return }
+            bench.client.lookUp(question) {
+                if case .success = $0 { results.append(true) } else { results.append(false) }
+                bench.client.swarm.close()
+            }
+        }
+        bench.requests.run(for: .seconds(25)) { false }
+        #expect(results == [true, true])
+    }
 }

@@ -127,4 +127,33 @@ import Wire
         #expect(LookupQuestion(box: box.id, kind: .descriptor, most: 0) == nil)
         #expect(LookupQuestion(box: box.id, kind: .descriptor, most: 9) == nil)
     }
+
+    @Test("SW2: a replica that hides an item does not speak for those that refuse a look-up or are late")
+    func sw2EmptyAnswers() throws {
+        let question = try #require(LookupQuestion(box: box.id, kind: .descriptor, most: 8))
+        let item = box.named(.descriptor, name("web"), created: now, content: [], certified: Key(3))
+        let (empty, good) = (StoreAnswer.items([]), StoreAnswer.items([item.bytes]))
+        let (busy, elsewhere) = (StoreAnswer.refused(.busy(seconds: 3)), StoreAnswer.refused(.notReplica(height: 9)))
+        /// The first result, and whether there is nothing if nobody else is left.
+        func result(_ answers: [StoreAnswer?]) -> (found: [StoredItem]?, isEmpty: Bool) {
+            var tally = LookupTally(of: question, network: network)
+            var found: [StoredItem]?
+            for answer in answers where found == nil { found = tally.add(answer, at: now) }
+            return (found, tally.isEmpty)
+        }
+        #expect(result([empty, empty, good]).found == [item] && result([busy, nil, good]).found == [item])
+        #expect(result([empty, empty, empty]).found == [] && result([empty, busy, empty, empty]).found == [])
+        let unclear: [[StoreAnswer?]] = [[], [busy], [elsewhere], [empty, busy], [busy, empty, empty], [empty, nil]]
+        for answers in unclear {
+            #expect(result(answers).found == nil && !result(answers).isEmpty, "\(answers)")
+        }
+        // Fewer than three replicas, and those that have left the swarm.
+        for answers in [[empty], [empty, empty], [elsewhere, empty, elsewhere]] as [[StoreAnswer?]] {
+            #expect(result(answers).found == nil && result(answers).isEmpty, "\(answers)")
+        }
+        var tally = LookupTally(of: question, network: network)
+        _ = tally.add(busy, at: now)
+        _ = tally.add(empty, at: now)
+        #expect(tally.refusal == .busy(seconds: 3))
+    }
 }

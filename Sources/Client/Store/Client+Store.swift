@@ -45,8 +45,8 @@ extension Client {
     /// Looks up items that anyone may read, at random replicas of their box.
     ///
     /// What `done` gets is authentic, and of each name the newest of one replica's answer. Nothing means that three
-    /// replicas have nothing, or as many as could be asked. `done` is called once, at the latest 10 s later, and
-    /// perhaps inside this call.
+    /// replicas have nothing, or all if there are fewer. `done` is called once, at the latest 10 s later, and perhaps
+    /// inside this call.
     public func lookUp(
         _ question: LookupQuestion, isolation: UInt64 = 0,
         done: @escaping (Result<[StoredItem], StoreFailure>) -> Void

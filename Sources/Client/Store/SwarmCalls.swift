@@ -10,9 +10,6 @@ internal import Wire
 /// `RequestClient` finds proxies and asks again where no answer comes. This class chooses the replicas, and decides what
 /// their answers are worth.
 final class SwarmCalls {
-    /// The empty answers of different replicas after which a box counts as empty.
-    private static let emptyAnswers = 3
-
     /// How long two replicas may take to answer before others are asked too.
     private static let patience = TimeSpan.seconds(2)
 
@@ -27,8 +24,8 @@ final class SwarmCalls {
         var underway = 0
         var last: RequestClient.Outcome?
         var began = Instant(nanoseconds: 0)
-        /// Takes an answer, and says whether it ends the call.
-        let judge: (RequestAnswer, NodeID) -> Bool
+        /// Takes an answer; if that ends the call, what tells the result.
+        let judge: (RequestAnswer, NodeID) -> (() -> Void)?
         /// Called once, when the call ends otherwise.
         let fail: (RequestClient.Outcome?) -> Void
         var timer: LoopTimer?
@@ -36,7 +33,7 @@ final class SwarmCalls {
 
         init(
             _ request: StoreRequest, in scope: RequestClient.Scope, members: [NodeID],
-            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> Bool,
+            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?,
             fail: @escaping (RequestClient.Outcome?) -> Void
         ) {
             self.request = request
@@ -85,11 +82,10 @@ final class SwarmCalls {
             judge: { answer, replica in
                 let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .store)
                 switch tally.value.add(answer, from: replica) {
-                case .stored(let proof): done(.success(proof))
-                case .refused(let refusal): done(.failure(.refused(refusal)))
-                case .open: return false
+                case .stored(let proof): return { done(.success(proof)) }
+                case .refused(let refusal): return { done(.failure(.refused(refusal))) }
+                case .open: return nil
                 }
-                return true
             },
             fail: { outcome in
                 let counted = tally.value
@@ -103,33 +99,24 @@ final class SwarmCalls {
         _ question: LookupQuestion, isolation: UInt64, done: @escaping (Result<[StoredItem], StoreFailure>) -> Void
     ) {
         guard let swarm = swarm(of: question.box) else { return done(.failure(.noStore)) }
-        let (network, empties, refusal) = (network, Box(0), Box(StoreRefusal?.none))
+        let tally = Box(LookupTally(of: question, network: network))
         begin(
             question.request, in: swarm, isolation,
             judge: { [weak self] answer, _ in
-                guard let self, let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup) else {
-                    return false
-                }
-                if case .refused(let reason) = answer {
-                    refusal.value = reason
-                    return false
-                }
-                let items = question.items(in: answer, network: network, minute: minute)
-                // Nothing valid is as good as nothing: the next replica may have it.
-                if items.isEmpty { empties.value += 1 }
-                guard !items.isEmpty || empties.value >= Self.emptyAnswers else { return false }
-                done(.success(items))
-                return true
+                guard let self else { return nil }
+                let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup)
+                return tally.value.add(answer, at: minute).map { items in { done(.success(items)) } }
             },
             fail: { outcome in
-                if empties.value > 0 { return done(.success([])) }
-                done(.failure(refusal.value.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+                // Without an outcome all replicas have answered.
+                if outcome == nil, tally.value.isEmpty { return done(.success([])) }
+                done(.failure(tally.value.refusal.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
             })
     }
 
     private func begin(
         _ request: StoreRequest, in swarm: BoxSwarm, _ isolation: UInt64,
-        judge: @escaping (RequestAnswer, NodeID) -> Bool, fail: @escaping (RequestClient.Outcome?) -> Void
+        judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?, fail: @escaping (RequestClient.Outcome?) -> Void
     ) {
         let targets = swarm.members.compactMap { member in
             directory.descriptor(of: member).map { RequestClient.Target(node: member, onionKey: $0.onionKey) }
@@ -175,7 +162,11 @@ final class SwarmCalls {
             call.underway -= 1
             if case .answered(let answer, let replica, _) = outcome {
                 call.left.insert(contentsOf: targets.filter { $0.node != replica }, at: 0)
-                if call.judge(answer, replica) { return over(call) }
+                if let tell = call.judge(answer, replica) {
+                    // The call is over first: whoever hears the result may close the client.
+                    over(call)
+                    return tell()
+                }
             } else {
                 call.last = outcome
             }

@@ -30,8 +30,10 @@ final class Gossip: SnapshotFollower {
     /// Lists of neighbours that sent a wrong signature are not read until the next snapshot.
     private var inbox = DescriptorInbox()
     private var isChecking = false
-    /// The neighbours whose long lists are being decoded.
+    /// The neighbours whose published long lists are being decoded.
     private var reading = Shares<NodeID>(capacity: 8, most: 2)
+    /// The neighbours whose long answers are being decoded: what others publish takes no place of what was asked for.
+    private var readingAnswers = Shares<NodeID>(capacity: 8, most: 2)
     /// Bootstrap nodes that have not received this node's present descriptor yet.
     private var untold: Set<NodeID> = []
     private var nextRefresh = Instant(nanoseconds: 0)
@@ -97,7 +99,7 @@ final class Gossip: SnapshotFollower {
     /// To be called when a link to a node is up.
     func linkUp(_ link: LinkID, _ peer: NodeID) {
         tell(peer, link)
-        if !askFully([(peer, link)]), now >= nextRefresh { ask(link, of: peer, since: missed) }
+        if !askFully([(peer, link)]), isRefreshDue { refresh(link) }
     }
 
     /// Sends this node's descriptor to a neighbour that has not received it.
@@ -120,9 +122,7 @@ final class Gossip: SnapshotFollower {
         }
         full.follow(links.time, running: links.running)
         let isAsked = !full.isComplete && askFully(SecureRandom.shuffled(neighbours.up.map { ($0.key, $0.value) }))
-        if !isAsked, now >= nextRefresh, let (peer, link) = SecureRandom.element(of: neighbours.up) {
-            ask(link, of: peer, since: missed)
-        }
+        if !isAsked, isRefreshDue, let link = SecureRandom.element(of: neighbours.up)?.value { refresh(link) }
         inbox.advance(to: now)
         check()
     }
@@ -133,29 +133,41 @@ final class Gossip: SnapshotFollower {
             return false
         }
         full.ask(peer)
-        ask(link, of: peer, since: UnixTime(seconds: 0))
+        ask(link, since: UnixTime(seconds: 0)) { [weak self] isRead in
+            guard let self else { return }
+            full.end(peer, of: owner(of: peer), isRead: isRead, now: now)
+            // After a failure the other neighbours are asked as before: one that always fails holds up nothing.
+            if isRead { nextRefresh = now + Self.refresh }
+        }
         return true
     }
 
     private func owner(of peer: NodeID) -> Bytes32 { nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key }
 
-    /// From when on descriptors may have been missed.
-    private var missed: UnixTime {
+    /// Whether a neighbour is to be asked for missed descriptors; until one has answered, all are asked for everything.
+    private var isRefreshDue: Bool { full.hasHeard && now >= nextRefresh }
+
+    /// Asks a neighbour for the descriptors that may have been missed.
+    private func refresh(_ link: LinkID) {
+        nextRefresh = now + Self.refresh
         let last = min(refreshed, links.time).seconds
-        return UnixTime(seconds: last - min(last, Self.overlap))
+        ask(link, since: UnixTime(seconds: last - min(last, Self.overlap))) { [weak self] isRead in
+            guard let self, !isRead else { return }
+            nextRefresh = now + FullAnswers.pause
+        }
     }
 
-    private func ask(_ link: LinkID, of peer: NodeID, since time: UnixTime) {
-        nextRefresh = now + Self.refresh
-        let (isFull, began) = (time.seconds == 0, links.time)
+    /// Asks for the descriptors that were published at `time` or later; `then` gets whether the answer was read.
+    private func ask(_ link: LinkID, since time: UnixTime, then: @escaping (Bool) -> Void) {
+        let began = links.time
         var writer = ByteWriter(capacity: 8)
         writer.u64(time.seconds)
         links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self else { return }
-            let isRead = if case .success(let body) = result { take(body, from: link) } else { false }
-            if isFull { full.end(peer, of: owner(of: peer), isRead: isRead, now: now) }
-            if isRead { refreshed = began } else { nextRefresh = now + FullAnswers.pause }
+            let isRead = if case .success(let body) = result { take(body, from: link, isAnswer: true) } else { false }
+            if isRead { refreshed = began }
+            then(isRead)
         }
     }
 
@@ -167,7 +179,7 @@ final class Gossip: SnapshotFollower {
     ///
     /// Returns false if it does not read them: the neighbour has lied, or too many lists are being decoded.
     @discardableResult
-    func take(_ body: [UInt8], from link: LinkID) -> Bool {
+    func take(_ body: [UInt8], from link: LinkID, isAnswer: Bool = false) -> Bool {
         guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return false }
         let (held, time, own) = (nodes.descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
@@ -178,10 +190,12 @@ final class Gossip: SnapshotFollower {
             add(news(), from: sender)
             return true
         }
-        guard reading.take(for: sender) == .granted else { return false }
+        let admission = isAnswer ? readingAnswers.take(for: sender) : reading.take(for: sender)
+        guard admission == .granted else { return false }
         links.loop.work(news) { [weak self] in
-            self?.reading.release(sender)
-            self?.add($0, from: sender)
+            guard let self else { return }
+            if isAnswer { readingAnswers.release(sender) } else { reading.release(sender) }
+            add($0, from: sender)
         }
         return true
     }
