@@ -38,8 +38,9 @@ extension PathPool {
             others, guards: guardsInUse, slow: slow + slowGuards, silent: silentGuards, passedOver: passedOver)
     }
 
-    /// The nodes that a new path avoids: `others`, the slow guards, and the silent ones of `guards`. Only where there are
-    /// neither, it avoids the guard that is passed over.
+    /// The nodes that a new path avoids: `others`, the slow guards, and the silent ones of `guards`.
+    ///
+    /// Only where there are neither, it avoids the guard that is passed over.
     ///
     /// A path may share its guard with the others, so that it need not use a guard that is not in use. Otherwise an
     /// exit that ends legs or leaves builds unanswered could decide how many guards see its client. For the same reason
