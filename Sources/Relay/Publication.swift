@@ -18,17 +18,23 @@ final class Publication {
     private let isExit: Bool
     private let exitAllowed: [CIDR]
     private let country: String?
-    private var published = UnixTime(seconds: 0)
+    /// The latest time at which a descriptor of this node was published, as far as it knows.
+    private var published: UnixTime
+    /// Whether others refuse the present descriptor: it is not newer than another of this node, or dated too far ahead.
+    private var isRefused = false
     private var publishedExit: Descriptor.ExitSummary = []
 
     /// The descriptor of the node with `identity`.
     ///
-    /// `links` has opened its sockets.
+    /// `links` has opened its sockets. `last` is when the node published the descriptor that it has kept from before;
+    /// nil if it has none.
     ///
     /// Throws ``RelayError/noAddress`` if an announced address is a wildcard.
     init(
-        links: Links, network: NetworkFile, identity: LinkIdentity, configuration: RelayConfiguration
+        links: Links, network: NetworkFile, identity: LinkIdentity, configuration: RelayConfiguration,
+        after last: UnixTime?
     ) throws(RelayError) {
+        published = last ?? UnixTime(seconds: 0)
         self.links = links
         self.network = network
         self.identity = identity
@@ -50,8 +56,8 @@ final class Publication {
 
     /// Whether a new descriptor is due.
     var isDue: Bool {
-        // Until then others would refuse this one, and take the node for gone.
-        guard !isAhead else { return true }
+        // Until then others refuse this one, and take the node for gone.
+        guard !isAhead, !isRefused else { return true }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // Routes may come and go, so a change leads to at most one descriptor a minute.
         return age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
@@ -64,18 +70,29 @@ final class Publication {
     func renew(onionKey: [UInt8]) -> SignedDescriptor {
         // Each descriptor has a later second than the one before, so that it counts as newer. Nobody took one that was
         // dated too far ahead.
-        published = isAhead ? links.time : UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        let date = isAhead ? links.time : UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        isRefused = DescriptorStore.isAhead(date, at: links.time)
+        if !isRefused { published = date }
         publishedExit = exitSummary
         var descriptor = Descriptor(
-            node: node, published: published,
+            node: node, published: date,
             expires: UnixTime(
-                seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
+                seconds: date.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
             versions: 2...2, suites: .available, roles: isExit ? .exit : [],
             exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: onionKey, software: "tunic")
         descriptor.country = country
         return descriptor.signed(with: identity.signingKey, network: network.id)
+    }
+
+    /// Makes a descriptor due that is later than `time`: others hold one of then that this node has not kept.
+    ///
+    /// The node may have been started twice in a second, from a folder that did not have it yet, or after its clock was
+    /// set back.
+    func follow(_ time: UnixTime) {
+        published = max(published, time)
+        isRefused = true
     }
 
     /// The protocols and address families of the exit; a family counts if this machine has a route, or if the exit

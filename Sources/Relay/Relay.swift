@@ -102,14 +102,14 @@ public final class Relay {
             isStaked: { staked.contains($0) || authorities.contains($0) }, addresses: endpoints,
             others: crew?.ways(packetSize: network.packetSize))
         crew?.begin(links, maximumPaths: network.limits.paths)
-        publication = try Publication(
-            links: links, network: network, identity: identity, configuration: configuration)
-
         let signing = try Epochs.kept(of: network, in: store, at: links.time)
         staked.follow(signing.snapshot, digest: signing.chain.digest)
         notices = RelayNotices(isStaked: staked.contains(node))
         let nodes = try KnownNodes(
             links: links, network: network, snapshot: signing.snapshot, endpoints: endpoints, store: store)
+        publication = try Publication(
+            links: links, network: network, identity: identity, configuration: configuration,
+            after: nodes.descriptors.descriptor(of: node, at: UnixTime(seconds: 0))?.descriptor.published)
         let neighbours = Neighbours(links: links, node: node, nodes: nodes)
         ledger =
             network.ledger == nil || registry != nil
@@ -213,6 +213,7 @@ public final class Relay {
         followSolitude(now)
         swarm?.tick()
         if life.takesPaths { watching.tick() }
+        if let time = directory.gossip.takeRival() { publication.follow(time) }
         if advanceKeys() || publication.isDue { publish() }
         observer?.problem(cannotServe)
         tellNotices()

@@ -226,6 +226,29 @@ import Wire
         #expect(town.loop.run(for: .seconds(10)) { town.holds(own) })
     }
 
+    @Test("s27: a node hears of a descriptor of its own that is as new as its present one, and of no other")
+    func s27_rivals() throws {
+        let town = try Town(neighbours: 3)
+        let present = try town.descriptor(of: 0, age: 60)
+        #expect(town.gossip.publish(present) == nil)
+        town.publish([present, try town.descriptor(of: 0, age: 61)], by: 1)
+        town.settle()
+        #expect(town.gossip.takeRival() == nil)
+        // A forged one makes the neighbour a liar.
+        town.publish([try town.descriptor(of: 0, age: 30, isForged: true)], by: 1)
+        town.publish([try town.descriptor(of: 0, age: 60)], by: 1)
+        town.settle()
+        #expect(town.gossip.takeRival() == nil)
+        let asNew = try town.descriptor(of: 0, age: 60)
+        town.publish([asNew], by: 2)
+        #expect(town.loop.run(for: .seconds(10)) { town.gossip.takeRival() == asNew.descriptor.published })
+        let later = try town.descriptor(of: 0, age: 20)
+        town.publish([try town.descriptor(of: 0, age: 40), later], by: 3)
+        #expect(town.loop.run(for: .seconds(10)) { town.gossip.takeRival() == later.descriptor.published })
+        // The node makes a later one instead of taking it.
+        #expect(town.holds(present) && town.gossip.takeRival() == nil)
+    }
+
     @Test("s22: a node's flood of its own descriptors is taken in at a pace, and others' at once") func s22_ownFlood()
         throws
     {

@@ -8,6 +8,7 @@ import LoopTesting
 import Onion
 import OnionCrypto
 import Paths
+import Store
 import Testing
 import Transport
 import Wire
@@ -21,28 +22,27 @@ let testWorkers = unsafe getenv("TUNIC_TEST_WORKERS").flatMap { unsafe Int(Strin
 final class RelayHarness {
     let loop: Loop
     let network: NetworkFile
-    let relay: Relay
+    private(set) var relay: Relay
     let node: NodeID
     /// The node behind the relay.
     let silent: Links
     let silentID: NodeID
     private let quiet = Quiet()
+    private let seeds: [[UInt8]]
     private var clients: [TestClient] = []
 
     /// A relay on simulated time, or with the kernel's sockets if `isSimulated` is false.
     ///
-    /// `isListed`: whether the registry of the other node has the relay.
+    /// `isListed`: whether the registry of the other node has the relay. `store` is what the relay keeps.
     init(
         exit: Bool = false, sessions: Int? = nil, isListed: Bool = true, isSimulated: Bool = true,
-        workers: Int = testWorkers,
+        workers: Int = testWorkers, store: Store? = nil,
         _ change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         loop = isSimulated ? Loop.simulated() : try Loop()
         let seeds = [SecureRandom.bytes(32), SecureRandom.bytes(32)]
-        func key(_ number: Int) -> SigningKey {
-            let seed = seeds[number]
-            return SigningKey(seed: Secret(copying: seed.rawSpan))
-        }
+        self.seeds = seeds
+        func key(_ number: Int) -> SigningKey { Self.key(seeds[number]) }
         let ids = [NodeID(key(0).publicKey), NodeID(key(1).publicKey)]
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
@@ -68,11 +68,25 @@ final class RelayHarness {
         if let sessions { configuration.exitSessions = sessions }
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(
-            loop: loop, network: file, configuration: configuration, identity: key(0), store: nil,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            loop: loop, network: file, configuration: configuration, identity: key(0), store: store,
+            log: Self.log)
         relay.start()
         node = ids[0]
         silentID = ids[1]
+    }
+
+    private static func key(_ seed: [UInt8]) -> SigningKey { SigningKey(seed: Secret(copying: seed.rawSpan)) }
+    private static var log: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+
+    /// Ends the relay, and starts one with its identity and `store`, at another port.
+    func restart(store: Store) throws {
+        var isClosed = false
+        relay.close { isClosed = true }
+        run { isClosed }
+        relay = try Relay(
+            loop: loop, network: network, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
+            identity: Self.key(seeds[0]), store: store, log: Self.log)
+        relay.start()
     }
 
     deinit {

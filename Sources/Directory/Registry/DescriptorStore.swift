@@ -253,6 +253,15 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
+    /// Whether those who hold `other`, a descriptor with an unchecked signature, refuse the one that is held here of the
+    /// same node; false if it is the same one.
+    public func isRival(_ other: SignedDescriptor, at now: UnixTime) -> Bool {
+        guard let known = held[other.descriptor.node]?.signed, known.bytes != other.bytes,
+            other.descriptor.published >= known.descriptor.published
+        else { return false }
+        return (try? checkSound(other, at: now)) != nil
+    }
+
     /// Throws if a descriptor is not acceptable at `now`, regardless of held ones; does not check the signature.
     ///
     /// `slack` seconds are added to the limits on its times.

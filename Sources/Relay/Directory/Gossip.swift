@@ -43,6 +43,8 @@ final class Gossip: SnapshotFollower {
     private var full = FullAnswers()
     /// The time of the trusted snapshot.
     private var snapshotTime: UnixTime
+    /// When a descriptor of this node was published that others hold, and for which they refuse the present one.
+    private var rival: UnixTime?
 
     /// The gossip of `node` with its neighbours.
     init(links: Links, network: NetworkFile, node: NodeID, neighbours: Neighbours) {
@@ -93,6 +95,13 @@ final class Gossip: SnapshotFollower {
     }
 
     private var own: SignedDescriptor? { nodes.descriptor(of: node) }
+
+    /// When another descriptor of this node was published for which others refuse the present one; nil if the node has
+    /// heard of none since the last call.
+    func takeRival() -> UnixTime? {
+        defer { rival = nil }
+        return rival
+    }
 
     // MARK: Neighbours
 
@@ -184,7 +193,7 @@ final class Gossip: SnapshotFollower {
         let (held, time, own) = (nodes.descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
             let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
-            return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
+            return list.filter { Self.matters($0, to: own, with: held, at: time) }
         }
         guard body.count > Self.shortBody else {
             add(news(), from: sender)
@@ -200,6 +209,14 @@ final class Gossip: SnapshotFollower {
         return true
     }
 
+    /// Whether a node that has `held` reads a descriptor: one that is new, or one for which others refuse its own.
+    private static func matters(
+        _ signed: SignedDescriptor, to node: NodeID, with held: DescriptorStore, at time: UnixTime
+    ) -> Bool {
+        guard signed.descriptor.node != node else { return held.isRival(signed, at: time) }
+        return (try? held.isNews(signed, at: time)) == true
+    }
+
     private func add(_ news: [SignedDescriptor], from sender: NodeID) {
         inbox.put(news, from: sender, now: now)
         check()
@@ -209,11 +226,11 @@ final class Gossip: SnapshotFollower {
         guard !isChecking else { return }
         let batch = inbox.take()
         guard !batch.isEmpty else { return }
-        let (held, time, id) = (nodes.descriptors, links.time, network.id)
+        let (held, time, id, own) = (nodes.descriptors, links.time, network.id, node)
         isChecking = true
         links.loop.work {
             DescriptorInbox.checked(batch) {
-                (try? held.isNews($0, at: time)) == true
+                Self.matters($0, to: own, with: held, at: time)
             } isAuthentic: {
                 $0.isAuthentic(network: id)
             }
@@ -221,7 +238,13 @@ final class Gossip: SnapshotFollower {
             guard let self else { return }
             isChecking = false
             inbox.shun(checked.liars)
-            let news = checked.good.filter { nodes.descriptors.insert(authentic: $0.signed, at: links.time) }
+            for entry in checked.good where entry.signed.descriptor.node == node {
+                rival = max(rival ?? entry.signed.descriptor.published, entry.signed.descriptor.published)
+                inbox.accepted(entry.signed, now: now)
+            }
+            let news = checked.good.filter {
+                $0.signed.descriptor.node != node && nodes.descriptors.insert(authentic: $0.signed, at: links.time)
+            }
             for entry in news { inbox.accepted(entry.signed, now: now) }
             for (sender, list) in Dictionary(grouping: news, by: \.source) { send(list.map(\.signed), except: sender) }
             check()
