@@ -19,6 +19,9 @@ public final class Mailbox<Message: Sendable> {
         @discardableResult
         public func send(_ message: Message, reserve: Int = 0) -> Bool { lane.send(message, reserve) }
 
+        /// Whether none of the source's messages wait; the loop may still be receiving the last ones.
+        public var isEmpty: Bool { lane.isEmpty }
+
         /// Whether the mailbox is closed, so that no message will be received.
         public var isClosed: Bool { lane.isClosed }
     }
@@ -80,6 +83,7 @@ private final class MailboxLane<Message: Sendable>: Sendable {
 
     init(capacity: Int) { self.capacity = capacity }
 
+    var isEmpty: Bool { contents.withLock { $0.messages.isEmpty } }
     var isClosed: Bool { contents.withLock { $0.waker == nil } }
 
     func open(_ waker: MailboxWaker) { contents.withLock { $0.waker = waker } }

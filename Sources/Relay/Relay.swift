@@ -217,7 +217,8 @@ public final class Relay {
         if advanceKeys() || publication.isDue { publish() }
         observer?.problem(cannotServe)
         tellNotices()
-        if life.endsQuietPaths(now) { paths.endQuiet() }
+        // What a worker that does not run has carried is not known.
+        if links.allWorkersRun, life.endsQuietPaths(now) { paths.endQuiet() }
         if life.endsAllPaths(now) {
             sessions.endSessions()
             paths.endAll()

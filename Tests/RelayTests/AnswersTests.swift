@@ -167,6 +167,20 @@ import Wire
         #expect(before.count <= Int(sources) && before.values.allSatisfy { $0 <= 2 })
     }
 
+    @Test("s13: a request whose turn was long ago gives later ones of others no turn before those that wait")
+    func s13_oldTurns() {
+        var queue = SharedQueue<Int>(capacity: 64, most: 16)
+        for number in 0..<2 { _ = queue.add(number, from: Asker(Self.client(1))) }
+        for number in 10..<20 { _ = queue.add(number, from: Asker(Self.client(2))) }
+        // The first asker may not be answered now, and the other one is, in eight rounds.
+        for number in 10..<18 { #expect(queue.take { $1 >= 10 }?.request == number) }
+        #expect(queue.take()?.request == 0)
+        // A newcomer has its turn behind one request of the other, as before.
+        _ = queue.add(30, from: Asker(Self.client(3)))
+        #expect(queue.take { $1 >= 10 }?.request == 18)
+        #expect(queue.take { $1 >= 10 }?.request == 30)
+    }
+
     @Test("s13: what the condition refuses keeps its turn") func s13_turnsThatWait() {
         var queue = SharedQueue<Int>(capacity: 8, most: 4)
         for number in 0..<4 { _ = queue.add(number, from: Asker(Self.client(1))) }

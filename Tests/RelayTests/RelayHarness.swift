@@ -192,8 +192,17 @@ final class TestClient: PacketHandler, ControlHandler {
         return try #require(result)
     }
 
-    /// Asks for a path that goes on to `next`, without waiting.
-    func beginBuild(to next: NodeID) { build([harness.node, next]) { _ in } }
+    /// Asks for a path that goes on to `next`, without waiting; `then` gets the result.
+    func beginBuild(to next: NodeID, then: @escaping (Built) -> Void = { _ in }) {
+        build([harness.node, next]) { outcome in
+            switch consume outcome {
+            case .built(let built): then(.path(built.guardPathID))
+            case .refused(let hop, let status): then(.refused(hop, status))
+            case .broken: then(.broken)
+            default: then(.reset)
+            }
+        }
+    }
 
     func destroy(_ pathID: UInt64) {
         links.send(on: link, PathMessage.destroy, body: DestroyMessage(pathID: pathID).encoded)

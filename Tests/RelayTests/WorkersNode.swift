@@ -67,7 +67,8 @@ final class WorkersNode: PacketHandler {
         zero = try LinkWorker(
             on: loops[0], worker: 0, configuration: configuration(0),
             ways: LinkWorker.Ways(
-                tell: { [weak self] in self?.take(.link($0)) }, hand: { [weak self] _ in self?.takeControl() ?? false },
+                tell: { [weak self] in self?.take(.link($0)) },
+                handovers: HandoverLane(isEmpty: { true }) { [weak self] _ in self?.takeControl() ?? false },
                 pulse: { _ in }, lanes: lanes(of: 0), shares: shares))
         zero.relay = self
         for worker in 1..<Self.count {
@@ -77,7 +78,8 @@ final class WorkersNode: PacketHandler {
                     on: loops[worker], number: UInt8(worker), configuration: configuration(worker), maximumPaths: 100,
                     ways: Worker.Ways(
                         tell: { precondition(sender.send($0), "the lane is full") },
-                        hand: { [weak self] _ in self?.takeControl() ?? false }, lanes: lanes(of: worker),
+                        handovers: HandoverLane(isEmpty: { true }) { [weak self] _ in self?.takeControl() ?? false },
+                        lanes: lanes(of: worker),
                         ends: PacketLane(packetSize: WorkersPeer.size) { _ in false }, shares: shares)))
         }
         orders = LinkOrders(workers: UInt8(Self.count)) { [unowned self] worker, order in

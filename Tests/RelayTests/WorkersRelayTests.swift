@@ -111,6 +111,46 @@ import Wire
         #expect(posts.reduce(0) { $0 + ($1.worker?.links.table.indices.count ?? 0) } == relay.links.crew.indexCount)
     }
 
+    /// A next hop that answers a build, and ends its link or the path in the same packet.
+    private final class Fleeting: ControlHandler {
+        let links: Links
+        let endsLink: Bool
+
+        init(_ links: Links, endsLink: Bool) {
+            self.links = links
+            self.endsLink = endsLink
+        }
+
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            guard message == PathMessage.build.kind,
+                let build = PathRecords(body, recordsSize: BuildMessage.recordsSize)
+            else { return links.answer(responder, []) }
+            let records = [UInt8](repeating: 3, count: BuildMessage.replyRecordsSize)
+            links.answer(responder, PathRecords.encode(pathID: 77, records))
+            if endsLink { links.close(link) } else { links.destroy(build.pathID, on: link) }
+        }
+
+        func linkUp(_ link: LinkID, peer: LinkPeer) {}
+        func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+    }
+
+    @Test("s21: a next hop that builds a path and ends it at once is blamed, not this node", arguments: [true, false])
+    func s21_fleetingNextHop(_ endsLink: Bool) throws {
+        for _ in 0..<4 {
+            let harness = try harness()
+            let next = Fleeting(harness.silent, endsLink: endsLink)
+            harness.silent.control = next
+            let client = try harness.client()
+            var result: Built?
+            client.beginBuild(to: harness.silentID) { result = $0 }
+            harness.run { result != nil }
+            // The records of the next hop are junk. Where this node was in time, the path was made, and has ended.
+            #expect(result == .refused(0, .nextHopFailed) || result == .broken)
+            if endsLink { #expect(result == .refused(0, .nextHopFailed)) }
+            #expect(harness.run(for: .seconds(5)) { harness.relay.status.paths == 0 })
+        }
+    }
+
     @Test("datagrams that name a worker and are of no link do nothing there but count") func strangers() throws {
         let harness = try harness()
         let client = try harness.client(at: 1)

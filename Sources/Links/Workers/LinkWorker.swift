@@ -2,21 +2,6 @@ public import EventLoop
 internal import Link
 public import Wire
 
-/// What the owner of a link hands over to worker 0, and may lose.
-public struct LinkHandover: Sendable {
-    enum Kind: Sendable {
-        /// A control packet, which the owner has opened and committed.
-        case control(number: UInt64, payload: [UInt8])
-        /// Authentic packets have come from another address than the link's.
-        case stranger
-    }
-
-    let link: LinkID
-    /// The address from which the packet came.
-    let source: SocketAddress
-    let kind: Kind
-}
-
 /// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders (docs/architecture/workers.md).
 ///
 /// It belongs to its loop's thread.
@@ -25,8 +10,8 @@ public final class LinkWorker {
     public struct Ways {
         /// Tells worker 0 about a link; never lost.
         public var tell: (LinkAnswer) -> Void
-        /// Hands something to worker 0; false if there is no room, and then it is lost.
-        public var hand: (LinkHandover) -> Bool
+        /// Hands something to worker 0.
+        public var handovers: HandoverLane
         /// Tells worker 0 what has passed, every ``LinkWorker/pulseInterval``; never lost.
         public var pulse: (LinkPulse) -> Void
         /// The lanes for packets of other workers, by their numbers; nil for this one.
@@ -36,11 +21,11 @@ public final class LinkWorker {
 
         /// These ways, of which `lanes` has one for each worker.
         public init(
-            tell: @escaping (LinkAnswer) -> Void, hand: @escaping (LinkHandover) -> Bool,
+            tell: @escaping (LinkAnswer) -> Void, handovers: HandoverLane,
             pulse: @escaping (LinkPulse) -> Void, lanes: [PacketLane?], shares: SendShares
         ) {
             self.tell = tell
-            self.hand = hand
+            self.handovers = handovers
             self.pulse = pulse
             self.lanes = lanes
             self.shares = shares
@@ -157,7 +142,7 @@ public final class LinkWorker {
         for number in 0..<sorted.control.count { takeControl(number, &batch) }
         for event in table.takeEvents() { ways.tell(event) }
         for (link, position) in table.strangers {
-            _ = ways.hand(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
+            _ = ways.handovers.add(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
         }
         guard sorted.hasRarer else { return }
         if isHandedOn {
@@ -171,6 +156,8 @@ public final class LinkWorker {
 
     private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
         let arrival = sorted.control[number]
+        // It is not committed, so the same packet can come again.
+        guard ways.handovers.hasRoom(for: arrival.link) else { return table.counters.packetsNotHandedOn &+= 1 }
         let source = batch.source(of: arrival.position)
         var packet = batch.packet(arrival.position)
         guard let packetNumber = table.openControl(arrival, &packet) else { return }
@@ -178,7 +165,7 @@ public final class LinkWorker {
         let control = LinkHandover(
             link: arrival.link, source: source,
             kind: .control(number: packetNumber, payload: unsafe payload.withUnsafeBytes { unsafe Array($0) }))
-        if !ways.hand(control) { table.counters.packetsNotHandedOn &+= 1 }
+        if !ways.handovers.add(control) { table.counters.packetsNotHandedOn &+= 1 }
     }
 
     /// Copies a packet for another worker, by its receiver index or to the one given.

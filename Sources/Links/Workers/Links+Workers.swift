@@ -104,7 +104,9 @@ extension Links {
     func stands(_ id: LinkID) {
         guard let link = find(id) else { return }
         link.stands = true
-        link.whenItStands.take()?()
+        let action = link.whenItStands.take()
+        // A link that has begun to close meanwhile was never announced, and its end has been told.
+        if link.isOpen { action?() }
     }
 
     /// Goes on once all workers have the link; not at all if it ends before.

@@ -68,7 +68,7 @@ struct SharedQueue<Request> {
         guard let index = next(where: condition) else { return nil }
         let entry = entries.remove(at: index)
         shares.release(entry.asker)
-        served = entry.round
+        served = max(served, entry.round)
         return (entry.asker, entry.request)
     }
 

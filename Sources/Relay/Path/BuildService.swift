@@ -98,10 +98,12 @@ final class BuildService {
             }
             builds += 1
             paths.begin(path, from: link, of: source, secrets: secrets)
-            let ready = reply.answer(.ready)
-            paths.whenItStands(path) { [weak self] _ in
+            let waitingReply = Parcel(reply)
+            paths.whenItStands(path) { [weak self] stands in
                 guard let self else { return }
-                links.answer(answer, PathRecords.encode(pathID: paths.forwardID(of: path) ?? 0, ready))
+                let reply = waitingReply.take()
+                guard stands, let pathID = paths.forwardID(of: path) else { return refuse(.overloaded, reply, answer) }
+                links.answer(answer, PathRecords.encode(pathID: pathID, reply.answer(.ready)))
             }
         case .onward(let node, let records, let keys, let reply):
             guard takesPaths else { return refuse(.draining, reply, answer) }
@@ -129,7 +131,7 @@ final class BuildService {
         else { return refuse(build, .overloaded) }
         paths.whenItStands(path) { [weak self] stands in
             guard let self else { return }
-            guard stands else { return refuse(build, .overloaded) }
+            guard stands else { return refuse(build, links.isOpen(next) ? .overloaded : .nextHopUnreachable) }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
                 [weak self] result in
@@ -148,25 +150,30 @@ final class BuildService {
             paths.discard(path)
             return refuse(build, .nextHopFailed)
         }
-        guard built.pathID == 0 || paths.connect(path, nextPathID: built.pathID),
-            let reply = build.takeReply(),
-            let records = reply.wrap(built.records.rawSpan)
-        else {
-            paths.discard(path)
-            // The path may have ended here while the next hop built it; the next hop must be told.
-            if built.pathID != 0 { links.destroy(built.pathID, on: next) }
-            return refuse(build, .nextHopFailed)
-        }
         guard built.pathID != 0 else {
             paths.discard(path)
-            return links.answer(build.answer, PathRecords.encode(pathID: 0, records))
+            return pass(built, of: build, pathID: 0)
         }
-        paths.whenItIsConnected(path) { [weak self] _ in
+        guard paths.connect(path, nextPathID: built.pathID) else {
+            // The path has ended here while the next hop built it; the next hop must be told.
+            links.destroy(built.pathID, on: next)
+            return refuse(build, .nextHopFailed)
+        }
+        paths.whenItIsConnected(path) { [weak self] isConnected in
             guard let self else { return }
-            let forwardID = paths.forwardID(of: path) ?? 0
-            if forwardID == 0 { paths.discard(path) } else { builds += 1 }
-            links.answer(build.answer, PathRecords.encode(pathID: forwardID, records))
+            // Otherwise the next hop has built the path and ended it.
+            guard isConnected, let pathID = paths.forwardID(of: path) else { return refuse(build, .nextHopFailed) }
+            builds += 1
+            pass(built, of: build, pathID: pathID)
         }
+    }
+
+    /// Sends the next hop's records back.
+    private func pass(_ built: PathRecords, of build: PendingBuild, pathID: UInt64) {
+        guard let records = build.takeReply()?.wrap(built.records.rawSpan) else {
+            preconditionFailure("records of the right size, and one reply")
+        }
+        links.answer(build.answer, PathRecords.encode(pathID: pathID, records))
     }
 
     // MARK: Refusals

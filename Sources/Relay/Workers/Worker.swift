@@ -12,8 +12,8 @@ final class Worker: PacketHandler {
     struct Ways {
         /// Tells worker 0; loses nothing.
         let tell: (WorkerNews) -> Void
-        /// Hands something to worker 0; false if there is no room, and then it is lost.
-        let hand: (LinkHandover) -> Bool
+        /// Hands over what worker 0 has to do.
+        let handovers: HandoverLane
         /// The lanes for packets of other workers, by their numbers; nil for this one.
         let lanes: [PacketLane?]
         /// The lane for packets of paths that end at this node, whose sessions worker 0 has.
@@ -44,7 +44,7 @@ final class Worker: PacketHandler {
         links = try LinkWorker(
             on: loop, worker: number, configuration: configuration,
             ways: LinkWorker.Ways(
-                tell: { tell(.link($0)) }, hand: ways.hand, pulse: { tell(.pulse($0)) }, lanes: ways.lanes,
+                tell: { tell(.link($0)) }, handovers: ways.handovers, pulse: { tell(.pulse($0)) }, lanes: ways.lanes,
                 shares: ways.shares))
         links.relay = self
         timer = LoopTimer(on: loop) { [weak self] in self?.tick() }

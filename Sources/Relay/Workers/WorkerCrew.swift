@@ -64,9 +64,6 @@ final class WorkerCrew {
         }
     }
 
-    /// What other workers may have waiting at worker 0 that gets lost beyond it, for each of them.
-    private static let handoverCapacity = 1_024
-
     /// So many workers in all, the others at `place`.
     init(on loop: Loop, _ place: any WorkerPlace) throws(UVError) {
         self.place = place
@@ -78,7 +75,7 @@ final class WorkerCrew {
         desk.loads = Array(repeating: LoadMeter(), count: count)
         let copies = PacketLane.capacity / PacketCopies.capacity
         news = try Mailbox(on: loop, sources: count, capacity: WorkerPost.orderCapacity) { desk.take($0) }
-        handovers = try Mailbox(on: loop, sources: count, capacity: Self.handoverCapacity) { desk.links?.take($0) }
+        handovers = try Mailbox(on: loop, sources: count, capacity: HandoverLane.capacity) { desk.links?.take($0) }
         packets = try Mailbox(on: loop, sources: count, capacity: copies) { copies in
             if let links = desk.links { links.take(copies) } else { copies.comeHome() }
         }

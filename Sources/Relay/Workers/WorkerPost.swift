@@ -50,7 +50,7 @@ final class WorkerPost {
                 let isSent = setup.news.send(news) || setup.news.isClosed
                 precondition(isSent, "a lane that bounds itself is full")
             },
-            hand: { setup.handovers.send($0) },
+            handovers: HandoverLane(isEmpty: { setup.handovers.isEmpty }) { setup.handovers.send($0) },
             lanes: setup.packets.map { sender in
                 sender.map { sender in PacketLane(packetSize: packetSize) { sender.send($0) } }
             },
