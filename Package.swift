@@ -226,7 +226,8 @@ let package = Package(
             "ClientTests",
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
-                "OnionCrypto", "SeededRandom", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
+                "OnionCrypto", "SeededRandom", "Sessions", "SessionTesting", "SocksProtocol", "Store", "Transport",
+                "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Whole networks on simulated time.

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +130,64 @@ int shim_take_socket_error(int fd) {
     int error = 0;
     socklen_t length = sizeof error;
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
+}
+
+// Asks the kernel for one socket (sock_diag(7)): 0, or a negative errno. In `id` are the ports and addresses of the question,
+// then those of the socket.
+static int find_socket(int fd, int family, int protocol, struct inet_diag_sockid *id, uint32_t *user, uint32_t *inode) {
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_req_v2 question;
+    } request = {
+        .head = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
+        .question = {.sdiag_family = (uint8_t)family, .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u, .id = *id},
+    };
+    if (send(fd, &request, sizeof request, 0) < 0) return -errno;
+    union {
+        struct nlmsghdr head;
+        uint8_t bytes[1024];
+    } answer;
+    // The kernel has answered before it returned.
+    ssize_t length = recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
+    if (length < 0) return -errno;
+    if ((size_t)length < NLMSG_LENGTH(sizeof(struct inet_diag_msg)) || answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+        return -ENOENT;
+    struct inet_diag_msg found;
+    memcpy(&found, NLMSG_DATA(&answer.head), sizeof found);
+    *id = found.id;
+    *user = found.idiag_uid;
+    *inode = found.idiag_inode;
+    return 0;
+}
+
+int shim_socket_user(
+    int protocol, const void *address, uint16_t port, const void *peer, uint16_t peer_port, uint32_t *user) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0) return -errno;
+    int is_ipv4 = memcmp(address, mapped_prefix, sizeof mapped_prefix) == 0;
+    size_t skipped = is_ipv4 ? sizeof mapped_prefix : 0;
+    int result = -ENOENT;
+    // For UDP source and destination are swapped in the question, but not in the answer.
+    int is_swapped = protocol == IPPROTO_UDP;
+    struct inet_diag_sockid id = {
+        .idiag_sport = htons(is_swapped ? peer_port : port),
+        .idiag_dport = htons(is_swapped ? port : peer_port),
+        .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE},
+    };
+    memcpy(is_swapped ? id.idiag_dst : id.idiag_src, (const uint8_t *)address + skipped, 16 - skipped);
+    memcpy(is_swapped ? id.idiag_src : id.idiag_dst, (const uint8_t *)peer + skipped, 16 - skipped);
+    uint32_t owner = 0, inode = 0;
+    if (find_socket(fd, is_ipv4 ? AF_INET : AF_INET6, protocol, &id, &owner, &inode) == 0) {
+        // A listener at the port answers for a connection that is gone. A socket that its process has closed has no inode,
+        // and no user.
+        int is_it = id.idiag_sport == htons(port) && (protocol != IPPROTO_TCP || id.idiag_dport == htons(peer_port));
+        if (is_it && inode != 0) {
+            *user = owner;
+            result = 0;
+        }
+    }
+    close(fd);
+    return result;
 }
 
 int shim_timer_create(void) {

@@ -25,6 +25,14 @@ public struct Isolation: OptionSet, Hashable, Sendable {
     public static let standard: Isolation = [.credentials, .listener, .proxyProtocol]
 }
 
+/// A value that has no part in the equality of what contains it.
+struct Uncompared<Value: Sendable>: Hashable, Sendable {
+    var value: Value?
+
+    static func == (a: Self, b: Self) -> Bool { true }
+    func hash(into hasher: inout Hasher) {}
+}
+
 /// An isolation key: streams with different keys never share a path.
 struct IsolationKey: Hashable {
     /// The number of the client's address that the app connected to.
@@ -47,6 +55,9 @@ struct IsolationKey: Hashable {
     var ownStreams: [UInt8]?
     /// The features beyond TCP that the exit must have, if the exit of the key without them lacks them.
     var needs: Descriptor.ExitSummary = []
+
+    /// Who asks; keys that differ in this alone are equal.
+    var owner = Uncompared<KeyOwner>()
 
     /// The key that users see: a second exit for missing features does not make it another key.
     var shown: IsolationKey {
@@ -77,8 +88,10 @@ struct IsolationKey: Hashable {
     ///
     /// `association` is unique for each UDP association.
     init(
-        _ request: SocksRequest, listener: Int, client: IPAddress?, isolation: Isolation, association: UInt64
+        _ request: SocksRequest, listener: Int, client: IPAddress?, owner: KeyOwner?, isolation: Isolation,
+        association: UInt64
     ) {
+        self.owner.value = owner
         if isolation.contains(.listener) { self.listener = listener }
         if isolation.contains(.proxyProtocol) { via = request.via }
         if isolation.contains(.credentials) { credentials = request.credentials }

@@ -10,7 +10,8 @@ extension Resolver {
     func open() throws(UVError) {
         guard loop.host == nil else { return }
         guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
-        var options = unsafe ares_options()
+        var room = unsafe cares_options()
+        var options = unsafe room.options
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
         // Two rounds, the second twice as long; with one server both are within the query's own time.
         unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
@@ -19,15 +20,24 @@ extension Resolver {
         unsafe options.tcp_port = configuration.port
         unsafe options.sock_state_cb = resolverSocketChanged
         unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
+        // The cache, which c-ares 1.31 and later has by default, gets a longest life of zero: the time of an exit's answer
+        // would tell each client for which names others have asked, and a forged answer would serve them all.
         let mask =
             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
             | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
+            | Int32(CARES_OPT_QUERY_CACHE)
         // First the hosts file, then the name servers.
         let made = unsafe "fb".withCString { lookups in
             unsafe configuration.file.withCString { file in
                 unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
                 unsafe options.resolvconf_path = UnsafeMutablePointer(mutating: file)
-                return unsafe ares_init_options(&channel, &options, mask)
+                // The fields behind those of this header stay zero.
+                unsafe room.options = options
+                return unsafe withUnsafeMutablePointer(to: &room) {
+                    unsafe $0.withMemoryRebound(to: ares_options.self, capacity: 1) {
+                        unsafe ares_init_options(&channel, $0, mask)
+                    }
+                }
             }
         }
         guard made == ARES_SUCCESS else {

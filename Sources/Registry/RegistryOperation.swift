@@ -60,8 +60,8 @@ public struct RegistryOperation: Hashable, Sendable {
     public enum Action: Hashable, Sendable {
         /// Registers `node` with the operator's first `stake` and `fee`; `proof` is the node's signature, 64 bytes.
         case register(node: NodeID, fee: UInt16, stake: UInt64, proof: [UInt8])
-        /// Adds `amount` to the stake of an open node.
-        case contribute(node: NodeID, amount: UInt64)
+        /// Adds `amount` to the stake of an open node whose fee is `fee` at most.
+        case contribute(node: NodeID, amount: UInt64, fee: UInt16)
         /// Takes back a contribution to an open node; the operator's dissolves the node.
         case cancel(node: NodeID)
         /// Changes the operator's fee.
@@ -302,9 +302,10 @@ extension RegistryOperation {
             writer.u16(fee)
             writer.u64(stake)
             writer.raw(proof)
-        case .contribute(let node, let amount):
+        case .contribute(let node, let amount, let fee):
             writer.nodeID(node)
             writer.u64(amount)
+            writer.u16(fee)
         case .cancel(let node), .leave(let node):
             writer.nodeID(node)
         case .setFee(let node, let fee):
@@ -363,7 +364,7 @@ extension RegistryOperation {
             return .register(
                 node: try reader.nodeID(), fee: try reader.u16(), stake: try reader.u64(),
                 proof: try reader.array(signatureSize))
-        case 2: return .contribute(node: try reader.nodeID(), amount: try reader.u64())
+        case 2: return .contribute(node: try reader.nodeID(), amount: try reader.u64(), fee: try reader.u16())
         case 3: return .cancel(node: try reader.nodeID())
         case 4: return .setFee(node: try reader.nodeID(), fee: try reader.u16())
         case 5: return .leave(node: try reader.nodeID())

@@ -23,6 +23,7 @@ public enum RegistryRule: String, CaseIterable, Sendable {
     case tooManyNodes = "tooManyNodes"
     case feeOutOfRange = "feeOutOfRange"
     case feeRaised = "feeRaised"
+    case feeAbove = "feeAbove"
     case stakeUnder = "stakeUnder"
     case stakeOver = "stakeOver"
     case tooManyContributors = "tooManyContributors"
@@ -79,6 +80,7 @@ extension RegistryRefusal {
         case .tooManyNodes: .tooManyNodes
         case .feeOutOfRange: .feeOutOfRange
         case .feeRaised: .feeRaised
+        case .feeAbove: .feeAbove
         case .stakeUnder: .stakeUnder
         case .stakeOver: .stakeOver
         case .tooManyContributors: .tooManyContributors

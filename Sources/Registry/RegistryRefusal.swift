@@ -47,6 +47,8 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case feeOutOfRange
     /// The fee would rise for contributors who joined at a lower one.
     case feeRaised
+    /// The operator's fee is `fee`, more than the contributor accepts.
+    case feeAbove(fee: UInt16)
     /// The contribution is below `minimum`.
     case stakeUnder(minimum: UInt64)
     /// The contribution is above `maximum`, the missing stake.

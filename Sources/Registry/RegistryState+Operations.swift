@@ -98,7 +98,7 @@ extension RegistryState {
         let account = operation.account
         switch operation.action {
         case .register(let node, let fee, let stake, _): try register(node, fee: fee, stake: stake, by: account)
-        case .contribute(let node, let amount): try contribute(amount, to: node, by: account)
+        case .contribute(let node, let amount, let fee): try contribute(amount, to: node, at: fee, by: account)
         case .cancel(let node): try cancel(node, by: account)
         case .setFee(let node, let fee): try setFee(fee, of: node, by: account)
         case .leave(let node): try leave(node, by: account)
@@ -157,10 +157,12 @@ extension RegistryState {
     }
 
     private mutating func contribute(
-        _ amount: UInt64, to id: NodeID, by account: Account
+        _ amount: UInt64, to id: NodeID, at fee: UInt16, by account: Account
     ) throws(RegistryRefusal) {
         var node = try node(id, isOpen: true)
         guard amount > 0 else { throw .zeroAmount }
+        guard UInt64(fee) <= RegistryParameters.whole else { throw .feeOutOfRange }
+        guard node.fee <= fee else { throw .feeAbove(fee: node.fee) }
         let missing = parameters.fullStake - node.stake
         let index = node.contributions.firstIndex { $0.account == account }
         if index == nil {

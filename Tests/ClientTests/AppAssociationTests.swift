@@ -24,7 +24,8 @@ import Wire
         var reasons: [DatagramDrops.Reason] = []
         let flow = try sessions.session.connection.openStream()
         let association = AppAssociation(
-            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), idleLimit: .seconds(300),
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: nil,
+            idleLimit: .seconds(300),
             admits: { _ in false }, dropped: { reasons.append($0) }, ended: {})
         defer { association.close() }
         let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
@@ -49,6 +50,67 @@ import Wire
         #expect(reason(Self.datagram(), from: near[1]) == .udpNotAllowed)
     }
 
+    @Test("L5: a datagram of another user, or of a socket that is closed already, does not take the port")
+    func l5OtherUsers() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let sessions = PeerSession(on: loop)
+        defer { sessions.session.end() }
+        var reasons: [DatagramDrops.Reason] = []
+        var users: [SocketAddress: UInt32] = [:]
+        let flow = try sessions.session.connection.openStream()
+        var asked = 0
+        let association = AppAssociation(
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: 1_000,
+            idleLimit: .seconds(300),
+            userOf: { source, _ in
+                asked += 1
+                return users[source]
+            },
+            admits: { _ in false }, dropped: { reasons.append($0) }, ended: {})
+        defer { association.close() }
+        let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
+        users[port] = 1
+        let sockets = try (0..<3).map { _ in
+            try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
+        }
+        defer { for socket in sockets { socket.close() } }
+        func reason(_ socket: DatagramSocket) -> DatagramDrops.Reason? {
+            let count = reasons.count
+            socket.send(Self.datagram().rawSpan, to: port)
+            #expect(loop.run { reasons.count > count })
+            return reasons.last
+        }
+        users[sockets[0].localAddress] = 1_001
+        users[sockets[2].localAddress] = 1_000
+        #expect(reason(sockets[0]) == .udpSource && reason(sockets[1]) == .udpSource)
+        #expect(reason(sockets[2]) == .udpNotAllowed && reason(sockets[0]) == .udpSource)
+        // The kernel is asked for the first datagram of the app alone.
+        let before = asked
+        #expect(reason(sockets[2]) == .udpNotAllowed && asked == before)
+    }
+
+    @Test("L5: where the kernel does not tell users, the address decides")
+    func l5NoUsers() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let sessions = PeerSession(on: loop)
+        defer { sessions.session.end() }
+        var reasons: [DatagramDrops.Reason] = []
+        let flow = try sessions.session.connection.openStream()
+        let association = AppAssociation(
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: 1_000,
+            idleLimit: .seconds(300), userOf: { _, _ in nil }, admits: { _ in false },
+            dropped: { reasons.append($0) }, ended: {})
+        defer { association.close() }
+        let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
+        let socket = try DatagramSocket(
+            on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
+        defer { socket.close() }
+        socket.send(Self.datagram().rawSpan, to: port)
+        #expect(loop.run { reasons == [.udpNotAllowed] })
+    }
+
     /// What the app at `socket` has received.
     private final class Heard: DatagramReceiver {
         var datagrams: [[UInt8]] = []
@@ -69,7 +131,8 @@ import Wire
         var reasons: [DatagramDrops.Reason] = []
         let flow = try sessions.session.connection.openStream()
         let association = AppAssociation(
-            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), idleLimit: .seconds(300),
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: nil,
+            idleLimit: .seconds(300),
             admits: { $0 != .address(IPAddress(v4: 0xc0a8_0001)) }, dropped: { reasons.append($0) }, ended: {})
         defer { association.close() }
         let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))

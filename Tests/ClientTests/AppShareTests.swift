@@ -1,5 +1,6 @@
 import EventLoop
 import LoopTesting
+import SocksProtocol
 import Testing
 import Wire
 
@@ -81,8 +82,73 @@ import Wire
     func idleIdentitiesOfAPage() {
         let (page, mail) = (IsolationKey(ownStreams: "page"), IsolationKey(ownStreams: "mail"))
         let idle = [(mail, 1), (page, 7), (page, 5)].map { ($0.0, Instant(nanoseconds: $0.1)) }
-        #expect(ClientSessions.placeToEnd(of: idle, held: [mail: 1, page: 3]) == 2)
-        #expect(ClientSessions.placeToEnd(of: idle, held: [mail: 2, page: 2]) == 0)
-        #expect(ClientSessions.placeToEnd(of: [], held: [:]) == nil)
+        func shares(_ counts: [(IsolationKey, Int)]) -> IdentityShares {
+            IdentityShares(counts.flatMap { [IsolationKey](repeating: $0.0, count: $0.1) })
+        }
+        #expect(ClientSessions.placeToEnd(of: idle, held: shares([(mail, 1), (page, 3)])) == 2)
+        #expect(ClientSessions.placeToEnd(of: idle, held: shares([(mail, 2), (page, 2)])) == 0)
+        #expect(ClientSessions.placeToEnd(of: [], held: shares([])) == nil)
+    }
+
+    /// The key of a user's app at one address of the client.
+    private func key(_ user: UInt32, name: String? = nil, host: Int? = nil) -> IsolationKey {
+        var key = IsolationKey(dns: 0)
+        key.isDNS = false
+        key.owner.value = .user(user)
+        key.credentials = name.map { SocksCredentials(user: Array($0.utf8), password: []) }
+        key.port = host.map { UInt16($0) }
+        return key
+    }
+
+    @Test("R3: a user with as many user names as there may be identities leaves others theirs")
+    func usersShare() {
+        let flood = (0..<256).map { key(1, name: "n\($0)") }
+        let shares = IdentityShares(flood)
+        // Another user, also by a user name that the first one has, and an app without a user name.
+        for other in [key(2), key(2, name: "n7"), key(2, name: "x"), key(1)] {
+            #expect(shares.loser(for: other)?.kind == IdentityShares.Kind(of: flood[0]))
+            #expect(shares.size(of: other) < shares.size(of: key(1, name: "new")))
+        }
+        #expect(shares.loser(for: key(1, name: "new")) == nil)
+        // Each of two users with floods keeps half; in it an app without a user name gets half of that.
+        let both = IdentityShares((0..<128).flatMap { [key(1, name: "n\($0)"), key(2, name: "n\($0)")] })
+        #expect(both.loser(for: key(1, name: "new")) == nil)
+        #expect(both.loser(for: key(1))?.kind == IdentityShares.Kind(of: flood[0]))
+        #expect(both.loser(for: key(3))?.kind.owner != .user(3))
+        // A page with many hosts loses to another app of the same kind.
+        let page = IdentityShares((0..<4).map { key(1, name: "page", host: $0) } + [key(1, name: "mail")])
+        #expect(page.loser(for: key(1, name: "new")) == IdentityShares.Source(of: key(1, name: "page")))
+        #expect(page.loser(for: key(1, name: "page", host: 9)) == nil)
+    }
+
+    @Test("R3: who asks is no part of an identity")
+    func ownersAreNotCompared() {
+        #expect(key(1, name: "a") == key(2, name: "a") && Set([key(1), key(2)]).count == 1)
+    }
+
+    @Test("R3: an app without a user name gets an identity where another one has all, with a user name for each")
+    func userNamesShare() throws {
+        let loop = Loop.simulated()
+        let (client, port) = try ClientThreatTests().client(on: loop) { $0.appLimit = 1_000 }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        var streams: [ByteStream] = []
+        func app(_ name: [UInt8]?) throws -> App {
+            let app = App()
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            let hello: [UInt8] = name.map { [5, 1, 2, 1, UInt8($0.count)] + $0 + [1, 1] } ?? [5, 1, 0]
+            try stream.write(hello + ClientThreatTests.ask("a.example"))
+            #expect(loop.run { app.received.starts(with: name == nil ? [5, 0] : [5, 2, 1, 0]) })
+            streams.append(stream)
+            return app
+        }
+        let many = try (0..<ClientSessions.limit).map { try app([UInt8($0), 1]) }
+        #expect(loop.run { client.sessions.waiting.count == ClientSessions.limit })
+        let other = try app(nil)
+        #expect(loop.run { many.contains { $0.isOver } })
+        #expect(!other.isOver && many.count { $0.isOver } == 1)
+        for stream in streams { stream.close() }
     }
 }

@@ -60,6 +60,35 @@ import Wire
         try change(loop, port, source)
     }
 
+    /// An app on a TCP connection, and what it has heard.
+    private final class Caller: ByteStreamDelegate {
+        var received: [UInt8] = []
+        var isOver = false
+        func streamConnected(_ stream: ByteStream) { stream.startReading() }
+        func stream(_ stream: ByteStream, received bytes: RawSpan) { received += [UInt8](copying: bytes) }
+        func streamReachedEnd(_ stream: ByteStream) { isOver = true }
+        func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
+    }
+
+    @Test("R3: messages that get no answer hold no places of a TCP connection, and its end does not wait for them")
+    func unansweredMessages() throws {
+        try run { loop, port, _ in
+            let caller = Caller()
+            let stream = try ByteStream.connect(on: loop, to: SocketAddress(port.address), delegate: caller)
+            defer { stream.close() }
+            // Answers, which nobody has asked for.
+            let message = [0, 12] + [0, 1, 0x80, 0] + [UInt8](repeating: 0, count: 8)
+            for _ in 0..<DNSConnection.questionLimit { try stream.write(message) }
+            settle(loop)
+            #expect(caller.received.isEmpty && !caller.isOver)
+            // A query of an unknown kind is answered at once.
+            try stream.write([0, 12] + [0, 7, 0x10, 0] + [UInt8](repeating: 0, count: 8))
+            #expect(loop.run(for: .seconds(1)) { caller.received.prefix(4) == [0, 12, 0, 7] })
+            stream.shutdown()
+            #expect(loop.run(for: .seconds(1)) { caller.isOver })
+        }
+    }
+
     private func settle(_ loop: Loop) { loop.run(for: .milliseconds(10)) { false } }
 
     @Test("R3: an app that asks for many names is refused, or loses its own questions, and not those of other apps")

@@ -10,9 +10,12 @@ private let hasHostsFile = unsafe access("/etc/hosts", R_OK) == 0
 ///
 /// Other names do not exist. The names of addresses that end in 1 point to `there.test`.
 private final class NameServer: DatagramReceiver {
+    private(set) var questions = 0
+
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         for index in 0..<batch.count {
             let packet = batch.packet(index)
+            questions += 1
             let query = array(packet.bytes)
             let question = Array(query[12...])
             let name = String(decoding: question.dropFirst().prefix { $0 >= 0x20 }, as: UTF8.self)
@@ -77,6 +80,24 @@ private final class NameServer: DatagramReceiver {
         #expect(try answer("there.test", family: .ipv6First) == .success([ipv6, ipv4]))
         #expect(try answer("there.test", family: .ipv4Only) == .success([ipv4]))
         #expect(try answer("there.test", family: .ipv6Only) == .success([ipv6]))
+    }
+
+    @Test("E4: the name server is asked each time; no answer is kept for the next who asks")
+    func noCache() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let names = NameServer()
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: names)
+        var configuration = Resolver.Configuration()
+        configuration.servers = [server.localAddress.description]
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        defer { resolver.close() }
+        for round in 1...3 {
+            var answer: Resolver.Answer?
+            resolver.resolve("there.test", port: 80, family: .ipv4Only) { answer = $0 }
+            run(loop) { answer != nil }
+            #expect(answer == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]) && names.questions == round)
+        }
     }
 
     @Test func missingNamesAndSilentServersAreToldApart() throws {

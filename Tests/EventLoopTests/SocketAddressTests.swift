@@ -26,6 +26,40 @@ import Testing
         #expect(try #require(SocketAddress("[::1]:5")).ipv4 == nil)
     }
 
+    @Test("L5: the user of a local socket is known by its address, and of a closed one is not", arguments: [4, 6])
+    func users(family: Int) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let here: (UInt16) -> SocketAddress = { family == 4 ? .loopbackIPv4(port: $0) : .loopbackIPv6(port: $0) }
+        guard here(9).hasRoute else { return }
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: loop, address: here(0)) { accepted.append($0) }
+        defer { listener.close() }
+        let port = try #require(listener.localAddress)
+        let app = try ByteStream.connect(on: loop, to: port, delegate: nil)
+        run(loop) { !accepted.isEmpty && app.localAddress != nil }
+        let remote = try #require(accepted[0].remoteAddress)
+        // Whether this kernel tells at all.
+        guard remote.user(of: .tcp, to: port) != nil else { return app.close() }
+        #expect(accepted[0].localUser == ByteStream.ownUser)
+        // Of a listener nobody is at the other end.
+        #expect(port.user(of: .tcp, to: here(1)) == nil && here(1).user(of: .tcp, to: port) == nil)
+        app.close()
+        run(loop) { accepted[0].localUser == nil }
+        accepted[0].close()
+
+        let one = try DatagramSocket(on: loop, bindTo: here(0), receiver: nil)
+        let any = try DatagramSocket(
+            on: loop, bindTo: family == 4 ? .anyIPv4(port: 0) : .anyIPv6(port: 0), receiver: nil)
+        let (known, wide) = (one.localAddress, here(any.localAddress.port))
+        guard known.user(of: .udp, to: wide) != nil else { return }
+        #expect(known.user(of: .udp, to: wide) == ByteStream.ownUser)
+        #expect(wide.user(of: .udp, to: known) == ByteStream.ownUser)
+        one.close()
+        #expect(known.user(of: .udp, to: wide) == nil)
+        any.close()
+    }
+
     @Test(arguments: ["1.2.3.4:80", "[2001:db8:1:2:3:4:5:6]:443"])
     func convertsToSockaddrAndBack(_ text: String) throws {
         let address = try #require(SocketAddress(text))

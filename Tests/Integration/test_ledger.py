@@ -171,19 +171,21 @@ class LedgerTest(unittest.TestCase):
         wait_until(lambda: self.account(operator)["stakes"])
         self.assertEqual(self.node(id)["state"], "open")
         self.refused("alreadyRegistered", "register", self.bank, *register, "6250")
-        self.refused("stakeUnder", "contribute", friends[0], "--node", id, "--amount", "1874.999999999")
+        self.refused("stakeUnder", "contribute", friends[0], "--node", id, "--amount", "1874.999999999", "--fee", "10")
+        self.refused("feeAbove", "contribute", friends[0], "--node", id, "--amount", "6250", "--fee", "9.99")
         self.refused("notOperator", "fee", friends[0], "--node", id, "--fee", "1")
         self.refused("notFull", "leave", operator, "--node", id)
         self.forged(operator)
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             for result in pool.map(
-                    lambda friend: self.stake("contribute", friend, "--node", id, "--amount", "6250"), friends):
+                    lambda friend: self.stake("contribute", friend, "--node", id, "--amount", "6250", "--fee", "10"),
+                    friends):
                 self.assertEqual(result[0], 0, result[2])
         self.assertEqual(self.node(id)["state"], "active")
         self.assertEqual(self.account(friends[2])["balance"], 0)
         bank = self.account(self.bank)["account"]
         self.refused("operationFeeUnpaid", "transfer", friends[2], "--to", bank, "--amount", "1")
-        self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1")
+        self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1", "--fee", "100")
         # The node is staked in the second snapshot at the latest. Then paths lead over it.
         snapshots = Snapshots(control)
         wait_until(lambda: snapshots.look() and snapshots.status["ready"])

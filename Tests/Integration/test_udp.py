@@ -5,14 +5,16 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import textwrap
 import time
 import unittest
 
 from devnet import Devnet, answers, ask, binary, wait_until
 from network import has_ipv6
 from peers import SocksError
-from udp import Association, UDPServer
+from udp import Association, UDPServer, encode
 
 COUNT = int(os.environ.get("TUNIC_ASSOCIATIONS", "60"))
 
@@ -181,6 +183,30 @@ class UDP(unittest.TestCase):
             for sock in (other, far):
                 sock.setblocking(False)
                 self.assertRaises(BlockingIOError, sock.recv, 1)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can act as another user")
+    def test_l5_another_user_of_the_machine_does_not_take_the_port(self):
+        association = self.associate()
+        with UDPServer() as server:
+            code = textwrap.dedent(f"""
+                import os, socket
+                os.setuid(65534)
+                stays = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                stays.bind(("127.0.0.1", 0))
+                goes = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                for sock in (stays, goes):
+                    sock.sendto({encode("127.0.0.1", server.port)!r}.join((b"\\0\\0\\0", b"hijack")), {association.relay!r})
+                goes.close()
+                input()
+            """)
+            before = self.net.status()["drops"].get("udpSource", 0)
+            other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+            self.addCleanup(other.wait)
+            self.addCleanup(other.stdin.close)
+            wait_until(lambda: self.net.status()["drops"].get("udpSource", 0) >= before + 2)
+            association.exchange("127.0.0.1", server.port, b"mine")
+            self.sync(association)
+            self.assertEqual([data for data, _ in server.seen], [b"mine"])
 
     def test_l5_an_app_may_say_which_port_it_sends_from(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as named:

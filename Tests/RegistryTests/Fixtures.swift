@@ -21,6 +21,13 @@ func key(_ number: UInt64) -> SigningKey { SigningKey(seed: Secret(copying: byte
 
 let networkID = bytes32(7, 7)
 
+extension RegistryOperation.Action {
+    /// A contribution of one who accepts any fee.
+    static func contribute(node: NodeID, amount: UInt64) -> Self {
+        .contribute(node: node, amount: amount, fee: 10_000)
+    }
+}
+
 /// Accounts 0 to 29 with 100,000 SESH each, the treasury 1000, nodes with keys from 100 on, and a clock.
 ///
 /// Operations are free unless a test sets a fee, so that balances depend only on the other rules.

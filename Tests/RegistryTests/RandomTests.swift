@@ -73,7 +73,7 @@ import Wire
             let missing = full - min(full, node?.stake ?? 0)
             let places = max(1, 11 - UInt64(node?.contributions.count ?? 1))
             let amount = [missing, missing / 2, missing / places + 1, missing + 1, 1, 0].randomElement(using: &random)!
-            return .contribute(node: id, amount: amount)
+            return .contribute(node: id, amount: amount, fee: UInt16.random(in: 5_000...10_010, using: &random))
         case 10:
             if isOfNode, let part = node?.contributions.randomElement(using: &random) { account = part.account }
             return .cancel(node: id)

@@ -246,7 +246,7 @@ import Wire
         let made = [
             RegistryOperation(
                 registering: node(0), fee: 1_234, stake: full, network: network, nonce: 0, key: key),
-            operation(1, .contribute(node: id, amount: 5 * sesh)),
+            operation(1, .contribute(node: id, amount: 5 * sesh, fee: 1_234)),
             operation(2, .cancel(node: id)),
             operation(3, .setFee(node: id, fee: 77)),
             operation(4, .leave(node: id)),

@@ -98,6 +98,22 @@ import Wire
         #expect(town.node(0)?.standing == .active)
     }
 
+    @Test("A contribution names the highest fee that it accepts, so that the operator cannot raise it just before")
+    func contributionsNameTheFee() {
+        var town = Town()
+        town.run(town.registration(0, 0, fee: 500, stake: full / 4))
+        town.run(0, .setFee(node: n0, fee: 10_000))
+        town.refuse(1, .contribute(node: n0, amount: full / 4, fee: 500), .feeAbove(fee: 10_000))
+        town.refuse(1, .contribute(node: n0, amount: full / 4, fee: 10_001), .feeOutOfRange)
+        town.run(0, .setFee(node: n0, fee: 500))
+        town.run(1, .contribute(node: n0, amount: full / 4, fee: 500))
+        town.refuse(0, .setFee(node: n0, fee: 501), .feeRaised)
+        // One who has a part names it again.
+        town.refuse(1, .contribute(node: n0, amount: 1, fee: 499), .feeAbove(fee: 500))
+        town.run(2, .contribute(node: n0, amount: full / 2, fee: 10_000))
+        #expect(town.node(0)?.standing == .active && town.node(0)?.fee == 500)
+    }
+
     @Test func cancellingGivesBackAll() {
         var town = Town()
         town.run(town.registration(0, 0, stake: full / 4))

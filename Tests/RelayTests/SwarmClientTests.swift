@@ -32,6 +32,11 @@ extension SwarmBench {
     }
 }
 
+extension Result where Failure == StoreFailure {
+    /// Whether replicas have answered, and too few agree.
+    fileprivate var isUndecided: Bool { if case .failure(.undecided) = self { true } else { false } }
+}
+
 /// The swarm store from a whole client, through whole relays.
 @Suite struct SwarmClientTests {
     @Test("A client stores a descriptor with a majority of its replicas, and looks it up at any of them")
@@ -104,8 +109,31 @@ extension SwarmBench {
         switch try #require(bench.store(bench.descriptor(number, counter: 1))) {
         case .success: Issue.record("two receipts are no majority")
         case .failure(let failure):
-            #expect(failure == .tooFewReceipts(2) || failure == .noAnswer(hint: nil), "\(failure)")
+            let signed = StoreCount(signed: 2, refusals: [], silent: 3)
+            #expect(failure == .undecided(signed) || failure == .noAnswer(hint: nil), "\(failure)")
         }
+    }
+
+    @Test("SW20: where one replica refuses and the others are dead, a call does not end as if replicas had refused")
+    func sw20OneRefusal() throws {
+        let bench = try SwarmBench(relays: 9)
+        defer { bench.close() }
+        let guards = bench.client.directory.guards.primaries.map(\.node)
+        let found = try (1..<60 as Range<UInt32>).first { number in
+            try bench.replicas(of: bench.descriptor(number)).members.count { !guards.contains($0.node) } >= 4
+        }
+        let number = try #require(found)
+        let members = try bench.replicas(of: bench.descriptor(number)).members.filter { !guards.contains($0.node) }
+        for member in members.prefix(4) { member.close {} }
+        let name = bench.descriptor(number).version?.name ?? .zeros
+        let account = bench.box(number).named(
+            .account, name, created: bench.minute, content: [], certified: nil)
+        let one = StoreCount(signed: 0, refusals: [.unknown], silent: 4)
+        let stored = try #require(bench.store(account))
+        #expect(stored == .failure(.undecided(one)) || stored == .failure(.noAnswer(hint: nil)), "\(stored)")
+        let seen = try #require(try bench.lookUp(number, .account))
+        #expect(seen == .failure(.undecided(one)) || seen == .failure(.noAnswer(hint: nil)), "\(seen)")
+        #expect([stored.isUndecided, seen.isUndecided].contains(true))
     }
 
     @Test("Who closes the client on hearing of a result hears of it once")

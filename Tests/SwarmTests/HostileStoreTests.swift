@@ -102,7 +102,7 @@ import Wire
         func take(_ number: UInt32, from source: NodeID) -> Bool {
             let item = Box(Key(200 + number)).named(
                 .descriptor, name("web"), created: now, content: [], certified: Key(3))
-            return table.take(item, from: source, now: 0)
+            return table.take(item, from: .init(shard: 3, coordinator: source, bringer: source), now: 0)
         }
         for number in 0..<3 as Range<UInt32> { #expect(take(number, from: one)) }
         for number in 10..<40 as Range<UInt32> { #expect(take(number, from: other)) }

@@ -274,7 +274,7 @@ import Wire
         let kept = descriptor(0)
         let (one, other) = (Key(8).node, Key(9).node)
         func take(_ item: StoredItem, from source: NodeID, now: UInt64 = 0) -> Bool {
-            table.take(item, from: source, now: now)
+            table.take(item, from: .init(shard: 3, coordinator: source, bringer: source), now: now)
         }
         #expect(take(kept, from: one))
         _ = table.lookUp(kept.header.box, name: .zeros, minute: now)

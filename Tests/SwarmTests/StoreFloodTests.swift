@@ -65,7 +65,8 @@ private struct Unexpected: Error {}
         if isHeld {
             for item in flood {
                 let time = bench.now
-                let isTaken = bench.replica.descriptors.take(item, from: Key(8).node, now: time)
+                let source = DescriptorPlaces.Source(shard: 3, coordinator: Key(8).node, bringer: Key(8).node)
+                let isTaken = bench.replica.descriptors.take(item, from: source, now: time)
                 #expect(isTaken)
             }
         }

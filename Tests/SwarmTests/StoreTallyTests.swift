@@ -45,7 +45,7 @@ import Wire
         }
         // One good receipt, as often as it comes.
         for _ in 0..<4 { #expect(add(4, [try receipt(0)]) == .open) }
-        #expect(tally.count == 1)
+        #expect(tally.count == StoreCount(signed: 1, refusals: [], silent: 4))
         // By another replica than its place says, of another height or item, at a place that the swarm has not.
         #expect(add(4, [try receipt(1, by: 0), try receipt(2, by: 1)]) == .open)
         #expect(add(4, [try receipt(1, height: 5), try receipt(2, height: 5)]) == .open)
@@ -53,7 +53,7 @@ import Wire
         #expect(add(4, [try receipt(1, id: box.id), try receipt(2, id: box.id)]) == .open)
         #expect(add(4, [.init(index: 5, receipt: [UInt8](repeating: 0, count: 64))]) == .open)
         #expect(tally.add(nil, from: coordinator) == .open && tally.add(.items([]), from: coordinator) == .open)
-        #expect(tally.count == 1)
+        #expect(tally.count == StoreCount(signed: 1, refusals: [], silent: 4))
         #expect(add(4, [try receipt(3)]) == .open)
         guard case .stored(let proof) = add(4, [try receipt(1, by: 0), try receipt(4)]) else {
             return #expect(Bool(false))
@@ -81,6 +81,12 @@ import Wire
             verdicts([(0, .full), (0, .full), (1, .unknown), (2, .full)]) == [.open, .open, .open, .refused(.full)])
         let newer = [StoreRefusal.superseded(created: 70, counter: 1), .superseded(created: 60, counter: 9)]
         #expect(verdicts([(0, newer[0]), (1, newer[1])]) == [.open, .refused(newer[0])])
+        // A call that ends tells each of them, with how many have said nothing.
+        var tally = StoreTally(of: box.id, in: swarm, network: network)
+        #expect(tally.count.isEmpty && tally.count.silent == 5)
+        _ = tally.add(.refused(newer[0]), from: swarm.members[0])
+        _ = tally.add(.refused(.full), from: swarm.members[3])
+        #expect(tally.count == StoreCount(signed: 0, refusals: [.full, newer[0]], silent: 3) && !tally.count.isEmpty)
         // These may pass, or be otherwise elsewhere.
         let passing: [StoreRefusal] = [.busy(seconds: 3), .notReplica(height: 9)]
         for refusal in passing {
@@ -136,7 +142,7 @@ import Wire
         let (busy, elsewhere) = (StoreAnswer.refused(.busy(seconds: 3)), StoreAnswer.refused(.notReplica(height: 9)))
         /// The first result, and whether there is nothing if nobody else is left.
         func result(_ answers: [StoreAnswer?]) -> (found: [StoredItem]?, isEmpty: Bool) {
-            var tally = LookupTally(of: question, network: network)
+            var tally = LookupTally(of: question, replicas: 5, network: network)
             var found: [StoredItem]?
             for answer in answers where found == nil { found = tally.add(answer, at: now) }
             return (found, tally.isEmpty)
@@ -151,9 +157,10 @@ import Wire
         for answers in [[empty], [empty, empty], [elsewhere, empty, elsewhere]] as [[StoreAnswer?]] {
             #expect(result(answers).found == nil && result(answers).isEmpty, "\(answers)")
         }
-        var tally = LookupTally(of: question, network: network)
+        var tally = LookupTally(of: question, replicas: 5, network: network)
         _ = tally.add(busy, at: now)
         _ = tally.add(empty, at: now)
-        #expect(tally.refusal == .busy(seconds: 3))
+        #expect(tally.count == StoreCount(signed: 1, refusals: [.busy(seconds: 3)], silent: 3))
+        #expect(tally.agreedRefusal == nil)
     }
 }

@@ -208,7 +208,7 @@ def vectors(v):
     a, n = ACCOUNTS[0], NODES[0]
     samples = [
         register(a, 0, n, 1_234, FULL),
-        operation(2, a, 1, n.public + struct.pack("<Q", 5 * SESH)),
+        operation(2, a, 1, n.public + struct.pack("<QH", 5 * SESH, 1_234)),
         operation(3, a, 2, n.public),
         operation(4, a, 3, n.public + struct.pack("<H", 77)),
         operation(5, a, 4, n.public),
@@ -276,7 +276,7 @@ def vectors(v):
                 else:
                     missing = FULL - sum(x for _, x in parts[:place])
                     assert amount >= ceil(Fraction(missing, 10 - (place - 1))), (i, place)
-                    done.append(operation(2, key, nonce, NODES[i].public + struct.pack("<Q", amount)))
+                    done.append(operation(2, key, nonce, NODES[i].public + struct.pack("<QH", amount, fee)))
             active.append(i)
             joined[i] = (height, START + day * DAY, fee, parts)
         if day == FEE_DAY:

@@ -78,6 +78,12 @@ int shim_peer_user(int fd, uint32_t *user);
 // Whether the process that connected to a unix socket was in the group then: 1, or 0, also if it is not reported.
 int shim_peer_is_member(int fd, uint32_t group);
 
+// The user who made the local socket of IPPROTO_TCP or IPPROTO_UDP at an address and port that exchanges packets with a
+// peer's: 0, or a negative errno. Addresses have 16 bytes, IPv4 in its mapped form; ports are in host order. -ENOENT: there
+// is no such socket on this machine, or the kernel cannot tell.
+int shim_socket_user(
+    int protocol, const void *address, uint16_t port, const void *peer, uint16_t peer_port, uint32_t *user);
+
 // A timer descriptor on CLOCK_MONOTONIC, non-blocking and close-on-exec, or a negative errno.
 int shim_timer_create(void);
 

@@ -71,15 +71,18 @@ final class DNSConnection: ByteStreamDelegate {
         if hasEnded, waiting == 0 { stream.shutdown() }
     }
 
-    private func send(_ answer: [UInt8]) {
+    /// Sends an answer; nil: the message gets none, and gives its place to the next.
+    private func send(_ answer: [UInt8]?) {
         guard !isOver else { return }
         waiting -= 1
-        use()
-        let length = UInt16(answer.count)
-        do throws(UVError) {
-            try stream.write([UInt8(length >> 8), UInt8(truncatingIfNeeded: length)] + answer)
-        } catch {
-            close()
+        if let answer {
+            use()
+            let length = UInt16(answer.count)
+            do throws(UVError) {
+                try stream.write([UInt8(length >> 8), UInt8(truncatingIfNeeded: length)] + answer)
+            } catch {
+                close()
+            }
         }
         answerHeld()
     }

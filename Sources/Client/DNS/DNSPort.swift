@@ -114,7 +114,7 @@ final class DNSPort: DatagramReceiver {
             guard source.port != 0 else { continue }
             let packet = batch.packet(index)
             answer(packet.bytes, of: Endpoint(source), overUDP: true) { [weak self] answer in
-                self?.socket?.send(answer.rawSpan, to: source)
+                if let answer { self?.socket?.send(answer.rawSpan, to: source) }
             }
         }
     }
@@ -134,13 +134,13 @@ final class DNSPort: DatagramReceiver {
 
     // MARK: Questions
 
-    /// Answers a message of an app at `source` with `send`, now or later, at most once.
-    func answer(_ message: RawSpan, of source: Endpoint, overUDP: Bool, send: @escaping ([UInt8]) -> Void) {
+    /// Answers a message of an app at `source` with `send`, now or later, once; with nil if it gets no answer.
+    func answer(_ message: RawSpan, of source: Endpoint, overUDP: Bool, send: @escaping ([UInt8]?) -> Void) {
         switch DNSQuery.decode(from: message) {
-        case .none: break
+        case .none: send(nil)
         case .answer(let query, let code): send(query.answer(code, overUDP: overUDP))
         case .query(let query):
-            guard let name = query.name else { return }
+            guard let name = query.name else { return send(nil) }
             let question = DNSQuestion(name: name, type: query.type)
             if let known = question.known(allowsPrivate: answers.allowsPrivate) {
                 return send(Self.answer(query, known, overUDP: overUDP))

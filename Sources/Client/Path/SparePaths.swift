@@ -10,8 +10,8 @@ protocol PathTaker: AnyObject {
     func take(_ path: Path?, for key: IsolationKey)
     /// Ends a path that a key can do without; false if there is none.
     func giveWay() -> Bool
-    /// How many sessions each source of keys has.
-    var sessionsBySource: [IsolationKey: Int] { get }
+    /// How many sessions those who ask have.
+    var sessionShares: IdentityShares { get }
 }
 
 /// The ready paths that no session uses, and the isolation keys that wait for one.
@@ -23,7 +23,6 @@ final class SparePaths {
 
     private struct Waiting {
         let key: IsolationKey
-        let source: IsolationKey
         let avoiding: NodeID?
         let needs: Descriptor.ExitSummary
         weak var taker: (any PathTaker)?
@@ -42,7 +41,7 @@ final class SparePaths {
     /// How many paths are kept ready.
     private var wanted: Int
     private var ready: [Path] = []
-    /// The keys that wait, each once, in order of arrival; a key whose source has fewer sessions goes first.
+    /// The keys that wait, each once, in order of arrival; a key of those with fewer sessions goes first.
     private var waiting: [Waiting] = []
     private var building = Builds()
     /// How many builds have failed in a row.
@@ -76,7 +75,7 @@ final class SparePaths {
         let path = index.map { ready.remove(at: $0) }
         path?.spares = nil
         if path == nil {
-            waiting.append(Waiting(key: key, source: key.source, avoiding: avoiding, needs: needs, taker: taker))
+            waiting.append(Waiting(key: key, avoiding: avoiding, needs: needs, taker: taker))
         }
         fill()
         return path
@@ -98,13 +97,13 @@ final class SparePaths {
         ready.append(path)
     }
 
-    /// The place of the waiting key that gets the next path: of those whose source has the fewest sessions, the first.
+    /// The place of the waiting key that gets the next path: the first of those who have the fewest sessions.
     ///
     /// A web page can ask for many hosts, each with a key of its own. Other apps do not wait for all of these paths.
     private func next(of places: [Int]) -> Int? {
         guard places.count > 1, let taker = waiting[places[0]].taker else { return places.first }
-        let held = taker.sessionsBySource
-        return places.min { held[waiting[$0].source, default: 0] < held[waiting[$1].source, default: 0] }
+        let held = taker.sessionShares
+        return places.min { held.size(of: waiting[$0].key) < held.size(of: waiting[$1].key) }
     }
 
     /// Removes the keys that no app waits for any more.

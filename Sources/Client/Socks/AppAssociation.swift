@@ -7,8 +7,8 @@ internal import Wire
 
 /// The client's end of an app's UDP association (RFC 1928, section 7): a port at the address that the app connected to.
 ///
-/// The first sender of a readable datagram from the app's address owns the port. Datagrams of other senders are
-/// dropped, and no other sender is answered.
+/// The first sender of a readable datagram from the app's address owns the port, if its socket is of the app's user.
+/// Datagrams of other senders are dropped, and no other sender is answered.
 final class AppAssociation: DatagramReceiver {
     /// The most associations of a client.
     static let limit = 1_024
@@ -17,6 +17,10 @@ final class AppAssociation: DatagramReceiver {
     private let flow: StreamID
     /// The address of the app's TCP connection, with the port that the app announced for its datagrams, or 0.
     private let expected: SocketAddress
+    /// The user of the app, if it is on this machine.
+    private let user: UInt32?
+    /// The user of the socket from which a datagram came to this port, if the kernel tells.
+    private let userOf: (SocketAddress, _ port: SocketAddress) -> UInt32?
     private let dropped: (DatagramDrops.Reason) -> Void
     private let idleLimit: TimeSpan
     private let admits: (Destination.Host) -> Bool
@@ -34,10 +38,13 @@ final class AppAssociation: DatagramReceiver {
     /// Datagrams to hosts that `admits` refuses are dropped, and those of hosts to which the app has sent nothing;
     /// `dropped` is called for each.
     init(
-        session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan,
+        session: Session, flow: StreamID, expected: SocketAddress, user: UInt32?, idleLimit: TimeSpan,
+        userOf: @escaping (SocketAddress, _ port: SocketAddress) -> UInt32? = { $0.user(of: .udp, to: $1) },
         admits: @escaping (Destination.Host) -> Bool, dropped: @escaping (DatagramDrops.Reason) -> Void,
         ended: @escaping () -> Void
     ) {
+        self.user = user
+        self.userOf = userOf
         self.session = session
         self.flow = flow
         self.expected = expected
@@ -79,6 +86,10 @@ final class AppAssociation: DatagramReceiver {
                 dropped(.udpUnreadable)
                 continue
             }
+            guard app != nil || isOfUser(source) else {
+                dropped(.udpSource)
+                continue
+            }
             app = source
             lastUsed = Instant(nanoseconds: session.turn.loop.now)
             guard admits(peer.host) else {
@@ -111,6 +122,15 @@ final class AppAssociation: DatagramReceiver {
         if let app { return source == app }
         return source.high == expected.high && source.low == expected.low
             && (expected.port == 0 || source.port == expected.port)
+    }
+
+    /// Whether the socket that has sent from `source` is of the app's user, as far as the kernel tells.
+    ///
+    /// Any user of the machine can send to the port. A socket that is closed already is of nobody, so that nobody can
+    /// send and be gone. Where the kernel does not even tell the user of our own socket, the address has to do.
+    private func isOfUser(_ source: SocketAddress) -> Bool {
+        guard let user, let own = socket?.localAddress else { return true }
+        return userOf(source, own) == user || userOf(own, source) == nil
     }
 
     /// Passes a datagram of the session to the app, if it is of a host to which the app has sent something.

@@ -30,6 +30,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     let listener: Int
     private weak var ports: ProxyPorts?
     private var state = State.handshake
+    /// The user of the app, if it is on this machine and the kernel told; known from the request on.
+    private var user: UInt32?
     /// The session of an association.
     private weak var session: Session?
     private var handshake = SocksHandshake()
@@ -138,8 +140,11 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             association = number
             hasAssociation = true
         }
+        let address = socket.remoteAddress.map { Endpoint($0).address }
+        user = socket.localUser
         let isolation = IsolationKey(
-            found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
+            found, listener: listener, client: address,
+            owner: user.map { .user($0) } ?? address.map { .address(AddressShare($0)) },
             isolation: ports.rules(of: listener).isolation, association: association)
         let destination =
             switch kind {
@@ -273,7 +278,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         if let ports, let local = socket.localAddress, let remote = socket.remoteAddress {
             let association = AppAssociation(
                 session: session, flow: stream, expected: AppAssociation.expected(found.destination, from: remote),
-                idleLimit: ports.associations.idleLimit,
+                user: user, idleLimit: ports.associations.idleLimit,
                 admits: { [weak ports, listener] in ports?.admits($0, at: listener) ?? false },
                 dropped: { [associations = ports.associations] in associations.drops.add($0) }
             ) { [weak self] in self?.close() }

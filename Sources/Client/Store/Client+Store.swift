@@ -9,10 +9,10 @@ public enum StoreFailure: Error, Equatable, Sendable {
     case noPath
     /// No replica answered in time; `hint` is the last status that a proxy reported, which is unproven.
     case noAnswer(hint: String?)
-    /// Replicas refuse the request.
+    /// Two replicas refuse the request for the same reason.
     case refused(StoreRefusal)
-    /// Fewer replicas than a majority have signed: the item may get lost.
-    case tooFewReceipts(Int)
+    /// Replicas have answered, but too few agree: the item may be stored, or get lost.
+    case undecided(StoreCount)
     /// Too many requests are under way.
     case tooMany
 }

@@ -88,9 +88,8 @@ final class SwarmCalls {
                 }
             },
             fail: { outcome in
-                let counted = tally.value
-                if counted.count > 0 { return done(.failure(.tooFewReceipts(counted.count))) }
-                done(.failure(counted.refusal.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+                let count = tally.value.count
+                done(.failure(count.isEmpty ? StoreFailure(outcome) : .undecided(count)))
             })
     }
 
@@ -99,7 +98,7 @@ final class SwarmCalls {
         _ question: LookupQuestion, isolation: UInt64, done: @escaping (Result<[StoredItem], StoreFailure>) -> Void
     ) {
         guard let swarm = swarm(of: question.box) else { return done(.failure(.noStore)) }
-        let tally = Box(LookupTally(of: question, network: network))
+        let tally = Box(LookupTally(of: question, replicas: swarm.members.count, network: network))
         begin(
             question.request, in: swarm, isolation,
             judge: { [weak self] answer, _ in
@@ -110,7 +109,9 @@ final class SwarmCalls {
             fail: { outcome in
                 // Without an outcome all replicas have answered.
                 if outcome == nil, tally.value.isEmpty { return done(.success([])) }
-                done(.failure(tally.value.refusal.map { StoreFailure.refused($0) } ?? StoreFailure(outcome)))
+                let count = tally.value.count
+                if let refusal = tally.value.agreedRefusal { return done(.failure(.refused(refusal))) }
+                done(.failure(count.isEmpty ? StoreFailure(outcome) : .undecided(count)))
             })
     }
 

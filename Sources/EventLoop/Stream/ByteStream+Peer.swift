@@ -44,6 +44,15 @@ extension ByteStream {
         return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
     }
 
+    /// The user of the process at the other end, if that is on this machine and the kernel tells; nil on simulated time.
+    ///
+    /// A process that has closed its end already is not told of.
+    public var localUser: UInt32? {
+        guard end == nil, kind == .tcp else { return peerUser }
+        guard let localAddress, let remoteAddress else { return nil }
+        return remoteAddress.user(of: .tcp, to: localAddress)
+    }
+
     /// The user as whom this process acts on files and sockets, to compare with ``peerUser``.
     public static var ownUser: UInt32 { geteuid() }
 

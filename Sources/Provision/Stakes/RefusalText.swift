@@ -35,6 +35,7 @@ enum RefusalText {
         case .alreadyRegistered: "the node is in the registry: 'tunic nodes'"
         case .feeOutOfRange: "a fee is 0 to 100 percent"
         case .feeRaised: "a fee can rise only while no one else has a stake in the node"
+        case .feeAbove: "the operator's fee is higher than the one that you accept: 'tunic nodes NODE'"
         case .stakeUnder:
             "the minimum is a quarter of the stake; for a contributor, the missing stake divided by the free places"
         case .stakeOver: "it is more than the node's stake lacks: 'tunic nodes NODE'"

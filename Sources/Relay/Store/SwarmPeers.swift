@@ -12,9 +12,7 @@ final class SwarmPeers {
     static let underway = 12
     /// The questions for one node that wait for their turn or for the link.
     static let waiting = 32
-    /// The links that are being made at once.
-    static let handshakes = 32
-    /// How long a question waits for the link, and for the answer.
+    /// How long a question waits for the handshake, from its turn on, and for the answer.
     static let linkTime = TimeSpan.seconds(3)
     static let answerTime = TimeSpan.seconds(10)
     /// How long a node without a link is asked nothing, in milliseconds.
@@ -23,13 +21,14 @@ final class SwarmPeers {
     private struct Line {
         var underway = 0
         var waiting: [(kind: SwarmMessage, body: [UInt8], done: Done)] = []
+        /// Whether the link is being made, or waits for its turn.
         var isConnecting = false
     }
 
     private let links: Links
     private let nodes: KnownNodes
     private var lines: [NodeID: Line] = [:]
-    private var handshakes = 0
+    private var handshakes = PeerHandshakes()
     private var failures = Pauses<NodeID>(
         first: SwarmPeers.pause.first, longest: SwarmPeers.pause.longest, capacity: 1_024)
 
@@ -81,17 +80,31 @@ final class SwarmPeers {
 
     private func connect(_ peer: NodeID) {
         guard let line = lines[peer], !line.isConnecting, !line.waiting.isEmpty else { return }
-        guard handshakes < Self.handshakes, let addresses = nodes.addresses(of: peer) else { return fail(peer) }
         lines[peer]?.isConnecting = true
-        handshakes += 1
-        links.link(to: peer, at: addresses, limit: Self.linkTime) { [weak self] link in
-            guard let self else { return }
-            handshakes -= 1
-            lines[peer]?.isConnecting = false
-            if link != nil { return linkUp(peer) }
+        if handshakes.begin(peer, hasFailed: failures.hasFailed(peer)) { makeLink(to: peer) }
+    }
+
+    /// Makes the link to a node that has a place in ``PeerHandshakes``.
+    private func makeLink(to peer: NodeID) {
+        guard let line = lines[peer], !line.waiting.isEmpty, let addresses = nodes.addresses(of: peer) else {
+            return linkEnded(peer, .failure(.noAddress))
+        }
+        links.link(to: peer, at: addresses, within: Self.linkTime) { [weak self] result in
+            self?.linkEnded(peer, result)
+        }
+    }
+
+    private func linkEnded(_ peer: NodeID, _ result: Result<LinkID, LinkFailure>) {
+        lines[peer]?.isConnecting = false
+        switch result {
+        case .success: linkUp(peer)
+        case .failure(.noAnswer), .failure(.badIdentity):
             failures.failed(peer, now: milliseconds)
             fail(peer)
+        // It is not the node's fault.
+        case .failure(.limit), .failure(.noAddress), .failure(.closing): fail(peer)
         }
+        if let next = handshakes.ended(peer) { makeLink(to: next) }
     }
 
     /// Ends all questions that wait for a node's link.

@@ -7,15 +7,16 @@ public struct LookupTally: Sendable {
 
     private let question: LookupQuestion
     private let network: Bytes32
+    private let replicas: Int
     private var empty = 0
+    private var refusals: [StoreRefusal] = []
     /// Whether a replica has answered, and not told whether it has the items.
     private var isUnclear = false
-    /// The last reason for which a replica refused the look-up.
-    public private(set) var refusal: StoreRefusal?
 
-    /// A count without answers.
-    public init(of question: LookupQuestion, network: Bytes32) {
+    /// A count without answers of a box's `replicas`.
+    public init(of question: LookupQuestion, replicas: Int, network: Bytes32) {
         self.question = question
+        self.replicas = replicas
         self.network = network
     }
 
@@ -25,7 +26,7 @@ public struct LookupTally: Sendable {
     public mutating func add(_ answer: StoreAnswer?, at minute: UInt32) -> [StoredItem]? {
         switch answer {
         case .refused(let reason):
-            refusal = reason
+            refusals.append(reason)
             if case .notReplica = reason { return nil }
         case .items(let bytes):
             let items = question.items(in: .items(bytes), network: network, minute: minute)
@@ -36,6 +37,14 @@ public struct LookupTally: Sendable {
         isUnclear = true
         return nil
     }
+
+    /// What the replicas have answered so far; answers that cannot be read, or of invalid items, count as none.
+    public var count: StoreCount {
+        StoreCount(signed: empty, refusals: refusals, silent: max(0, replicas - empty - refusals.count))
+    }
+
+    /// The refusal that two replicas give.
+    public var agreedRefusal: StoreRefusal? { StoreRefusal.agreed(among: refusals) }
 
     /// Whether there is nothing, if all replicas have answered.
     ///

@@ -47,11 +47,11 @@ public struct StoreTally: Sendable {
         self.network = network
     }
 
-    /// How many replicas have signed.
-    public var count: Int { receipts.count }
-
-    /// A reason that a replica gave for its refusal, if any: of the greatest status.
-    public var refusal: StoreRefusal? { refusals.values.max { $0.status < $1.status } }
+    /// What the replicas have answered so far.
+    public var count: StoreCount {
+        let silent = swarm.members.count { receipts[$0] == nil && refusals[$0] == nil }
+        return StoreCount(signed: receipts.count, refusals: Array(refusals.values), silent: silent)
+    }
 
     /// Counts the answer of `replica`; nil: it cannot be read.
     public mutating func add(_ answer: StoreAnswer?, from replica: NodeID) -> Verdict {
@@ -71,25 +71,6 @@ public struct StoreTally: Sendable {
         if receipts.count >= swarm.majority {
             return .stored(StoreProof(id: id, height: swarm.height, receipts: receipts))
         }
-        return agreedRefusal.map { .refused($0) } ?? .open
-    }
-
-    /// The refusal that two replicas give; of two newer versions the newest.
-    private var agreedRefusal: StoreRefusal? {
-        for status in Set(refusals.values.map(\.status)).sorted() {
-            let same = refusals.values.filter { $0.status == status }
-            guard same.count > 1, let first = same.first else { continue }
-            switch first {
-            case .malformed, .unknown, .full, .notAuthorised, .timeInvalid: return first
-            // Others may know the height, or have time.
-            case .notReplica, .busy: continue
-            case .superseded: return same.max { Self.version($0) < Self.version($1) }
-            }
-        }
-        return nil
-    }
-
-    private static func version(_ refusal: StoreRefusal) -> (UInt32, UInt8) {
-        if case .superseded(let created, let counter) = refusal { (created, counter) } else { (0, 0) }
+        return StoreRefusal.agreed(among: refusals.values).map { .refused($0) } ?? .open
     }
 }

@@ -6,6 +6,8 @@ internal import Wire
 /// No change takes a pass over all items: a name that gives way is found in as many steps as the logarithm of its
 /// source's names.
 struct DescriptorTable: Sendable {
+    typealias Source = DescriptorPlaces.Source
+
     private struct Key: Hashable {
         let box: Bytes32
         let name: Bytes16
@@ -13,10 +15,10 @@ struct DescriptorTable: Sendable {
 
     private struct Entry {
         var item: StoredItem
-        /// The node that brought the name first.
-        let source: NodeID
-        /// Tells the entry from an earlier one of the same name.
-        let number: UInt64
+        /// Who brought the first version, or a later one if that coordinator had less of the shard.
+        var source: Source
+        /// Tells the entry from an earlier one of the same name, or of another source.
+        var number: UInt64
         /// The quarters of an hour, of the last four, in which it was looked up; bit 0 is the current one.
         var lookups: UInt8 = 0
         /// The times of the last stores, in milliseconds.
@@ -50,12 +52,11 @@ struct DescriptorTable: Sendable {
     private var entries: [Key: Entry] = [:]
     private var names: [Bytes32: Set<Bytes16>] = [:]
     private var quarter: UInt32 = 0
-    /// The places by the node that brought the name.
-    private var shares: Shares<NodeID>
+    private var places: DescriptorPlaces
     /// The entries of each source in the order in which they give way.
     ///
     /// A rank may have risen since it was noted.
-    private var queues: [NodeID: RankHeap<Rank, Candidate>] = [:]
+    private var queues: [Source: RankHeap<Rank, Candidate>] = [:]
     /// The entries by the minute in which they expire: some twenty different ones.
     private var expiries: [UInt32: Set<Key>] = [:]
     private var lastNumber: UInt64 = 0
@@ -64,14 +65,13 @@ struct DescriptorTable: Sendable {
 
     /// An empty table, of whose `capacity` three quarters are used.
     init(capacity: Int = SwarmLimits.descriptors) {
-        let places = max(1, capacity / 4 * 3)
-        shares = Shares(capacity: places, most: places)
+        places = DescriptorPlaces(capacity: max(1, capacity / 4 * 3))
     }
 
     /// How many are held.
     var count: Int { entries.count }
     /// How many can be held.
-    var capacity: Int { shares.capacity }
+    var capacity: Int { places.capacity }
 
     /// The version of a name that is held.
     func version(of box: Bytes32, _ name: Bytes16) -> StoredItem? { entries[Key(box: box, name: name)]?.item }
@@ -99,23 +99,45 @@ struct DescriptorTable: Sendable {
 
     /// Takes an item from `source` that passed ``check(_:now:)`` and is authentic; false if other sources need the
     /// room.
-    mutating func take(_ item: StoredItem, from source: NodeID, now: UInt64) -> Bool {
+    mutating func take(_ item: StoredItem, from source: Source, now: UInt64) -> Bool {
         guard let name = item.version?.name else { return false }
         let key = Key(box: item.header.box, name: name)
         if let old = entries[key]?.item {
             forgetExpiry(of: key, at: old.header.expires)
             entries[key]?.item = item
+            move(key, to: source)
         } else {
             guard makeRoom(for: source) else { return false }
             lastNumber += 1
-            let entry = Entry(item: item, source: source, number: lastNumber)
-            entries[key] = entry
+            entries[key] = Entry(item: item, source: source, number: lastNumber)
             names[key.box, default: []].insert(name)
-            queues[source, default: RankHeap()].insert(Candidate(key: key, number: lastNumber), rank: entry.rank)
+            count(key)
         }
         entries[key]?.stores.append(now)
         expiries[item.header.expires, default: []].insert(key)
         return true
+    }
+
+    /// Counts an entry for the source of its newest version if that is safer for it.
+    ///
+    /// Otherwise a service that once stored at a coordinator with many names would stay among the first to give way,
+    /// wherever it stores later. The same version again moves nothing: anyone can bring that, also a hostile node that
+    /// then brings as many others as it can.
+    private mutating func move(_ key: Key, to source: Source) {
+        guard let old = entries[key]?.source, places.isBetter(source, than: old) else { return }
+        lastNumber += 1
+        entries[key]?.source = source
+        entries[key]?.number = lastNumber
+        release(old)
+        count(key)
+    }
+
+    /// Counts an entry for its source.
+    private mutating func count(_ key: Key) {
+        guard let entry = entries[key] else { return }
+        places.add(entry.source)
+        let candidate = Candidate(key: key, number: entry.number)
+        queues[entry.source, default: RankHeap()].insert(candidate, rank: entry.rank)
     }
 
     /// The items of a box with this name; zeros: with any name.
@@ -149,22 +171,18 @@ struct DescriptorTable: Sendable {
         for source in queues.keys { rebuildQueue(of: source) }
     }
 
-    /// Takes a place for `source`.
+    /// Makes a place free for `source`, if there is one that others need less (``DescriptorPlaces/loser(for:)``).
     ///
-    /// If none is free, the source with the most loses the name that was looked up in the fewest quarters, at a tie the
-    /// oldest. A source with as many as any loses one of its own.
-    private mutating func makeRoom(for source: NodeID) -> Bool {
-        while true {
-            switch shares.take(for: source) {
-            case .granted: return true
-            case .makeRoom(let other): if !giveWay(other) { return false }
-            case .full, .shareUsed: if !giveWay(source) { return false }
-            }
+    /// The name goes that was looked up in the fewest quarters, at a tie the oldest.
+    private mutating func makeRoom(for source: Source) -> Bool {
+        while !places.hasRoom {
+            guard let loser = places.loser(for: source), giveWay(loser) else { return false }
         }
+        return true
     }
 
     /// Removes the entry of a source that gives way first; false if the source has none.
-    private mutating func giveWay(_ source: NodeID) -> Bool {
+    private mutating func giveWay(_ source: Source) -> Bool {
         while let first = queues[source]?.first {
             steps += 1
             guard let entry = entry(of: first.element) else {
@@ -188,7 +206,7 @@ struct DescriptorTable: Sendable {
         entries[candidate.key].flatMap { $0.number == candidate.number ? $0 : nil }
     }
 
-    private mutating func rebuildQueue(of source: NodeID) {
+    private mutating func rebuildQueue(of source: Source) {
         let entries = entries
         steps += UInt64(queues[source]?.count ?? 0)
         queues[source]?.rebuild { candidate in
@@ -198,16 +216,21 @@ struct DescriptorTable: Sendable {
 
     private mutating func remove(_ key: Key) {
         guard let old = entries.removeValue(forKey: key) else { return }
-        shares.release(old.source)
         forgetExpiry(of: key, at: old.item.header.expires)
         names[key.box]?.remove(key.name)
         if names[key.box]?.isEmpty ?? false { names[key.box] = nil }
+        release(old.source)
+    }
+
+    /// Returns the place of an entry that is gone, or counts for another source.
+    private mutating func release(_ source: Source) {
+        places.release(source)
         // Its candidate may stay until it comes first, or until half of the queue has gone.
-        let left = shares.places(of: old.source)
+        let left = places.places(of: source)
         if left == 0 {
-            queues[old.source] = nil
-        } else if let count = queues[old.source]?.count, count > 2 * left {
-            rebuildQueue(of: old.source)
+            queues[source] = nil
+        } else if let count = queues[source]?.count, count > 2 * left {
+            rebuildQueue(of: source)
         }
     }
 

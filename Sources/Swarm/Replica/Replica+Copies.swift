@@ -51,7 +51,7 @@ extension Replica {
         guard let shard = views.first?.map.shard(of: copy.header.box), let role = roles[shard],
             shares(shard, with: peer)
         else { throw .notReplica(height: height) }
-        if copy.header.kind == .descriptor { return try acceptDescriptor(copy, from: peer) }
+        if copy.header.kind == .descriptor { return try acceptDescriptor(copy, of: shard, from: peer) }
         guard !holdings.isKnown(copy) else { return }
         guard role.isOpen || succeeds(copy, isFetched: isFetched) else { throw .notReplica(height: height) }
         try holdings.check(copy, minute: minute)
@@ -75,7 +75,7 @@ extension Replica {
             || (item.grant != nil || item.purge != nil) && holdings.storage.box(copy.header.box) != nil
     }
 
-    private mutating func acceptDescriptor(_ copy: Copy, from peer: NodeID) throws(StoreRefusal) {
+    private mutating func acceptDescriptor(_ copy: Copy, of shard: UInt16, from peer: NodeID) throws(StoreRefusal) {
         guard case .item(let item) = copy else { throw .malformed }
         guard !descriptors.holds(item) else { return }
         guard item.header.created <= minute + SwarmLimits.copyAhead, item.header.expires > minute else {
@@ -85,7 +85,8 @@ extension Replica {
         guard item.isAuthentic(network: network, writers: WriteKeys(box: item.header.box, grant: nil)) else {
             throw .notAuthorised
         }
-        guard descriptors.take(item, from: peer, now: now) else { throw .full }
+        let source = DescriptorPlaces.Source(shard: shard, coordinator: peer, bringer: peer)
+        guard descriptors.take(item, from: source, now: now) else { throw .full }
     }
 
     /// The answer to a step of a comparison; nil: it is refused.

@@ -33,7 +33,8 @@ extension Replica {
         if !isHeld {
             try prove(copy)
             if isDescriptor {
-                guard descriptors.take(item, from: via, now: now) else { throw .full }
+                let source = DescriptorPlaces.Source(shard: shard, coordinator: node, bringer: via)
+                guard descriptors.take(item, from: source, now: now) else { throw .full }
             } else {
                 try checkQuota(of: copy, item, shard: shard)
                 holdings.take(copy, shard: shard, minute: minute)

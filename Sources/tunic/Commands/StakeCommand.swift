@@ -15,7 +15,7 @@ struct StakeCommand: ParsableCommand {
         discussion: """
             Examples:
               tunic stake register --wallet wallet.key --control relay/control.sock --node-key relay/identity.key --fee 10 --stake 6250
-              tunic stake contribute --wallet friend.key --control relay/control.sock --node NODE --amount 6250
+              tunic stake contribute --wallet friend.key --control relay/control.sock --node NODE --amount 6250 --fee 10
               tunic stake show --wallet wallet.key --control relay/control.sock
 
             Amounts are in SESH, fees in percent. Each operation except 'leave' costs the fee shown by 'tunic stake show'. A running relay submits the operation; the command ends when it is in a \
@@ -202,9 +202,17 @@ struct StakeContribute: ParsableCommand {
     @Option(help: ArgumentHelp("How much.", valueName: "SESH"), transform: seshAmount)
     var amount: UInt64
 
+    @Option(
+        help: ArgumentHelp(
+            "The highest operator's fee that you accept, in percent of each reward ('tunic nodes NODE' shows the fee). Above it the operation is refused.",
+            valueName: "percent"),
+        transform: percentFee)
+    var fee: UInt16
+
     func run() throws {
         try options.run(
-            "contribute \(Amount.text(amount)) SESH to \(node.node)", .contribute(node: node.node, amount: amount))
+            "contribute \(Amount.text(amount)) SESH to \(node.node), for a fee of at most \(Amount.percent(Int(fee)))",
+            .contribute(node: node.node, amount: amount, fee: fee))
     }
 }
 

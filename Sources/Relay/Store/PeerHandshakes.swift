@@ -1,0 +1,52 @@
+internal import Wire
+
+/// The replicas that links are being made to, and those that wait for their turn.
+///
+/// A replica that does not answer holds its place until the handshake gives up. So those that have failed since they
+/// last answered have a part of the places only, and the others wait for a place in place of being turned away.
+struct PeerHandshakes {
+    /// The links that are being made at once, and those to replicas that have failed among them.
+    static let places = (all: 32, failed: 8)
+
+    private struct Turn {
+        let peer: NodeID
+        let hasFailed: Bool
+    }
+
+    private var underway: [NodeID: Turn] = [:]
+    /// In the order in which they came; each replica once.
+    private var line: [Turn] = []
+
+    /// How many links are being made.
+    var count: Int { underway.count }
+    /// How many replicas wait.
+    var waiting: Int { line.count }
+
+    /// Takes a place for `peer`, which has none; false if it has to wait.
+    mutating func begin(_ peer: NodeID, hasFailed: Bool) -> Bool {
+        let turn = Turn(peer: peer, hasFailed: hasFailed)
+        guard hasPlace(for: turn) else {
+            line.append(turn)
+            return false
+        }
+        underway[peer] = turn
+        return true
+    }
+
+    /// Returns the place of `peer`; the replica whose turn it is then, if any, has one.
+    mutating func ended(_ peer: NodeID) -> NodeID? {
+        underway[peer] = nil
+        guard
+            let index = line.firstIndex(where: { !$0.hasFailed && hasPlace(for: $0) })
+                ?? line.firstIndex(where: { hasPlace(for: $0) })
+        else { return nil }
+        let next = line.remove(at: index)
+        underway[next.peer] = next
+        return next.peer
+    }
+
+    private func hasPlace(for turn: Turn) -> Bool {
+        underway.count < Self.places.all
+            && (!turn.hasFailed || underway.values.count { $0.hasFailed } < Self.places.failed)
+    }
+}
