@@ -25,7 +25,9 @@ enum SQLiteFile {
         try checkPrivate(path, isFolder: false)
         let wasKilled = Self.wasKilled(path)
         let database = try Database(path: path)
-        if !layout.isEmpty { try database.execute(layout) }
+        var pages: Int64 = 0
+        try database.run("PRAGMA page_count") { pages = $0.integer(0) }
+        if pages == 0, !layout.isEmpty { try database.execute(layout) }
         try database.execute(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = \(durability.rawValue); PRAGMA trusted_schema = OFF")
         if wasKilled, checks { try check(database) }

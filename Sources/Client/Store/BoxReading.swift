@@ -31,6 +31,13 @@ public struct BoxPlace: Hashable, Sendable {
     public let log: UInt64
     /// The offset up to which entries were seen.
     public let after: UInt64
+
+    /// A place; log and offset 0 for the beginning.
+    public init(replica: NodeID, log: UInt64, after: UInt64) {
+        self.replica = replica
+        self.log = log
+        self.after = after
+    }
 }
 
 /// A part of a box as one replica shows it.
@@ -42,12 +49,14 @@ public struct BoxPage: Sendable {
     public let replica: NodeID
     /// What it shows.
     public let listing: StoreAnswer.Listing
+    /// The offset behind which it begins.
+    public let start: UInt64
     /// The binding of the request, which keys the short ids.
     let binding: Bytes32
 
     /// Where the next part begins.
     public var end: BoxPlace {
-        BoxPlace(replica: replica, log: listing.log, after: listing.entries.last?.offset ?? 0)
+        BoxPlace(replica: replica, log: listing.log, after: listing.entries.last?.offset ?? start)
     }
 
     /// The entry of an id; nil if the part does not have it.
@@ -125,7 +134,9 @@ extension SwarmCalls {
             judge: { answer, replica, binding in
                 switch try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .list) {
                 case .listed(let listing):
-                    return { done(.success(BoxPage(replica: replica, listing: listing, binding: binding))) }
+                    let start = place?.log == listing.log ? place?.after ?? 0 : 0
+                    let page = BoxPage(replica: replica, listing: listing, start: start, binding: binding)
+                    return { done(.success(page)) }
                 case .refused(let reason): refusal.value = reason
                 default: break
                 }
