@@ -124,7 +124,7 @@ let package = Package(
             "Daemon",
             [
                 "BuildInfo", "Client", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto", "Oxen",
-                "Process", "Registry", "Relay", "Settings", "Store", "Web", "Wire",
+                "Process", "Registry", "Relay", "Settings", "Store", "Swarm", "Web", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(

@@ -58,7 +58,7 @@ extension ControlCommand {
     public var isLook: Bool {
         switch self {
         case .status, .paths, .exits, .streams, .metrics, .nodes, .account, .operation: true
-        case .newpath, .log, .web, .submit, .dryrun, .maintenance, .check, .request, .reload: false
+        case .newpath, .log, .web, .submit, .dryrun, .maintenance, .check, .request, .box, .reload: false
         }
     }
 }

@@ -33,6 +33,8 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case check
     /// Asks a node by an onion request; the argument is the node's id, a space and the method (`status`): a ``RequestReport``.
     case request
+    /// Does something with a box of the swarm store, for developers; the argument names what, a box or its key, and more.
+    case box
     /// Reads the configuration again, like SIGHUP; a ``Done``, or the problem.
     case reload
 }

@@ -73,7 +73,7 @@ private final class Connection: ByteStreamDelegate {
     private let group: ControlGroup?
     private let provider: (ControlCommand, String?) -> ControlReply
     private let onEnd: (Connection) -> Void
-    private var buffer = LineBuffer(limit: ControlSocket.longestRequest)
+    private var buffer: LineBuffer
     private var deadline: LoopTimer?
     private var hasPeerEnded = false
     private var isAnswering = false
@@ -86,6 +86,8 @@ private final class Connection: ByteStreamDelegate {
         self.loop = loop
         self.stream = stream
         self.rights = rights
+        let longest = ControlSocket.longestRequest
+        buffer = LineBuffer(limit: rights == .all ? longest.all : longest.look)
         self.group = group
         self.provider = provider
         self.onEnd = onEnd

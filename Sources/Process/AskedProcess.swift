@@ -13,7 +13,7 @@ package enum AskedProcess {
     init(_ command: ControlCommand) {
         self =
             switch command {
-            case .paths, .newpath, .exits, .streams, .request: .client
+            case .paths, .newpath, .exits, .streams, .request, .box: .client
             case .account, .submit, .dryrun, .operation, .maintenance, .check: .relay
             case .status, .metrics, .log, .web, .nodes, .reload: .any
             }

@@ -66,7 +66,7 @@ extension Relay {
             registryProblem: directory.epochs.problem,
             packetsIn: received, packetsOut: sent, bytesIn: received &* UInt64(network.packetSize),
             bytesOut: sent &* UInt64(network.packetSize), drops: drops(counters), builds: builds.builds,
-            refusals: builds.refusals, requests: requests.status, watching: watching.status,
+            refusals: builds.refusals, requests: requests.status, store: swarm?.status, watching: watching.status,
             workers: workers(counters))
     }
 
@@ -79,6 +79,7 @@ extension Relay {
         if !isActive { return .standing(standing) }
         if let problem = directory.epochs.problem { return .registry(problem) }
         if let error = directory.keeper.error { return .unsaved(error) }
+        if let problem = swarm?.problem { return problem }
         if let exit, exit.resolver.isUnanswered { return .noNameServer }
         return watching.warningKind.map(RelayProblem.warning)
     }

@@ -123,8 +123,9 @@ public final class Relay {
         let recent = RecentNodes(signing.snapshot)
         let swarm =
             network.swarms.hasStore
-            ? SwarmService(
-                links: links, nodes: nodes, network: network, identity: identity, snapshot: signing.snapshot)
+            ? try SwarmService(
+                links: links, nodes: nodes, network: network, configuration: configuration, identity: identity,
+                snapshot: signing.snapshot, folder: store, log: log)
             : nil
         self.swarm = swarm
         let followers: [(any SnapshotFollower)?] = [watching, recent, swarm]
@@ -245,6 +246,13 @@ public final class Relay {
                 log.notice("the data folder can be written to again")
             }
         }
+        if notices.changeSwarm(swarm?.problem != nil) {
+            if let problem = swarm?.problem {
+                log.warning("\(problem.text)")
+            } else {
+                log.notice("the swarm store takes items again")
+            }
+        }
         if notices.changeClock(wrongClock != nil) {
             if let wrongClock {
                 log.error("\(wrongClock.text)")
@@ -298,6 +306,8 @@ public final class Relay {
         (configuration.rate, configuration.burst) = (new.rate, new.burst)
         sessions.rateGate.limit(rate: new.rate, burst: new.burst)
         exit?.policy.rules = new.exitRules
+        (configuration.storeQuota, configuration.storeRecovery) = (new.storeQuota, new.storeRecovery)
+        swarm?.apply(configuration)
     }
 
     /// Whether the relay rests at its operator's request: it accepts no new paths, and ends its present ones.
@@ -328,14 +338,15 @@ public final class Relay {
         timer?.close()
         sessions.close()
         requests.close()
-        swarm?.close()
+        swarm?.stop()
         exit?.close()
         directory.close()
         ledger?.close()
-        watching.close { [links, crew] in
+        watching.close { [links, crew, swarm] in
             links.closeAll {
                 crew?.close()
-                completion()
+                guard let swarm else { return completion() }
+                swarm.close(completion: completion)
             }
         }
     }
@@ -347,6 +358,7 @@ struct RelayNotices {
     private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
+    private var ofSwarm = false
     private var ofKeys = false
 
     /// No notice was given yet.
@@ -356,6 +368,8 @@ struct RelayNotices {
     mutating func changeStaked(_ value: Bool) -> Bool { Self.change(&isStaked, to: value) }
     /// Returns true if the value is new.
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
+    /// Returns true if the value is new.
+    mutating func changeSwarm(_ value: Bool) -> Bool { Self.change(&ofSwarm, to: value) }
     /// Returns true if the value is new.
     mutating func changeKeys(_ value: Bool) -> Bool { Self.change(&ofKeys, to: value) }
     /// Returns true if the value is new.

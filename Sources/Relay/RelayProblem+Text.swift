@@ -17,6 +17,10 @@ extension RelayProblem {
         case .registry(.unwritable(let failure)): RegistryProblem.unwritable(failure).text
         case .registry(let problem): "The registry: \(problem.text)"
         case .unsaved(let error): "The state of the network cannot be saved: \(error)."
+        case .unstored(let error): "The swarm store cannot be written, and takes no items: \(error)."
+        case .storeFull(let bytes):
+            "The swarm store is full, with \(bytes / 1_000_000) MB, and takes no items; raise 'store_quota' if the disk "
+                + "has room."
         case .noNameServer:
             "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
         case .warning(let kind): kind.text

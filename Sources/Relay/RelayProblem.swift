@@ -19,6 +19,10 @@ public enum RelayProblem: Equatable, Sendable {
     case registry(RegistryProblem)
     /// The state of the network cannot be saved.
     case unsaved(StoreError)
+    /// The swarm store cannot be written.
+    case unstored(StoreError)
+    /// The swarm store has this many bytes, all that it may have.
+    case storeFull(bytes: Int)
     /// The name servers do not answer.
     case noNameServer
     /// The warning about how others find the node.

@@ -31,6 +31,11 @@ public struct RelayConfiguration: Sendable {
     /// The longest time that a drain waits for paths and streams to end.
     public var drainLimit = TimeSpan.seconds(30)
 
+    /// The bytes of items that the node offers to the swarm store.
+    public var storeQuota: UInt64 = 20_000_000_000
+    /// The bytes a second at which the items of shards that the node joins are fetched; 0: half of `rate`, or 6.25 MB.
+    public var storeRecovery: UInt64 = 0
+
     /// How many workers the relay has, each with a thread: 1 to ``mostWorkers``.
     public var workers = 1
     /// The most workers.
@@ -85,6 +90,8 @@ public struct RelayStatus: Sendable {
     public var builds: UInt64, refusals: [String: UInt64]
     /// The counters of onion requests.
     public var requests: RelayRequestStatus
+    /// The swarm store; nil if the network has none.
+    public var store: RelayStoreStatus?
     /// The results of watching other nodes.
     public var watching: WatchingStatus
     /// The figures of each worker, worker 0 first; empty where there is only one.
@@ -111,4 +118,20 @@ public struct RelayRequestStatus: Sendable {
     public var received: UInt64, answeredHere: UInt64, busy: UInt64, bad: UInt64
     /// Requests of other nodes that wait for an answer.
     public var pendingHere: Int
+}
+
+/// The state of a relay's part of the swarm store.
+public struct RelayStoreStatus: Sendable {
+    /// The shards that it holds, and those of them that lack nothing.
+    public var shards: Int, complete: Int
+    /// Items and tombstones on the disk, their bytes, and the bytes that they may have.
+    public var items: Int, bytes: Int, quota: UInt64
+    /// Service descriptors, which are in memory.
+    public var descriptors: Int
+    /// Receipts that it has signed; requests and copies that it has refused.
+    public var receipts: UInt64, refusals: UInt64
+    /// Comparisons that it has begun; copies that they brought to it, and to others.
+    public var comparisons: UInt64, fetched: UInt64, brought: UInt64
+    /// Items whose bytes on the disk had changed.
+    public var damaged: UInt64
 }

@@ -122,6 +122,15 @@ public enum SettingsCatalog {
             "How long the relay waits for paths to end before it stops."),
 
         SettingKey(
+            "relay.store_quota", .bytes, byDefault: "\"20 GB\"", reloadable: true,
+            "The bytes of items that the node keeps for the network's swarm store, if the network has one; at least 100 MB.",
+            "On disk they take up to a third more, in swarm.sqlite in the data folder."),
+        SettingKey(
+            "relay.store_recovery", .bytes, byDefault: "0", reloadable: true,
+            "The bytes of items that the node fetches in a second when it joins a swarm; 0: half of relay.rate, without",
+            "one 6.25 MB."),
+
+        SettingKey(
             "web.listen", .text, byDefault: "\"127.0.0.1:1088\"", reloadable: true,
             "The address of the status page: a loopback address, or \"off\" for no page. If the default is in use, another",
             "port is taken. The URL has a secret, which is stored in web.token in the data folder. It is printed at the",

@@ -15,9 +15,9 @@ enum SQLiteFile {
     /// The file is made where it is missing; one that others can read or write is refused. It has a write-ahead log: nothing is half
     /// written. After a process that did not end in order it is checked first, which reads all of it. Each of `steps` leads from the version
     /// that is its index to the next, in one transaction; steps are added and never changed. A later version is refused. `layout` are the
-    /// pragmas that count only for a new file.
+    /// pragmas that count only for a new file. Without `checks` the caller checks the file itself.
     static func open(
-        _ path: String, _ durability: Durability, steps: [String], layout: String = ""
+        _ path: String, _ durability: Durability, steps: [String], layout: String = "", checks: Bool = true
     ) throws(StoreError) -> Database {
         let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
@@ -25,16 +25,21 @@ enum SQLiteFile {
         try checkPrivate(path, isFolder: false)
         let wasKilled = Self.wasKilled(path)
         let database = try Database(path: path)
-        if !layout.isEmpty { try database.execute(layout) }
+        var pages: Int64 = 0
+        try database.run("PRAGMA page_count") { pages = $0.integer(0) }
+        if pages == 0, !layout.isEmpty { try database.execute(layout) }
         try database.execute(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = \(durability.rawValue); PRAGMA trusted_schema = OFF")
-        if wasKilled {
-            var verdict = ""
-            try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
-            guard verdict == "ok" else { throw .damaged(path: path) }
-        }
+        if wasKilled, checks { try check(database) }
         try migrate(database, steps)
         return database
+    }
+
+    /// Reads all of a database; throws if its structure is damaged.
+    static func check(_ database: Database) throws(StoreError) {
+        var verdict = ""
+        try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
+        guard verdict == "ok" else { throw .damaged(path: database.path) }
     }
 
     /// Whether the process that had the database at `path` did not end in order: SQLite removes the log when it does.

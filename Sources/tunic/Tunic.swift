@@ -40,7 +40,7 @@ struct Tunic: ParsableCommand {
             RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
             NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
-            StreamsCommand.self, RequestCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self,
+            StreamsCommand.self, RequestCommand.self, BoxCommand.self, SwarmCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self,
             MetricsCommand.self,
             ReloadCommand.self, ExecCommand.self, JoinCommand.self, MaintenanceCommand.self, VersionCommand.self,
             RunWithParentCommand.self,

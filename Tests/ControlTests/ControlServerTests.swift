@@ -136,7 +136,7 @@ private final class Collector: ByteStreamDelegate {
         let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("") }
         let collector = Collector()
         let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
-        try stream.write(Array(repeating: UInt8(ascii: "a"), count: ControlSocket.longestRequest + 1))
+        try stream.write(Array(repeating: UInt8(ascii: "a"), count: ControlSocket.longestRequest.all + 1))
         bench.run { collector.hasEnded }
         #expect(collector.text == "{\"error\":\"the request is too long\"}\n")
         stream.close()

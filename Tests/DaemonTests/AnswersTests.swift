@@ -56,11 +56,22 @@ extension ProcessTests {
             let onlyRelay = try Running(relay + quiet)
             #expect(onlyRelay.refusal(.paths) == "a relay has no paths of its own; ask a client")
             #expect(onlyRelay.refusal(.request) == "a relay asks no nodes by onion requests; ask a client")
+            #expect(onlyRelay.refusal(.box) == "a relay stores and reads nothing of its own; ask a client")
             onlyRelay.end()
             let onlyClient = try Running(client + quiet)
             for argument in [nil, "", "x status", "\(NodeID(Bytes32()))", "\(NodeID(Bytes32())) stat", " status"] {
                 #expect(onlyClient.refusal(.request, argument)?.hasPrefix("expected a node's id") == true)
             }
+            let key = String(repeating: "ab", count: 32)
+            for argument in [
+                nil, "", "swarm", "swarm \(key) x", "put \(key)", "put \(key) abc", "list ab", "list \(key) x:1:1",
+                "get \(key) ab", "get \(key) \(key) nobody", "delete \(key)", "take \(key)", "list \(key) 1 2 3",
+            ] {
+                #expect(onlyClient.refusal(.box, argument)?.hasPrefix("expected 'swarm BOX'") == true)
+            }
+            #expect(onlyClient.answer(.box, "swarm \(key)", as: SwarmReport.self)?.replicas.count == 1)
+            let long = String(repeating: "00", count: 65_405)
+            #expect(onlyClient.refusal(.box, "put \(key) \(long)")?.contains("at most 65404 bytes") == true)
             guard case .later = onlyClient.process.answer(.request, "\(NodeID(Bytes32())) status") else {
                 Issue.record("a request is answered later")
                 return

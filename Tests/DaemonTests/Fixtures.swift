@@ -1,4 +1,5 @@
 import Control
+import Directory
 import EventLoop
 import OnionCrypto
 import Process
@@ -57,9 +58,10 @@ final class Running {
     init(nodes: Int = 1, _ lines: String) throws {
         folder = try Folder()
         let addresses = (0..<nodes).map { [Endpoint(address: IPAddress(v4: 0x7f00_0001), port: UInt16(7_100 + $0))] }
-        network = try NetworkFolder(
-            in: "\(folder.path)/net",
-            .init(name: "test", addresses: addresses, exits: 0, packetSize: 1_392, isLocal: true))
+        var plan = NetworkFolder.Plan(
+            name: "test", addresses: addresses, exits: 0, packetSize: 1_392, isLocal: true)
+        plan.swarms.shards = 64
+        network = try NetworkFolder(in: "\(folder.path)/net", plan)
         top = "network = \"\(network.file)\"\ndata = \"\(network.nodes[0].folder)\"\n"
         file = try folder.write("tunic.toml", top + lines)
         let source = DaemonTests.source(file)

@@ -90,6 +90,12 @@ private let reloadable: [String: Applied] = [
         $0.relay?.account.limit == 2_000_000_000_000
     },
     "relay.month_start": Applied(["relay.month_start": "15"]) { $0.relay?.account.firstDay == 15 },
+    "relay.store_quota": Applied(["relay.store_quota": "\"1 GB\""]) {
+        $0.relay?.relay.configuration.storeQuota == 1_000_000_000
+    },
+    "relay.store_recovery": Applied(["relay.store_recovery": "\"1 MB\""]) {
+        $0.relay?.relay.configuration.storeRecovery == 1_000_000
+    },
     "relay.drain": Applied(["relay.drain": "5"]) { $0.relay?.relay.configuration.drainLimit == .seconds(5) },
     "web.listen": Applied(["web.listen": "\"127.0.0.1:0\""]) { $0.process.face?.url != nil },
     "metrics.listen": Applied(["metrics.listen": "\"127.0.0.1:0\""]) { $0.process.face?.figures != nil },

@@ -69,6 +69,26 @@ final class SwarmBench {
         return try StoreAnswer(decoding: bytes.rawSpan, to: method)
     }
 
+    /// A message in a box, made now.
+    func message(_ number: UInt64, in box: SwarmModel.Box, sizeClass: Int = 0) -> StoredItem {
+        box.message(number, created: minute - minute % 10, sizeClass: sizeClass)
+    }
+
+    /// A relay's answer to a sealed request, which `session` brings; `request` gets the request's binding.
+    func ask(
+        _ target: Relay, over session: RequestSession, _ method: StoreAnswer.Method,
+        _ request: (Bytes32) -> StoreRequest
+    ) throws -> StoreAnswer {
+        let descriptor = try #require(client.directory.descriptor(of: target.node))
+        let number = try #require(RequestMethod(rawValue: request(Bytes32()).method))
+        let sealed = try RequestEnvelope.seal(
+            number, to: target.node, onionKey: descriptor.onionKey, network: id, time: client.directory.time
+        ) { request($0).arguments() }
+        guard case .answer(let bytes)? = try requests.ask(.envelope(sealed.envelope, to: target.node), on: session)
+        else { throw Unexpected() }
+        return try StoreAnswer(decoding: try #require(sealed.open(bytes)).encoded().rawSpan, to: method)
+    }
+
     /// A link from one relay to another, which is made if there is none.
     func link(from one: Relay, to other: Relay) throws -> LinkID {
         if one.links.existingLink(to: other.node) == nil {

@@ -71,14 +71,16 @@ extension Result where Failure == StoreFailure {
         #expect(bench.client.swarm.count == 0 && bench.client.status.requests.pending == 0)
     }
 
-    @Test("A client is told that no node holds what it wants to store, and that a network has no store")
+    @Test("A client is told that replicas refuse what it wants to store, and that a network has no store")
     func refusals() throws {
         let bench = try SwarmBench()
         defer { bench.close() }
         let name = bench.descriptor(1).version?.name ?? .zeros
-        let account = bench.box(1).named(.account, name, created: bench.minute, content: [], certified: nil)
-        #expect(bench.store(account) == .failure(.refused(.unknown)))
-        #expect(try bench.lookUp(1, .account) == .failure(.refused(.unknown)))
+        // Two replicas say that it is too late for this one.
+        let account = bench.box(1).named(
+            .account, name, created: bench.minute - bench.minute % 10 - 60, content: [], certified: nil)
+        #expect(bench.store(account) == .failure(.refused(.timeInvalid)))
+        #expect(try bench.lookUp(1, .account) == .success([]))
         let none = try RequestBench()
         defer { none.close() }
         var failures: [StoreFailure] = []
@@ -134,6 +136,62 @@ extension Result where Failure == StoreFailure {
         let seen = try #require(try bench.lookUp(number, .account))
         #expect(seen == .failure(.undecided(one)) || seen == .failure(.noAnswer(hint: nil)), "\(seen)")
         #expect([stored.isUndecided, seen.isUndecided].contains(true))
+    }
+
+    @Test("A box's owner lists, fetches and deletes its messages at any replica, from where the last part ended")
+    func readsABox() throws {
+        let bench = try SwarmBench()
+        defer { bench.close() }
+        let key = BoxKey(SwarmModel.Key(1).copy())
+        let sizes = [0, 1, 1_916, 1_917, 5_000, 65_404]
+        let contents = sizes.map { [UInt8](repeating: UInt8($0 & 255), count: $0) }
+        let items = try contents.map { try #require(bench.client.message($0, in: key)) }
+        #expect(bench.client.message([UInt8](repeating: 0, count: 65_405), in: key) == nil)
+        for (item, content) in zip(items, contents) {
+            #expect(BoxMessage.content(of: item) == content && bench.client.isOfOwner(item))
+            _ = try #require(bench.store(item)).get()
+        }
+        bench.requests.run(for: .seconds(2))
+        func list(from place: BoxPlace? = nil) throws -> BoxPage {
+            var result: Result<BoxPage, StoreFailure>?
+            bench.client.list(key, from: place) { result = $0 }
+            bench.requests.run(for: .seconds(11)) { result != nil }
+            return try #require(result).get()
+        }
+        func fetch(_ entries: [BoxPage.Entry], of page: BoxPage) throws -> [StoredItem] {
+            var result: Result<[StoredItem], StoreFailure>?
+            bench.client.fetch(key, entries, of: page) { result = $0 }
+            bench.requests.run(for: .seconds(11)) { result != nil }
+            return try #require(result).get()
+        }
+        for member in try bench.replicas(of: items[0]).members {
+            let page = try list(from: BoxPlace(replica: member.node, log: 0, after: 0))
+            #expect(page.replica == member.node && page.listing.entries.count == items.count && page.start == 0)
+            for item in items { #expect(try fetch([try #require(page.entry(of: item.id))], of: page) == [item]) }
+            // Behind the last one there is nothing yet.
+            let rest = try list(from: page.end)
+            #expect(rest.listing.entries.isEmpty && rest.end == page.end)
+        }
+        // Whoever is not the owner gets nothing.
+        var refused: Result<BoxPage, StoreFailure>?
+        let place = BoxPlace(replica: try bench.replicas(of: items[0]).others[0].node, log: 0, after: 0)
+        bench.client.list(key, from: place) { refused = $0 }
+        bench.requests.run(for: .seconds(11)) { refused != nil }
+        guard case .failure? = refused else { throw Unexpected() }
+        func delete(_ id: ItemID) throws -> DeletionResult {
+            var result: Result<DeletionResult, StoreFailure>?
+            bench.client.delete([.init(id: id, proof: bench.client.proof(of: id, by: key))], in: key.box) {
+                result = $0
+            }
+            bench.requests.run(for: .seconds(11)) { result != nil }
+            return try #require(result).get()
+        }
+        let deleted = try delete(items[1].id)
+        #expect(deleted.deleted == 1 && deleted.replicas >= 3)
+        #expect(try delete(Bytes32()).deleted == 0)
+        bench.requests.run(for: .seconds(2))
+        let page = try list()
+        #expect(page.entry(of: items[1].id)?.isDeleted == true && page.listing.entries.count == items.count)
     }
 
     @Test("Who closes the client on hearing of a result hears of it once")

@@ -18,7 +18,7 @@ struct Bench {
 
     init(
         quota: UInt64 = 1 << 30, storage: AnyStorage? = nil, peers count: UInt32 = 2,
-        swarmSize: Int = 3, shards: Int = 64, recoveryRate: UInt64 = 1 << 20, isForDescriptors: Bool = false
+        swarmSize: Int = 3, shards: Int = 64, recoveryRate: UInt64 = 1 << 20
     ) throws {
         let key = Key(1_000)
         peers = (1...count).map { Key(1_000 + $0) }
@@ -26,7 +26,7 @@ struct Bench {
         self.shards = shards
         replica = Replica(
             network: network, key: key.copy(), storage: try storage ?? Backend.storage(),
-            settings: .init(quota: quota, recoveryRate: recoveryRate, isForDescriptors: isForDescriptors),
+            settings: .init(quota: quota, recoveryRate: recoveryRate),
             random: SeededGenerator(seed: 1),
             hasEndedCleanly: true, now: now)
         _ = handle([.snapshot(try view(1, [key] + peers))])

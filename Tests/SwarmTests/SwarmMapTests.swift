@@ -153,6 +153,10 @@ import Wire
         #expect(map.allNodes == other.allNodes)
         for shard in 0..<64 as Range<UInt16> { #expect(map.swarm(shard) == other.swarm(shard)) }
         #expect(SwarmMap(read, shards: 65, swarmSize: 7) == nil)
+        // With the suspended nodes, by which a stand-in learns that it is one.
+        let all = try #require(SwarmMap(read, shards: 64, swarmSize: 7, withSuspended: true))
+        let both = try Self.map(nodes, shards: 64)
+        for shard in 0..<64 as Range<UInt16> { #expect(all.swarm(shard) == both.swarm(shard)) }
     }
 
     @Test func numbersThatAreNotAllowed() {

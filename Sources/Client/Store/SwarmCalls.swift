@@ -13,10 +13,15 @@ final class SwarmCalls {
     /// How long two replicas may take to answer before others are asked too.
     private static let patience = TimeSpan.seconds(2)
 
+    /// Takes an answer of a replica to the request of a binding; if that ends the call, what tells the result.
+    typealias Judge = (RequestAnswer, NodeID, Bytes32) -> (() -> Void)?
+
     /// A call that is not over.
     private final class Call {
         let scope: RequestClient.Scope
-        let request: StoreRequest
+        let method: RequestMethod
+        /// The arguments for the binding of a request.
+        let arguments: @Sendable (Bytes32) -> [UInt8]
         let members: Set<NodeID>
         /// The replicas that are not being asked and have not answered yet, in random order.
         var left: [RequestClient.Target]
@@ -24,19 +29,20 @@ final class SwarmCalls {
         var underway = 0
         var last: RequestClient.Outcome?
         var began = Instant(nanoseconds: 0)
-        /// Takes an answer; if that ends the call, what tells the result.
-        let judge: (RequestAnswer, NodeID) -> (() -> Void)?
+        let judge: Judge
         /// Called once, when the call ends otherwise.
         let fail: (RequestClient.Outcome?) -> Void
         var timer: LoopTimer?
         var isOver = false
 
         init(
-            _ request: StoreRequest, in scope: RequestClient.Scope, members: [NodeID],
-            targets: [RequestClient.Target], judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?,
+            _ method: RequestMethod, in scope: RequestClient.Scope, members: [NodeID],
+            targets: [RequestClient.Target], arguments: @escaping @Sendable (Bytes32) -> [UInt8],
+            judge: @escaping Judge,
             fail: @escaping (RequestClient.Outcome?) -> Void
         ) {
-            self.request = request
+            self.method = method
+            self.arguments = arguments
             self.scope = scope
             self.members = Set(members)
             left = SecureRandom.shuffled(targets)
@@ -60,7 +66,7 @@ final class SwarmCalls {
     /// How many calls are not over.
     var count: Int { calls.count }
 
-    private var network: Bytes32 { directory.network.id }
+    var network: Bytes32 { directory.network.id }
     private var minute: UInt32 { UInt32(clamping: directory.time.seconds / 60) }
 
     /// The swarm of a box by the trusted snapshot; nil if the network has no store.
@@ -77,9 +83,10 @@ final class SwarmCalls {
         let box = item.header.box
         guard let swarm = swarm(of: box) else { return done(.failure(.noStore)) }
         let tally = Box(StoreTally(of: item.id, in: swarm, network: network))
+        let request = StoreRequest.store(height: swarm.height, item)
         begin(
-            .store(height: swarm.height, item), in: swarm, isolation,
-            judge: { answer, replica in
+            .store, in: swarm, isolation, arguments: { _ in request.arguments() },
+            judge: { answer, replica, _ in
                 let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .store)
                 switch tally.value.add(answer, from: replica) {
                 case .stored(let proof): return { done(.success(proof)) }
@@ -100,8 +107,8 @@ final class SwarmCalls {
         guard let swarm = swarm(of: question.box) else { return done(.failure(.noStore)) }
         let tally = Box(LookupTally(of: question, replicas: swarm.members.count, network: network))
         begin(
-            question.request, in: swarm, isolation,
-            judge: { [weak self] answer, _ in
+            .lookup, in: swarm, isolation, arguments: { _ in question.request.arguments() },
+            judge: { [weak self] answer, _, _ in
                 guard let self else { return nil }
                 let answer = try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .lookup)
                 return tally.value.add(answer, at: minute).map { items in { done(.success(items)) } }
@@ -115,17 +122,19 @@ final class SwarmCalls {
             })
     }
 
-    private func begin(
-        _ request: StoreRequest, in swarm: BoxSwarm, _ isolation: UInt64,
-        judge: @escaping (RequestAnswer, NodeID) -> (() -> Void)?, fail: @escaping (RequestClient.Outcome?) -> Void
+    /// Asks replicas of a swarm, or one of them alone, until `judge` has heard enough.
+    func begin(
+        _ method: RequestMethod, in swarm: BoxSwarm, of replica: NodeID? = nil, _ isolation: UInt64,
+        arguments: @escaping @Sendable (Bytes32) -> [UInt8], judge: @escaping Judge,
+        fail: @escaping (RequestClient.Outcome?) -> Void
     ) {
-        let targets = swarm.members.compactMap { member in
+        let targets = swarm.members.filter { replica == nil || $0 == replica }.compactMap { member in
             directory.descriptor(of: member).map { RequestClient.Target(node: member, onionKey: $0.onionKey) }
         }
         guard !isClosed, !targets.isEmpty else { return fail(.noProxy) }
         let call = Call(
-            request, in: .init(isolation: isolation, purpose: .box(swarm.box)), members: swarm.members,
-            targets: targets, judge: judge, fail: fail)
+            method, in: .init(isolation: isolation, purpose: .box(swarm.box)), members: swarm.members,
+            targets: targets, arguments: arguments, judge: judge, fail: fail)
         calls[ObjectIdentifier(call)] = call
         call.began = Instant(nanoseconds: loop.now)
         call.timer = LoopTimer(on: loop) { [weak self, weak call] in
@@ -149,21 +158,20 @@ final class SwarmCalls {
     /// none gets all replicas, and the next two are asked while it waits.
     private func ask(_ call: Call) {
         let targets = Array(call.left.prefix(2))
-        guard let method = RequestMethod(rawValue: call.request.method), !targets.isEmpty else {
+        guard !targets.isEmpty else {
             if call.underway == 0 { end(call, call.last) }
             return
         }
         call.left.removeFirst(targets.count)
         call.underway += 1
-        let arguments = call.request.arguments()
         let request = RequestClient.Call(
-            scope: call.scope, method: method, targets: targets, swarm: call.members, arguments: { _ in arguments })
+            scope: call.scope, method: call.method, targets: targets, swarm: call.members, arguments: call.arguments)
         requests.ask(request) { [weak self, weak call] outcome in
             guard let self, let call, !call.isOver else { return }
             call.underway -= 1
-            if case .answered(let answer, let replica, _) = outcome {
+            if case .answered(let answer, let replica, let binding) = outcome {
                 call.left.insert(contentsOf: targets.filter { $0.node != replica }, at: 0)
-                if let tell = call.judge(answer, replica) {
+                if let tell = call.judge(answer, replica, binding) {
                     // The call is over first: whoever hears the result may close the client.
                     over(call)
                     return tell()

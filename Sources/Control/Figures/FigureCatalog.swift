@@ -256,6 +256,41 @@ package struct FigureCatalog: Sendable {
         "requests.pending_here", .gauge("tunic_unanswered_requests"),
         "Onion requests of other nodes that a relay has not answered.", .count, row: "requests here", "# pending",
         hidesZero: true, of: [.relay])
+    package let storeShards = Figure<Int>(
+        "store.shards", .gauge("tunic_store_shards"), "Shards of the swarm store that a relay holds.", .count,
+        row: "swarm store", "# shards", of: [.relay])
+    package let storeComplete = Figure<Int>(
+        "store.complete", .gauge("tunic_store_complete_shards"), "Shards of a relay that lack nothing.", .count,
+        row: "swarm store", "# complete", of: [.relay])
+    package let storeItems = Figure<Int>(
+        "store.items", .gauge("tunic_store_items"), "Items and tombstones that a relay holds.", .count,
+        row: "swarm store", "# items", of: [.relay])
+    package let storeBytes = Figure<Int>(
+        "store.bytes", .gauge("tunic_store_bytes"), "Bytes of these.", .bytes, row: "swarm store", of: [.relay])
+    package let storeQuota = Figure<UInt64>(
+        "store.quota", .gauge("tunic_store_quota_bytes"), "Bytes of items that a relay offers.", .bytes,
+        row: "swarm store", " of #", of: [.relay])
+    package let storeDescriptors = Figure<Int>(
+        "store.descriptors", .gauge("tunic_store_descriptors"), "Service descriptors that a relay holds.", .count,
+        row: "swarm store", "# service descriptors", of: [.relay])
+    package let storeReceipts = Figure<UInt64>(
+        "store.receipts", .counter("tunic_store_receipts"), "Receipts that a relay has signed.", .count,
+        row: "stored here", of: [.relay])
+    package let storeRefusals = Figure<UInt64>(
+        "store.refusals", .counter("tunic_store_refusals"), "Requests and copies that its store refused.", .count,
+        row: "stored here", "# refused", hidesZero: true, of: [.relay])
+    package let storeComparisons = Figure<UInt64>(
+        "store.comparisons", .counter("tunic_store_comparisons"), "Comparisons with other replicas that a relay began.",
+        .count, row: "compared", of: [.relay])
+    package let storeFetched = Figure<UInt64>(
+        "store.fetched", .counter("tunic_store_repaired_items", "direction", "fetched"),
+        "Copies that comparisons brought.", .count, row: "compared", "# fetched", of: [.relay])
+    package let storeBrought = Figure<UInt64>(
+        "store.brought", .counter("tunic_store_repaired_items", "direction", "brought"),
+        "Copies that comparisons brought.", .count, row: "compared", "# brought to others", of: [.relay])
+    package let storeDamaged = Figure<UInt64>(
+        "store.damaged", .counter("tunic_store_damaged_items"), "Items whose bytes on the disk had changed.", .count,
+        row: "compared", "# FOUND DAMAGED", hidesZero: true, of: [.relay])
     package let monthBytes = Figure<UInt64>(
         "accounting.bytes", .gauge("tunic_month_bytes"), "Bytes of this month, sent and received.", .bytes,
         row: "this month", of: [.relay])

@@ -29,6 +29,7 @@ extension StatusReport {
         self.builds = status.builds
         self.refusals = status.refusals
         add(status.requests)
+        if let store = status.store { add(store) }
         add(status.watching)
         add(status.workers)
         if let daemon { add(daemon) }
@@ -45,6 +46,22 @@ extension StatusReport {
         self.requestsBusyHere = status.busy
         self.requestsBadHere = status.bad
         self.requestsPendingHere = status.pendingHere
+    }
+
+    /// Sets the figures of the relay's part of the swarm store.
+    private mutating func add(_ status: RelayStoreStatus) {
+        self.storeShards = status.shards
+        self.storeComplete = status.complete
+        self.storeItems = status.items
+        self.storeBytes = status.bytes
+        self.storeQuota = status.quota
+        self.storeDescriptors = status.descriptors
+        self.storeReceipts = status.receipts
+        self.storeRefusals = status.refusals
+        self.storeComparisons = status.comparisons
+        self.storeFetched = status.fetched
+        self.storeBrought = status.brought
+        self.storeDamaged = status.damaged
     }
 
     /// Sets the figures of the relay's workers, if there are several.

@@ -12,6 +12,7 @@ internal import Wire
 final class ClientRole: ProcessRole {
     let kind = StatusReport.Role.client
     let client: Client
+    private let loop: Loop
     private let log: Logger
 
     /// A client with `settings`; it has opened everything when this returns.
@@ -21,6 +22,7 @@ final class ClientRole: ProcessRole {
         on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, own: Set<NodeID>, log: Logger
     ) throws(Failure) {
         self.log = log
+        self.loop = loop
         var configuration = try ClientConfiguration(settings)
         configuration.own = own
         let store = try RoleFolder.openStore(in: folder)
@@ -69,6 +71,9 @@ final class ClientRole: ProcessRole {
         return report
     }
 
+    /// The present moment.
+    var now: Instant { Instant(nanoseconds: loop.now) }
+
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
         switch command {
         case .paths: .paths(PathsReport(client.paths))
@@ -76,6 +81,7 @@ final class ClientRole: ProcessRole {
         case .streams: .report(StreamsReport(client.keys))
         case .newpath: newPath(argument)
         case .request: request(argument)
+        case .box: box(argument)
         case .status, .metrics, .log, .web, .reload, .check: nil
         case .nodes, .account, .submit, .dryrun, .operation, .maintenance: nil
         }

@@ -41,7 +41,8 @@ final class LedgerAnswers {
                 return .refusal("no such operation was submitted here")
             }
             return .report(report)
-        case .status, .metrics, .log, .web, .reload, .check, .request, .paths, .newpath, .exits, .streams: return nil
+        case .status, .metrics, .log, .web, .reload, .check, .request, .box, .paths, .newpath, .exits, .streams:
+            return nil
         }
     }
 

@@ -6,6 +6,8 @@ internal import Wire
 extension RelayConfiguration {
     /// The smallest rate limit, in bytes a second.
     private static let leastRate: Int64 = 100_000
+    /// The smallest quota of the swarm store, in bytes.
+    private static let leastQuota: UInt64 = 100_000_000
 
     /// The configuration in `settings`.
     init(_ settings: Settings) throws(Failure) {
@@ -24,6 +26,12 @@ extension RelayConfiguration {
             if rate != 0, rate < Self.leastRate {
                 throw Self.fault(
                     settings, "relay.rate", "links need at least \(Self.leastRate / 1000) kB a second")
+            }
+            storeQuota = UInt64(clamping: settings.number("relay.store_quota"))
+            storeRecovery = UInt64(clamping: settings.number("relay.store_recovery"))
+            if storeQuota < Self.leastQuota {
+                throw Self.fault(
+                    settings, "relay.store_quota", "a replica needs at least \(Self.leastQuota / 1_000_000) MB")
             }
             drainLimit = .seconds(settings.number("relay.drain"))
             try takeResolvers(settings)

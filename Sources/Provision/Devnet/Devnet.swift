@@ -26,6 +26,8 @@ package final class Devnet {
         package var packetSize = NetworkFile.defaultPacketSize
         /// The limits that its nodes have for clients.
         package var limits = NetworkLimits()
+        /// The numbers of its swarm store.
+        package var swarms = NetworkFile.Swarms()
         /// The lengths of an epoch, of a block, and of a node's first credit, in seconds.
         package var registry = RegistryPlan(epoch: 5, block: 1, testCredit: 60)
         package var logLevel = "notice"
@@ -105,7 +107,7 @@ package final class Devnet {
             var plan = NetworkFolder.Plan(
                 name: "devnet", addresses: addresses.map { [$0] }, exits: options.exits,
                 packetSize: options.packetSize, isLocal: true)
-            plan.limits = options.limits
+            (plan.limits, plan.swarms) = (options.limits, options.swarms)
             plan.registry = options.registry
             network = try NetworkFolder(in: folder, plan)
             try Files.makeFolder("\(folder)/client")

@@ -21,6 +21,7 @@ package struct NetworkChoices {
     package var blockTime: UInt64 = 120
     package var packetSize = NetworkFile.defaultPacketSize
     package var limits = NetworkLimits()
+    package var swarms = NetworkFile.Swarms()
     /// Whether private and loopback addresses are allowed; they always are if all addresses are loopback.
     package var local = false
 
@@ -64,7 +65,7 @@ package struct NetworkChoices {
         }
         var plan = NetworkFolder.Plan(
             name: name, addresses: addresses, exits: exits, packetSize: packetSize, isLocal: isLocal)
-        plan.limits = limits
+        (plan.limits, plan.swarms) = (limits, swarms)
         plan.registry = RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)
         return plan
     }

@@ -17,6 +17,8 @@ package struct NetworkFolder {
         package var isLocal: Bool
         /// The limits of its nodes.
         package var limits = NetworkLimits()
+        /// The numbers of its swarm store.
+        package var swarms = NetworkFile.Swarms()
         /// The parameters of the registry.
         package var registry = RegistryPlan()
 
@@ -58,6 +60,7 @@ package struct NetworkFolder {
         creation.file.allowPrivateAddresses = plan.isLocal
         creation.file.requireAddressDiversity = !plan.isLocal
         creation.file.limits = plan.limits
+        creation.file.swarms = plan.swarms
         let ledger = try FirstLedger(&creation, plan.registry)
         do {
             try creation.file.validate()

@@ -60,7 +60,7 @@ extension SwarmWorker.Event {
     fileprivate var number: UInt64? {
         switch self {
         case .asked(let number, _, _, _, _), .message(let number, _, _, _): number
-        case .follow, .answered, .tick: nil
+        case .follow, .answered, .apply, .tick: nil
         }
     }
 

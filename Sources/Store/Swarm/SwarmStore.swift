@@ -31,6 +31,7 @@ public final class SwarmStore {
     }
 
     let folder: String
+    private let network: Bytes32
     let database: Database
     var work = Work()
     /// Why the last commit failed; nil after a commit that has written something.
@@ -39,6 +40,8 @@ public final class SwarmStore {
     public internal(set) var isDamaged = false
     /// Whether the process that used the file last has closed it, and the file was not replaced since.
     public let hasEndedCleanly: Bool
+    /// Whether the process that used the file last was killed, and the file is not checked yet.
+    private var isUnchecked: Bool
 
     var salt: UInt64 = 0
     var contents: [UInt16: ShardTotals] = [:]
@@ -57,14 +60,18 @@ public final class SwarmStore {
 
     /// Opens the file in the data folder at `folder`, whose lock a `Store` or `DataFolder` must hold.
     ///
-    /// A file of another network is refused. After an unclean exit of the process the whole file is checked first.
-    public init(folder: String, network: Bytes32) throws(StoreError) {
+    /// A file of another network is refused. After an unclean exit of the process the whole file is checked first, which may
+    /// take minutes; without `checks` the caller does it by ``check()`` before any other call.
+    public init(folder: String, network: Bytes32, checks: Bool = true) throws(StoreError) {
         let path = "\(folder)/\(Self.fileName)"
         self.folder = folder
+        self.network = network
         let wasKilled = SQLiteFile.wasKilled(path)
         let database = try SQLiteFile.open(
-            path, .full, steps: Self.steps, layout: "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL")
+            path, .full, steps: Self.steps, layout: "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL",
+            checks: false)
         self.database = database
+        isUnchecked = wasKilled
         try database.execute("PRAGMA cache_size = -8192; PRAGMA secure_delete = ON")
         var kept: [UInt8]?
         var ended: [UInt8] = []
@@ -83,23 +90,37 @@ public final class SwarmStore {
             try database.run("DELETE FROM meta WHERE name = 'ended'")
         }
         _ = unsafe unlink("\(folder)/\(Self.endedName)")
+        if checks { try check() }
+    }
+
+    /// Checks the file after an unclean exit of the process, and reads the small tables.
+    public func check() throws(StoreError) {
+        if isUnchecked { try SQLiteFile.check(database) }
+        isUnchecked = false
         try load()
         if !hasEndedCleanly { try count() }
     }
 
-    /// Opens the file as ``init(folder:network:)`` does; a damaged one is set aside, and an empty one takes its place.
+    /// Opens the file as ``init(folder:network:checks:)`` does; a damaged one is set aside, and an empty one takes its place.
     ///
     /// `setAside` is then the path of the damaged file.
     public static func open(
-        folder: String, network: Bytes32
+        folder: String, network: Bytes32, checks: Bool = true
     ) throws(StoreError) -> (store: SwarmStore, setAside: String?) {
         do throws(StoreError) {
-            return (try SwarmStore(folder: folder, network: network), nil)
+            return (try SwarmStore(folder: folder, network: network, checks: checks), nil)
         } catch {
             guard case .damaged = error else { throw error }
             try setAside(folder: folder)
-            return (try SwarmStore(folder: folder, network: network), "\(folder)/\(damagedName)")
+            return (try SwarmStore(folder: folder, network: network, checks: checks), "\(folder)/\(damagedName)")
         }
+    }
+
+    /// Closes a damaged file and sets it aside; the result is an empty one in its place, and the path of the damaged one.
+    public func replace() throws(StoreError) -> (store: SwarmStore, setAside: String) {
+        close()
+        try Self.setAside(folder: folder)
+        return (try SwarmStore(folder: folder, network: network), "\(folder)/\(Self.damagedName)")
     }
 
     /// Renames the file, in place of an earlier one that was set aside; no `SwarmStore` may have it open.

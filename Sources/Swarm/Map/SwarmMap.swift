@@ -55,10 +55,11 @@ public struct SwarmMap: Sendable {
         self.members = members
     }
 
-    /// The map of the staked nodes of `snapshot`; nil if a number is not allowed.
-    public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int) {
+    /// The map of the staked nodes of `snapshot`, or of all its nodes; nil if a number is not allowed.
+    public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int, withSuspended: Bool = false) {
         self.init(
-            network: snapshot.network, shards: shards, swarmSize: swarmSize, nodes: Self.staked(snapshot))
+            network: snapshot.network, shards: shards, swarmSize: swarmSize,
+            nodes: withSuspended ? Self.placed(snapshot.entries) : Self.staked(snapshot))
     }
 
     fileprivate static func allows(shards: Int, swarmSize: Int, nodes: Int) -> Bool {
@@ -73,9 +74,11 @@ public struct SwarmMap: Sendable {
     }
 
     fileprivate static func staked(_ snapshot: Snapshot) -> [PlacedNode] {
-        snapshot.entries.filter(\.isStaked).map {
-            PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement)
-        }
+        placed(snapshot.entries.filter(\.isStaked))
+    }
+
+    private static func placed(_ entries: [Snapshot.Entry]) -> [PlacedNode] {
+        entries.map { PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement) }
     }
 
     /// The value that is mixed with all nodes' placements for a shard.

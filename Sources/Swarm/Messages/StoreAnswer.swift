@@ -43,6 +43,8 @@ public enum StoreAnswer: Hashable, Sendable {
 
             /// The size class of a deleted item.
             public static let deleted: UInt8 = 255
+            /// Whether the item was deleted.
+            public var isDeleted: Bool { sizeClass == Self.deleted }
         }
 
         /// The id of the box's log, which numbers the entries.

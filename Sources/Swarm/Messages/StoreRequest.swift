@@ -39,15 +39,6 @@ public enum StoreRequest: Hashable, Sendable {
         }
     }
 
-    /// The kind of items that the request is about; nil: all kinds that are kept on disk.
-    var kind: ItemKind? {
-        switch self {
-        case .store(_, let item): item.header.kind
-        case .lookup(_, let kind, _, _): kind
-        case .delete, .list, .fetch: nil
-        }
-    }
-
     /// Reads the arguments of `method`; throws `WireError.unknownKind` if the store has no such method.
     public init(method: UInt8, arguments span: RawSpan, network: Bytes32) throws(WireError) {
         var reader = ByteReader(span)

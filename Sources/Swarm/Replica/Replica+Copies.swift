@@ -47,7 +47,6 @@ extension Replica {
 
     /// Takes a copy from a peer if it is authentic; has no effect if the copy is already held.
     mutating func accept(_ copy: Copy, from peer: NodeID, isFetched: Bool) throws(StoreRefusal) {
-        guard holds(copy.header.kind) else { throw .unknown }
         guard let shard = views.first?.map.shard(of: copy.header.box), let role = roles[shard],
             shares(shard, with: peer)
         else { throw .notReplica(height: height) }

@@ -87,7 +87,6 @@ extension Replica {
     /// Opens a subscription for a reader.
     mutating func subscribe(id: UInt64, via: NodeID, _ open: SubscriptionOpen, binding: Bytes32) {
         do throws(StoreRefusal) {
-            guard holds(nil) else { throw .unknown }
             let shard = try readable(open.read, binding: binding)
             guard isNamed(for: shard) else { throw .notReplica(height: height) }
             let place = subscriptions.hasPlace(via: via)

@@ -59,6 +59,15 @@ extension Replica {
     /// The shards that the replica holds.
     public var shards: [UInt16] { roles.keys.sorted() }
 
+    /// How many shards the newest snapshot names the replica for, and of how many of them it has seen all that it may lack.
+    public var completeness: (held: Int, complete: Int) {
+        roles.values.reduce(into: (0, 0)) { sum, role in
+            guard role.record.left == nil else { return }
+            sum.0 += 1
+            if role.isComplete { sum.1 += 1 }
+        }
+    }
+
     /// Whether a replica has seen all that it may lack of a shard.
     public func isComplete(_ shard: UInt16) -> Bool {
         roles[shard].map { $0.isComplete && $0.record.left == nil } ?? false
@@ -67,6 +76,26 @@ extension Replica {
     /// Loads the roles on disk; the process may have missed entries of each shard.
     mutating func loadRoles() {
         roles = holdings.storage.shards().mapValues { ShardRole($0, since: minute) }
+    }
+
+    /// Goes on with an empty storage in place of one that cannot be used any more: the other replicas bring all entries
+    /// again.
+    ///
+    /// Clients that wait are told that the node is busy.
+    public mutating func replace(_ storage: Storage) -> [Action] {
+        actions = coordinator.asks.keys.sorted().map { .answer(ask: $0, .refused(.busy(seconds: 5))) }
+        for id in subscriptions.all.keys.sorted() { end(subscription: id) }
+        questions.forget()
+        holdings = Holdings(network: network, storage: storage, random: holdings.random)
+        holdings.renumber()
+        coordinator = Coordinator(quota: settings.quota, now: now)
+        peers = [:]
+        loadRoles()
+        assignRoles()
+        refreshPeers()
+        _ = holdings.storage.commit()
+        defer { actions = [] }
+        return actions
     }
 
     /// Notes that entries of a shard are lost; other replicas have to show all that they have once more.
@@ -201,8 +230,6 @@ extension Replica {
     /// It need not once a majority has all of it, or after 72 hours one other replica. Otherwise it is kept as long as
     /// a message lives.
     private func isReleased(_ role: ShardRole, left: UInt32, closed: UInt32) -> Bool {
-        // Nothing of it is on the disk.
-        if settings.isForDescriptors { return true }
         let released = role.released(closed: closed)
         return role.isDropping || released >= witnesses
             || released > 0 && minute >= left + SwarmLimits.leaveMinutes

@@ -53,15 +53,11 @@ public struct Replica<Storage: ItemStorage> {
         public var quota: UInt64
         /// The rate at which shards that the node joins are pulled, in bytes a second; at least 256 KiB takes effect.
         public var recoveryRate: UInt64
-        /// Whether the node holds items of kind 1 only: it then refuses all others as unknown, and begins no
-        /// comparisons, because kind 1 is not compared.
-        public var isForDescriptors: Bool
 
         /// The settings.
-        public init(quota: UInt64, recoveryRate: UInt64, isForDescriptors: Bool = false) {
+        public init(quota: UInt64, recoveryRate: UInt64) {
             self.quota = quota
             self.recoveryRate = recoveryRate
-            self.isForDescriptors = isForDescriptors
         }
     }
 
@@ -137,9 +133,9 @@ public struct Replica<Storage: ItemStorage> {
     /// The network's id.
     var network: Bytes32 { holdings.network }
 
-    /// Applies new numbers of the operator; whether the node is for descriptors only does not change.
+    /// Applies new numbers of the operator.
     public mutating func apply(_ new: Settings) {
-        (settings.quota, settings.recoveryRate) = (new.quota, new.recoveryRate)
+        settings = new
         coordinator.resize(quota: new.quota)
         recovery.resize(Self.recoveryBurst(new))
         refreshPeers()
@@ -191,7 +187,6 @@ public struct Replica<Storage: ItemStorage> {
 
     private mutating func handle(_ request: StoreRequest, ask: UInt64, via: NodeID, binding: Bytes32) {
         do throws(StoreRefusal) {
-            guard holds(request.kind) else { throw .unknown }
             switch request {
             case .store(let height, let item): try store(item, height: height, ask: ask, via: via)
             case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask, via: via)
@@ -203,16 +198,13 @@ public struct Replica<Storage: ItemStorage> {
         }
     }
 
-    /// Whether this node holds items of `kind`; nil stands for all kinds that are kept on disk.
-    func holds(_ kind: ItemKind?) -> Bool { kind == .descriptor || !settings.isForDescriptors }
-
     private mutating func tick() {
         holdings.expire(minute: minute, limit: 100)
         holdings.storage.verify(limit: SwarmLimits.verifyStep)
         descriptors.expire(minute: minute)
         checkRoles()
         retryPuts()
-        if !settings.isForDescriptors { startExchanges() }
+        startExchanges()
         subscriptions.queueAll()
         for id in subscriptions.stalled(now) { end(subscription: id) }
     }
@@ -334,6 +326,9 @@ struct Questions {
         open[next] = question
         return next
     }
+
+    /// Forgets all questions; their answers are then answers to nothing.
+    mutating func forget() { open = [:] }
 
     /// Removes and returns the question of a number.
     mutating func close(_ number: UInt64) -> Question? { open.removeValue(forKey: number) }

@@ -13,6 +13,7 @@ struct DevnetCommand: ParsableCommand {
             Examples:
               tunic devnet
               tunic devnet --nodes 8 --exits 3 --socks 127.0.0.1:0 --json
+              tunic devnet --nodes 12 --shards 64
               tunic devnet -- curl http://127.0.0.1:8000/
 
             A command after -- runs when a path is ready; when it ends, the network ends with its status. It finds the proxy \
@@ -74,7 +75,7 @@ struct DevnetCommand: ParsableCommand {
         options.workers = workers
         options.folder = dir.map(Files.absolute)
         options.packetSize = network.packetSize
-        options.limits = network.limits
+        (options.limits, options.swarms) = (network.limits, network.swarms)
         options.registry = RegistryPlan(epoch: epoch, block: 1, testCredit: credit)
         options.logLevel = (logging.level ?? .notice).rawValue
         options.command = command

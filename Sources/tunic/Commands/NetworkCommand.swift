@@ -97,6 +97,7 @@ struct NetworkCreateCommand: ParsableCommand {
         (choices.baseAddress, choices.basePort, choices.address) = (baseAddress, basePort, address)
         (choices.authorities, choices.epoch, choices.blockTime) = (authorities, epoch, blockTime)
         (choices.packetSize, choices.limits, choices.local) = (network.packetSize, network.limits, local)
+        choices.swarms = network.swarms
         return try checked { () throws(ChoiceFault) in try choices.plan() }
     }
 

@@ -29,15 +29,38 @@ struct NetworkOptions: ParsableArguments {
             valueName: "name=number"))
     var limit: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "How many shards the swarm store has: a power of two from 64 to 65536; 0: no store.", valueName: "number"))
+    var shards = 0
+
+    @Option(
+        name: .customLong("swarm-size"),
+        help: ArgumentHelp("How many nodes hold a shard: odd, 3 to 15.", valueName: "number"))
+    var swarmSize = NetworkFile.Swarms().size
+
+    /// The numbers of the swarm store.
+    var swarms: NetworkFile.Swarms {
+        var swarms = NetworkFile.Swarms()
+        (swarms.shards, swarms.size) = (shards, swarmSize)
+        return swarms
+    }
+
     /// The limits of nodes.
     private(set) var limits = NetworkLimits()
 
-    private enum CodingKeys: String, CodingKey { case packetSize, limit }
+    private enum CodingKeys: String, CodingKey { case packetSize, limit, shards, swarmSize }
 
     mutating func validate() throws {
         let sizes = NetworkFile.packetSizes
         guard sizes.contains(packetSize) else {
             throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
+        }
+        guard shards == 0 || 64...65_536 ~= shards && shards.nonzeroBitCount == 1 else {
+            throw ValidationError("--shards \(shards): use 0, or a power of two from 64 to 65536")
+        }
+        guard 3...15 ~= swarmSize, swarmSize % 2 == 1 else {
+            throw ValidationError("--swarm-size \(swarmSize): use an odd number from 3 to 15")
         }
         for text in limit {
             let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
