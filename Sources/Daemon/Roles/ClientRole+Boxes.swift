@@ -173,10 +173,18 @@ extension StoreFailure {
         case .noPath: "there is no path for the request; see 'tunic status'"
         case .noAnswer(nil): "no replica has answered in time"
         case .noAnswer(let hint?): "no replica has answered; a proxy says that \(hint)"
-        case .tooFewReceipts(let count): "only \(count) replicas have signed, which is no majority; try again"
+        case .undecided(let count): "too few replicas agree: \(count.text); try again"
         case .tooMany: "too many requests are under way; try again later"
         case .refused(let refusal): "the replicas refuse: \(refusal.text)"
         }
+    }
+}
+
+extension StoreCount {
+    /// The answers in words.
+    fileprivate var text: String {
+        let reasons = refusals.isEmpty ? "" : " (\(refusals.map(\.text).joined(separator: ", ")))"
+        return "\(signed) signed, \(refusals.count) refused\(reasons), \(silent) did not answer"
     }
 }
 
