@@ -110,6 +110,25 @@ import Wire
         #expect(kept == 3 && table.count == 6)
     }
 
+    @Test("SW17: what clients store over many proxies counts for this node, beside what each other replica brings")
+    func sw17Coordinators() throws {
+        var bench = try Bench()
+        bench.replica.descriptors = DescriptorTable(capacity: 24)
+        let map = try #require(bench.replica.views.first).map
+        let boxes = (0..<4_000 as Range<UInt32>).lazy.map { Box(Key(20_000 + $0)) }
+            .filter { map.shard(of: $0.id) == map.shard(of: box.id) }.prefix(24)
+        let items = boxes.map { $0.named(.descriptor, name("web"), created: now, content: [], certified: Key(3)) }
+        #expect(items.count == 24)
+        #expect(bench.bring(items.prefix(4).map { .item($0) }) == [0, 0, 0, 0])
+        for (number, item) in items.enumerated().dropFirst(4) {
+            let proxy = Key(30_000 + UInt32(number)).node
+            let ask = UInt64(number)
+            _ = bench.handle([.request(ask: ask, via: proxy, .store(height: 1, item), binding: network)])
+        }
+        #expect(bench.replica.descriptors.count == 18)
+        #expect(items.prefix(4).allSatisfy { bench.replica.descriptors.holds($0) })
+    }
+
     @Test("One item pushes no more than 8 MiB over a link, and a reader that stalls is ended")
     func pushesHaveABound() throws {
         var bench = try Bench(quota: 1 << 34)
