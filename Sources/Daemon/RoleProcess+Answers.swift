@@ -25,7 +25,8 @@ extension RoleProcess {
         case .request:
             return answerOfRole(command, argument) ?? .refusal("a relay asks no nodes by onion requests; ask a client")
         case .box:
-            return answerOfRole(command, argument) ?? .refusal("a relay stores and reads nothing of its own; ask a client")
+            return answerOfRole(command, argument)
+                ?? .refusal("a relay stores and reads nothing of its own; ask a client")
         case .check: return answerOfRole(command, argument) ?? .refusal("a client does not check itself; ask a relay")
         case .paths, .newpath, .exits, .streams:
             return answerOfRole(command, argument)

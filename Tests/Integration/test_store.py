@@ -164,7 +164,7 @@ class Store(unittest.TestCase):
             (["box", "put", "--key", key, "--file", self.folder / "none"], 66, "none"),
             (["box", "put", "--key", key, "--file", large], 65, "large"),
             (["box", "get", "--key", key, "--id", "ab", "--out", "x"], 64, "--id 'ab'"),
-            (["box", "get", "--key", key, "--id", "ab" * 32, "--out", "x"], 69, "does not show this item"),
+            (["box", "get", "--key", key, "--id", "ab" * 32, "--out", "x"], 69, "no replica that was asked shows this item"),
             (["box", "list", "--key", key, "--node", "nobody"], 69, "expected"),
             (["box", "delete", "--key", key, "--id", "ab" * 32], 69, "no replica holds"),
         ]:

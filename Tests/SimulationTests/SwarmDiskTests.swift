@@ -26,7 +26,10 @@ private final class Folder {
         let endings = ["", "-wal", "-shm"]
         remove(
             endings.flatMap { ["swarm.sqlite\($0)", "swarm.sqlite.damaged\($0)", "tunic.sqlite\($0)"] }
-                + ["swarm.ended", "lock"])
+                + [
+                    "swarm.ended", "lock", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",
+                    "descriptors.list", "snapshots.history",
+                ])
         unsafe rmdir(path)
     }
 }
@@ -99,6 +102,39 @@ private final class Folder {
         #expect(network.run(2_400) { network.nodes.allSatisfy { missing($0) == 0 } })
         let states = network.nodes.compactMap { $0.relay?.swarm?.state }
         #expect(states.count == 9 && states.allSatisfy { $0.failure == nil && $0.isOpen })
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test("SW9: with a ledger, whose snapshots are blocks apart, all replicas have at once what any coordinator takes")
+    func sw9Ledger() throws {
+        // Blocks are served from the disk.
+        let folders = (0..<7).map { _ in Folder() }
+        let network = try Network(
+            seed: 3, relays: 7, exits: 2, stores: try folders.map { try Store(folder: $0.path) },
+            {
+                $0.swarms.shards = 64
+                $0.swarms.size = 5
+            }, ledger: (authorities: 3, block: 2, epoch: 10))
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let client = try #require(user.client)
+        func height() -> UInt64 { client.directory.trust.chain.snapshot.height }
+        #expect(network.run(400) { height() >= 12 })
+        let box = SwarmModel.Box(SwarmModel.Key(1), network: network.file.id)
+        var proofs: [ItemID: StoreProof] = [:]
+        let first = height()
+        for number in 0..<40 as Range<UInt64> {
+            let minute = UInt32(client.directory.time.seconds / 60)
+            let item = box.message(number, created: minute - minute % 10)
+            client.store(item) { if case .success(let proof) = $0 { proofs[item.id] = proof } }
+            network.run(4) { proofs.count > number }
+            network.run(1.5)
+            // Long before any comparison: the coordinator has brought it.
+            let holders = network.nodes.count { $0.relay?.swarm?.worker.entry(item.id) != nil }
+            #expect(holders == 5, "item \(number)")
+        }
+        #expect(proofs.count == 40 && height() >= first + 6)
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 

@@ -12,6 +12,27 @@ import Wire
 
     private func isStored(_ answer: StoreAnswer?) -> Bool { if case .stored? = answer { true } else { false } }
 
+    @Test("SW9: a coordinator may be some snapshots ahead or behind, also where heights are blocks apart")
+    func sw9Heights() throws {
+        var bench = try Bench()
+        let keys = [Key(1_000)] + bench.peers
+        var number: UInt64 = 0
+        func status(_ height: UInt64) -> UInt8? {
+            number += 1
+            let item = Box(Key(1)).message(number, created: firstMinute)
+            let body = Replicate(height: height, copies: [.item(item)]).encoded()
+            guard let reply = bench.reply(to: .replicate, body),
+                let outcome = try? Replicate.outcomes(decoding: reply.rawSpan, count: 1).first
+            else { return nil }
+            return if case .refused(let status) = outcome { status } else { 0 }
+        }
+        // Nothing is known of the distances yet.
+        #expect(status(1) == 0 && status(1_000) == 0)
+        for height in [31, 61, 91] as [UInt64] { _ = bench.handle([.snapshot(try bench.view(height, keys))]) }
+        for height in [1, 31, 61, 91, 121, 151, 181] as [UInt64] { #expect(status(height) == 0, "\(height)") }
+        for height in [0, 182, 211, .max] as [UInt64] { #expect(status(height) == 3, "\(height)") }
+    }
+
     @Test("SW3: a store is answered at a majority of good receipts, or late with what is there")
     func sw3Store() throws {
         var bench = try Bench()

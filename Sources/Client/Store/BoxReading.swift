@@ -180,12 +180,15 @@ extension SwarmCalls {
         guard let swarm = swarm(of: box) else { return done(.failure(.noStore)) }
         let request = StoreRequest.delete(box: box, deletions)
         let refusal = Refusal()
+        var without = 0
         begin(
             .delete, in: swarm, isolation, arguments: { _ in request.arguments() },
             judge: { answer, _, _ in
                 switch try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .delete) {
-                // A replica that does not hold it yet: another one may.
-                case .deleted(let count, let replicas) where count > 0:
+                case .deleted(let count, let replicas):
+                    // A replica that does not hold it yet: another one may.
+                    if count == 0 { without += 1 }
+                    guard count > 0 || without == LookupTally.emptyAnswers else { return nil }
                     return { done(.success(DeletionResult(deleted: count, replicas: replicas))) }
                 case .refused(let reason): refusal.value = reason
                 default: break

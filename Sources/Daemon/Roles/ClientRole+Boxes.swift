@@ -28,7 +28,9 @@ extension ClientRole {
             let node = words.count == 4 ? NodeID(words[3]) : nil
             guard let id = bytes32(hexadecimal: words[2]), (node != nil) == (words.count == 4) else { break }
             let reply = DeferredReply()
-            find(id, Self.key(key), from: node.map { BoxPlace(replica: $0, log: 0, after: 0) }, reply)
+            let boxKey = Self.key(key)
+            guard let swarm = client.replicas(of: boxKey.box) else { return .refusal(StoreFailure.noStore.text) }
+            get(id, boxKey, at: node.map { [$0] } ?? swarm.members, reply)
             return .later(reply)
         case ("delete", 3):
             guard let id = bytes32(hexadecimal: words[2]) else { break }
@@ -87,24 +89,36 @@ extension ClientRole {
         return .later(reply)
     }
 
-    /// Looks for an item in the parts of a box, one after the other.
-    private func find(_ id: ItemID, _ key: BoxKey, from place: BoxPlace?, _ reply: DeferredReply) {
-        client.list(key, from: place) { [weak self, client] result in
-            guard case .success(let page) = result else { return reply.give(.refusal(result.failureText)) }
-            guard let entry = page.entry(of: id) else {
-                guard page.listing.hasMore, page.end != place else {
-                    return reply.give(.refusal("\(page.replica) does not show this item"))
+    /// Asks replicas for an item, all at once: some may be dead, and some may not have it yet.
+    private func get(_ id: ItemID, _ key: BoxKey, at replicas: [NodeID], _ reply: DeferredReply) {
+        var open = replicas.count
+        var failure: ControlReply?
+        for replica in replicas {
+            find(id, key, from: BoxPlace(replica: replica, log: 0, after: 0)) { found in
+                open -= 1
+                switch found {
+                case .report(let report): return reply.give(.report(report))
+                case nil: failure = .refusal("no replica that was asked shows this item")
+                default: failure = failure ?? found
                 }
-                self?.find(id, key, from: page.end, reply)
-                return
+                if open == 0, let failure { reply.give(failure) }
             }
-            guard !entry.isDeleted else { return reply.give(.refusal("the item was deleted")) }
+        }
+    }
+
+    /// Looks for an item in the parts of a box that one replica shows; nil: it does not show the item.
+    private func find(_ id: ItemID, _ key: BoxKey, from place: BoxPlace, done: @escaping (ControlReply?) -> Void) {
+        client.list(key, from: place) { [weak self, client] result in
+            guard case .success(let page) = result else { return done(.refusal(result.failureText)) }
+            guard let entry = page.entry(of: id) else {
+                guard page.listing.hasMore, page.end != place, let self else { return done(nil) }
+                return find(id, key, from: page.end, done: done)
+            }
+            guard !entry.isDeleted else { return done(.refusal("the item was deleted")) }
             client.fetch(key, [entry], of: page) { fetched in
-                guard case .success(let items) = fetched else { return reply.give(.refusal(fetched.failureText)) }
-                guard let item = items.first, client.isOfOwner(item) else {
-                    return reply.give(.refusal("\(page.replica) lists the item and does not give it"))
-                }
-                reply.give(.report(BoxReport(page, [entry], items: [item], of: key.box)))
+                guard case .success(let items) = fetched else { return done(.refusal(fetched.failureText)) }
+                guard let item = items.first, client.isOfOwner(item) else { return done(nil) }
+                done(.report(BoxReport(page, [entry], items: [item], of: key.box)))
             }
         }
     }

@@ -34,8 +34,7 @@ extension Replica {
     }
 
     private mutating func replicate(_ message: Replicate, from peer: NodeID) -> [Result<ItemID, StoreRefusal>] {
-        let reach = UInt64(SwarmLimits.maps)
-        let isNear = message.height <= height &+ reach && height <= message.height &+ reach
+        let isNear = isNear(message.height)
         return message.copies.map { copy in
             guard isNear else { return .failure(.notReplica(height: height)) }
             do throws(StoreRefusal) {
@@ -43,6 +42,16 @@ extension Replica {
                 return .success(copy.id)
             } catch { return .failure(error) }
         }
+    }
+
+    /// Whether a coordinator may have a client with the snapshot of this height: at most three snapshots from the newest here.
+    ///
+    /// Heights of snapshots may be blocks apart, which differs by network. With one snapshot nothing is known of it.
+    private func isNear(_ other: UInt64) -> Bool {
+        let heights = views.map(\.height)
+        guard let step = zip(heights, heights.dropFirst()).map({ $0 - $1 }).max() else { return !heights.isEmpty }
+        let (reach, overflow) = step.multipliedReportingOverflow(by: UInt64(SwarmLimits.maps))
+        return overflow || (other > height ? other - height : height - other) <= reach
     }
 
     /// Takes a copy from a peer if it is authentic; has no effect if the copy is already held.
