@@ -49,11 +49,16 @@ extension Links {
     }
 
     /// Answers a control message with a part of `bytes`, which is not copied if it is most of them.
+    ///
+    /// Refuses it if the peer has had many parts copied lately.
     public func answer(_ responder: ControlResponder, _ bytes: [UInt8], part: Range<Int>) {
         let stream = StreamID(responder.stream)
         guard let link = find(responder.link), link.isOpen, link.exchange.isWaiting(stream) else { return }
-        guard takeMemory(part.count, for: responder) else { return refuse(responder) }
-        if part.count >= bytes.count / 4 * 3 {
+        let isMost = part.count >= bytes.count / 4 * 3
+        guard isMost || link.copies.take(part.count, now: now), takeMemory(part.count, for: responder) else {
+            return refuse(responder)
+        }
+        if isMost {
             link.exchange.answer(stream, bytes, part: part, now: now)
         } else {
             // Only the part is counted, so it must not keep the rest in memory.

@@ -287,6 +287,33 @@ import Wire
         }
     }
 
+    @Test("s24: who asks for parts of long lists again and again is refused, and again answered later")
+    func s24_copies() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        let bytes = [UInt8](repeating: 5, count: 16 << 20)
+        let question = [UInt8](repeating: 0, count: 8)
+        node.onMessage = nil
+        func isAnswered(part: Range<Int>) throws -> Bool {
+            let before = node.messages.count
+            client.links.request(on: link.near, TestMessage.getDescriptors, body: question) { _ in }
+            #expect(harness.run { node.messages.count > before })
+            let far = try #require(node.links.find(link.far))
+            let responder = try #require(node.messages.last?.responder)
+            node.links.answer(responder, bytes, part: part)
+            defer { node.links.abandon(responder) }
+            return !far.exchange.incoming.isEmpty
+        }
+        let part = 0..<8 << 20
+        #expect(try (0..<6).map { _ in try isAnswered(part: part) } == [true, true, true, true, false, false])
+        // What is not copied costs nothing.
+        #expect(try isAnswered(part: 0..<15 << 20))
+        harness.run(for: .seconds(3)) { false }
+        #expect(try isAnswered(part: part))
+    }
+
     @Test("RQ3: of the longest onion requests as many fit into a link's allowance of bytes as may be under way")
     func rq3Lane() {
         let forward = MessageKind(raw: 40, longestBody: 66_982, longestAnswer: 65_825, lane: .requests)

@@ -34,6 +34,8 @@ final class ControlLink {
     var exchange: MessageExchange
     /// The closures that take the answers to our own messages.
     private var replies: [StreamID: Reply] = [:]
+    /// The bytes of long answers that may be copied for the peer: a copy takes the loop's time.
+    var copies: TokenBucket
     var idle: IdleTimer
     var address: PeerAddress
     /// Whether this node began the link without its identity.
@@ -71,6 +73,7 @@ final class ControlLink {
             role: isInitiator ? .initiator : .responder, connection: limits,
             payloadSize: configuration.network.packetSize - Packet.payloadOffset, seed: SecureRandom.u64(),
             kinds: kinds, limits: configuration.messageLimits(isClient: peer == .client), now: now)
+        copies = TokenBucket(perSecond: 4 << 20, burst: 32 << 20, now: now)
         // A client's link to its guard has the client's limit of idleness too.
         let isClients = peer == .client || ownerIsClient
         idle = IdleTimer(limit: isClients ? configuration.clientIdle : configuration.nodeIdle, now: now)
