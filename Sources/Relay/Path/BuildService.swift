@@ -96,13 +96,15 @@ final class BuildService {
             guard let path = paths.insert(keys, from: link, pathID: message.pathID, next: nil, isNode: isNode) else {
                 return refuse(.overloaded, reply, answer)
             }
-            builds += 1
             paths.begin(path, from: link, of: source, secrets: secrets)
             let waitingReply = Parcel(reply)
-            paths.whenItStands(path) { [weak self] stands in
+            paths.whenItStands(path) { [weak self] standing in
                 guard let self else { return }
                 let reply = waitingReply.take()
-                guard stands, let pathID = paths.forwardID(of: path) else { return refuse(.overloaded, reply, answer) }
+                guard standing == .stands, let pathID = paths.forwardID(of: path) else {
+                    return refuse(takesPaths ? .overloaded : .draining, reply, answer)
+                }
+                builds += 1
                 links.answer(answer, PathRecords.encode(pathID: pathID, reply.answer(.ready)))
             }
         case .onward(let node, let records, let keys, let reply):
@@ -129,9 +131,9 @@ final class BuildService {
             let path = paths.insert(
                 keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
         else { return refuse(build, .overloaded) }
-        paths.whenItStands(path) { [weak self] stands in
+        paths.whenItStands(path) { [weak self] standing in
             guard let self else { return }
-            guard stands else { return refuse(build, links.isOpen(next) ? .overloaded : .nextHopUnreachable) }
+            guard standing == .stands else { return refuse(build, after: standing, over: next, .nextHopUnreachable) }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
                 [weak self] result in
@@ -159,10 +161,11 @@ final class BuildService {
             links.destroy(built.pathID, on: next)
             return refuse(build, .nextHopFailed)
         }
-        paths.whenItIsConnected(path) { [weak self] isConnected in
+        paths.whenItIsConnected(path) { [weak self] standing in
             guard let self else { return }
-            // Otherwise the next hop has built the path and ended it.
-            guard isConnected, let pathID = paths.forwardID(of: path) else { return refuse(build, .nextHopFailed) }
+            guard standing == .stands, let pathID = paths.forwardID(of: path) else {
+                return refuse(build, after: standing, over: next, .nextHopFailed)
+            }
             builds += 1
             pass(built, of: build, pathID: pathID)
         }
@@ -186,6 +189,14 @@ final class BuildService {
     private func refuse(_ build: PendingBuild, _ status: BuildStatus) {
         guard let reply = build.takeReply() else { return }
         refuse(status, reply, build.answer)
+    }
+
+    /// Refuses a build whose path has ended before all workers had it: with `status` only if the next hop ended it.
+    private func refuse(
+        _ build: PendingBuild, after standing: PathService.Standing, over next: LinkID, _ status: BuildStatus
+    ) {
+        if standing == .ended(by: next) { return refuse(build, status) }
+        refuse(build, takesPaths ? .overloaded : .draining)
     }
 
     private func reset(_ answer: ControlResponder, _ reason: String) {

@@ -27,8 +27,8 @@ final class PathService: PacketHandler {
     private var ending: Set<PathHandle> = []
     /// The number of drops, by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
-    /// What goes on once other workers have their halves of a path, or with false if it ends before.
-    private var waiting: [PathHandle: (Bool) -> Void] = [:]
+    /// What goes on once other workers have their halves of a path, or it has ended.
+    private var waiting: [PathHandle: (Standing) -> Void] = [:]
     /// The traffic of each path, as counted at the last ``endQuiet()``.
     private var marks: [PathHandle: UInt64] = [:]
 
@@ -154,15 +154,24 @@ final class PathService: PacketHandler {
     /// Returns false if the path has ended.
     func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool { forwarding.connect(path, nextPathID: nextPathID) }
 
+    /// Whether all workers have their halves of a path.
+    enum Standing: Equatable {
+        case stands
+        /// It has ended before, by a neighbour's message or the end of its link, or without a link by this node.
+        case ended(by: LinkID?)
+    }
+
     /// Goes on once a path's ids are known; at once, where no other worker has a half of it.
-    func whenItStands(_ path: PathHandle, _ action: @escaping (Bool) -> Void) {
-        if forwarding.stands(path) || !forwarding.isLive(path) { return action(forwarding.isLive(path)) }
+    func whenItStands(_ path: PathHandle, _ action: @escaping (Standing) -> Void) {
+        guard forwarding.isLive(path) else { return action(.ended(by: nil)) }
+        if forwarding.stands(path) { return action(.stands) }
         waiting[path] = action
     }
 
     /// Goes on once a path that was connected takes packets; at once, where no other worker has a half of it.
-    func whenItIsConnected(_ path: PathHandle, _ action: @escaping (Bool) -> Void) {
-        if forwarding.isConnected(path) || !forwarding.isLive(path) { return action(forwarding.isLive(path)) }
+    func whenItIsConnected(_ path: PathHandle, _ action: @escaping (Standing) -> Void) {
+        guard forwarding.isLive(path) else { return action(.ended(by: nil)) }
+        if forwarding.isConnected(path) { return action(.stands) }
         waiting[path] = action
     }
 
@@ -170,7 +179,7 @@ final class PathService: PacketHandler {
     func take(_ answer: HalfAnswer) {
         switch forwarding.answered(answer) {
         case .none: break
-        case .stands(let path), .connected(let path): waiting.removeValue(forKey: path)?(true)
+        case .stands(let path), .connected(let path): waiting.removeValue(forKey: path)?(.stands)
         case .refused(let path): discard(path)
         case .found(let path, let link): destroy(path, from: LinkID(rawValue: link))
         }
@@ -194,7 +203,7 @@ final class PathService: PacketHandler {
 
     private func destroy(_ path: PathHandle, from link: LinkID) {
         guard let removed = forwarding.remove(path) else { return }
-        release(removed)
+        release(removed, endedBy: link)
         tell(removed, except: link)
     }
 
@@ -208,7 +217,7 @@ final class PathService: PacketHandler {
     /// Ends all paths of a link that has ended.
     func linkEnded(_ link: LinkID) {
         for removed in forwarding.removeAll(link: link.rawValue) {
-            release(removed)
+            release(removed, endedBy: link)
             tell(removed, except: link)
         }
     }
@@ -254,10 +263,10 @@ final class PathService: PacketHandler {
     }
 
     /// Releases the path's links and tells its end.
-    private func release(_ removed: RemovedPath) {
+    private func release(_ removed: RemovedPath, endedBy link: LinkID? = nil) {
         ending.remove(removed.path)
         ends.removeValue(forKey: removed.path)?.ended()
-        waiting.removeValue(forKey: removed.path)?(false)
+        waiting.removeValue(forKey: removed.path)?(.ended(by: link))
         links.removePath(on: LinkID(rawValue: removed.previous.link))
         if let next = removed.next { links.removePath(on: LinkID(rawValue: next.link)) }
     }
