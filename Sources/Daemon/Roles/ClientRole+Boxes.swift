@@ -30,7 +30,14 @@ extension ClientRole {
             let reply = DeferredReply()
             let boxKey = Self.key(key)
             guard let swarm = client.replicas(of: boxKey.box) else { return .refusal(StoreFailure.noStore.text) }
-            get(id, boxKey, at: node.map { [$0] } ?? swarm.members, reply)
+            if let node {
+                get(id, boxKey, at: [node], reply)
+            } else {
+                // Any replica that answers; only if it does not have the item, all of them.
+                find(id, boxKey, from: nil) { [weak self] found in
+                    if let found { reply.give(found) } else { self?.get(id, boxKey, at: swarm.members, reply) }
+                }
+            }
             return .later(reply)
         case ("delete", 3):
             guard let id = bytes32(hexadecimal: words[2]) else { break }
@@ -107,7 +114,7 @@ extension ClientRole {
     }
 
     /// Looks for an item in the parts of a box that one replica shows; nil: it does not show the item.
-    private func find(_ id: ItemID, _ key: BoxKey, from place: BoxPlace, done: @escaping (ControlReply?) -> Void) {
+    private func find(_ id: ItemID, _ key: BoxKey, from place: BoxPlace?, done: @escaping (ControlReply?) -> Void) {
         client.list(key, from: place) { [weak self, client] result in
             guard case .success(let page) = result else { return done(.refusal(result.failureText)) }
             guard let entry = page.entry(of: id) else {
