@@ -101,12 +101,44 @@ import Wire
         #expect(turns <= flood + 1)
     }
 
+    /// Holds builds back, until all of them come at once.
+    private final class Dam: ControlHandler {
+        private let inner: any ControlHandler
+        private var held: [(kind: MessageKind, body: [UInt8], link: LinkID, responder: ControlResponder)] = []
+        private var isOpen = false
+
+        init(before inner: any ControlHandler) { self.inner = inner }
+
+        var count: Int { held.count }
+
+        func open() {
+            isOpen = true
+            for build in held {
+                inner.received(build.kind, body: build.body, from: build.link, responder: build.responder)
+            }
+            held = []
+        }
+
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            if isOpen || message != PathMessage.build.kind {
+                return inner.received(message, body: body, from: link, responder: responder)
+            }
+            held.append((message, body, link, responder))
+        }
+        func linkUp(_ link: LinkID, peer: LinkPeer) { inner.linkUp(link, peer: peer) }
+        func linkDown(_ link: LinkID, reason: LinkDownReason) { inner.linkDown(link, reason: reason) }
+    }
+
     @Test("s17: a turn of the loop opens eight of the builds that wait") func buildsInTurn() throws {
         let harness = try RelayHarness()
+        let dam = Dam(before: try #require(harness.relay.links.control))
+        harness.relay.links.control = dam
         let clients = try (0..<12).map { _ in try harness.client() }
         var results: [Built] = []
         for client in clients { for _ in 0..<4 { client.build { results.append($0) } } }
+        #expect(harness.run(for: .seconds(5)) { dam.count == 48 })
         var (before, most) = (0, 0)
+        dam.open()
         let isOver = harness.run {
             let paths = harness.relay.status.paths
             most = max(most, paths - before)
