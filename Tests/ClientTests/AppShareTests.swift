@@ -121,6 +121,22 @@ import Wire
         #expect(page.loser(for: key(1, name: "page", host: 9)) == nil)
     }
 
+    @Test("R3: this machine's addresses are one owner where the kernel does not tell the user")
+    func addressesOfTheMachine() throws {
+        let address = { IPAddress($0)! }
+        let port = address("127.0.0.1")
+        let owners = (1..<255).map { KeyOwner.of(user: nil, from: address("127.0.\($0).\($0)"), to: port) }
+        #expect(Set(owners) == [.machine])
+        #expect(KeyOwner.of(user: nil, from: address("::1"), to: address("::1")) == .machine)
+        #expect(KeyOwner.of(user: nil, from: address("192.0.2.7"), to: address("192.0.2.7")) == .machine)
+        #expect(KeyOwner.of(user: nil, from: nil, to: nil) == .machine)
+        #expect(KeyOwner.of(user: 7, from: address("127.0.0.9"), to: port) == .user(7))
+        let others = ["192.0.2.8", "192.0.2.9"].map {
+            KeyOwner.of(user: nil, from: address($0), to: address("192.0.2.7"))
+        }
+        #expect(Set(others).count == 2 && !others.contains(.machine))
+    }
+
     @Test("R3: who asks is no part of an identity")
     func ownersAreNotCompared() {
         #expect(key(1, name: "a") == key(2, name: "a") && Set([key(1), key(2)]).count == 1)
