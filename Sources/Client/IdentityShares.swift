@@ -4,8 +4,20 @@ internal import Wire
 enum KeyOwner: Hashable {
     /// The user of a process on this machine.
     case user(UInt32)
-    /// An address, if the user is not known.
+    /// A process on this machine whose user is not known.
+    case machine
+    /// An address of another machine.
     case address(AddressShare)
+
+    /// The owner of a connection of `user` from `address` to `port`; a unix socket has neither of the two.
+    ///
+    /// A process can connect from each address of 127.0.0.0/8, and have the kernel forget its user by closing its end. So
+    /// the machine's own addresses are one owner.
+    static func of(user: UInt32?, from address: IPAddress?, to port: IPAddress?) -> KeyOwner {
+        if let user { return .user(user) }
+        guard let address, !address.isLoopback, address != port else { return .machine }
+        return .address(AddressShare(address))
+    }
 }
 
 /// How many identities each owner has, each kind of an owner's keys, and each source of a kind.

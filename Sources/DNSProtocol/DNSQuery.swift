@@ -32,6 +32,8 @@ public struct DNSQuery: Hashable, Sendable {
 
     /// The longest message that an app needs to send.
     public static let maximumSize = 4_096
+    /// The length of a message of an app: at least that of the header.
+    public static let sizes = 12...maximumSize
     /// The largest UDP message, as offered to apps: it fits the MTU of any route (RFC 9715).
     static let datagramSize = 1_232
 
@@ -50,7 +52,7 @@ public struct DNSQuery: Hashable, Sendable {
 
     /// Reads a message.
     public static func decode(from message: RawSpan) -> Message {
-        guard 12...maximumSize ~= message.byteCount else { return .none }
+        guard sizes ~= message.byteCount else { return .none }
         var reader = DNSReader(message)
         guard let id = try? reader.u16(), let flags = try? reader.u16(), flags & 0x8000 == 0,
             let counts = try? [reader.u16(), reader.u16(), reader.u16(), reader.u16()]

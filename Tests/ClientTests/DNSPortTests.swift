@@ -89,6 +89,47 @@ import Wire
         }
     }
 
+    @Test("R3: a TCP connection that sends what is no DNS message is closed at once", arguments: [0, 1, 11, 4_097])
+    func noMessages(length: Int) throws {
+        try run { loop, port, source in
+            let caller = Caller()
+            let stream = try ByteStream.connect(on: loop, to: SocketAddress(port.address), delegate: caller)
+            defer { stream.close() }
+            let message = [UInt8(length >> 8), UInt8(length & 255)] + [UInt8](repeating: 0, count: length)
+            var flood: [UInt8] = []
+            while flood.count < 64 << 10 { flood += message }
+            try stream.write(flood)
+            #expect(loop.run(for: .seconds(1)) { caller.isOver })
+            #expect(caller.received.isEmpty && source.asked.isEmpty)
+        }
+    }
+
+    @Test("R3: of many messages in one piece each is taken once, wherever the piece is cut", arguments: [1, 7, 5_000])
+    func messagesInPieces(piece: Int) throws {
+        try run { loop, port, _ in
+            let caller = Caller()
+            let stream = try ByteStream.connect(on: loop, to: SocketAddress(port.address), delegate: caller)
+            defer { stream.close() }
+            // Each tenth is a query of an unknown kind, which is answered at once.
+            let count = 1_000
+            var said: [UInt8] = []
+            for number in 0..<count {
+                let isQuery = number % 10 == 0
+                said += [0, 12, UInt8(number >> 8), UInt8(number & 255), isQuery ? 0x10 : 0x80, 0]
+                said += [UInt8](repeating: 0, count: 8)
+            }
+            for start in stride(from: 0, to: said.count, by: piece) {
+                try stream.write(Array(said[start..<min(start + piece, said.count)]))
+                settle(loop)
+            }
+            #expect(caller.received.count == count / 10 * 14 && !caller.isOver)
+            let numbers = stride(from: 2, to: caller.received.count, by: 14).map {
+                Int(caller.received[$0]) << 8 | Int(caller.received[$0 + 1])
+            }
+            #expect(numbers == Array(stride(from: 0, to: count, by: 10)))
+        }
+    }
+
     private func settle(_ loop: Loop) { loop.run(for: .milliseconds(10)) { false } }
 
     @Test("R3: an app that asks for many names is refused, or loses its own questions, and not those of other apps")

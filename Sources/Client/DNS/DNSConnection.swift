@@ -16,7 +16,9 @@ final class DNSConnection: ByteStreamDelegate {
     /// The app's address and port.
     private let source: Endpoint
     private weak var port: DNSPort?
+    /// What was received and not answered yet, behind ``taken`` bytes of messages that were.
     private var held: [UInt8] = []
+    private var taken = 0
     private var waiting = 0
     private var hasEnded = false
     private var isAnswering = false
@@ -51,18 +53,24 @@ final class DNSConnection: ByteStreamDelegate {
     private func answerHeld() {
         guard !isAnswering else { return }
         isAnswering = true
-        while !isOver, held.count >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
-            let length = Int(held[0]) << 8 | Int(held[1])
-            // No query is longer. The first letters of a text protocol would give a greater length.
-            guard length <= DNSQuery.maximumSize else { return close() }
-            guard held.count >= 2 + length else { break }
-            let message = Array(held[2..<2 + length])
-            held.removeFirst(2 + length)
+        while !isOver, held.count - taken >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
+            let length = Int(held[taken]) << 8 | Int(held[taken + 1])
+            // No message is shorter, and no query longer. The first letters of a text protocol would give a greater length.
+            guard DNSQuery.sizes ~= length else { return close() }
+            let start = taken + 2
+            guard held.count - start >= length else { break }
+            let message = Array(held[start..<start + length])
+            taken = start + length
             waiting += 1
             port?.answer(message.rawSpan, of: source, overUDP: false) { [weak self] in self?.send($0) }
         }
         isAnswering = false
         guard !isOver else { return }
+        // Each removal moves all that is behind it, so there is one for many messages.
+        if taken >= held.count - taken {
+            held.removeFirst(taken)
+            taken = 0
+        }
         if waiting >= Self.questionLimit || stream.queuedBytes >= Self.writeLimit {
             stream.stopReading()
         } else if !hasEnded {

@@ -144,7 +144,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         user = socket.localUser
         let isolation = IsolationKey(
             found, listener: listener, client: address,
-            owner: user.map { .user($0) } ?? address.map { .address(AddressShare($0)) },
+            owner: .of(user: user, from: address, to: socket.localAddress.map { Endpoint($0).address }),
             isolation: ports.rules(of: listener).isolation, association: association)
         let destination =
             switch kind {
