@@ -59,6 +59,7 @@ extension SwarmStore: ItemStorage {
         try database.run(
             "DELETE FROM entries WHERE shard = ? AND kind = ? AND range = ? AND id = ?", EntryKey(row.entry).values)
         try database.run("DELETE FROM bodies WHERE number = ?", [.integer(row.body)])
+        damaged.remove(EntryKey(row.entry))
         if var box = boxRow(row.entry.box) {
             box.usage[row.entry.kind, default: BoxUsage()].add(row.entry, -1)
             setBoxRow(row.entry.box, box)
