@@ -36,4 +36,26 @@ import Wire
         #expect(bench.state(other) == true && bench.state(new) == true && bench.state(old) == nil)
         #expect((bench.replica.storage.base as? SwarmStore)?.isDamaged != true)
     }
+
+    @Test("SW4: a deletion by the box key is taken and passed on, also right after one by a token")
+    func sw4KeyAfterToken() throws {
+        var bench = try Bench()
+        let item = box.message(1, created: now)
+        #expect(bench.bring([.item(item)]) == [0])
+        let token = StoreRequest.Deletion(id: item.id, proof: .token(Box.token(1)))
+        let key = StoreRequest.Deletion(id: item.id, proof: box.proof(of: item.id))
+        func delete(_ deletion: StoreRequest.Deletion) throws -> [Copy] {
+            try copies(
+                bench.handle([
+                    .request(
+                        ask: 100, via: bench.peers[0].node, .delete(box: box.id, [deletion]), binding: network)
+                ]))
+        }
+        #expect(try delete(token).map(\.isFinal) == [false, false])
+        #expect(bench.replica.storage.entry(item.id)?.isFinal == false)
+        #expect(try delete(key).map(\.isFinal) == [true, true])
+        #expect(bench.replica.storage.entry(item.id)?.isFinal == true)
+        // Both again ask nobody.
+        #expect(try delete(key).isEmpty && delete(token).isEmpty)
+    }
 }
