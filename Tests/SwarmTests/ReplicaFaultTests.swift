@@ -58,4 +58,40 @@ import Wire
         // Both again ask nobody.
         #expect(try delete(key).isEmpty && delete(token).isEmpty)
     }
+
+    @Test("SW4: a deleted item is not acknowledged to a client that stores it, and not passed on")
+    func sw4StoredAfterDeletion() throws {
+        var bench = try Bench()
+        let item = box.message(1, created: now)
+        #expect(bench.bring([.item(item), .tombstone(box.tombstone(of: item))]) == [0, 0])
+        let actions = bench.handle([
+            .request(ask: 1, via: bench.peers[0].node, .store(height: 1, item), binding: network)
+        ])
+        #expect(actions == [.answer(ask: 1, .refused(.superseded(created: now, counter: 0)))])
+        // A replica's copy of it is, for the replica has the tombstone too or gets it.
+        #expect(bench.bring([.item(item)]) == [0])
+    }
+
+    @Test("SW20: of an item that is held, only the copy that was verified is passed on")
+    func sw20VerifiedCopy() throws {
+        var bench = try Bench()
+        let item = box.message(1, created: now)
+        #expect(bench.bring([.item(item)]) == [0])
+        var bytes = item.bytes
+        bytes[bytes.count - 40] ^= 1
+        let forged = try StoredItem(decoding: bytes.rawSpan, network: network)
+        #expect(forged.id == item.id && forged != item)
+        let actions = bench.handle([
+            .request(ask: 1, via: bench.peers[0].node, .store(height: 1, forged), binding: network)
+        ])
+        #expect(try copies(actions) == [.item(item), .item(item)])
+        // Where the held bytes are damaged, the client's copy has to be authentic.
+        bench.now += Coordinator.persistence
+        _ = bench.handle([.tick])
+        try bench.replica.holdings.storage.damage(item.id)
+        let refused = bench.handle([
+            .request(ask: 2, via: bench.peers[0].node, .store(height: 1, forged), binding: network)
+        ])
+        #expect(refused == [.answer(ask: 2, .refused(.notAuthorised))])
+    }
 }

@@ -220,7 +220,7 @@ extension StoreRefusal {
         case .notAuthorised: "not authorised"
         case .timeInvalid: "the time is not valid; set this machine's clock"
         case .busy(let seconds): "busy, try again in \(seconds) s"
-        case .superseded: "a newer version is there"
+        case .superseded: "a newer version is there, or the item was deleted"
         }
     }
 }
