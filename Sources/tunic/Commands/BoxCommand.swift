@@ -82,13 +82,13 @@ struct BoxPut: ParsableCommand {
         discussion: "Example:\n  tunic box put --key box.key --file note.txt")
 
     @OptionGroup var key: BoxKeyOption
-    @Option(help: ArgumentHelp("The file; at most 65,404 bytes.", valueName: "file"))
+    @Option(help: ArgumentHelp("The file; at most 65,388 bytes.", valueName: "file"))
     var file: String
     @OptionGroup var target: ControlOptions
 
     func run() throws {
         let seed = try key.seed()
-        let content = try Files.read(file, limit: 65_404)
+        let content = try Files.read(file, limit: 65_388)
         let report = try target.box("put", seed, hexadecimal(content), as: StoredReport.self)
         print(target.json ? json(report) : report.text)
     }
