@@ -46,6 +46,14 @@ internal import CSQLite
         unsafe sqlite3_close_v2(handle)
     }
 
+    /// Whether the write-ahead log stays when the connection is closed in order; without it nothing shows that an earlier
+    /// process was killed.
+    func keepLog(_ isKept: Bool) {
+        guard !isClosed else { return }
+        var value: Int32 = isKept ? 1 : 0
+        _ = unsafe sqlite3_file_control(handle, nil, SQLITE_FCNTL_PERSIST_WAL, &value)
+    }
+
     private func checkOpen() throws(StoreError) {
         if isClosed { throw .database(path: path, code: SQLITE_MISUSE) }
     }

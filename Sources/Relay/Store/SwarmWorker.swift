@@ -120,7 +120,8 @@ final class SwarmWorker: @unchecked Sendable {
         do throws(StoreError) {
             if let disk {
                 do throws(StoreError) { try disk.check() } catch {
-                    guard case .damaged = error else { throw error }
+                    // Also after an attempt to replace it that has failed.
+                    guard disk.isDamaged else { throw error }
                     (self.disk, outcome.setAside) = try disk.replace()
                 }
             }
