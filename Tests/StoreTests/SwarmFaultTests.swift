@@ -106,4 +106,17 @@ import Wire
             #expect(unsafe access("\(damagedPath)-wal", F_OK) == 0)
         }
     }
+
+    @Test("SW11: a changed byte in the network's id is damage, and no other network", arguments: [0, 31, 39])
+    func sw11NetworkByte(place: Int) throws {
+        do {
+            let store = try open()
+            var value: [UInt8] = []
+            try store.database.run("SELECT value FROM meta WHERE name = 'network'") { value = $0.blob(0) }
+            value[place] ^= 4
+            try store.database.run("UPDATE meta SET value = ? WHERE name = 'network'", [.blob(value)])
+        }
+        let opened = try SwarmStore.open(folder: folder.path, network: SwarmModel.network)
+        #expect(opened.setAside == damagedPath && opened.store.bytesUsed == 0)
+    }
 }

@@ -83,14 +83,19 @@ public final class SwarmStore {
         var ended: [UInt8] = []
         try database.run("SELECT value FROM meta WHERE name = 'network'") { kept = $0.blob(0) }
         try database.run("SELECT value FROM meta WHERE name = 'ended'") { ended = $0.blob(0) }
-        if let kept, kept != network.array {
-            throw .wrongKind(path: path, expected: "the swarm store of this network")
+        if let kept {
+            // A byte that has changed is damage, and no other network.
+            guard let name = SealedRow.open(kept) else { throw .damaged(path: path) }
+            guard name == network.array else {
+                throw .wrongKind(path: path, expected: "the swarm store of this network")
+            }
         }
         hasEndedCleanly = !wasKilled && !ended.isEmpty && Self.endedToken(folder) == ended
         let isNew = kept == nil
         try database.transaction { () throws(StoreError) in
             if isNew {
-                try database.run("INSERT INTO meta (name, value) VALUES ('network', ?)", [.blob(network.array)])
+                let name = SealedRow.seal(network.array)
+                try database.run("INSERT INTO meta (name, value) VALUES ('network', ?)", [.blob(name)])
                 try setSalt(SecureRandom.u64())
             }
             try database.run("DELETE FROM meta WHERE name = 'ended'")
