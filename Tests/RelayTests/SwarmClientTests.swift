@@ -3,13 +3,13 @@ import EventLoop
 import Links
 import OnionCrypto
 import Requests
-import Swarm
 import SwarmModel
 import Testing
 import Wire
 
 @testable import Client
 @testable import Relay
+@testable import Swarm
 
 extension SwarmBench {
     /// What became of a store; nil if it does not end.
@@ -138,6 +138,29 @@ extension Result where Failure == StoreFailure {
         let none = StoreCount(signed: 1, refusals: [], silent: 4)
         #expect(seen == .failure(.undecided(none)) || seen == .failure(.noAnswer(hint: nil)), "\(seen)")
         #expect([stored.isUndecided, seen.isUndecided].contains(true))
+    }
+
+    @Test("SW2: a replica cannot show the same part of a box, or an empty one, without end")
+    func sw2EndlessBox() throws {
+        let node = NodeID(SwarmModel.Key(1).publicKey)
+        func page(_ offsets: [UInt64], more: Bool, log: UInt64 = 7, from place: BoxPlace?) -> BoxPage? {
+            let entries = offsets.map {
+                StoreAnswer.Listing.Entry(offset: $0, shortID: $0, kind: .message, sizeClass: 0)
+            }
+            return BoxPage(
+                StoreAnswer.Listing(log: log, isOutOfDate: false, hasMore: more, entries: entries), of: node,
+                from: place, binding: Bytes32())
+        }
+        let first = try #require(page([1, 2], more: true, from: nil))
+        let place = try #require(first.next(after: nil))
+        #expect(place == BoxPlace(replica: node, log: 7, after: 2))
+        for offsets in [[1, 2], [2], []] as [[UInt64]] { #expect(page(offsets, more: true, from: place) == nil) }
+        #expect(page([], more: false, from: place)?.next(after: place) == nil)
+        #expect(page([3], more: true, from: place)?.next(after: place)?.after == 3)
+        // A new numbering begins at its beginning, and a search does not follow it.
+        let other = try #require(page([1], more: true, log: 8, from: place))
+        #expect(other.start == 0 && other.next(after: place) == nil)
+        #expect(other.next(after: BoxPlace(replica: node, log: 0, after: 0))?.after == 1)
     }
 
     @Test("A box's owner lists, fetches and deletes its messages at any replica, from where the last part ended")
