@@ -94,4 +94,51 @@ import Wire
         ])
         #expect(refused == [.answer(ask: 2, .refused(.notAuthorised))])
     }
+
+    @Test("SW19: who lists large boxes without end has a part of the replica's time, and others have theirs")
+    func sw19Reads() throws {
+        var bench = try Bench()
+        let shard = bench.shard(of: box)
+        for number in 0..<1_300 as Range<UInt64> {
+            bench.replica.holdings.take(.item(box.message(number, created: now)), shard: shard, minute: now)
+        }
+        let read = box.read(binding: network)
+        func list(_ count: UInt64, over link: Key, _ kinds: ItemKinds = .all) -> Int {
+            let answers = bench.handle(
+                (0..<count).map {
+                    .request(ask: $0, via: link.node, .list(read, kinds: kinds), binding: network)
+                })
+            return answers.count { if case .answer(_, .listed) = $0 { true } else { false } }
+        }
+        // Each has 20 units, and one for itself.
+        #expect(40...60 ~= list(150, over: Key(8)))
+        #expect(list(1, over: Key(8)) == 0)
+        // The other link's requests are answered, also now.
+        #expect(list(1, over: Key(9)) == 1)
+        bench.now += 1_000
+        #expect(40...60 ~= list(150, over: Key(8)))
+        #expect(list(1, over: Key(9)) == 1)
+        // What is not there costs next to nothing.
+        bench.now += 60_000
+        #expect(list(900, over: Key(8), ItemKinds(.account)) == 900)
+    }
+
+    @Test("A look-up of a named record of an account brings its newest version alone")
+    func namedLookUp() throws {
+        var bench = try Bench()
+        let items = ["a", "b"].map {
+            box.named(.account, name($0), created: now, content: [1], certified: nil)
+        }
+        #expect(bench.bring(items.map { .item($0) } + [.item(box.message(1, created: now))]) == [0, 0, 0])
+        for item in items {
+            let request = StoreRequest.lookup(
+                box: box.id, kind: .account, most: 8, name: try #require(item.version).name)
+            #expect(bench.request(request) == .items([item.bytes]))
+        }
+        guard case .items(let all)? = bench.request(.lookup(box: box.id, kind: .account, most: 8, name: .zeros)) else {
+            return #expect(Bool(false))
+        }
+        #expect(Set(all) == Set(items.map(\.bytes)))
+        #expect(bench.request(.lookup(box: box.id, kind: .account, most: 8, name: name("c"))) == .items([]))
+    }
 }

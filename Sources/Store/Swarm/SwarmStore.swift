@@ -203,7 +203,7 @@ public final class SwarmStore {
             body INTEGER NOT NULL, body_sum INTEGER NOT NULL, seal INTEGER NOT NULL,
             PRIMARY KEY (shard, kind, range, id)) WITHOUT ROWID;
         CREATE INDEX entry_ids ON entries (id);
-        CREATE INDEX entry_places ON entries (box, place);
+        CREATE INDEX entry_places ON entries (box, kind, place);
         CREATE INDEX entry_names ON entries (box, kind, name) WHERE name IS NOT NULL;
         CREATE INDEX entry_efforts ON entries (box, form, effort) WHERE kind = 5;
         CREATE TABLE bodies (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);

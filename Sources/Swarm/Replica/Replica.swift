@@ -68,7 +68,7 @@ public struct Replica<Storage: ItemStorage> {
         /// Note a coordinator's own copy.
         case put(UInt64)
         /// Answer a client's read.
-        case read(ask: UInt64, StoreRequest, binding: Bytes32)
+        case read(ask: UInt64, via: NodeID, StoreRequest, binding: Bytes32)
         /// Answer a replica's read.
         case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
         /// Open a subscription.
@@ -93,6 +93,7 @@ public struct Replica<Storage: ItemStorage> {
     var subscriptions = Subscriptions()
     var questions = Questions()
     var recovery: ByteBudget
+    var reading: ReadRate
     private var clock: SwarmClock
     /// The time for intervals, in milliseconds.
     var now: UInt64
@@ -114,6 +115,7 @@ public struct Replica<Storage: ItemStorage> {
         holdings = Holdings(network: network, storage: storage, random: random)
         if !hasEndedCleanly { holdings.renumber() }
         coordinator = Coordinator(quota: settings.quota, now: clock.steady)
+        reading = ReadRate(now: clock.steady)
         recovery = ByteBudget(capacity: Self.recoveryBurst(settings), window: 2_000, now: clock.steady)
         loadRoles()
     }
@@ -190,7 +192,7 @@ public struct Replica<Storage: ItemStorage> {
             switch request {
             case .store(let height, let item): try store(item, height: height, ask: ask, via: via)
             case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask, via: via)
-            case .list, .fetch, .lookup: durable.append(.read(ask: ask, request, binding: binding))
+            case .list, .fetch, .lookup: durable.append(.read(ask: ask, via: via, request, binding: binding))
             }
         } catch {
             counts.refusals += 1
@@ -243,7 +245,7 @@ public struct Replica<Storage: ItemStorage> {
                 counts.refusals += UInt64(clamping: outcomes.count - held)
                 actions.append(.reply(ask: ask, Replicate.encode(outcomes)))
             case .put(let number): ownCopy(number, isOnDisk: isOnDisk)
-            case .read(let ask, let request, let binding): read(request, ask: ask, binding: binding)
+            case .read(let ask, let via, let request, let binding): read(request, ask: ask, via: via, binding: binding)
             case .message(let ask, let peer, let kind, let body):
                 actions.append(.reply(ask: ask, answer(kind, body, from: peer)))
             case .subscribe(let id, let via, let open, let binding): subscribe(id: id, via: via, open, binding: binding)
