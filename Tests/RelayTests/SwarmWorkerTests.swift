@@ -219,6 +219,18 @@ import Wire
         #expect(isSigned(store(message(100), with: worker)))
     }
 
+    @Test("A check that failed is tried again after a minute, also if the clock was set back by a day")
+    func checkedAgain() throws {
+        let (worker, disk) = try worker()
+        try disk.database.execute("ALTER TABLE sweeps RENAME TO hidden")
+        #expect(!begin(worker).state.isOpen)
+        try disk.database.execute("ALTER TABLE hidden RENAME TO sweeps")
+        now += 59_000
+        #expect(!begin(worker).state.isOpen)
+        now -= 86_400_000
+        #expect(begin(worker).state.isOpen)
+    }
+
     @Test("A full store is told as full, and its fill in sixteenths counts the quota")
     func fill() throws {
         let (worker, _) = try worker()

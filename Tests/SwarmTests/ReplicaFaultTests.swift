@@ -95,6 +95,36 @@ import Wire
         #expect(refused == [.answer(ask: 2, .refused(.notAuthorised))])
     }
 
+    @Test("SW4: after the clock was ahead and is set back, shards count as complete once others have shown all again")
+    func sw4ExpiredAhead() throws {
+        var bench = try Bench()
+        var source = try Bench()
+        let item = box.message(1, created: now - 60)
+        #expect(bench.bring([.item(item)]) == [0] && source.bring([.item(item)]) == [0])
+        let (shard, me) = (bench.shard(of: box), bench.peers[0])
+        func run() {
+            for _ in 0..<45 {
+                source.now += 60_000
+                bench.run(minutes: 1) { _, kind, body in source.reply(to: kind, body, from: me) }
+            }
+        }
+        run()
+        #expect(bench.replica.isComplete(shard))
+        let time = bench.now
+        // A step back alone changes nothing.
+        bench.now -= 60_000
+        _ = bench.handle([.tick])
+        #expect(bench.replica.isComplete(shard))
+        bench.now = time + 15 * 86_400_000
+        _ = bench.handle([.tick])
+        #expect(bench.state(item) == nil)
+        bench.now = time
+        _ = bench.handle([.tick])
+        #expect(!bench.replica.isComplete(shard))
+        run()
+        #expect(bench.state(item) == true && bench.replica.isComplete(shard))
+    }
+
     @Test("SW19: who lists large boxes without end has a part of the replica's time, and others have theirs")
     func sw19Reads() throws {
         var bench = try Bench()

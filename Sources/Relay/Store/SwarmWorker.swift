@@ -73,8 +73,8 @@ final class SwarmWorker: @unchecked Sendable {
     private var disk: SwarmStore?
     /// The replica; nil until the file has been checked.
     private var replica: NodeReplica?
-    /// Why the file could not be checked, and when that is tried again.
-    private var checkFailure: (error: StoreError, again: UInt64)?
+    /// Why the file could not be checked, and when that was.
+    private var checkFailure: (error: StoreError, time: UInt64)?
     /// The newest snapshot that came before there was a replica.
     private var early: Snapshot?
 
@@ -115,7 +115,8 @@ final class SwarmWorker: @unchecked Sendable {
 
     /// Checks the file, which may take minutes after an unclean exit, and makes the replica.
     private func open(_ now: UInt64, _ outcome: inout Outcome) {
-        if let checkFailure, now < checkFailure.again { return }
+        // A clock that was set back does not make the next attempt late.
+        if let checkFailure, now >= checkFailure.time, now - checkFailure.time < 60_000 { return }
         checkFailure = nil
         do throws(StoreError) {
             if let disk {
@@ -126,7 +127,7 @@ final class SwarmWorker: @unchecked Sendable {
                 }
             }
         } catch {
-            checkFailure = (error, now + 60_000)
+            checkFailure = (error, now)
             return
         }
         replica = Replica(

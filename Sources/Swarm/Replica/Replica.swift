@@ -95,6 +95,8 @@ public struct Replica<Storage: ItemStorage> {
     var recovery: ByteBudget
     var reading: ReadRate
     private var clock: SwarmClock
+    /// The latest minute at which entries were removed that had expired.
+    private var expired: UInt32 = 0
     /// The time for intervals, in milliseconds.
     var now: UInt64
     var actions: [Action] = []
@@ -155,6 +157,7 @@ public struct Replica<Storage: ItemStorage> {
         self.now = clock.steady
         actions = []
         holdings.keepSalt()
+        if wasSetBack { distrustExpired() }
         distrustDamaged()
         for event in events { handle(event) }
         holdings.sweep(at: self.now)
@@ -201,7 +204,7 @@ public struct Replica<Storage: ItemStorage> {
     }
 
     private mutating func tick() {
-        holdings.expire(minute: minute, limit: 100)
+        if holdings.expire(minute: minute, limit: 100) { expired = max(expired, minute) }
         holdings.storage.verify(limit: SwarmLimits.verifyStep)
         descriptors.expire(minute: minute)
         checkRoles()
@@ -209,6 +212,14 @@ public struct Replica<Storage: ItemStorage> {
         startExchanges()
         subscriptions.queueAll()
         for id in subscriptions.stalled(now) { end(subscription: id) }
+    }
+
+    /// After the clock was set back: what had expired by the later time is gone, and other replicas have it.
+    private mutating func distrustExpired() {
+        // Nobody compares the entries of the last minutes of their life.
+        guard expired > minute + SwarmLimits.compareLife else { return }
+        expired = minute
+        for shard in roles.keys.sorted() { distrust(shard) }
     }
 
     /// Removes entries that were found damaged; their shards may lack items from now on, and are compared anew.
