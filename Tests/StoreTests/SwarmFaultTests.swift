@@ -65,6 +65,23 @@ import Wire
         #expect(try open(checks: false).hasEndedCleanly)
     }
 
+    @Test("A check ends when the process does; the file is no damaged one, and the next start checks it")
+    func interruptedCheck() throws {
+        try kill()
+        let interruption = Interruption()
+        interruption.set()
+        do {
+            let store = try open(checks: false)
+            #expect(throws: StoreError.self) { try store.check(interruption) }
+            #expect(!store.isDamaged)
+            store.end()
+            #expect(hasLog)
+        }
+        let next = try open(checks: false)
+        try next.check()
+        #expect(!next.hasEndedCleanly && next.bytesUsed == 8 * 2_048)
+    }
+
     @Test("SW11: a restored file has its numberings made anew, also if the first process with it ends at once")
     func sw11RestoredEnd() throws {
         try open().end()

@@ -73,6 +73,8 @@ final class SwarmWorker: @unchecked Sendable {
     private var disk: SwarmStore?
     /// The replica; nil until the file has been checked.
     private var replica: NodeReplica?
+    /// Ends the check when the node stops.
+    private let interruption = Interruption()
     /// Why the file could not be checked, and when that was.
     private var checkFailure: (error: StoreError, time: UInt64)?
     /// The newest snapshot that came before there was a replica.
@@ -105,6 +107,9 @@ final class SwarmWorker: @unchecked Sendable {
         return outcome
     }
 
+    /// Ends a check of the file that is under way; any thread may call it.
+    func interrupt() { interruption.set() }
+
     /// Closes the file, so that the next start need not check it.
     func end() { disk?.end() }
 
@@ -120,7 +125,7 @@ final class SwarmWorker: @unchecked Sendable {
         checkFailure = nil
         do throws(StoreError) {
             if let disk {
-                do throws(StoreError) { try disk.check() } catch {
+                do throws(StoreError) { try disk.check(interruption) } catch {
                     // Also after an attempt to replace it that has failed.
                     guard disk.isDamaged else { throw error }
                     (self.disk, outcome.setAside) = try disk.replace()

@@ -106,16 +106,21 @@ public final class SwarmStore {
 
     /// Checks the file after an unclean exit of the process, and reads the small tables.
     ///
-    /// After one that found damage, each later call fails alike, until ``replace()`` has succeeded.
-    public func check() throws(StoreError) {
+    /// After one that found damage, each later call fails alike, until ``replace()`` has succeeded. An interrupted one fails,
+    /// and the next start checks the file.
+    public func check(_ interruption: Interruption = Interruption()) throws(StoreError) {
         guard !isDamaged else { throw .damaged(path: database.path) }
         do throws(StoreError) {
-            if wasKilled { try SQLiteFile.check(database) }
+            if wasKilled {
+                try database.interruptible(by: interruption) { () throws(StoreError) in
+                    try SQLiteFile.check(database)
+                }
+            }
             try load()
             if !hasEndedCleanly { try count() }
             database.keepLog(false)
         } catch {
-            if case .damaged = error { isDamaged = true }
+            if case .damaged = error, !interruption.isSet { isDamaged = true }
             throw error
         }
         isChecked = true
