@@ -35,5 +35,5 @@ public enum ControlSocket {
     /// How long a server waits for a complete request, or for its reply to be read, in nanoseconds.
     static let idleLimit: UInt64 = 10_000_000_000
     /// How long a server waits for an answer that its provider gives later, in nanoseconds.
-    static let answerLimit: UInt64 = 20_000_000_000
+    static let answerLimit: UInt64 = 35_000_000_000
 }

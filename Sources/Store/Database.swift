@@ -46,6 +46,27 @@ internal import CSQLite
         unsafe sqlite3_close_v2(handle)
     }
 
+    /// Whether the write-ahead log stays when the connection is closed in order; without it nothing shows that an earlier
+    /// process was killed.
+    func keepLog(_ isKept: Bool) {
+        guard !isClosed else { return }
+        var value: Int32 = isKept ? 1 : 0
+        _ = unsafe sqlite3_file_control(handle, nil, SQLITE_FCNTL_PERSIST_WAL, &value)
+    }
+
+    /// Runs `body`, whose statements fail once `interruption` is set.
+    func interruptible(
+        by interruption: Interruption, _ body: () throws(StoreError) -> Void
+    ) throws(StoreError) {
+        try checkOpen()
+        let context = unsafe Unmanaged.passUnretained(interruption).toOpaque()
+        unsafe sqlite3_progress_handler(handle, 1_000, isInterrupted, context)
+        defer { unsafe sqlite3_progress_handler(handle, 0, nil, nil) }
+        try body()
+        // SQLite may have ended a check early without an error.
+        if interruption.isSet { throw .database(path: path, code: SQLITE_INTERRUPT) }
+    }
+
     private func checkOpen() throws(StoreError) {
         if isClosed { throw .database(path: path, code: SQLITE_MISUSE) }
     }
@@ -142,6 +163,12 @@ internal import CSQLite
             return unsafe String(cString: start)
         }
     }
+}
+
+/// SQLite asks at each thousandth page or step whether to go on.
+private func isInterrupted(_ context: UnsafeMutableRawPointer?) -> Int32 {
+    guard let context = unsafe context else { return 0 }
+    return unsafe Unmanaged<Interruption>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.isSet ? 1 : 0 }
 }
 
 extension StoreError {

@@ -73,6 +73,12 @@ public enum SwarmLimits {
     public static let listEntries = 3_500
     /// The longest result of a request: as much as the largest class of a sealed answer holds.
     public static let longestResult = 65_787
+    /// How many entries a unit of reading for clients has, and for how many bytes of items an entry stands.
+    public static let readUnit = 64, readBytes = 1_024
+    /// The units that are read in a second for all clients together: about a third of a thread's time.
+    public static let readUnits = 1_000
+    /// The units that are read at once after a quiet time.
+    public static let readBurst = 2_000
     /// The most subscriptions of a node.
     public static let subscriptions = 20_000
     /// How many pushes of a subscription may be under way.

@@ -70,8 +70,8 @@ extension ProcessTests {
                 #expect(onlyClient.refusal(.box, argument)?.hasPrefix("expected 'swarm BOX'") == true)
             }
             #expect(onlyClient.answer(.box, "swarm \(key)", as: SwarmReport.self)?.replicas.count == 1)
-            let long = String(repeating: "00", count: 65_405)
-            #expect(onlyClient.refusal(.box, "put \(key) \(long)")?.contains("at most 65404 bytes") == true)
+            let long = String(repeating: "00", count: 65_389)
+            #expect(onlyClient.refusal(.box, "put \(key) \(long)")?.contains("at most 65388 bytes") == true)
             guard case .later = onlyClient.process.answer(.request, "\(NodeID(Bytes32())) status") else {
                 Issue.record("a request is answered later")
                 return

@@ -3,13 +3,13 @@ import EventLoop
 import Links
 import OnionCrypto
 import Requests
-import Swarm
 import SwarmModel
 import Testing
 import Wire
 
 @testable import Client
 @testable import Relay
+@testable import Swarm
 
 extension SwarmBench {
     /// What became of a store; nil if it does not end.
@@ -140,15 +140,40 @@ extension Result where Failure == StoreFailure {
         #expect([stored.isUndecided, seen.isUndecided].contains(true))
     }
 
+    @Test("SW2: a replica cannot show the same part of a box, or an empty one, without end")
+    func sw2EndlessBox() throws {
+        let node = NodeID(SwarmModel.Key(1).publicKey)
+        func page(_ offsets: [UInt64], more: Bool, log: UInt64 = 7, from place: BoxPlace?) -> BoxPage? {
+            let entries = offsets.map {
+                StoreAnswer.Listing.Entry(offset: $0, shortID: $0, kind: .message, sizeClass: 0)
+            }
+            return BoxPage(
+                StoreAnswer.Listing(log: log, isOutOfDate: false, hasMore: more, entries: entries), of: node,
+                from: place, binding: Bytes32())
+        }
+        let first = try #require(page([1, 2], more: true, from: nil))
+        let place = try #require(first.next(after: nil))
+        #expect(place == BoxPlace(replica: node, log: 7, after: 2))
+        for offsets in [[1, 2], [2], []] as [[UInt64]] { #expect(page(offsets, more: true, from: place) == nil) }
+        #expect(page([], more: false, from: place)?.next(after: place) == nil)
+        #expect(page([3], more: true, from: place)?.next(after: place)?.after == 3)
+        // A new numbering begins at its beginning, and a search does not follow it.
+        let other = try #require(page([1], more: true, log: 8, from: place))
+        #expect(other.start == 0 && other.next(after: place) == nil)
+        #expect(other.next(after: BoxPlace(replica: node, log: 0, after: 0))?.after == 1)
+    }
+
     @Test("A box's owner lists, fetches and deletes its messages at any replica, from where the last part ended")
     func readsABox() throws {
         let bench = try SwarmBench()
         defer { bench.close() }
         let key = BoxKey(SwarmModel.Key(1).copy())
-        let sizes = [0, 1, 1_916, 1_917, 5_000, 65_404]
+        let sizes = [0, 1, 1_900, 1_901, 5_000, 65_388]
         let contents = sizes.map { [UInt8](repeating: UInt8($0 & 255), count: $0) }
         let items = try contents.map { try #require(bench.client.message($0, in: key)) }
-        #expect(bench.client.message([UInt8](repeating: 0, count: 65_405), in: key) == nil)
+        #expect(bench.client.message([UInt8](repeating: 0, count: 65_389), in: key) == nil)
+        // The same content is another item each time: a deleted one could not be stored again.
+        #expect(bench.client.message(contents[1], in: key)?.id != items[1].id)
         for (item, content) in zip(items, contents) {
             #expect(BoxMessage.content(of: item) == content && bench.client.isOfOwner(item))
             _ = try #require(bench.store(item)).get()

@@ -188,6 +188,49 @@ import Wire
         #expect(isSigned(store(message(100), with: worker)))
     }
 
+    @Test("SW11: a damaged file that cannot be set aside at the start is set aside later, and it is said where it is")
+    func sw11SetAsideLater() throws {
+        do {
+            let (worker, disk) = try worker()
+            _ = begin(worker)
+            for number in 0..<60 as Range<UInt64> { #expect(isSigned(store(message(number), with: worker))) }
+            disk.close()
+        }
+        // As after a kill.
+        close(unsafe open("\(path)-wal", O_CREAT | O_WRONLY, 0o600))
+        let file = unsafe open(path, O_RDWR)
+        let size = Int(lseek(file, 0, SEEK_END))
+        let bytes = [UInt8](repeating: 0xff, count: 64)
+        for page in 4..<size / 16_384 { unsafe pwrite(file, bytes, 64, page * 16_384) }
+        close(file)
+        let (worker, _) = try worker()
+        #expect(setAside == nil)
+        // The log cannot be moved onto a folder.
+        let obstacle = "\(folder)/\(SwarmStore.damagedName)-wal"
+        unsafe mkdir(obstacle, 0o700)
+        var outcome = begin(worker)
+        #expect(outcome.setAside == nil && !outcome.state.isOpen && outcome.state.failure != nil)
+        unsafe rmdir(obstacle)
+        now += 60_000
+        outcome = begin(worker)
+        #expect(outcome.setAside == "\(folder)/\(SwarmStore.damagedName)" && outcome.state.isOpen)
+        var facts = stat()
+        #expect(unsafe lstat("\(folder)/\(SwarmStore.damagedName)", &facts) == 0 && facts.st_size == size)
+        #expect(isSigned(store(message(100), with: worker)))
+    }
+
+    @Test("A check that failed is tried again after a minute, also if the clock was set back by a day")
+    func checkedAgain() throws {
+        let (worker, disk) = try worker()
+        try disk.database.execute("ALTER TABLE sweeps RENAME TO hidden")
+        #expect(!begin(worker).state.isOpen)
+        try disk.database.execute("ALTER TABLE hidden RENAME TO sweeps")
+        now += 59_000
+        #expect(!begin(worker).state.isOpen)
+        now -= 86_400_000
+        #expect(begin(worker).state.isOpen)
+    }
+
     @Test("A full store is told as full, and its fill in sixteenths counts the quota")
     func fill() throws {
         let (worker, _) = try worker()

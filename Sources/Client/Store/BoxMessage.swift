@@ -3,18 +3,23 @@ internal import OnionCrypto
 public import Swarm
 public import Wire
 
-/// The messages of `tunic box`: a length, the content, and zeros up to a size that items may have.
+/// The messages of `tunic box`: a length, the content, 16 random bytes, and zeros up to a size that items may have.
 public enum BoxMessage {
+    /// The bytes of an item that are not content.
+    private static let overhead = 128 + 4 + 16
     /// The longest content.
-    public static let longest = SwarmLimits.longestItem - 128 - 4
+    public static let longest = SwarmLimits.longestItem - overhead
 
     /// A message of the box's owner, made at `time`; nil if the content is too long.
     static func make(_ content: [UInt8], in key: BoxKey, at time: UnixTime, network: Bytes32) -> StoredItem? {
-        guard let size = SwarmLimits.itemSizes.first(where: { $0 - 132 >= content.count }) else { return nil }
+        guard let size = SwarmLimits.itemSizes.first(where: { $0 - overhead >= content.count }) else { return nil }
         var body = ByteWriter(capacity: size - 128)
         body.u32(UInt32(clamping: content.count))
         body.raw(content)
-        body.zeros(size - 132 - content.count)
+        // Without them the same content has the same id for ten minutes, and could not be stored again after a deletion.
+        body.u64(SecureRandom.u64())
+        body.u64(SecureRandom.u64())
+        body.zeros(size - overhead - content.count)
         let hint = key.box.array.prefix(8).reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
         let header = ItemHeader(kind: .message, box: key.box, created: UInt32(clamping: time.seconds / 60), hint: hint)
         return StoredItem(header, body: body.bytes, network: network) { key.key.sign($0.rawSpan) }

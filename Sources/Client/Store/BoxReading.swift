@@ -54,7 +54,23 @@ public struct BoxPage: Sendable {
     /// The binding of the request, which keys the short ids.
     let binding: Bytes32
 
-    /// Where the next part begins.
+    /// What a replica shows behind `place`; nil if it does not go on there, so that it could show the same for ever.
+    init?(_ listing: StoreAnswer.Listing, of replica: NodeID, from place: BoxPlace?, binding: Bytes32) {
+        let start = place?.log == listing.log ? place?.after ?? 0 : 0
+        let isBehind = listing.entries.first.map { $0.offset > start }
+        guard isBehind ?? !listing.hasMore else { return nil }
+        (self.replica, self.listing, self.start, self.binding) = (replica, listing, start, binding)
+    }
+
+    /// Where the next part begins; nil if there is none, or this one does not have the numbering of `place`.
+    ///
+    /// `place` is where this part was asked for.
+    public func next(after place: BoxPlace?) -> BoxPlace? {
+        let isSame = place == nil || place?.log == 0 || place?.log == listing.log
+        return listing.hasMore && isSame ? end : nil
+    }
+
+    /// Where this part ends.
     public var end: BoxPlace {
         BoxPlace(replica: replica, log: listing.log, after: listing.entries.last?.offset ?? start)
     }
@@ -134,8 +150,7 @@ extension SwarmCalls {
             judge: { answer, replica, binding in
                 switch try? StoreAnswer(decoding: answer.encoded().rawSpan, to: .list) {
                 case .listed(let listing):
-                    let start = place?.log == listing.log ? place?.after ?? 0 : 0
-                    let page = BoxPage(replica: replica, listing: listing, start: start, binding: binding)
+                    guard let page = BoxPage(listing, of: replica, from: place, binding: binding) else { break }
                     return { done(.success(page)) }
                 case .refused(let reason): refusal.value = reason
                 default: break

@@ -10,6 +10,9 @@ extension ClientRole {
     private static let usage =
         "expected 'swarm BOX', 'put KEY CONTENT', 'list KEY [PLACE]', 'get KEY ID [NODE]' or 'delete KEY ID'"
 
+    /// How long parts of boxes are searched for an item; a call that has begun then may take 10 s more, and a fetch as long.
+    private static let searchTime = TimeSpan.seconds(10)
+
     /// Does what `argument` says with a box.
     func box(_ argument: String?) -> ControlReply {
         let words = (argument ?? "").split(separator: " ", omittingEmptySubsequences: false).map(String.init)
@@ -29,13 +32,15 @@ extension ClientRole {
             guard let id = bytes32(hexadecimal: words[2]), (node != nil) == (words.count == 4) else { break }
             let reply = DeferredReply()
             let boxKey = Self.key(key)
+            let end = now + Self.searchTime
             guard let swarm = client.replicas(of: boxKey.box) else { return .refusal(StoreFailure.noStore.text) }
             if let node {
-                get(id, boxKey, at: [node], reply)
+                get(id, boxKey, at: [node], until: end, reply)
             } else {
                 // Any replica that answers; only if it does not have the item, all of them.
-                find(id, boxKey, from: nil) { [weak self] found in
-                    if let found { reply.give(found) } else { self?.get(id, boxKey, at: swarm.members, reply) }
+                find(id, boxKey, from: nil, until: end) { [weak self] found in
+                    if let found { return reply.give(found) }
+                    self?.get(id, boxKey, at: swarm.members, until: end, reply)
                 }
             }
             return .later(reply)
@@ -97,11 +102,13 @@ extension ClientRole {
     }
 
     /// Asks replicas for an item, all at once: some may be dead, and some may not have it yet.
-    private func get(_ id: ItemID, _ key: BoxKey, at replicas: [NodeID], _ reply: DeferredReply) {
+    private func get(
+        _ id: ItemID, _ key: BoxKey, at replicas: [NodeID], until end: Instant, _ reply: DeferredReply
+    ) {
         var open = replicas.count
         var failure: ControlReply?
         for replica in replicas {
-            find(id, key, from: BoxPlace(replica: replica, log: 0, after: 0)) { found in
+            find(id, key, from: BoxPlace(replica: replica, log: 0, after: 0), until: end) { found in
                 open -= 1
                 switch found {
                 case .report(let report): return reply.give(.report(report))
@@ -114,12 +121,18 @@ extension ClientRole {
     }
 
     /// Looks for an item in the parts of a box that one replica shows; nil: it does not show the item.
-    private func find(_ id: ItemID, _ key: BoxKey, from place: BoxPlace?, done: @escaping (ControlReply?) -> Void) {
+    ///
+    /// A replica may show parts without end, so that no call begins after `end`.
+    private func find(
+        _ id: ItemID, _ key: BoxKey, from place: BoxPlace?, until end: Instant,
+        done: @escaping (ControlReply?) -> Void
+    ) {
+        guard now < end else { return done(.refusal(StoreFailure.noAnswer(hint: nil).text)) }
         client.list(key, from: place) { [weak self, client] result in
             guard case .success(let page) = result else { return done(.refusal(result.failureText)) }
             guard let entry = page.entry(of: id) else {
-                guard page.listing.hasMore, page.end != place, let self else { return done(nil) }
-                return find(id, key, from: page.end, done: done)
+                guard let next = page.next(after: place), let self else { return done(nil) }
+                return find(id, key, from: next, until: end, done: done)
             }
             guard !entry.isDeleted else { return done(.refusal("the item was deleted")) }
             client.fetch(key, [entry], of: page) { fetched in
@@ -220,7 +233,7 @@ extension StoreRefusal {
         case .notAuthorised: "not authorised"
         case .timeInvalid: "the time is not valid; set this machine's clock"
         case .busy(let seconds): "busy, try again in \(seconds) s"
-        case .superseded: "a newer version is there"
+        case .superseded: "a newer version is there, or the item was deleted"
         }
     }
 }

@@ -210,6 +210,8 @@ final class SwarmService: SnapshotFollower {
     /// Stops; `completion` is called once the file is closed.
     func close(completion: @escaping () -> Void) {
         stop()
+        // It may take minutes, and the next start does it anyway.
+        worker.interrupt()
         closed = completion
         if !isWorking { endFile() }
     }

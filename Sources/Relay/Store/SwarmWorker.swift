@@ -73,8 +73,10 @@ final class SwarmWorker: @unchecked Sendable {
     private var disk: SwarmStore?
     /// The replica; nil until the file has been checked.
     private var replica: NodeReplica?
-    /// Why the file could not be checked, and when that is tried again.
-    private var checkFailure: (error: StoreError, again: UInt64)?
+    /// Ends the check when the node stops.
+    private let interruption = Interruption()
+    /// Why the file could not be checked, and when that was.
+    private var checkFailure: (error: StoreError, time: UInt64)?
     /// The newest snapshot that came before there was a replica.
     private var early: Snapshot?
 
@@ -105,6 +107,9 @@ final class SwarmWorker: @unchecked Sendable {
         return outcome
     }
 
+    /// Ends a check of the file that is under way; any thread may call it.
+    func interrupt() { interruption.set() }
+
     /// Closes the file, so that the next start need not check it.
     func end() { disk?.end() }
 
@@ -115,17 +120,19 @@ final class SwarmWorker: @unchecked Sendable {
 
     /// Checks the file, which may take minutes after an unclean exit, and makes the replica.
     private func open(_ now: UInt64, _ outcome: inout Outcome) {
-        if let checkFailure, now < checkFailure.again { return }
+        // A clock that was set back does not make the next attempt late.
+        if let checkFailure, now >= checkFailure.time, now - checkFailure.time < 60_000 { return }
         checkFailure = nil
         do throws(StoreError) {
             if let disk {
-                do throws(StoreError) { try disk.check() } catch {
-                    guard case .damaged = error else { throw error }
+                do throws(StoreError) { try disk.check(interruption) } catch {
+                    // Also after an attempt to replace it that has failed.
+                    guard disk.isDamaged else { throw error }
                     (self.disk, outcome.setAside) = try disk.replace()
                 }
             }
         } catch {
-            checkFailure = (error, now + 60_000)
+            checkFailure = (error, now)
             return
         }
         replica = Replica(

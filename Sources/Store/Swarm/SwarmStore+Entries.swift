@@ -59,6 +59,7 @@ extension SwarmStore: ItemStorage {
         try database.run(
             "DELETE FROM entries WHERE shard = ? AND kind = ? AND range = ? AND id = ?", EntryKey(row.entry).values)
         try database.run("DELETE FROM bodies WHERE number = ?", [.integer(row.body)])
+        damaged.remove(EntryKey(row.entry))
         if var box = boxRow(row.entry.box) {
             box.usage[row.entry.kind, default: BoxUsage()].add(row.entry, -1)
             setBoxRow(row.entry.box, box)
@@ -98,8 +99,17 @@ extension SwarmStore: ItemStorage {
             try database.run(
                 """
                 SELECT shard, kind, range, id, box, place, form, size, effort, name, body, body_sum, seal
-                FROM entries INDEXED BY entry_places
-                WHERE box = ? AND place > ? AND (? >> kind) & 1 ORDER BY place LIMIT ?
+                FROM entries INDEXED BY entry_places WHERE (?3 >> 2) & 1 AND box = ?1 AND kind = 2 AND place > ?2
+                UNION ALL
+                SELECT shard, kind, range, id, box, place, form, size, effort, name, body, body_sum, seal
+                FROM entries INDEXED BY entry_places WHERE (?3 >> 3) & 1 AND box = ?1 AND kind = 3 AND place > ?2
+                UNION ALL
+                SELECT shard, kind, range, id, box, place, form, size, effort, name, body, body_sum, seal
+                FROM entries INDEXED BY entry_places WHERE (?3 >> 4) & 1 AND box = ?1 AND kind = 4 AND place > ?2
+                UNION ALL
+                SELECT shard, kind, range, id, box, place, form, size, effort, name, body, body_sum, seal
+                FROM entries INDEXED BY entry_places WHERE (?3 >> 5) & 1 AND box = ?1 AND kind = 5 AND place > ?2
+                ORDER BY place LIMIT ?4
                 """, [.blob(box.array), .integer(offset), .integer(Int64(kinds.bits)), .integer(Int64(limit))],
                 row: take)
         }

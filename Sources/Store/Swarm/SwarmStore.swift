@@ -10,6 +10,8 @@ public import Wire
 /// then undoes everything since the last one.
 ///
 /// Each row has a checksum. A row that disagrees with it counts as missing, and ``removeDamaged()`` removes it.
+///
+/// It has more members than most types: the file, and what of it is in memory too, which each transaction changes.
 public final class SwarmStore {
     /// The name of the file in the data folder.
     public static let fileName = "swarm.sqlite"
@@ -40,8 +42,12 @@ public final class SwarmStore {
     public internal(set) var isDamaged = false
     /// Whether the process that used the file last has closed it, and the file was not replaced since.
     public let hasEndedCleanly: Bool
-    /// Whether the process that used the file last was killed, and the file is not checked yet.
-    private var isUnchecked: Bool
+    /// Whether the process that used the file last was killed.
+    private let wasKilled: Bool
+    /// Whether ``check()`` has succeeded.
+    private var isChecked = false
+    /// Whether ``replace()`` has moved the file.
+    private var isSetAside = false
 
     var salt: UInt64 = 0
     var contents: [UInt16: ShardTotals] = [:]
@@ -71,20 +77,25 @@ public final class SwarmStore {
             path, .full, steps: Self.steps, layout: "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL",
             checks: false)
         self.database = database
-        isUnchecked = wasKilled
+        self.wasKilled = wasKilled
         try database.execute("PRAGMA cache_size = -8192; PRAGMA secure_delete = ON")
         var kept: [UInt8]?
         var ended: [UInt8] = []
         try database.run("SELECT value FROM meta WHERE name = 'network'") { kept = $0.blob(0) }
         try database.run("SELECT value FROM meta WHERE name = 'ended'") { ended = $0.blob(0) }
-        if let kept, kept != network.array {
-            throw .wrongKind(path: path, expected: "the swarm store of this network")
+        if let kept {
+            // A byte that has changed is damage, and no other network.
+            guard let name = SealedRow.open(kept) else { throw .damaged(path: path) }
+            guard name == network.array else {
+                throw .wrongKind(path: path, expected: "the swarm store of this network")
+            }
         }
         hasEndedCleanly = !wasKilled && !ended.isEmpty && Self.endedToken(folder) == ended
         let isNew = kept == nil
         try database.transaction { () throws(StoreError) in
             if isNew {
-                try database.run("INSERT INTO meta (name, value) VALUES ('network', ?)", [.blob(network.array)])
+                let name = SealedRow.seal(network.array)
+                try database.run("INSERT INTO meta (name, value) VALUES ('network', ?)", [.blob(name)])
                 try setSalt(SecureRandom.u64())
             }
             try database.run("DELETE FROM meta WHERE name = 'ended'")
@@ -94,11 +105,25 @@ public final class SwarmStore {
     }
 
     /// Checks the file after an unclean exit of the process, and reads the small tables.
-    public func check() throws(StoreError) {
-        if isUnchecked { try SQLiteFile.check(database) }
-        isUnchecked = false
-        try load()
-        if !hasEndedCleanly { try count() }
+    ///
+    /// After one that found damage, each later call fails alike, until ``replace()`` has succeeded. An interrupted one fails,
+    /// and the next start checks the file.
+    public func check(_ interruption: Interruption = Interruption()) throws(StoreError) {
+        guard !isDamaged else { throw .damaged(path: database.path) }
+        do throws(StoreError) {
+            if wasKilled {
+                try database.interruptible(by: interruption) { () throws(StoreError) in
+                    try SQLiteFile.check(database)
+                }
+            }
+            try load()
+            if !hasEndedCleanly { try count() }
+            database.keepLog(false)
+        } catch {
+            if case .damaged = error, !interruption.isSet { isDamaged = true }
+            throw error
+        }
+        isChecked = true
     }
 
     /// Opens the file as ``init(folder:network:checks:)`` does; a damaged one is set aside, and an empty one takes its place.
@@ -117,19 +142,28 @@ public final class SwarmStore {
     }
 
     /// Closes a damaged file and sets it aside; the result is an empty one in its place, and the path of the damaged one.
+    ///
+    /// After a failure it can be called again: the damaged file is moved once.
     public func replace() throws(StoreError) -> (store: SwarmStore, setAside: String) {
         close()
-        try Self.setAside(folder: folder)
+        if !isSetAside { try Self.setAside(folder: folder) }
+        isSetAside = true
         return (try SwarmStore(folder: folder, network: network), "\(folder)/\(Self.damagedName)")
     }
 
     /// Renames the file, in place of an earlier one that was set aside; no `SwarmStore` may have it open.
     public static func setAside(folder: String) throws(StoreError) {
         // The log comes last: without it a second attempt finds the file, and with it alone SQLite would begin a new one.
+        var isMoved = false
         for ending in ["", "-shm", "-wal"] {
             let (from, to) = ("\(folder)/\(fileName)\(ending)", "\(folder)/\(damagedName)\(ending)")
-            _ = unsafe unlink(to)
-            guard unsafe rename(from, to) == 0 || errno == ENOENT else { throw .failed(from, "rename", errno) }
+            if unsafe rename(from, to) == 0 {
+                isMoved = true
+                continue
+            }
+            guard errno == ENOENT else { throw .failed(from, "rename", errno) }
+            // Of an earlier file; but without a file here it may be what an attempt that failed has moved.
+            if isMoved { _ = unsafe unlink(to) }
         }
         _ = unsafe unlink("\(folder)/\(endedName)")
     }
@@ -150,10 +184,12 @@ public final class SwarmStore {
 
     /// Closes the file at the end of the process in order.
     ///
-    /// The next start then keeps the numberings of the boxes. If this fails, readers begin anew, and nothing is lost.
+    /// The next start then keeps the numberings of the boxes. If this fails, readers begin anew, and nothing is lost. A file
+    /// that is not checked yet gets no mark, so that the next start checks it.
     public func end() {
         defer { close() }
-        guard !work.isWriting, work.fault == nil, !isDamaged else { return }
+        // After a failed commit a new numbering may not be on the disk.
+        guard isChecked, !work.isWriting, work.fault == nil, failure == nil, !isDamaged else { return }
         let token = (0..<4).flatMap { _ in SecureRandom.u64().bytes }
         do throws(StoreError) {
             try database.run("INSERT OR REPLACE INTO meta (name, value) VALUES ('ended', ?)", [.blob(token)])
@@ -172,7 +208,7 @@ public final class SwarmStore {
             body INTEGER NOT NULL, body_sum INTEGER NOT NULL, seal INTEGER NOT NULL,
             PRIMARY KEY (shard, kind, range, id)) WITHOUT ROWID;
         CREATE INDEX entry_ids ON entries (id);
-        CREATE INDEX entry_places ON entries (box, place);
+        CREATE INDEX entry_places ON entries (box, kind, place);
         CREATE INDEX entry_names ON entries (box, kind, name) WHERE name IS NOT NULL;
         CREATE INDEX entry_efforts ON entries (box, form, effort) WHERE kind = 5;
         CREATE TABLE bodies (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);

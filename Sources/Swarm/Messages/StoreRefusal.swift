@@ -16,7 +16,7 @@ public enum StoreRefusal: Error, Hashable, Sendable {
     case timeInvalid
     /// 8: ask again after this many seconds.
     case busy(seconds: UInt8)
-    /// 9: the replica has a newer version.
+    /// 9: the replica has a newer version, or the item was deleted; then `created` is the item's own.
     case superseded(created: UInt32, counter: UInt8)
 
     /// The longest encoding in bytes.

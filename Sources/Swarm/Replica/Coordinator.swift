@@ -10,12 +10,15 @@ struct Coordinator {
     struct Content: Hashable {
         let id: ItemID
         let isTombstone: Bool
+        /// A tombstone by the box key brings more than one by a token.
+        let isFinal: Bool
         /// Receipts are for a height.
         let height: UInt64
 
         init(_ copy: Copy, height: UInt64) {
             id = copy.id
             isTombstone = copy.isTombstone
+            isFinal = copy.isFinal
             self.height = height
         }
     }

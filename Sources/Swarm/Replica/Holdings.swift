@@ -226,14 +226,18 @@ struct Holdings<Storage: ItemStorage> {
     }
 
     /// Removes entries that have expired; the end of a grant also ends its messages.
-    mutating func expire(minute: UInt32, limit: Int) {
-        for id in storage.expired(at: minute, limit: limit) {
+    ///
+    /// The result is whether there were any.
+    mutating func expire(minute: UInt32, limit: Int) -> Bool {
+        let ids = storage.expired(at: minute, limit: limit)
+        for id in ids {
             guard let entry = storage.entry(id) else { continue }
             let isGrant = entry.kind == .record && entry.name == NamedVersion.grantName
             let old = isGrant ? writers(of: entry.box) : nil
             storage.remove(id)
             if let old { beginSweep(entry.box, before: old) }
         }
+        return !ids.isEmpty
     }
 
     /// Removes some entries of a shard; true if none is left.

@@ -11,16 +11,17 @@ extension Replica {
     }
 
     /// Answers a client's read.
-    mutating func read(_ request: StoreRequest, ask: UInt64, binding: Bytes32) {
+    mutating func read(_ request: StoreRequest, ask: UInt64, via: NodeID, binding: Bytes32) {
         do throws(StoreRefusal) {
+            guard reading.take(via: via, now) else { throw .busy(seconds: 1) }
             switch request {
             case .store, .delete: break
             case .list(let read, let kinds):
-                actions.append(.answer(ask: ask, try list(read, kinds, binding: binding)))
+                actions.append(.answer(ask: ask, try list(read, kinds, via: via, binding: binding)))
             case .fetch(let read, let offsets):
-                actions.append(.answer(ask: ask, try fetch(read, offsets, binding: binding)))
+                actions.append(.answer(ask: ask, try fetch(read, offsets, via: via, binding: binding)))
             case .lookup(let box, let kind, let most, let name):
-                actions.append(.answer(ask: ask, try lookUp(box, kind, most: most, name: name)))
+                actions.append(.answer(ask: ask, try lookUp(box, kind, most: most, name: name, via: via)))
             }
         } catch {
             actions.append(.answer(ask: ask, .refused(error)))
@@ -28,11 +29,14 @@ extension Replica {
     }
 
     /// The entries of a box above an offset.
-    private func list(_ read: BoxRead, _ kinds: ItemKinds, binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
+    private mutating func list(
+        _ read: BoxRead, _ kinds: ItemKinds, via: NodeID, binding: Bytes32
+    ) throws(StoreRefusal) -> StoreAnswer {
         let shard = try readable(read, binding: binding)
         let log = holdings.log(of: read.box)
         let after = read.log == log ? read.after : 0
         let found = holdings.storage.entries(of: read.box, kinds, above: after, limit: SwarmLimits.listEntries + 1)
+        reading.note(entries: found.count, bytes: 0, via: via)
         let entries = found.prefix(SwarmLimits.listEntries).map { entry in
             StoreAnswer.Listing.Entry(
                 offset: entry.offset, shortID: ShortID.of(entry.id, binding: binding), kind: entry.kind,
@@ -44,25 +48,28 @@ extension Replica {
     }
 
     /// The items and tombstones at these offsets, as many as fit.
-    private func fetch(_ read: BoxRead, _ offsets: [UInt64], binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
+    private mutating func fetch(
+        _ read: BoxRead, _ offsets: [UInt64], via: NodeID, binding: Bytes32
+    ) throws(StoreRefusal) -> StoreAnswer {
         _ = try readable(read, binding: binding)
         guard read.log == holdings.log(of: read.box) else { return .items([]) }
         var items: [[UInt8]] = []
         var size = 2
         for offset in offsets where offset > 0 {
             guard let entry = holdings.storage.entries(of: read.box, .all, above: offset - 1, limit: 1).first,
-                entry.offset == offset, let bytes = holdings.storage.bytes(of: entry.id),
-                size + 4 + bytes.count <= SwarmLimits.longestResult
+                entry.offset == offset, size + 4 + entry.size <= SwarmLimits.longestResult,
+                let bytes = holdings.storage.bytes(of: entry.id)
             else { continue }
             size += 4 + bytes.count
             items.append(bytes)
         }
+        reading.note(entries: offsets.count, bytes: size, via: via)
         return .items(items)
     }
 
     /// At most `most` items that anyone may read, drawn evenly.
     private mutating func lookUp(
-        _ box: Bytes32, _ kind: ItemKind, most: UInt8, name: Bytes16
+        _ box: Bytes32, _ kind: ItemKind, most: UInt8, name: Bytes16, via: NodeID
     ) throws(StoreRefusal) -> StoreAnswer {
         guard let shard = views.first?.map.shard(of: box), roles[shard] != nil else {
             throw .notReplica(height: height)
@@ -71,9 +78,13 @@ extension Replica {
         if kind == .descriptor {
             found = descriptors.lookUp(box, name: name, minute: minute).map(\.bytes)
         } else {
-            found = holdings.storage.entries(of: box, ItemKinds(kind), above: 0, limit: .max)
-                .filter { name.isZero || $0.name == name }.compactMap { holdings.storage.bytes(of: $0.id) }
+            let entries =
+                name.isZero
+                ? holdings.storage.entries(of: box, ItemKinds(kind), above: 0, limit: .max)
+                : holdings.storage.version(of: box, kind, name).map { [$0] } ?? []
+            found = entries.compactMap { holdings.storage.bytes(of: $0.id) }
         }
+        reading.note(entries: found.count, bytes: found.reduce(0) { $0 + $1.count }, via: via)
         found.shuffle(using: &holdings.random)
         var items: [[UInt8]] = []
         var size = 2

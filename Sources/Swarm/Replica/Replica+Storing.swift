@@ -12,7 +12,10 @@ extension Replica {
         let copy = Copy.item(item)
         let due = now + Coordinator.patience
         let isDescriptor = item.header.kind == .descriptor
-        let isHeld = isDescriptor ? descriptors.holds(item) : holdings.isKnown(copy)
+        let entry = isDescriptor ? nil : holdings.storage.entry(item.id)
+        // Its receipts would say that the item is held.
+        if entry?.isDeleted ?? false { throw .superseded(created: created, counter: 0) }
+        let isHeld = isDescriptor ? descriptors.holds(item) : entry != nil
         if isHeld {
             // The other replicas have been asked lately, and are not asked again for the same.
             if let number = coordinator.put(of: copy, height: height) {
@@ -30,7 +33,9 @@ extension Replica {
         guard coordinator.takeTurn(for: copy, via: via, now), coordinator.makeRoom(for: [copy], via: via) else {
             throw .busy(seconds: 1)
         }
-        if !isHeld {
+        // An id does not cover the signature: of an item that is held, the copy that was verified goes on.
+        let held = isHeld ? isDescriptor ? copy : entry.flatMap { holdings.copy($0) } : nil
+        if held == nil {
             try prove(copy)
             if isDescriptor {
                 let source = DescriptorPlaces.Source(shard: shard, coordinator: node, bringer: via)
@@ -40,7 +45,7 @@ extension Replica {
                 holdings.take(copy, shard: shard, minute: minute)
             }
         }
-        let number = put(copy, shard: shard, view, via: via)
+        let number = put(held ?? copy, shard: shard, view, via: via)
         coordinator.asks[ask] = Coordinator.Ask(puts: [number], isDeletion: false, due: due)
     }
 

@@ -68,7 +68,7 @@ public struct Replica<Storage: ItemStorage> {
         /// Note a coordinator's own copy.
         case put(UInt64)
         /// Answer a client's read.
-        case read(ask: UInt64, StoreRequest, binding: Bytes32)
+        case read(ask: UInt64, via: NodeID, StoreRequest, binding: Bytes32)
         /// Answer a replica's read.
         case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
         /// Open a subscription.
@@ -93,7 +93,10 @@ public struct Replica<Storage: ItemStorage> {
     var subscriptions = Subscriptions()
     var questions = Questions()
     var recovery: ByteBudget
+    var reading: ReadRate
     private var clock: SwarmClock
+    /// The latest minute at which entries were removed that had expired.
+    private var expired: UInt32 = 0
     /// The time for intervals, in milliseconds.
     var now: UInt64
     var actions: [Action] = []
@@ -114,6 +117,7 @@ public struct Replica<Storage: ItemStorage> {
         holdings = Holdings(network: network, storage: storage, random: random)
         if !hasEndedCleanly { holdings.renumber() }
         coordinator = Coordinator(quota: settings.quota, now: clock.steady)
+        reading = ReadRate(now: clock.steady)
         recovery = ByteBudget(capacity: Self.recoveryBurst(settings), window: 2_000, now: clock.steady)
         loadRoles()
     }
@@ -153,6 +157,7 @@ public struct Replica<Storage: ItemStorage> {
         self.now = clock.steady
         actions = []
         holdings.keepSalt()
+        if wasSetBack { distrustExpired() }
         distrustDamaged()
         for event in events { handle(event) }
         holdings.sweep(at: self.now)
@@ -190,7 +195,7 @@ public struct Replica<Storage: ItemStorage> {
             switch request {
             case .store(let height, let item): try store(item, height: height, ask: ask, via: via)
             case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask, via: via)
-            case .list, .fetch, .lookup: durable.append(.read(ask: ask, request, binding: binding))
+            case .list, .fetch, .lookup: durable.append(.read(ask: ask, via: via, request, binding: binding))
             }
         } catch {
             counts.refusals += 1
@@ -199,7 +204,7 @@ public struct Replica<Storage: ItemStorage> {
     }
 
     private mutating func tick() {
-        holdings.expire(minute: minute, limit: 100)
+        if holdings.expire(minute: minute, limit: 100) { expired = max(expired, minute) }
         holdings.storage.verify(limit: SwarmLimits.verifyStep)
         descriptors.expire(minute: minute)
         checkRoles()
@@ -207,6 +212,14 @@ public struct Replica<Storage: ItemStorage> {
         startExchanges()
         subscriptions.queueAll()
         for id in subscriptions.stalled(now) { end(subscription: id) }
+    }
+
+    /// After the clock was set back: what had expired by the later time is gone, and other replicas have it.
+    private mutating func distrustExpired() {
+        // Nobody compares the entries of the last minutes of their life.
+        guard expired > minute + SwarmLimits.compareLife else { return }
+        expired = minute
+        for shard in roles.keys.sorted() { distrust(shard) }
     }
 
     /// Removes entries that were found damaged; their shards may lack items from now on, and are compared anew.
@@ -243,7 +256,7 @@ public struct Replica<Storage: ItemStorage> {
                 counts.refusals += UInt64(clamping: outcomes.count - held)
                 actions.append(.reply(ask: ask, Replicate.encode(outcomes)))
             case .put(let number): ownCopy(number, isOnDisk: isOnDisk)
-            case .read(let ask, let request, let binding): read(request, ask: ask, binding: binding)
+            case .read(let ask, let via, let request, let binding): read(request, ask: ask, via: via, binding: binding)
             case .message(let ask, let peer, let kind, let body):
                 actions.append(.reply(ask: ask, answer(kind, body, from: peer)))
             case .subscribe(let id, let via, let open, let binding): subscribe(id: id, via: via, open, binding: binding)

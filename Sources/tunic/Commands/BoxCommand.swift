@@ -56,8 +56,8 @@ struct ItemOption: ParsableArguments {
 extension ControlOptions {
     /// The client's answer to a command on a box.
     fileprivate func box<Report: Decodable>(_ words: String..., as type: Report.Type) throws(Failure) -> Report {
-        // A call of the client takes 10 s, and listing and fetching are two.
-        try ask(.box, words.joined(separator: " "), within: 25, as: type)
+        // A call of the client takes 10 s, and a search three of them; the client gives up after 35 s.
+        try ask(.box, words.joined(separator: " "), within: 40, as: type)
     }
 }
 
@@ -82,13 +82,13 @@ struct BoxPut: ParsableCommand {
         discussion: "Example:\n  tunic box put --key box.key --file note.txt")
 
     @OptionGroup var key: BoxKeyOption
-    @Option(help: ArgumentHelp("The file; at most 65,404 bytes.", valueName: "file"))
+    @Option(help: ArgumentHelp("The file; at most 65,388 bytes.", valueName: "file"))
     var file: String
     @OptionGroup var target: ControlOptions
 
     func run() throws {
         let seed = try key.seed()
-        let content = try Files.read(file, limit: 65_404)
+        let content = try Files.read(file, limit: 65_388)
         let report = try target.box("put", seed, hexadecimal(content), as: StoredReport.self)
         print(target.json ? json(report) : report.text)
     }
@@ -98,6 +98,14 @@ struct BoxList: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List a box as one of its nodes shows it.",
         discussion: "Example:\n  tunic box list --key box.key --node NODE")
+
+    /// More entries than a box has: its messages, contact requests, their tombstones, and versions.
+    private static let most = 65_536
+
+    /// The node and its numbering, of a place.
+    private static func numbering(_ place: String) -> Substring {
+        place[..<(place.lastIndex(of: ":") ?? place.endIndex)]
+    }
 
     @OptionGroup var key: BoxKeyOption
     @Option(help: ArgumentHelp("The node to ask, one of 'tunic swarm' (default: any).", valueName: "node"))
@@ -113,6 +121,14 @@ struct BoxList: ParsableCommand {
                 if let place { try target.box("list", seed, place, as: BoxReport.self) } else {
                     try target.box("list", seed, as: BoxReport.self)
                 }
+            if let all, let place {
+                guard Self.numbering(page.next) == Self.numbering(place) else {
+                    throw Failure(.unavailable, "\(all.replica) has begun to number the box anew; list it again")
+                }
+                guard all.entries.count <= Self.most else {
+                    throw Failure(.unavailable, "\(all.replica) shows more than a box may have; ask another node")
+                }
+            }
             if all == nil { all = page } else { all?.entries += page.entries }
             guard page.more, page.next != place else { break }
             place = page.next
