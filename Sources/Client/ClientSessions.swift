@@ -103,7 +103,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         }
         var other: IsolationKey?
         if waiting[isolation] == nil, current[isolation] == nil, current.count + beginning.count >= Self.limit {
-            if let idle = idleToEnd {
+            if let idle = idleToEnd(for: isolation) {
                 idle.end()
             } else {
                 other = identityToEnd(for: isolation)

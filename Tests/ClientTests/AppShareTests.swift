@@ -81,13 +81,14 @@ import Wire
     @Test("R3: of the idle identities, one of the app that has the most gives way")
     func idleIdentitiesOfAPage() {
         let (page, mail) = (IsolationKey(ownStreams: "page"), IsolationKey(ownStreams: "mail"))
+        let other = IsolationKey(ownStreams: "other")
         let idle = [(mail, 1), (page, 7), (page, 5)].map { ($0.0, Instant(nanoseconds: $0.1)) }
         func shares(_ counts: [(IsolationKey, Int)]) -> IdentityShares {
             IdentityShares(counts.flatMap { [IsolationKey](repeating: $0.0, count: $0.1) })
         }
-        #expect(ClientSessions.placeToEnd(of: idle, held: shares([(mail, 1), (page, 3)])) == 2)
-        #expect(ClientSessions.placeToEnd(of: idle, held: shares([(mail, 2), (page, 2)])) == 0)
-        #expect(ClientSessions.placeToEnd(of: [], held: shares([])) == nil)
+        #expect(ClientSessions.placeToEnd(of: idle, for: other, held: shares([(mail, 1), (page, 3)])) == 2)
+        #expect(ClientSessions.placeToEnd(of: idle, for: other, held: shares([(mail, 2), (page, 2)])) == 0)
+        #expect(ClientSessions.placeToEnd(of: [], for: other, held: shares([])) == nil)
     }
 
     /// The key of a user's app at one address of the client.
@@ -119,6 +120,24 @@ import Wire
         let page = IdentityShares((0..<4).map { key(1, name: "page", host: $0) } + [key(1, name: "mail")])
         #expect(page.loser(for: key(1, name: "new")) == IdentityShares.Source(of: key(1, name: "page")))
         #expect(page.loser(for: key(1, name: "page", host: 9)) == nil)
+    }
+
+    @Test("R3: a user with more identities than another ends no idle one of that one")
+    func idleIdentitiesOfOthers() {
+        let flood = (0..<255).map { key(1, name: "n\($0)") }
+        let shares = IdentityShares(flood + [key(2)])
+        let idle = [(key(2), 1), (flood[3], 7)].map { ($0.0, Instant(nanoseconds: $0.1)) }
+        func end(for asker: IsolationKey, of idle: [(IsolationKey, Instant)]) -> Int? {
+            ClientSessions.placeToEnd(of: idle, for: asker, held: shares)
+        }
+        #expect(end(for: key(1, name: "new"), of: [idle[0]]) == nil)
+        #expect(end(for: key(1, name: "new"), of: idle) == 1)
+        #expect(end(for: key(3), of: idle) == 1 && end(for: key(3), of: [idle[0]]) == 0)
+        #expect(end(for: key(2, name: "new"), of: [idle[0]]) == 0)
+        // The process's own give way to all, after those of the largest owner.
+        let own = (IsolationKey(dns: 0), Instant(nanoseconds: 0))
+        #expect(end(for: key(1, name: "new"), of: [idle[0], own]) == 1)
+        #expect(end(for: key(1, name: "new"), of: [own] + idle) == 2)
     }
 
     @Test("R3: this machine's addresses are one owner where the kernel does not tell the user")
