@@ -190,6 +190,25 @@ int shim_socket_user(
     return result;
 }
 
+int shim_tells_socket_users(int protocol) {
+    int fd = socket(AF_INET, (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof name;
+    int tells = 0;
+    // A listener is found as the socket that exchanges packets with port 0.
+    if (bind(fd, (struct sockaddr *)&name, length) == 0 && (protocol != IPPROTO_TCP || listen(fd, 1) == 0) &&
+        getsockname(fd, (struct sockaddr *)&name, &length) == 0) {
+        uint8_t address[16];
+        memcpy(address, mapped_prefix, sizeof mapped_prefix);
+        memcpy(address + sizeof mapped_prefix, &name.sin_addr, sizeof name.sin_addr);
+        uint32_t user;
+        tells = shim_socket_user(protocol, address, ntohs(name.sin_port), address, 0, &user) == 0;
+    }
+    close(fd);
+    return tells;
+}
+
 int shim_timer_create(void) {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     return fd < 0 ? -errno : fd;

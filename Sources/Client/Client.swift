@@ -76,6 +76,18 @@ public final class Client {
         }
         directory.choose(
             exits: configuration.exits, avoided: configuration.avoided, own: configuration.own)
+        noteUsers()
+    }
+
+    /// Logs what the kernel does not tell of the users of apps, and has it load what it needs for that before apps come.
+    private func noteUsers() {
+        let users = SocketUsers.ofThisProcess
+        guard !configuration.listeners.isEmpty else { return }
+        if !users.tells(.tcp) || !users.tells(.udp) {
+            log.notice("the kernel does not tell the users of local sockets; apps of all users count as one")
+        } else if !users.tellsAllApart {
+            log.notice("in a user namespace the users outside of it are not told apart; apps of these count as one")
+        }
     }
 
     var loop: Loop { pool.links.loop }

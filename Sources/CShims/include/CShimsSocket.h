@@ -84,6 +84,9 @@ int shim_peer_is_member(int fd, uint32_t group);
 int shim_socket_user(
     int protocol, const void *address, uint16_t port, const void *peer, uint16_t peer_port, uint32_t *user);
 
+// Whether the kernel tells the user of an own socket of IPPROTO_TCP or IPPROTO_UDP on the loopback: 1, or 0.
+int shim_tells_socket_users(int protocol);
+
 // A timer descriptor on CLOCK_MONOTONIC, non-blocking and close-on-exec, or a negative errno.
 int shim_timer_create(void);
 

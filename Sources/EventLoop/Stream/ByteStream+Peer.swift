@@ -48,7 +48,7 @@ extension ByteStream {
     ///
     /// A process that has closed its end already is not told of.
     public var localUser: UInt32? {
-        guard end == nil, kind == .tcp else { return peerUser }
+        guard end == nil, kind == .tcp else { return peerUser.flatMap(SocketUsers.ofThisProcess.user) }
         guard let localAddress, let remoteAddress else { return nil }
         return remoteAddress.user(of: .tcp, to: localAddress)
     }
