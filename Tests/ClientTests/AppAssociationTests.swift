@@ -70,7 +70,6 @@ import Wire
             admits: { _ in false }, dropped: { reasons.append($0) }, ended: {})
         defer { association.close() }
         let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
-        users[port] = 1
         let sockets = try (0..<3).map { _ in
             try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
         }
@@ -90,6 +89,46 @@ import Wire
         #expect(reason(sockets[2]) == .udpNotAllowed && asked == before)
     }
 
+    @Test("L5: the kernel is asked seldom, however many datagrams come from other users")
+    func l5SeldomAsked() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let sessions = PeerSession(on: loop)
+        defer { sessions.session.end() }
+        var (dropped, asked) = (0, 0)
+        let flow = try sessions.session.connection.openStream()
+        let association = AppAssociation(
+            session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: 1_000,
+            idleLimit: .seconds(300),
+            userOf: { _, _ in
+                asked += 1
+                return 1_001
+            },
+            admits: { _ in false },
+            dropped: {
+                #expect($0 == .udpSource)
+                dropped += 1
+            }, ended: {})
+        defer { association.close() }
+        let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))
+        let socket = try DatagramSocket(
+            on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
+        defer { socket.close() }
+        func send(_ count: Int) {
+            for number in 1...count {
+                let goal = dropped + 1
+                socket.send(Self.datagram().rawSpan, to: port)
+                #expect(loop.run { dropped == goal }, "\(number)")
+            }
+        }
+        send(100)
+        #expect(16...17 ~= asked)
+        loop.run(for: .seconds(1)) { false }
+        let before = asked
+        send(100)
+        #expect(8...9 ~= asked - before)
+    }
+
     @Test("L5: where the kernel does not tell users, the address decides")
     func l5NoUsers() throws {
         let loop = Loop.simulated()
@@ -100,7 +139,7 @@ import Wire
         let flow = try sessions.session.connection.openStream()
         let association = AppAssociation(
             session: sessions.session, flow: flow, expected: .loopbackIPv4(port: 0), user: 1_000,
-            idleLimit: .seconds(300), userOf: { _, _ in nil }, admits: { _ in false },
+            idleLimit: .seconds(300), userOf: nil, admits: { _ in false },
             dropped: { reasons.append($0) }, ended: {})
         defer { association.close() }
         let port = SocketAddress(try #require(association.open(at: .loopbackIPv4(port: 0))))

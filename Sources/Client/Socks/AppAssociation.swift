@@ -13,14 +13,21 @@ final class AppAssociation: DatagramReceiver {
     /// The most associations of a client.
     static let limit = 1_024
 
+    /// How many first datagrams the kernel is asked about in a second, and in one piece.
+    static let questions = (perSecond: 8, burst: 16)
+    /// The user of the socket from which a datagram came to the port; nil if the kernel knows none.
+    typealias UserOf = (_ source: SocketAddress, _ port: SocketAddress) -> UInt32?
+
     private weak var session: Session?
     private let flow: StreamID
     /// The address of the app's TCP connection, with the port that the app announced for its datagrams, or 0.
     private let expected: SocketAddress
     /// The user of the app, if it is on this machine.
     private let user: UInt32?
-    /// The user of the socket from which a datagram came to this port, if the kernel tells.
-    private let userOf: (SocketAddress, _ port: SocketAddress) -> UInt32?
+    /// Asks the kernel; nil if it tells no users.
+    private let userOf: UserOf?
+    /// How often the kernel is asked.
+    private var questions: TokenBucket
     private let dropped: (DatagramDrops.Reason) -> Void
     private let idleLimit: TimeSpan
     private let admits: (Destination.Host) -> Bool
@@ -39,7 +46,7 @@ final class AppAssociation: DatagramReceiver {
     /// `dropped` is called for each.
     init(
         session: Session, flow: StreamID, expected: SocketAddress, user: UInt32?, idleLimit: TimeSpan,
-        userOf: @escaping (SocketAddress, _ port: SocketAddress) -> UInt32? = { $0.user(of: .udp, to: $1) },
+        userOf: UserOf? = SocketUsers.ofThisProcess.tells(.udp) ? { $0.user(of: .udp, to: $1) } : nil,
         admits: @escaping (Destination.Host) -> Bool, dropped: @escaping (DatagramDrops.Reason) -> Void,
         ended: @escaping () -> Void
     ) {
@@ -53,6 +60,8 @@ final class AppAssociation: DatagramReceiver {
         self.dropped = dropped
         self.ended = ended
         lastUsed = Instant(nanoseconds: session.turn.loop.now)
+        questions = TokenBucket(
+            perSecond: Self.questions.perSecond, burst: Self.questions.burst, now: lastUsed)
     }
 
     /// Opens a port at `address`, and returns where the app must send to; nil if no port can be opened.
@@ -86,12 +95,13 @@ final class AppAssociation: DatagramReceiver {
                 dropped(.udpUnreadable)
                 continue
             }
-            guard app != nil || isOfUser(source) else {
+            let now = Instant(nanoseconds: session.turn.loop.now)
+            guard app != nil || isOfUser(source, now: now) else {
                 dropped(.udpSource)
                 continue
             }
             app = source
-            lastUsed = Instant(nanoseconds: session.turn.loop.now)
+            lastUsed = now
             guard admits(peer.host) else {
                 dropped(.udpNotAllowed)
                 continue
@@ -127,10 +137,12 @@ final class AppAssociation: DatagramReceiver {
     /// Whether the socket that has sent from `source` is of the app's user, as far as the kernel tells.
     ///
     /// Any user of the machine can send to the port. A socket that is closed already is of nobody, so that nobody can
-    /// send and be gone. Where the kernel does not even tell the user of our own socket, the address has to do.
-    private func isOfUser(_ source: SocketAddress) -> Bool {
-        guard let user, let own = socket?.localAddress else { return true }
-        return userOf(source, own) == user || userOf(own, source) == nil
+    /// send and be gone. Where the kernel does not tell users, the address has to do.
+    ///
+    /// A question costs four system calls, and any user can cause one. So beyond the rate a datagram is of nobody.
+    private func isOfUser(_ source: SocketAddress, now: Instant) -> Bool {
+        guard let userOf, let user, let own = socket?.localAddress else { return true }
+        return questions.take(now: now) && userOf(source, own) == user
     }
 
     /// Passes a datagram of the session to the app, if it is of a host to which the app has sent something.
