@@ -24,6 +24,7 @@ struct PeerHandshakes {
 
     /// Takes a place for `peer`, which has none; false if it has to wait.
     mutating func begin(_ peer: NodeID, hasFailed: Bool) -> Bool {
+        assert(underway[peer] == nil, "a replica has one place")
         let turn = Turn(peer: peer, hasFailed: hasFailed)
         guard hasPlace(for: turn) else {
             line.append(turn)

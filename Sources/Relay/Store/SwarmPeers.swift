@@ -96,6 +96,8 @@ final class SwarmPeers {
 
     private func linkEnded(_ peer: NodeID, _ result: Result<LinkID, LinkFailure>) {
         lines[peer]?.isConnecting = false
+        // Before those who are told ask again, and begin the next link.
+        let next = handshakes.ended(peer)
         switch result {
         case .success: linkUp(peer)
         case .failure(.noAnswer), .failure(.badIdentity):
@@ -104,7 +106,7 @@ final class SwarmPeers {
         // It is not the node's fault.
         case .failure(.limit), .failure(.noAddress), .failure(.closing): fail(peer)
         }
-        if let next = handshakes.ended(peer) { makeLink(to: next) }
+        if let next { makeLink(to: next) }
     }
 
     /// Ends all questions that wait for a node's link.
