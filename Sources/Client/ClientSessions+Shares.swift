@@ -17,12 +17,16 @@ extension ClientSessions {
     /// The index of the idle session that ends for `key`: of those with the most sessions, the one that is idle longest.
     ///
     /// Otherwise a page that asks for many hosts would end the idle sessions of other apps, whose next streams then have
-    /// another exit. For the same reason an owner with fewer identities than that of `key` keeps its idle ones.
+    /// another exit. For the same reason an owner with fewer identities than that of `key` keeps its idle ones. Those
+    /// of the process itself, such as a DNS port's, have no owner, and may all go.
     static func placeToEnd(
         of idle: [(key: IsolationKey, since: Instant)], for key: IsolationKey, held: IdentityShares
     ) -> Int? {
         let own = held.size(of: key).owner
-        return idle.indices.filter { held.size(of: idle[$0].key).owner >= own }.max { one, other in
+        let places = idle.indices.filter {
+            idle[$0].key.owner.value == nil || held.size(of: idle[$0].key).owner >= own
+        }
+        return places.max { one, other in
             let (few, many) = (held.size(of: idle[one].key), held.size(of: idle[other].key))
             return few == many ? idle[other].since < idle[one].since : few < many
         }

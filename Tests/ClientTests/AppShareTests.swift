@@ -134,6 +134,10 @@ import Wire
         #expect(end(for: key(1, name: "new"), of: idle) == 1)
         #expect(end(for: key(3), of: idle) == 1 && end(for: key(3), of: [idle[0]]) == 0)
         #expect(end(for: key(2, name: "new"), of: [idle[0]]) == 0)
+        // The process's own give way to all, after those of the largest owner.
+        let own = (IsolationKey(dns: 0), Instant(nanoseconds: 0))
+        #expect(end(for: key(1, name: "new"), of: [idle[0], own]) == 1)
+        #expect(end(for: key(1, name: "new"), of: [own] + idle) == 2)
     }
 
     @Test("R3: this machine's addresses are one owner where the kernel does not tell the user")
