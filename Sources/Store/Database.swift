@@ -61,7 +61,12 @@ internal import CSQLite
         try checkOpen()
         let context = unsafe Unmanaged.passUnretained(interruption).toOpaque()
         unsafe sqlite3_progress_handler(handle, 1_000, isInterrupted, context)
-        defer { unsafe sqlite3_progress_handler(handle, 0, nil, nil) }
+        unsafe interruption.attach(handle)
+        defer {
+            unsafe interruption.attach(nil)
+            unsafe sqlite3_progress_handler(handle, 0, nil, nil)
+        }
+        if interruption.isSet { throw .database(path: path, code: SQLITE_INTERRUPT) }
         try body()
         // SQLite may have ended a check early without an error.
         if interruption.isSet { throw .database(path: path, code: SQLITE_INTERRUPT) }

@@ -82,6 +82,26 @@ import Wire
         #expect(!next.hasEndedCleanly && next.bytesUsed == 8 * 2_048)
     }
 
+    @Test("SW11: an interruption ends a read at its next step, wherever it is") func interruptedRead() throws {
+        let database = try Database(path: "\(folder.path)/read.sqlite")
+        let interruption = Interruption()
+        var rows = 0
+        #expect(throws: StoreError.self) {
+            try database.interruptible(by: interruption) { () throws(StoreError) in
+                try database.run(
+                    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000) SELECT x FROM n"
+                ) { _ in
+                    rows += 1
+                    if rows == 5 { interruption.set() }
+                }
+            }
+        }
+        #expect(rows == 5)
+        // Other reads are possible afterwards.
+        try database.run("SELECT 1") { _ in rows += 1 }
+        #expect(rows == 6)
+    }
+
     @Test("SW11: a restored file has its numberings made anew, also if the first process with it ends at once")
     func sw11RestoredEnd() throws {
         try open().end()

@@ -75,7 +75,8 @@ final class SwarmPeers {
     private func ended(_ peer: NodeID) {
         lines[peer]?.underway -= 1
         guard let line = lines[peer] else { return }
-        if line.underway == 0, line.waiting.isEmpty { lines[peer] = nil } else { advance(peer) }
+        // One that waits for its place in line for a link keeps it.
+        if line.underway == 0, line.waiting.isEmpty, !line.isConnecting { lines[peer] = nil } else { advance(peer) }
     }
 
     private func connect(_ peer: NodeID) {

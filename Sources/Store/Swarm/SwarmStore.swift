@@ -111,13 +111,15 @@ public final class SwarmStore {
     public func check(_ interruption: Interruption = Interruption()) throws(StoreError) {
         guard !isDamaged else { throw .damaged(path: database.path) }
         do throws(StoreError) {
-            if wasKilled {
+            if wasKilled || !hasEndedCleanly {
                 try database.interruptible(by: interruption) { () throws(StoreError) in
-                    try SQLiteFile.check(database)
+                    if wasKilled { try SQLiteFile.check(database) }
+                    try load()
+                    if !hasEndedCleanly { try count() }
                 }
+            } else {
+                try load()
             }
-            try load()
-            if !hasEndedCleanly { try count() }
             database.keepLog(false)
         } catch {
             if case .damaged = error, !interruption.isSet { isDamaged = true }

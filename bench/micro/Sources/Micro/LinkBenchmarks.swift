@@ -4,7 +4,7 @@ internal import Wire
 
 /// Sealing the header of a packet.
 func linkSeal(_ meter: inout Meter, _ suite: Suite) {
-    var link = LinkPair(suite)
+    let link = LinkPair(suite)
     var area = PacketArea(size: Packet.defaultSize)
     let size = area.size
     var packets = area.span

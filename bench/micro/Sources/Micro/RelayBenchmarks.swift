@@ -10,7 +10,7 @@ func relayForward(_ meter: inout Meter, _ suite: Suite) {
     let relay = chain.nodes[0]
     var ready = chain.path()
     var before = LinkPair(suite)
-    var after = LinkPair(suite)
+    let after = LinkPair(suite)
     var area = PacketArea(size: Packet.defaultSize)
     let size = area.size
     var packets = area.span
@@ -44,7 +44,7 @@ func relayBackward(_ meter: inout Meter, _ suite: Suite) {
     let relay = Node(1)
     let (path, backwardID) = enterPath(relay, suite, from: 0, to: 1)
     guard relay.table.connect(path, nextPathID: 9) else { fail("connected") }
-    var before = LinkPair(suite)
+    let before = LinkPair(suite)
     var after = LinkPair(suite)
     var area = PacketArea(size: Packet.defaultSize)
     let size = area.size
