@@ -228,6 +228,23 @@ import Wire
         #expect(store.commit() && store.box(box.id) == fresh)
     }
 
+    @Test("SW11: an entry that is kept again over its damaged row counts once") func sw11KeptOverDamage() throws {
+        let store = try open()
+        let box = Box(Key(1))
+        let items = (0..<3 as Range<UInt64>).map { box.message($0, created: firstMinute) }
+        for item in items { keep(item, in: store) }
+        #expect(store.commit())
+        try store.database.execute("UPDATE entries SET effort = effort + 1 WHERE body = 2")
+        #expect(store.entry(items[1].id) == nil)
+        keep(items[1], in: store)
+        #expect(store.commit())
+        #expect(store.totals()[3]?.entries == 3 && store.bytesUsed == 3 * 2_048)
+        #expect(store.usage(of: box.id, .message).items == 3)
+        #expect(store.removeDamaged() == [:] && store.bytes(of: items[1].id) == items[1].bytes)
+        for item in items { store.remove(item.id) }
+        #expect(store.commit() && store.bytesUsed == 0 && store.box(box.id) == nil)
+    }
+
     // MARK: Starts
 
     @Test("The numberings go on after an end in order, and begin anew after any other end, or with an older file")

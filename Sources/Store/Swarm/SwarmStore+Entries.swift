@@ -25,13 +25,18 @@ extension SwarmStore: ItemStorage {
     /// Keeps an entry; it replaces one with the same id.
     public func keep(_ entry: StoredEntry, bytes: [UInt8]) {
         writing { () throws(StoreError) in
-            if let old = row(entry.id) { try forget(old) }
+            let key = EntryKey(entry)
+            if let old = row(entry.id) {
+                try forget(old)
+            } else if damaged.contains(key), let box = try remove(key) {
+                // The damaged row is still in the counts.
+                try countAgain(entry.range.shard, and: Set([Bytes32(box), entry.box].compactMap(\.self)))
+            }
             guard var box = boxRow(entry.box) else {
                 return assertionFailure("a box has a record before its first entry")
             }
             try database.run("INSERT INTO bodies (bytes) VALUES (?)", [.blob(bytes)])
             let row = EntryRow(entry, body: database.lastRow, bodySum: checksum(bytes))
-            // A damaged row of the same id is replaced.
             try database.run(
                 """
                 INSERT OR REPLACE INTO entries

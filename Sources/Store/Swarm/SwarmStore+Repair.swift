@@ -52,7 +52,7 @@ extension SwarmStore {
     }
 
     /// Removes a row if it is still damaged, and returns its box as it was read; nil if it is not damaged.
-    private func remove(_ key: EntryKey) throws(StoreError) -> [UInt8]? {
+    func remove(_ key: EntryKey) throws(StoreError) -> [UInt8]? {
         var box: [UInt8]?
         var row: EntryRow?
         try database.run(
@@ -75,7 +75,7 @@ extension SwarmStore {
     }
 
     /// Counts a shard, its boxes and `others` anew, and forgets its digests.
-    private func countAgain(_ shard: UInt16, and others: Set<Bytes32>) throws(StoreError) {
+    func countAgain(_ shard: UInt16, and others: Set<Bytes32>) throws(StoreError) {
         var totals = ShardTotals()
         var boxes = others
         try database.run(
