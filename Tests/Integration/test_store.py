@@ -166,7 +166,7 @@ class Store(unittest.TestCase):
             (["box", "get", "--key", key, "--id", "ab", "--out", "x"], 64, "--id 'ab'"),
             (["box", "get", "--key", key, "--id", "ab" * 32, "--out", "x"], 69, "no replica that was asked shows this item"),
             (["box", "list", "--key", key, "--node", "nobody"], 69, "expected"),
-            (["box", "delete", "--key", key, "--id", "ab" * 32], 69, "no replica holds"),
+            (["box", "delete", "--key", key, "--id", "ab" * 32], 69, "no replica that was asked holds"),
         ]:
             def ask():
                 found, output, errors = run(*words, "--control", self.net.control)

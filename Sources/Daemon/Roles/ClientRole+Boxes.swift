@@ -147,7 +147,7 @@ extension ClientRole {
         let (reply, count) = (DeferredReply(), replicaCount(key.box))
         client.delete([.init(id: id, proof: client.proof(of: id, by: key))], in: key.box) { result in
             guard case .success(let found) = result else { return reply.give(.refusal(result.failureText)) }
-            guard found.deleted > 0 else { return reply.give(.refusal("no replica holds this item")) }
+            guard found.deleted > 0 else { return reply.give(.refusal("no replica that was asked holds this item")) }
             reply.give(
                 .report(DeletedReport(id: hexadecimal(id.array), replicas: Int(found.replicas), of: count)))
         }
