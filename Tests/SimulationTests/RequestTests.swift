@@ -9,7 +9,7 @@ import Wire
 @Suite struct RequestTests {
     @Test(
         "RQ4: while a node dies every 10 s, each request to one that lives is answered",
-        arguments: [3, 11, 15, 26, 31] as [UInt64])
+        arguments: [3, 11, 15, 22, 26, 31] as [UInt64])
     func deaths(seed: UInt64) throws {
         let network = try Network(seed: seed, relays: 9, exits: 3)
         defer { network.close() }
