@@ -15,12 +15,15 @@ public struct SocketUsers: Sendable {
     private let tellsOfUDP: Bool
     /// The number of each user who has none in this process's user namespace; nil: all users have their own.
     private let strangers: UInt32?
+    /// Whether the kernel's table of this process's user namespace could be read.
+    public let namespaceIsKnown: Bool
 
     /// The state by the contents of the kernel's files, which are empty if they cannot be read; `tells` says whether it
     /// answers questions.
     init(map: String, overflow: String, tells: (SocketAddress.Transport) -> Bool) {
         tellsOfTCP = tells(.tcp)
         tellsOfUDP = tells(.udp)
+        namespaceIsKnown = !map.isEmpty
         // First number inside, first number outside, how many. A namespace can have all only if its parent has.
         let isComplete = map.split(whereSeparator: \.isWhitespace) == ["0", "0", "4294967295"]
         let number = overflow.split(whereSeparator: \.isWhitespace).first.flatMap { UInt32($0) }
@@ -30,7 +33,8 @@ public struct SocketUsers: Sendable {
     /// Whether the kernel tells the users of sockets.
     public func tells(_ transport: SocketAddress.Transport) -> Bool { transport == .tcp ? tellsOfTCP : tellsOfUDP }
 
-    /// Whether each user has a number of their own; otherwise those outside of this process's user namespace have none.
+    /// Whether each user is known to have a number of their own; otherwise those outside of this process's user namespace
+    /// may share one.
     public var tellsAllApart: Bool { strangers == nil }
 
     /// The user whom the kernel calls `number`; nil if that stands for all who are not known here.
