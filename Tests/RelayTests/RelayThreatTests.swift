@@ -340,6 +340,24 @@ import Wire
         #expect(harness.run { next.destroyed == [77] })
     }
 
+    @Test("s21: a next hop is not blamed for a path that this node ended while it built it", arguments: [true, false])
+    func endedHere(takesPaths: Bool) throws {
+        let harness = try RelayHarness()
+        let next = NextHop(harness.silent)
+        harness.silent.control = next
+        let client = try harness.client()
+        var result: Built?
+        client.beginBuild(to: harness.silentID) { result = $0 }
+        #expect(harness.run { next.builds.count == 1 && harness.relay.status.paths == 1 })
+        harness.relay.builds.takesPaths = takesPaths
+        harness.relay.paths.endAll()
+        #expect(harness.run { result != nil })
+        #expect(result == .refused(0, takesPaths ? .overloaded : .draining))
+        next.answer(pathID: 77)
+        #expect(harness.run { next.destroyed.contains(77) })
+        #expect(harness.relay.status.paths == 0 && harness.relay.status.builds == 0)
+    }
+
     @Test("s21: a broken record of a middle says nothing of it, for the hop before can break it") func brokenRecord()
         throws
     {

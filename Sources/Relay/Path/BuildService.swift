@@ -134,6 +134,9 @@ final class BuildService {
         paths.whenItStands(path) { [weak self] standing in
             guard let self else { return }
             guard standing == .stands else { return refuse(build, after: standing, over: next, .nextHopUnreachable) }
+            paths.whenItEnds(path) { [weak self] standing in
+                self?.refuse(build, after: standing, over: next, .nextHopFailed)
+            }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
                 [weak self] result in
@@ -146,21 +149,17 @@ final class BuildService {
     private func extended(
         _ build: PendingBuild, _ path: PathHandle, over next: LinkID, _ result: Result<[UInt8], ControlFailure>
     ) {
-        guard case .success(let body) = result,
-            let built = PathRecords(body, recordsSize: BuildMessage.replyRecordsSize)
-        else {
+        let built = (try? result.get()).flatMap { PathRecords($0, recordsSize: BuildMessage.replyRecordsSize) }
+        guard paths.stillStands(path) else {
+            // It has ended while the next hop built it, and the build was refused then; the next hop must be told.
+            if let built, built.pathID != 0 { links.destroy(built.pathID, on: next) }
+            return
+        }
+        guard let built, built.pathID != 0 else {
             paths.discard(path)
-            return refuse(build, .nextHopFailed)
+            return if let built { pass(built, of: build, pathID: 0) } else { refuse(build, .nextHopFailed) }
         }
-        guard built.pathID != 0 else {
-            paths.discard(path)
-            return pass(built, of: build, pathID: 0)
-        }
-        guard paths.connect(path, nextPathID: built.pathID) else {
-            // The path has ended here while the next hop built it; the next hop must be told.
-            links.destroy(built.pathID, on: next)
-            return refuse(build, .nextHopFailed)
-        }
+        paths.connect(path, nextPathID: built.pathID)
         paths.whenItIsConnected(path) { [weak self] standing in
             guard let self else { return }
             guard standing == .stands, let pathID = paths.forwardID(of: path) else {

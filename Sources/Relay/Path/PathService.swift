@@ -27,7 +27,7 @@ final class PathService: PacketHandler {
     private var ending: Set<PathHandle> = []
     /// The number of drops, by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
-    /// What goes on once other workers have their halves of a path, or it has ended.
+    /// What goes on once other workers have their halves of a path, or it has ended: one for each path.
     private var waiting: [PathHandle: (Standing) -> Void] = [:]
     /// The traffic of each path, as counted at the last ``endQuiet()``.
     private var marks: [PathHandle: UInt64] = [:]
@@ -149,10 +149,11 @@ final class PathService: PacketHandler {
     /// The path id under which the next hop must send; nil if the path has ended.
     func backwardID(of path: PathHandle) -> UInt64? { forwarding.backwardID(of: path) }
 
-    /// Connects a path to the next hop's part of it.
-    ///
-    /// Returns false if the path has ended.
-    func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool { forwarding.connect(path, nextPathID: nextPathID) }
+    /// Connects a path that stands to the next hop's part of it, whose id is not 0.
+    func connect(_ path: PathHandle, nextPathID: UInt64) {
+        let isConnected = forwarding.connect(path, nextPathID: nextPathID)
+        assert(isConnected, "a path that stands, and an id")
+    }
 
     /// Whether all workers have their halves of a path.
     enum Standing: Equatable {
@@ -173,6 +174,15 @@ final class PathService: PacketHandler {
         guard forwarding.isLive(path) else { return action(.ended(by: nil)) }
         if forwarding.isConnected(path) { return action(.stands) }
         waiting[path] = action
+    }
+
+    /// Goes on when a path ends that stands and is not connected, until ``stillStands(_:)``.
+    func whenItEnds(_ path: PathHandle, _ action: @escaping (Standing) -> Void) { waiting[path] = action }
+
+    /// Whether a path has not ended; from now on its end tells nobody.
+    func stillStands(_ path: PathHandle) -> Bool {
+        waiting[path] = nil
+        return forwarding.isLive(path)
     }
 
     /// Takes the answer of another worker.
