@@ -82,12 +82,12 @@ let package = Package(
         module("Texts", []),
 
         // Impure: sockets, files, processes.
-        module("EventLoop", ["CLibUV", "CCares", "CShims"]),
+        module("EventLoop", ["CLibUV", "CCares", "CShims", deque]),
         module("Store", ["CSQLite", "OnionCrypto", "Swarm", "Wire"]),
         module(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
-        module("Links", ["Messages", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Links", ["Messages", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire", deque]),
         module("Paths", ["Links", "Onion", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(

@@ -1,11 +1,13 @@
 import CLibUV
+internal import DequeModule
 import Synchronization
 
 /// Messages from other threads, received on a loop.
 ///
 /// A mailbox has a lane for each source. The messages of one source arrive in the order in which they were sent; those of
 /// different sources arrive in any order. Each lane has its own bound and its own lock, so a source that sends too much
-/// loses its own messages, and sources do not wait for each other. No lock is held while a message is received.
+/// loses its own messages, and sources do not wait for each other. No lock is held while a message is received. In one
+/// turn of the loop each lane delivers a bounded number of messages, so that timers and sockets do not wait for all.
 ///
 /// On a loop on simulated time, messages are received after a delay that the world's seed decides.
 public final class Mailbox<Message: Sendable> {
@@ -19,8 +21,8 @@ public final class Mailbox<Message: Sendable> {
         @discardableResult
         public func send(_ message: Message, reserve: Int = 0) -> Bool { lane.send(message, reserve) }
 
-        /// Whether none of the source's messages wait; the loop may still be receiving the last ones.
-        public var isEmpty: Bool { lane.isEmpty }
+        /// How many of the source's messages wait; the loop may still be receiving the ones before.
+        public var waitingCount: Int { lane.waitingCount }
 
         /// Whether the mailbox is closed, so that no message will be received.
         public var isClosed: Bool { lane.isClosed }
@@ -32,13 +34,14 @@ public final class Mailbox<Message: Sendable> {
 
     /// A mailbox for at most `capacity` waiting messages of each of `sources` sources.
     ///
-    /// `receive` is called on the loop, once for each message.
+    /// `receive` is called on the loop, once for each message, at most `inTurn` times for each source in a turn.
     public init(
-        on loop: Loop, sources: Int = 1, capacity: Int = 65_536, receive: @escaping (Message) -> Void
+        on loop: Loop, sources: Int = 1, capacity: Int = 65_536, inTurn: Int = 1_024,
+        receive: @escaping (Message) -> Void
     ) throws(UVError) {
-        precondition(sources > 0, "a mailbox has a source")
+        precondition(sources > 0 && inTurn > 0, "a mailbox has a source, and delivers")
         let lanes = (0..<sources).map { _ in MailboxLane<Message>(capacity: capacity) }
-        let receiver = MailboxReceiver(lanes, receive)
+        let receiver = MailboxReceiver(lanes, inTurn: inTurn, receive)
         self.lanes = lanes
         self.receiver = receiver
         if let host = loop.host {
@@ -73,7 +76,7 @@ public final class Mailbox<Message: Sendable> {
 /// The messages of one source, shared by its thread and the loop's.
 private final class MailboxLane<Message: Sendable>: Sendable {
     private struct Contents {
-        var messages: [Message] = []
+        var messages = Deque<Message>()
         /// Set while the loop may be woken; called with the lock held, so never after the close.
         var waker: MailboxWaker?
     }
@@ -83,7 +86,7 @@ private final class MailboxLane<Message: Sendable>: Sendable {
 
     init(capacity: Int) { self.capacity = capacity }
 
-    var isEmpty: Bool { contents.withLock { $0.messages.isEmpty } }
+    var waitingCount: Int { contents.withLock { $0.messages.count } }
     var isClosed: Bool { contents.withLock { $0.waker == nil } }
 
     func open(_ waker: MailboxWaker) { contents.withLock { $0.waker = waker } }
@@ -97,14 +100,21 @@ private final class MailboxLane<Message: Sendable>: Sendable {
         }
     }
 
-    /// Swaps the waiting messages with `batch`, which is empty.
-    func take(_ batch: inout [Message]) { contents.withLock { swap(&$0.messages, &batch) } }
+    /// Moves the first `most` waiting messages to `batch`, which is empty, and wakes the loop again for the others.
+    func take(_ most: Int, to batch: inout Deque<Message>) {
+        contents.withLock { contents in
+            guard contents.messages.count > most else { return swap(&contents.messages, &batch) }
+            batch.append(contentsOf: contents.messages.prefix(most))
+            contents.messages.removeFirst(most)
+            contents.waker?.wake()
+        }
+    }
 
     /// Refuses later messages, and returns those that wait.
     func close() -> [Message] {
         contents.withLock { contents in
             contents.waker = nil
-            let left = contents.messages
+            let left = Array(contents.messages)
             contents.messages = []
             return left
         }
@@ -114,30 +124,32 @@ private final class MailboxLane<Message: Sendable>: Sendable {
 /// The loop's end of the lanes.
 private final class MailboxReceiver<Message: Sendable> {
     private let lanes: [MailboxLane<Message>]
+    private let inTurn: Int
     private var receive: ((Message) -> Void)?
     /// The messages of the lane that is being received, and how many of them have been.
-    private var batch: [Message] = []
+    private var batch = Deque<Message>()
     private var received = 0
     private var left: [Message] = []
 
     /// The most messages for which a batch keeps its memory.
     private static var keptCapacity: Int { 4_096 }
 
-    init(_ lanes: [MailboxLane<Message>], _ receive: @escaping (Message) -> Void) {
+    init(_ lanes: [MailboxLane<Message>], inTurn: Int, _ receive: @escaping (Message) -> Void) {
         self.lanes = lanes
+        self.inTurn = inTurn
         self.receive = receive
     }
 
     func drain(_ lane: Int) {
         guard receive != nil else { return }
-        lanes[lane].take(&batch)
+        lanes[lane].take(inTurn, to: &batch)
         received = 0
         while received < batch.count, let receive {
             let message = batch[received]
             received += 1
             receive(message)
         }
-        batch.removeAll(keepingCapacity: batch.capacity <= Self.keptCapacity)
+        batch.removeAll(keepingCapacity: batch.count <= Self.keptCapacity)
     }
 
     /// Closes all lanes, also in the middle of a batch.

@@ -136,6 +136,28 @@ private struct Letter: Equatable, Sendable {
         #expect(received == rounds)
     }
 
+    @Test("R1: a turn of the loop delivers a part of each lane, so that others have their turns")
+    func r1_partOfALane() throws {
+        let world = SimulatedWorld(seed: 3)
+        let host = world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)])
+        for loop in [try Loop(), Loop(simulated: host)] {
+            defer { loop.close() }
+            var (received, firsts, turns): ([Letter], [Int], Int) = ([], [], 0)
+            let mailbox = try Mailbox<Letter>(on: loop, sources: 2, inTurn: 10) { letter in
+                if letter.number % 10 == 0 { firsts.append(turns) }
+                received.append(letter)
+            }
+            loop.addAtTurnEnd { turns += 1 }
+            for number in 0..<95 { mailbox.sender(of: 0).send(Letter(source: 0, number: number)) }
+            mailbox.sender(of: 1).send(Letter(source: 1, number: 1))
+            #expect(mailbox.sender(of: 0).waitingCount == 95 && mailbox.sender(of: 1).waitingCount == 1)
+            run(loop) { received.count == 96 }
+            #expect(received.filter { $0.source == 0 }.map(\.number) == Array(0..<95))
+            #expect(Set(firsts).count == 10, "each part in a turn of its own")
+            #expect((received.firstIndex { $0.source == 1 } ?? 99) <= 20)
+        }
+    }
+
     @Test func closingInABatchLeavesTheRest() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -12,7 +12,7 @@ import Wire
 
     @Test("R1: a link that floods a worker's lane to worker 0 takes no place of another link") func r1_shares() {
         var waiting: [LinkHandover] = []
-        let lane = HandoverLane(isEmpty: { waiting.isEmpty }) {
+        let lane = HandoverLane(waitingCount: { waiting.count }) {
             guard waiting.count < HandoverLane.capacity else { return false }
             waiting.append($0)
             return true
@@ -22,20 +22,29 @@ import Wire
         #expect(waiting.count == 15 * HandoverLane.mostOfLink)
         #expect(!lane.hasRoom(for: LinkID(rawValue: 0)))
         #expect(lane.hasRoom(for: LinkID(rawValue: 50)) && lane.add(handover(50)))
+        // It receives some, and the lane is never empty: links have places for what was received of theirs.
+        let received = waiting.prefix(600).filter { $0.link == LinkID(rawValue: 3) }.count
+        waiting.removeFirst(600)
+        for _ in 0..<received { #expect(lane.add(handover(3))) }
+        #expect(received == 40 && !lane.add(handover(3)))
+        #expect(lane.hasRoom(for: LinkID(rawValue: 50)))
         // It has received all.
         waiting = []
-        #expect(lane.hasRoom(for: LinkID(rawValue: 0)) && lane.add(handover(0)))
-        #expect(waiting.count == 1)
+        for _ in 0..<HandoverLane.mostOfLink { #expect(lane.add(handover(0))) }
+        #expect(!lane.add(handover(0)))
     }
 
     @Test("what a full lane refuses is not counted for its link") func fullLane() {
-        var (isFull, isEmpty) = (true, false)
-        let lane = HandoverLane(isEmpty: { isEmpty }) { _ in !isFull }
+        var (isFull, waiting) = (true, 0)
+        let lane = HandoverLane(waitingCount: { waiting }) { _ in
+            if !isFull { waiting += 1 }
+            return !isFull
+        }
         for _ in 0..<1_000 { #expect(!lane.add(handover(1))) }
         isFull = false
         for _ in 0..<HandoverLane.mostOfLink { #expect(lane.add(handover(1))) }
         #expect(!lane.add(handover(1)))
-        isEmpty = true
+        waiting = 0
         #expect(lane.add(handover(1)))
     }
 }

@@ -76,7 +76,7 @@ final class NodeWorkers {
                 on: loop, worker: UInt8(number + 1), configuration: configuration,
                 ways: LinkWorker.Ways(
                     tell: { precondition(news.send(.answer($0)), "the lane is full") },
-                    handovers: HandoverLane(isEmpty: { handovers.isEmpty }) { handovers.send($0) },
+                    handovers: HandoverLane(waitingCount: { handovers.waitingCount }) { handovers.send($0) },
                     pulse: { precondition(news.send(.pulse($0)), "the lane is full") },
                     lanes: lanes(of: number + 1, configuration.network.packetSize), shares: shares))
             worker.relay = relay

@@ -68,7 +68,7 @@ final class WorkersNode: PacketHandler {
             on: loops[0], worker: 0, configuration: configuration(0),
             ways: LinkWorker.Ways(
                 tell: { [weak self] in self?.take(.link($0)) },
-                handovers: HandoverLane(isEmpty: { true }) { [weak self] _ in self?.takeControl() ?? false },
+                handovers: HandoverLane(waitingCount: { 0 }) { [weak self] _ in self?.takeControl() ?? false },
                 pulse: { _ in }, lanes: lanes(of: 0), shares: shares))
         zero.relay = self
         for worker in 1..<Self.count {
@@ -78,7 +78,7 @@ final class WorkersNode: PacketHandler {
                     on: loops[worker], number: UInt8(worker), configuration: configuration(worker), maximumPaths: 100,
                     ways: Worker.Ways(
                         tell: { precondition(sender.send($0), "the lane is full") },
-                        handovers: HandoverLane(isEmpty: { true }) { [weak self] _ in self?.takeControl() ?? false },
+                        handovers: HandoverLane(waitingCount: { 0 }) { [weak self] _ in self?.takeControl() ?? false },
                         lanes: lanes(of: worker),
                         ends: PacketLane(packetSize: WorkersPeer.size) { _ in false }, shares: shares)))
         }

@@ -80,6 +80,8 @@ public final class PacketCopies: @unchecked Sendable {
 public final class PacketLane {
     /// The most packets under way.
     public static let capacity = 1_024
+    /// How many copies of a lane are delivered in one turn of the other loop: 256 packets.
+    public static let inTurn = 4
 
     private let packetSize: Int
     private let send: (PacketCopies) -> Bool

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import EventLoop
 internal import Wire
 
@@ -25,28 +26,33 @@ public final class HandoverLane {
     /// How many of them may be of one link: those of 30 ms at 100 Mbit/s, for long answers and snapshots.
     static let mostOfLink = 256
 
-    private let isEmpty: () -> Bool
+    private let waitingCount: () -> Int
     private let send: (LinkHandover) -> Bool
-    /// How many handovers of each link were sent since the lane was last found empty.
-    private var sent: [LinkID: Int] = [:]
+    /// The links of the handovers that were in the lane when it was last looked at, in their order, and how many each has.
+    private var links = Deque<LinkID>()
+    private var counts: [LinkID: Int] = [:]
 
-    /// A lane by `send`, which returns false if the lane is full; `isEmpty` is whether nothing waits in it.
-    public init(isEmpty: @escaping () -> Bool, send: @escaping (LinkHandover) -> Bool) {
-        self.isEmpty = isEmpty
+    /// A lane by `send`, which returns false if the lane is full; `waitingCount` is how many handovers wait in it.
+    public init(waitingCount: @escaping () -> Int, send: @escaping (LinkHandover) -> Bool) {
+        self.waitingCount = waitingCount
         self.send = send
     }
 
     /// Whether another handover of `link` may be sent.
     func hasRoom(for link: LinkID) -> Bool {
-        guard !sent.isEmpty else { return true }
-        if isEmpty() { sent.removeAll(keepingCapacity: true) }
-        return sent[link, default: 0] < Self.mostOfLink
+        guard !links.isEmpty else { return true }
+        let waiting = waitingCount()
+        while links.count > waiting, let gone = links.popFirst(), let count = counts[gone] {
+            counts[gone] = count > 1 ? count - 1 : nil
+        }
+        return counts[link, default: 0] < Self.mostOfLink
     }
 
     /// Sends a handover; false if its link has used its share, or the lane is full.
     func add(_ handover: LinkHandover) -> Bool {
         guard hasRoom(for: handover.link), send(handover) else { return false }
-        sent[handover.link, default: 0] += 1
+        links.append(handover.link)
+        counts[handover.link, default: 0] += 1
         return true
     }
 }

@@ -75,11 +75,14 @@ final class WorkerCrew {
         desk.loads = Array(repeating: LoadMeter(), count: count)
         let copies = PacketLane.capacity / PacketCopies.capacity
         news = try Mailbox(on: loop, sources: count, capacity: WorkerPost.orderCapacity) { desk.take($0) }
-        handovers = try Mailbox(on: loop, sources: count, capacity: HandoverLane.capacity) { desk.links?.take($0) }
-        packets = try Mailbox(on: loop, sources: count, capacity: copies) { copies in
+        // Half a millisecond of work for each worker in a turn.
+        handovers = try Mailbox(on: loop, sources: count, capacity: HandoverLane.capacity, inTurn: 64) {
+            desk.links?.take($0)
+        }
+        packets = try Mailbox(on: loop, sources: count, capacity: copies, inTurn: PacketLane.inTurn) { copies in
             if let links = desk.links { links.take(copies) } else { copies.comeHome() }
         }
-        ends = try Mailbox(on: loop, sources: count, capacity: copies) { copies in
+        ends = try Mailbox(on: loop, sources: count, capacity: copies, inTurn: PacketLane.inTurn) { copies in
             if let paths = desk.paths { paths.take(copies) } else { copies.comeHome() }
         }
     }

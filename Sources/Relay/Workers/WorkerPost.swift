@@ -21,7 +21,8 @@ final class WorkerPost {
         self.workers = workers
         orders = try Mailbox(on: loop, capacity: Self.orderCapacity) { [weak self] in self?.take($0) }
         packets = try Mailbox(
-            on: loop, sources: workers, capacity: PacketLane.capacity / PacketCopies.capacity
+            on: loop, sources: workers, capacity: PacketLane.capacity / PacketCopies.capacity,
+            inTurn: PacketLane.inTurn
         ) { [weak self] copies in
             if let worker = self?.worker { worker.links.take(copies) } else { copies.comeHome() }
         }
@@ -50,7 +51,7 @@ final class WorkerPost {
                 let isSent = setup.news.send(news) || setup.news.isClosed
                 precondition(isSent, "a lane that bounds itself is full")
             },
-            handovers: HandoverLane(isEmpty: { setup.handovers.isEmpty }) { setup.handovers.send($0) },
+            handovers: HandoverLane(waitingCount: { setup.handovers.waitingCount }) { setup.handovers.send($0) },
             lanes: setup.packets.map { sender in
                 sender.map { sender in PacketLane(packetSize: packetSize) { sender.send($0) } }
             },
