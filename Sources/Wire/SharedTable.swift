@@ -61,17 +61,21 @@ where Entry: Hashable & Sendable {
     /// Inserts a new entry, as the youngest idle one.
     ///
     /// `isFull` says that no further entry can be created although the table has places, because another resource of
-    /// the entries is used up.
+    /// the entries is used up. With `replacesOwn`, a source for which nobody else gives way gets the place of its own
+    /// oldest idle entry: for tables whose sources stand for many parties, and whose idle entries cost little to lose.
     @inlinable
     public mutating func insert(
-        _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false
+        _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false, replacesOwn: Bool = false
     ) -> Insertion {
         precondition(holders[entry] == nil, "an entry comes once")
         let own = shares.places(of: source, in: group)
-        guard own < most else { return .refused }
+        let isOver = own >= most
         var removed: Entry?
-        if isFull || shares.count >= shares.capacity {
-            removed = loser(to: group, own) ?? (own == 0 ? oldestIdle(for: group) : nil)
+        if isOver || isFull || shares.count >= shares.capacity {
+            if !isOver { removed = loser(to: group, own) ?? (own == 0 ? oldestIdle(for: group) : nil) }
+            if removed == nil, replacesOwn {
+                removed = holdings[Holder(group: group, source: source)]?.idle.oldest
+            }
             guard let removed else { return .refused }
             remove(removed)
         }
@@ -137,8 +141,8 @@ extension SharedTable where Group == Source {
 
     /// Inserts an entry of a source that is its own group.
     @inlinable
-    public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
-        insert(entry, for: source, in: source)
+    public mutating func insert(_ entry: Entry, for source: Source, replacesOwn: Bool = false) -> Insertion {
+        insert(entry, for: source, in: source, replacesOwn: replacesOwn)
     }
 }
 

@@ -232,13 +232,13 @@ import Wire
         #expect(harness.run { harness.relay.sessions.sessionCount == 4 && flood.destroyed.count == 1 })
         #expect(flood.destroyed == [paths[0]])
         #expect(honest.destroyed.isEmpty)
-        // The flood then has as many sessions as the others. Its next session gets no place, and the flood is told.
+        // The flood then has as many sessions as the others. Its next session gets the place of one of its own.
         let other = try harness.client(at: 3)
         try beginSession(other)
         #expect(harness.run { flood.destroyed.count == 2 })
         try beginSession(flood)
         #expect(harness.run { flood.destroyed.count == 3 })
-        #expect(flood.destroyed.last == flood.pathID)
+        #expect(flood.destroyed == Array(paths[..<3]))
         #expect(honest.destroyed.isEmpty && other.destroyed.isEmpty)
     }
 
@@ -249,16 +249,50 @@ import Wire
             try beginSession(honest)
             #expect(harness.run { harness.relay.status.sessions == number })
         }
+        var flood: [TestClient] = []
         for number in 3...6 {
-            let flood = try harness.client(at: 2)
-            try beginSession(flood)
-            // The third and fourth flood sessions get no place, because the address has as many as the other address.
+            flood.append(try harness.client(at: 2))
+            try beginSession(flood[number - 3])
+            // The third and fourth flood sessions get places of the address, which has as many as the other address.
             let isDone = harness.run {
-                number <= 4 ? harness.relay.status.sessions == number : flood.destroyed.count == 1
+                number <= 4 ? harness.relay.status.sessions == number : flood[number - 5].destroyed.count == 1
             }
             #expect(isDone)
         }
         #expect(harness.relay.sessions.sessionCount == 4 && honest.destroyed.isEmpty)
+        #expect(flood.map(\.destroyed.count) == [1, 1, 0, 0])
+    }
+
+    @Test("s14: sessions that request nothing keep no client out of a full exit, not even one of their own source")
+    func sessionsThatRequestNothing() throws {
+        let harness = try RelayHarness(exit: true, sessions: 4)
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
+        defer { listener.close() }
+        let destination = Endpoint(try #require(listener.localAddress))
+        // Two sources hold half each, and no session is without a stream; the streams request nothing.
+        for number in 0..<4 {
+            let flood = try harness.client(at: UInt32(1 + number % 2))
+            _ = try flood.build()
+            flood.beginSession()
+            let request = OpenRequest(destination: Destination(host: .address(destination.address), port: 1)).encoded()
+            _ = flood.connection.write(try flood.connection.openStream(), request.rawSpan.extracting(first: 2))
+            flood.pump()
+            #expect(harness.run { harness.relay.sessions.streamCount == number + 1 })
+        }
+        for number in 1...2 {
+            let honest = try harness.client(at: UInt32(number))
+            _ = try honest.build()
+            honest.beginSession()
+            #expect(try honest.open(destination) == .ok)
+        }
+        #expect(harness.relay.sessions.sessionCount == 4)
+        // Those that are served stay.
+        for _ in 0..<6 { try beginSession(try harness.client(at: 1)) }
+        harness.run(for: .seconds(3)) { false }
+        #expect(harness.relay.sessions.sessionCount == 4 && harness.relay.sessions.streamCount >= 2)
+        #expect(accepted.count == 2)
+        for stream in accepted { stream.close() }
     }
 
     @Test("s14: an exit that is full of sessions with streams lets a new source in") func busySessions() throws {

@@ -29,6 +29,26 @@ struct SharedTableTests {
         #expect(table.count == 4_000 && table.count(of: 9_999, in: 9_999) == 1)
     }
 
+    @Test("s14: whoever comes through a source that holds its part gets in", arguments: [1, 20, 1_000])
+    func s14_oneOfManyBehindASource(sources: Int) {
+        var table = SharedTable<Int, Int, Int>(capacity: 4_000, most: 4_000)
+        for entry in 0..<4_000 { _ = table.insert(entry, for: entry % sources, replacesOwn: true) }
+        // Sources that hold the same do not take places of one another.
+        let shares = (0..<sources).map { table.count(of: $0) }
+        for number in 0..<4_000 {
+            let source = number * 7 % sources
+            guard case .replaced(let gone) = table.insert(10_000 + number, for: source, replacesOwn: true) else {
+                Issue.record("\(number) got no place")
+                return
+            }
+            #expect(gone % sources == source)
+        }
+        #expect((0..<sources).map { table.count(of: $0) } == shares)
+        // Entries in use stay.
+        for entry in 10_000..<14_000 { table.setBusy(entry, true) }
+        #expect(table.insert(20_000, for: 0, replacesOwn: true) == .refused)
+    }
+
     @Test func aTableWithPlacesIsFullWhenItsOwnerSaysSo() {
         var table = SharedTable<String, String, Int>(capacity: 100, most: 100)
         #expect(table.insert(0, for: "flood", in: "flood", isFull: true) == .refused)

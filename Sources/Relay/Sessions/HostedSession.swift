@@ -20,6 +20,8 @@ final class HostedSession: SessionOwner {
     private(set) var leglessSince: Instant?
     /// The number of the peer's streams that hold resources here.
     private(set) var streams = 0
+    /// How many of them have been requested, so that they are served.
+    private var served = 0
     private var newStreams: TokenBucket
     /// Whether it waits in line at the rate gate.
     private var isHeldBack = false
@@ -115,14 +117,21 @@ final class HostedSession: SessionOwner {
             return HostedStream.end(id, in: session, with: OpenReply(status: .tooManyStreams).encoded())
         }
         streams += 1
-        if streams == 1 { host.setBusy(self, true) }
         session.attach(HostedStream(id, of: self, services: host.services), to: id)
     }
 
-    /// To be called when a stream of the peer no longer holds resources.
-    func streamEnded() {
+    /// To be called when a stream of the peer has been requested.
+    func streamRequested() {
+        served += 1
+        if served == 1 { host.setBusy(self, true) }
+    }
+
+    /// To be called when a stream of the peer no longer holds resources; `wasRequested` tells whether it was requested.
+    func streamEnded(wasRequested: Bool) {
         streams -= 1
-        if streams == 0 { host.setBusy(self, false) }
+        guard wasRequested else { return }
+        served -= 1
+        if served == 0 { host.setBusy(self, false) }
     }
 
     // MARK: End

@@ -50,14 +50,19 @@ final class HostedStream: StreamUser {
             }
         }
         if isOnionRequest {
-            hasRequest = true
+            noteRequest()
             openRequest(in: session)
         } else if let request {
-            hasRequest = true
+            noteRequest()
             open(request)
         } else if isBad || session.connection.readState(id) != .open {
             refuse(.generalFailure)
         }
+    }
+
+    private func noteRequest() {
+        hasRequest = true
+        owner?.streamRequested()
     }
 
     private func open(_ request: OpenRequest) {
@@ -111,7 +116,7 @@ final class HostedStream: StreamUser {
     func finish() {
         guard !isOver else { return }
         isOver = true
-        owner?.streamEnded()
+        owner?.streamEnded(wasRequested: hasRequest)
     }
 
     // MARK: Events before a service is attached

@@ -103,9 +103,10 @@ final class SessionHost: PathListener {
 
     /// Takes a place for a session.
     ///
-    /// Returns false if there is none.
+    /// A source is mostly the last middle, behind which many clients are: one of them must not keep the others out, so
+    /// that an idle session of the source gives way. Returns false if there is none.
     private func makeRoom(for session: [UInt8], of leg: SessionLeg) -> Bool {
-        switch places.insert(session, for: leg.path.source) {
+        switch places.insert(session, for: leg.path.source, replacesOwn: true) {
         case .inserted: return true
         case .replaced(let other):
             // Paths must not be ended on the packet path.
@@ -115,7 +116,7 @@ final class SessionHost: PathListener {
         }
     }
 
-    /// Notes whether the session has streams; sessions without streams give way first.
+    /// Notes whether a stream of the session is served; sessions without such give way first.
     func setBusy(_ session: HostedSession, _ isBusy: Bool) { places.setBusy(session.id, isBusy) }
 
     // MARK: Ends
