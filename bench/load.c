@@ -1,4 +1,5 @@
 // The two ends of one measurement: an application that speaks SOCKS5 to a proxy, and the server behind its exit.
+// One file: it is compiled by one command, on machines without this project.
 //
 //   load down|up|ping|connect [--socks HOST:PORT] [--streams N] [--isolate] [--seconds S] [--warmup S] [--patience S]
 //

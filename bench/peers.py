@@ -1,4 +1,5 @@
 """The proxies that are compared: how each is started, which processes it has, and how it is stopped.
+One file: each peer is a short class.
 
 A peer offers:
     socks      "127.0.0.1:PORT" of its SOCKS5 front door, or None to connect straight to the server

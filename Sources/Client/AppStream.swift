@@ -86,7 +86,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         _ kind: Kind, _ destination: Destination, isolation: IsolationKey, from client: any SessionSource
     ) {
         let request = StreamRequest(
-            kind == .bytes ? .tcp : .udp, kind == .bytes ? destination : OpenRequest.nowhere, isolation: isolation,
+            kind == .bytes ? .tcp : .udp, kind == .bytes ? destination : OpenRequest.unspecified, isolation: isolation,
             on: loop, from: client, for: self)
         state = .requested(request)
         request.begin()

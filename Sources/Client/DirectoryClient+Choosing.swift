@@ -25,7 +25,7 @@ extension DirectoryClient {
     /// One state of the descriptors, prepared for choosing.
     struct Selection {
         let value: PathSelector
-        let exit: Terminal
+        let exit: TerminalRequirement
         let choice: Choice
         /// The coverage of the nodes that are not down, and of all nodes.
         let known: Coverage, raw: Coverage
@@ -56,7 +56,7 @@ extension DirectoryClient {
         let time = unixTime
         let value = PathSelector(snapshot: trust.chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
         // Most destinations have an IPv4 address, and many have no other.
-        let wanted = Terminal.exit([.tcp, .ipv4])
+        let wanted = TerminalRequirement.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         let known = descriptors.all
         let choice = (
@@ -121,7 +121,7 @@ extension DirectoryClient {
     }
 
     /// The features that an exit must have: TCP, and IPv4 destinations unless no exit reaches them.
-    var exit: Terminal { current().exit }
+    var exit: TerminalRequirement { current().exit }
 
     /// Whether a known exit has `needs`.
     func hasExit(with needs: Descriptor.ExitSummary) -> Bool {
@@ -129,7 +129,7 @@ extension DirectoryClient {
     }
 
     /// The features that an exit must have for streams with `needs`, which are ignored if no exit has them.
-    func exit(for needs: Descriptor.ExitSummary) -> Terminal {
+    func exit(for needs: Descriptor.ExitSummary) -> TerminalRequirement {
         guard !needs.isEmpty else { return exit }
         return hasExit(with: needs) ? .exit(needs.union(.tcp)) : exit
     }
@@ -188,7 +188,7 @@ extension DirectoryClient {
 
     /// Chooses the hops of a path, guard first; if `only` names guards, the guard is one of them.
     func select(
-        hops: Int, terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil
+        hops: Int, terminal: TerminalRequirement, avoiding: [NodeID], only: [NodeID]? = nil
     ) throws(PathRefusal) -> [NodeID] {
         guard !isStale, mayChoose else { throw .tooLittleKnown }
         return try current().value.select(

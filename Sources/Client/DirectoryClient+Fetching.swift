@@ -131,8 +131,8 @@ extension DirectoryClient {
     private func compare(with source: NodeID) {
         trust.confirm(source)
         var others = guards.primaries.map(\.node).filter { $0 != source }
-        if now >= trust.nextStranger {
-            trust.nextStranger = now + .seconds(.random(in: 43_200...129_600, using: &random))
+        if now >= trust.nextIndependentCheck {
+            trust.nextIndependentCheck = now + .seconds(.random(in: 43_200...129_600, using: &random))
             let strangers = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }

@@ -62,7 +62,7 @@ final class DirectoryClient {
             network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) },
             earlier: try store?.value(SnapshotChain.Earlier.keptName))
         trust = SnapshotTrust(
-            chain, nextStranger: links.now + .seconds(.random(in: 43_200...129_600, using: &random)))
+            chain, nextIndependentCheck: links.now + .seconds(.random(in: 43_200...129_600, using: &random)))
         descriptors = DescriptorStore(
             network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: now)
         guards = Guards(rows: try store?.guards() ?? [], inner: try store?.innerSet() ?? [])

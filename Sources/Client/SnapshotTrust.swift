@@ -14,11 +14,11 @@ struct SnapshotTrust {
     /// The nodes that have a newer snapshot but no update to it from any of this client's snapshots.
     private(set) var unreachable: Set<NodeID> = []
     /// When a node that is not a guard is next asked which snapshot it has.
-    var nextStranger: Instant
+    var nextIndependentCheck: Instant
 
-    init(_ chain: SnapshotChain, nextStranger: Instant) {
+    init(_ chain: SnapshotChain, nextIndependentCheck: Instant) {
         self.chain = chain
-        self.nextStranger = nextStranger
+        self.nextIndependentCheck = nextIndependentCheck
         count()
     }
 

@@ -86,10 +86,10 @@ final class ProcessReports {
     }
 
     /// The state for the status page.
-    var page: WebFace.State {
+    var page: StatusServer.State {
         let status = status ?? StatusReport(role: .client, version: versionAndCommit)
         let node = ([status] + (status.others ?? [])).lazy.compactMap(\.node).first
-        return WebFace.State(
+        return StatusServer.State(
             time: Double(loop.now) / 1e9, status: status, paths: asked(.paths, as: PathsReport.self)?.paths ?? [],
             streams: asked(.streams, as: StreamsReport.self)?.keys ?? [],
             exits: asked(.exits, as: ExitsReport.self)?.exits ?? [],

@@ -27,7 +27,7 @@ package final class RoleProcess {
     /// The settings in force.
     var settings: Settings
     let reports: ProcessReports
-    private(set) var face: WebFace?
+    private(set) var face: StatusServer?
     private var news: StateNews
     private var phase = Phase.running
     private var server: ControlServer?
@@ -112,9 +112,9 @@ package final class RoleProcess {
             server?.close()
             throw Failure(.system, "cannot watch for signals and the parent process: \(error)")
         }
-        let face = WebFace(
+        let face = StatusServer(
             on: loop, log: log, folder: folder,
-            WebFace.Source(
+            StatusServer.Source(
                 state: { [reports] in reports.page }, metrics: { [reports] in reports.metrics },
                 newPath: { [unowned self] in answer(.newpath, $0) }))
         self.face = face

@@ -58,7 +58,7 @@ extension Links {
             if isPreferred(link, for: node) { list.use(link, for: node) }
             if let other = list.surplus(of: node) { giveWay(other) }
         }
-        assert(hasHadControl, "links without a handler of control messages")
+        precondition(hasHadControl, "links without a handler of control messages")
         control?.linkUp(link.id, peer: link.peer)
         if let node = link.peer.node, let pending = handshakes.find(node) {
             end(pending, link.isGone ? .failure(.noAnswer) : .success(link.id))

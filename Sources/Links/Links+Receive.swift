@@ -11,7 +11,7 @@ extension Links {
         if Self.takeData(&batch, &table, &sorted, now, relay, client) {
             noteCommits()
             for number in 0..<sorted.control.count { takeControl(number, &batch) }
-            if !table.strangers.isEmpty { noteStrangers(&batch) }
+            if !table.newAddresses.isEmpty { noteNewAddresses(&batch) }
             for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
             if !sorted.misrouted.isEmpty { handOnMisrouted(&batch, isHandedOn: isHandedOn) }
         }
@@ -31,7 +31,7 @@ extension Links {
         table.sort(&batch, into: &sorted)
         if sorted.relay.count > 0 { hand(&sorted.relay, to: relay, &table) }
         if sorted.client.count > 0 { hand(&sorted.client, to: client, &table) }
-        return sorted.control.count > 0 || sorted.hasRarer || table.hasCommits || !table.strangers.isEmpty
+        return sorted.control.count > 0 || sorted.hasSlowPath || table.hasCommits || !table.newAddresses.isEmpty
     }
 
     private static func hand(
@@ -82,8 +82,8 @@ extension Links {
     // MARK: Mobility
 
     /// Challenges the new addresses from which authentic packets of clients came.
-    private func noteStrangers(_ batch: inout ReceivedBatch) {
-        for (id, position) in table.strangers {
+    private func noteNewAddresses(_ batch: inout ReceivedBatch) {
+        for (id, position) in table.newAddresses {
             // An earlier packet of the batch may have moved the link to this address.
             if let link = find(id) { challenge(link, at: batch.source(of: position)) }
         }

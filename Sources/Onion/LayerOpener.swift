@@ -43,7 +43,7 @@ public struct LayerOpener: ~Copyable {
         let number = sequence &- start
         guard window.check(number) else { return .dropped(.replayed) }
         guard counter >> Ratchet.epochShift == epoch, previous == nil else {
-            return openBesides(&packet, slot, counter, number, now)
+            return openSlowPath(&packet, slot, counter, number, now)
         }
         let isGood = key.open(&packet, from: Packet.layerOffset(slot), to: packet.byteCount, counter: counter)
         return isGood ? .opened(number) : .dropped(.badTag)
@@ -52,7 +52,7 @@ public struct LayerOpener: ~Copyable {
     /// Opens a packet that may be sealed under a key other than the current one, and wipes the previous key after its
     /// time.
     @usableFromInline @inline(never)
-    mutating func openBesides(
+    mutating func openSlowPath(
         _ packet: inout MutableRawSpan, _ slot: Int, _ counter: UInt64, _ number: UInt64, _ now: Instant
     ) -> LayerOpening {
         if previous != nil, now >= previousEnds { previous = nil }

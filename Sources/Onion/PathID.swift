@@ -19,9 +19,6 @@ public enum PathID {
 
     /// The random part.
     public static func random(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id) }
-
-    /// Whether the path is a client's own.
-    public static func isClient(_ id: UInt64) -> Bool { index(of: id) & clientBit != 0 }
 }
 
 /// Random parts of path ids that do not repeat within 2^32: a keyed permutation of a counter.

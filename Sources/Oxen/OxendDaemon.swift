@@ -43,7 +43,7 @@ public struct OxendConfiguration: Sendable {
     /// Divides all times by `factor`, for tests.
     ///
     /// None becomes shorter than 0.2 s, and the time for an answer not shorter than 2 s, which a busy machine needs.
-    public mutating func hurry(by factor: Int64) {
+    public mutating func speedUp(by factor: Int64) {
         func quick(_ time: TimeSpan, least: TimeSpan = .milliseconds(200)) -> TimeSpan {
             max(TimeSpan(nanoseconds: time.nanoseconds / max(1, factor)), least)
         }

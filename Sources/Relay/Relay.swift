@@ -287,7 +287,7 @@ public final class Relay {
                 directory.epochs.askSoon()
                 directory.neighbours.forgetFailures()
             }
-            if linkedNodes == 0 { directory.neighbours.seek() }
+            if linkedNodes == 0 { directory.neighbours.connectToMore() }
         } else if links.hidesIdentity {
             links.hidesIdentity = false
             // If this node is still listed as far as it knows, it makes its links again with its identity.

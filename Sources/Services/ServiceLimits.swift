@@ -8,8 +8,6 @@ public enum ServiceLimits {
     public static let clients = 32
     /// The most introduction points of a descriptor.
     public static let introductionPoints = 6
-    /// How many seconds a period has.
-    public static let periodSeconds: UInt32 = 43_200
     /// A new `created` begins with a counter below this.
     public static let counterStart: UInt8 = 16
     /// How far ahead of network time `created` may be, in minutes.

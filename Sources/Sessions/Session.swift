@@ -130,7 +130,7 @@ public final class Session {
     /// A touch before the packets are sent is part of this call. Events of the sending are delivered last; a touch by
     /// them waits for the next turn.
     fileprivate func settle() {
-        assert(hasHadOwner, "a session without an owner sends nothing")
+        precondition(hasHadOwner, "a session without an owner sends nothing")
         guard !isOver else { return }
         if endsSoon { owner?.closed(self) }
         guard !isOver else { return }

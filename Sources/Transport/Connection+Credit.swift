@@ -51,18 +51,18 @@ extension Connection {
 
     // MARK: Unread streams
 
-    private static let reliefInterval = TimeSpan.milliseconds(100)
+    private static let resetInterval = TimeSpan.milliseconds(100)
 
     /// When to check next for unread streams.
     var reliefDeadline: Instant? {
         guard isCrowded else { return nil }
-        return (lastRelief ?? clock) + Self.reliefInterval
+        return (lastReset ?? clock) + Self.resetInterval
     }
 
     /// Resets unread streams whose grace is over, the largest first, until the connection is no longer crowded.
-    mutating func relieve() {
-        if let lastRelief, clock - lastRelief < Self.reliefInterval { return }
-        lastRelief = clock
+    mutating func resetStalledStreams() {
+        if let lastReset, clock - lastReset < Self.resetInterval { return }
+        lastReset = clock
         while isCrowded, let slot = largestUnread() { abandon(slot) }
     }
 

@@ -137,7 +137,7 @@ extension Connection {
             closeIfDone(slot)
             if grown > 0 {
                 grantData()
-                if isCrowded { relieve() }
+                if isCrowded { resetStalledStreams() }
             }
         }
         return outcome

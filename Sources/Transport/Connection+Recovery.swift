@@ -25,7 +25,7 @@ extension Connection {
     public mutating func deadlineReached(now: Instant) {
         clock = max(clock, now)
         guard !isClosed else { return }
-        if isCrowded { relieve() }
+        if isCrowded { resetStalledStreams() }
         var position = 0
         while position < legs.count {
             if let time = legs[position].lossTime {

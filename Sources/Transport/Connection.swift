@@ -71,7 +71,7 @@ public struct Connection: ~Copyable {
     var lastGrant: Instant?
     var maxDataWanted = false
     /// When unread streams were last checked.
-    var lastRelief: Instant?
+    var lastReset: Instant?
     /// Streams that wait for room, in the order in which they get it.
     var roomQueue = Ring<StreamRef>()
     /// The bytes promised to streams and not yet taken, for all streams together.

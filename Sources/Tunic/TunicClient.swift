@@ -59,8 +59,8 @@ public final class TunicClient: Sendable {
     /// Opens UDP sockets at an exit.
     public func openDatagrams(isolation: String = "") async throws(TunicError) -> TunicDatagrams {
         let number = nextNumber
-        let nowhere = Destination(host: .address(IPAddress(v4: 0)), port: 0)
-        try await open(number) { .open(number, .datagrams, nowhere, isolation: isolation, $0) }
+        let unspecified = Destination(host: .address(IPAddress(v4: 0)), port: 0)
+        try await open(number) { .open(number, .datagrams, unspecified, isolation: isolation, $0) }
         return TunicDatagrams(number, sender, self)
     }
 

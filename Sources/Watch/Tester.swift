@@ -1,3 +1,5 @@
+// One file: tests, results and marks share the private state of a node's table.
+
 public import Wire
 
 /// Chooses the next node to test and evaluates the results: each node tests random others (docs/protocol.md, section
@@ -43,7 +45,7 @@ public struct Tester: Sendable {
     /// How many tests may be under way.
     public static let testsAtOnce = 8
     /// How many of these may be tests requested by others, how many requests may wait, and how many of one sender.
-    public static let hurriedAtOnce = 4, hurriedLimit = 64, hurriedPerSender = 16
+    public static let urgentAtOnce = 4, urgentLimit = 64, urgentPerSender = 16
 
     private let timing: Timing
     private var random: SeededGenerator
@@ -59,9 +61,9 @@ public struct Tester: Sendable {
     private var nextRetry = Tester.never
     private var underWay: Set<NodeID> = []
     /// The tests under way that others requested.
-    private var hurriedUnderWay: Set<NodeID> = []
+    private var urgentUnderWay: Set<NodeID> = []
     /// Nodes to test out of turn.
-    private var hurried = HurriedTests()
+    private var urgent = UrgentTests()
     private var nextRandom: Instant
     /// The number of operators that have exits.
     public var exitOperators = 0
@@ -100,7 +102,7 @@ public struct Tester: Sendable {
         records = records.filter { watched.contains($0.key) }
         troubles = troubles.filter { watched.contains($0.key) }
         marked.formIntersection(watched)
-        hurried.keep(watched.contains)
+        urgent.keep(watched.contains)
     }
 
     /// The node to test now; nil when none is due.
@@ -108,9 +110,9 @@ public struct Tester: Sendable {
     /// The caller reports the result with ``finished(_:_:now:)``.
     public mutating func next(_ now: Instant) -> NodeID? {
         guard underWay.count < Self.testsAtOnce else { return nil }
-        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.next() {
+        while urgentUnderWay.count < Self.urgentAtOnce, let node = urgent.next() {
             if !underWay.contains(node) {
-                hurriedUnderWay.insert(node)
+                urgentUnderWay.insert(node)
                 return begin(node)
             }
         }
@@ -182,7 +184,7 @@ public struct Tester: Sendable {
         _ node: NodeID, _ tested: TestOutcome, at place: TestPlace, over others: [NodeID] = [],
         before owner: Bytes32? = nil, servesAlone: Bool = false, now: Instant
     ) {
-        hurriedUnderWay.remove(node)
+        urgentUnderWay.remove(node)
         let isPicked = picked.remove(node) != nil
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var outcome = tested
@@ -305,7 +307,7 @@ public struct Tester: Sendable {
 
     /// This node could not make the test, which shows nothing about the other node; it is tried again later.
     public mutating func skipped(_ node: NodeID, now: Instant) {
-        hurriedUnderWay.remove(node)
+        urgentUnderWay.remove(node)
         picked.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node), var record = records[node] else { return }
         if record.isInDoubt || record.passes < Self.wellPasses { backOff(&record, now) }
@@ -319,12 +321,12 @@ public struct Tester: Sendable {
     }
 
     /// Tests `node` soon, at the request of `sender`; not earlier after the last test than a first retry.
-    public mutating func hurry(_ node: NodeID, for sender: NodeID, now: Instant) {
+    public mutating func expedite(_ node: NodeID, for sender: NodeID, now: Instant) {
         let record = records[node]
         let soonest = record.map { max($0.lastEnd + timing.firstRetry, now) } ?? now
         // A node may be asked for many times: then it is to be tested soon already.
         if let retry = record?.retry, retry <= soonest { return }
-        guard watched.contains(node), !underWay.contains(node), !hurried.contains(node) else {
+        guard watched.contains(node), !underWay.contains(node), !urgent.contains(node) else {
             return
         }
         if record?.retry != nil {
@@ -332,7 +334,7 @@ public struct Tester: Sendable {
             nextRetry = min(nextRetry, soonest)
             return
         }
-        if soonest <= now { hurried.add(node, for: sender) }
+        if soonest <= now { urgent.add(node, for: sender) }
     }
 
     /// The node returns from a maintenance: only tests from now on can make it dead, and one follows soon.

@@ -26,11 +26,11 @@ public struct OpenRequest: Hashable, Sendable {
 
     /// The kind of the request.
     public var kind: Kind
-    /// The destination; for records the port is their type, and for a UDP association it is ``nowhere``.
+    /// The destination; for records the port is their type, and for a UDP association it is ``unspecified``.
     public var destination: Destination
 
     /// The destination of a request that has none: 0.0.0.0 and port 0.
-    public static let nowhere = Destination(host: .address(IPAddress(v4: 0)), port: 0)
+    public static let unspecified = Destination(host: .address(IPAddress(v4: 0)), port: 0)
 
     /// A request of `kind` for `destination`.
     public init(kind: Kind = .tcp, destination: Destination) {
@@ -62,7 +62,7 @@ public struct OpenRequest: Hashable, Sendable {
             let destination = try Destination.decode(from: &reader)
             switch (kind, destination.host) {
             case (.tcp, _), (.records, .name): guard destination.port != 0 else { throw .outOfRange }
-            case (.udp, _): guard destination == nowhere else { throw .outOfRange }
+            case (.udp, _): guard destination == unspecified else { throw .outOfRange }
             case (.resolve, .name), (.resolvePointer, .address):
                 guard destination.port == 0 else { throw .outOfRange }
             case (.resolve, .address), (.resolvePointer, .name), (.records, .address): throw .outOfRange

@@ -44,8 +44,8 @@ func anAddressThatCannotBeCheckedIsNamed(url: String, words: String) {
         (["127.0.0.1:1", "[::1]:2"], [["names-only"], ["no-credentials"]], false, "127.0.0.1:1"),
         (["systemd:a"], [], false, nil), ([], [], false, nil), (["127.0.0.1:1"], [["names-only"]], true, nil),
     ] as [([String], [[String]], Bool, String?)])
-func aCheckComesInWhereItMay(addresses: [String], flags: [[String]], toAddress: Bool, door: String?) {
-    #expect((try? ProxyDoor(addresses, flags: flags, toAddress: toAddress))?.description == door)
+func aCheckComesInWhereItMay(addresses: [String], flags: [[String]], toAddress: Bool, endpoint: String?) {
+    #expect((try? ProxyEndpoint(addresses, flags: flags, toAddress: toAddress))?.description == endpoint)
 }
 
 /// A proxy and the server behind it, which answers each message with the next of its answers.

@@ -11,6 +11,8 @@ import Wire
 /// The seed decides which of them pause or die, and how slow the network is. `Connection`, `LegWatch`, `LegLosses`,
 /// `LeglessTime` and `Liveness` are the real ones. The rest models `ClientSession`, `Exit` and the control messages of
 /// links: a path ends at a node with its link, and the node tells the neighbour on the other side.
+///
+/// It has more members than most types: all parties of a session, the network, and what was seen.
 final class SessionLife {
     /// An expectation that did not hold.
     struct Broken: Error, CustomStringConvertible { let description: String }

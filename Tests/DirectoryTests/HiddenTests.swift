@@ -112,7 +112,7 @@ struct HiddenTests {
         let town = families(both: 1)
         let address = try #require(town.descriptors[7].descriptor.ipv6)
         var generator = SeededGenerator(seed: 6)
-        for terminal in [Terminal.exit([.tcp]), .any] {
+        for terminal in [TerminalRequirement.exit([.tcp]), .any] {
             let hops = town.selector().selectTest(
                 over: town.node(7), at: [address], terminal: terminal, health: NodeHealth(), at: now,
                 using: &generator)

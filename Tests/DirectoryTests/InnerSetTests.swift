@@ -8,7 +8,7 @@ import Wire
 struct InnerSetTests {
     private func path(
         _ selector: PathSelector, _ guards: inout Guards, _ health: NodeHealth = NodeHealth(), at time: UnixTime = now,
-        to terminal: Terminal = .exit([]), avoiding: [NodeID] = [], hops: Int = 3,
+        to terminal: TerminalRequirement = .exit([]), avoiding: [NodeID] = [], hops: Int = 3,
         using generator: inout SeededGenerator
     ) throws -> SelectedPath {
         try selector.select(

@@ -1,4 +1,4 @@
-"""The commands beside a running client, as people use them."""
+"""The commands beside a running client, as people use them. One file: all share one network."""
 
 import contextlib
 import fcntl

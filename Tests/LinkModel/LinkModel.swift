@@ -8,6 +8,8 @@ internal import Wire
 ///
 /// The choices come from outside: a seed, or a fuzzer's input. A broken promise traps: every packet that is opened was sealed by
 /// the peer and is opened once, no key seals two packets under one counter, an initiation makes one link, and tables keep their bounds.
+///
+/// It has more members than most types: two ends, a hostile one, the network, and what was promised.
 public struct LinkModel: ~Copyable {
     /// What was reached, so that a test can tell that it tried something.
     public struct Reached: Sendable {

@@ -7,7 +7,7 @@ import Wire
 /// The lane of a worker to worker 0.
 @Suite struct HandoverLaneTests {
     private func handover(_ link: UInt32) -> LinkHandover {
-        LinkHandover(link: LinkID(rawValue: link), source: .loopbackIPv4(port: 1), kind: .stranger)
+        LinkHandover(link: LinkID(rawValue: link), source: .loopbackIPv4(port: 1), kind: .newAddress)
     }
 
     @Test("R1: a link that floods a worker's lane to worker 0 takes no place of another link") func r1_shares() {

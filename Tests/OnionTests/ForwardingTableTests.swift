@@ -257,7 +257,7 @@ import Wire
             let forward = table.forwardID(of: path)!
             let backward = table.backwardID(of: path)!
             #expect(seen.insert(forward).inserted && seen.insert(backward).inserted)
-            #expect(PathID.worker(of: forward) == 3 && !PathID.isClient(forward))
+            #expect(PathID.worker(of: forward) == 3 && PathID.index(of: forward) & PathID.clientBit == 0)
             distances.insert(Int64(PathID.index(of: forward)) - Int64(PathID.index(of: backward)))
             if round % 2 == 0 { _ = table.remove(path) }
         }
@@ -268,7 +268,7 @@ import Wire
         let id = PathID.make(worker: 0xab, index: 0x81_2345, random: 0xdead_beef)
         #expect(id == 0xab81_2345_dead_beef)
         #expect(PathID.worker(of: id) == 0xab && PathID.index(of: id) == 0x81_2345)
-        #expect(PathID.random(of: id) == 0xdead_beef && PathID.isClient(id))
+        #expect(PathID.random(of: id) == 0xdead_beef)
     }
 
     /// Of so many numbers drawn at random, two would be the same, but for one time in 10^8.

@@ -9,6 +9,8 @@ import Wire
 /// kills.
 ///
 /// Some of the nodes may be hostile (`LedgerCabal`). Everything follows from the seed.
+///
+/// It has more members than most types: authorities, followers, the network, and what was signed.
 final class LedgerSimulation {
     struct Conditions {
         /// The number of lost messages in 100.

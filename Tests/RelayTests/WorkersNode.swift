@@ -13,6 +13,8 @@ import Wire
 ///
 /// Handshakes and rekeys are function calls with a delay; all else goes through mailboxes and sockets. A link's packets are to be sent
 /// to its owner's address: that is what the kernel's rule does for one address.
+///
+/// It has more members than most types: the parts of a node that has several workers.
 final class WorkersNode: PacketHandler {
     static let count = 3
     let world: SimulatedWorld

@@ -9,6 +9,8 @@ public import Wire
 ///
 /// Every message has its own delay, so messages overtake each other. A broken expectation traps: an honest call ends
 /// once and in time, an answer is its target's, ids are not used twice, and in the end nothing is pending.
+///
+/// It has more members than most types: nodes, clients, the network, and what is pending.
 public final class RequestNetwork {
     /// The party that lies, stalls, repeats and goes away.
     public enum Hostile: CaseIterable, Sendable {

@@ -6,6 +6,8 @@ public import Wire
 ///
 /// The network loses, delays, doubles and reorders messages. Processes lose their disks or keep them. New snapshots
 /// name other nodes.
+///
+/// It has more members than most types: nodes, clients, the network, and what was acknowledged.
 public final class SwarmNetwork {
     /// The faults of the network.
     public struct Conditions {

@@ -22,6 +22,8 @@ func instant(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds
 ///
 /// Each node has its own operator. A test takes a second if the node answers, and three if it does not. A message takes
 /// a tenth of a second.
+///
+/// It has more members than most types: the whole network, its faults, and what was seen.
 final class World {
     /// A time in which a process is frozen; afterwards it goes on with its memory.
     struct Stall {
@@ -395,14 +397,14 @@ final class World {
     /// Node `sender` asks node `number` to look at a node.
     func ask(_ ballot: Ballot, _ number: Int, from sender: Int) {
         if juries[number].asked(ballot, from: ids[sender], now: instant(time)) {
-            testers[number].hurry(ballot.node, for: ids[sender], now: instant(time))
+            testers[number].expedite(ballot.node, for: ids[sender], now: instant(time))
         }
     }
 
     /// Node `number` receives votes from node `sender`; returns its answer, or nil if it refuses the votes.
     func tell(_ votes: BallotVotes, _ number: Int, from sender: Int) -> BallotVotes? {
         guard let (answer, actions, isAsked) = take(votes, number, from: ids[sender]) else { return nil }
-        if isAsked { testers[number].hurry(votes.ballot.node, for: ids[sender], now: instant(time)) }
+        if isAsked { testers[number].expedite(votes.ballot.node, for: ids[sender], now: instant(time)) }
         perform(actions, by: number)
         return answer
     }

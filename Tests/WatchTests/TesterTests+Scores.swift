@@ -9,7 +9,7 @@ extension TesterTests {
     /// A tester that has seen six nodes serve.
     private func introduced(seed: UInt64 = 1) -> Tester {
         var tester = tester(6, seed: seed)
-        for id in ids.prefix(6) { tester.hurry(id, for: id, now: instant(0)) }
+        for id in ids.prefix(6) { tester.expedite(id, for: id, now: instant(0)) }
         while let node = tester.next(instant(0)) {
             tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: instant(0))
         }

@@ -61,7 +61,7 @@ struct TesterTests {
             time += 1
         }
         while time < 6_000 { step() }
-        tester.hurry(victim, for: nodes[8], now: instant(time))
+        tester.expedite(victim, for: nodes[8], now: instant(time))
         while time < 6_400, accusedAt == nil {
             step()
             let record = try #require(tester.records[victim])
@@ -216,17 +216,17 @@ struct TesterTests {
 
     @Test func testsAtOnceAreBounded() {
         var tester = tester()
-        for (number, id) in ids.enumerated() { tester.hurry(id, for: ids[number / 10], now: instant(0)) }
+        for (number, id) in ids.enumerated() { tester.expedite(id, for: ids[number / 10], now: instant(0)) }
         var begun = 0
         while tester.next(instant(1)) != nil { begun += 1 }
         // The requested tests, and a random one, which always has its place.
-        #expect(begun == Tester.hurriedAtOnce + 1)
+        #expect(begun == Tester.urgentAtOnce + 1)
     }
 
     @Test func s09WhoAsksForTestsKeepsNobodyFromAsking() {
         var tester = tester()
-        for id in ids.prefix(29) { tester.hurry(id, for: ids[0], now: instant(0)) }
-        tester.hurry(ids[29], for: ids[1], now: instant(0))
+        for id in ids.prefix(29) { tester.expedite(id, for: ids[0], now: instant(0)) }
+        tester.expedite(ids[29], for: ids[1], now: instant(0))
         var seen: [NodeID] = []
         for second in 0..<30 {
             while let node = tester.next(instant(Double(second) / 100)) {
@@ -236,7 +236,7 @@ struct TesterTests {
             }
         }
         #expect(seen.contains(ids[29]))
-        #expect(seen.count <= Tester.hurriedPerSender + 2)
+        #expect(seen.count <= Tester.urgentPerSender + 2)
     }
 
     @Test("s09: requests for tests of nodes that stall delay another sender's by one such test")
@@ -244,15 +244,15 @@ struct TesterTests {
         // No random test is due.
         var tester = Tester(timing: .init(epochSeconds: 60), seed: 1, now: instant(100))
         tester.follow(ids)
-        for place in 0..<24 { tester.hurry(ids[place], for: ids[place % 2], now: instant(0)) }
+        for place in 0..<24 { tester.expedite(ids[place], for: ids[place % 2], now: instant(0)) }
         // These take long. Each that ends makes room for the next.
         var begun: [NodeID] = []
         func begin(_ second: Double) {
             while let node = tester.next(instant(second)) { begun.append(node) }
         }
         begin(0)
-        #expect(begun.count == Tester.hurriedAtOnce)
-        tester.hurry(ids[29], for: ids[5], now: instant(0))
+        #expect(begun.count == Tester.urgentAtOnce)
+        tester.expedite(ids[29], for: ids[5], now: instant(0))
         tester.finished(begun[0], .failed, at: .first(mayHide: false), now: instant(0.1))
         begin(0.1)
         #expect(begun.last == ids[29])
@@ -269,7 +269,7 @@ struct TesterTests {
         var begun = 0
         for step in 0..<100 {
             let now = instant(10 + Double(step) / 200)
-            tester.hurry(ids[0], for: ids[step % 30], now: now)
+            tester.expedite(ids[0], for: ids[step % 30], now: now)
             while let node = tester.next(now) {
                 begun += 1
                 tester.finished(node, outcome, at: .first(mayHide: false), now: now)

@@ -13,7 +13,7 @@ import Wire
         ("tcp", OpenRequest(destination: destination("example.org", 443))),
         ("resolve", OpenRequest(kind: .resolve, destination: destination("example.org", 0))),
         ("pointer", OpenRequest(kind: .resolvePointer, destination: destination("192.0.2.1", 0))),
-        ("udp", OpenRequest(kind: .udp, destination: OpenRequest.nowhere)),
+        ("udp", OpenRequest(kind: .udp, destination: OpenRequest.unspecified)),
         ("records", OpenRequest(kind: .records, destination: destination("example.org", 65))),
     ])
     func requests(name: String, request: OpenRequest) throws {

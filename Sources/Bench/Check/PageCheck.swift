@@ -16,27 +16,27 @@ public final class PageCheck {
     }
 
     /// The proxy address that the check uses, of a client that listens at `addresses` with `flags` for each.
-    public func door(_ addresses: [String], flags: [[String]]) throws(CheckFault) -> ProxyDoor {
-        try ProxyDoor(addresses, flags: flags, toAddress: IPAddress(place.host) != nil)
+    public func endpoint(_ addresses: [String], flags: [[String]]) throws(CheckFault) -> ProxyEndpoint {
+        try ProxyEndpoint(addresses, flags: flags, toAddress: IPAddress(place.host) != nil)
     }
 
     /// Fetches the page as `user` with `password`.
     ///
     /// The connection stays open until ``close()``.
     public func run(
-        on loop: Loop, through door: ProxyDoor, user: String, password: String
+        on loop: Loop, through endpoint: ProxyEndpoint, user: String, password: String
     ) throws(CheckFault) -> PageReport {
         let credentials = SocksOpening.Credentials(user: user, password: password)
         let start = loop.refreshNow()
         var report = PageReport(url: url, connect: 0, total: 0)
         if IPAddress(place.host) == nil {
-            let look = ProxyCall(on: loop, through: door, as: credentials)
+            let look = ProxyCall(on: loop, through: endpoint, as: credentials)
             defer { look.close() }
             report.address = Self.text(try look.open(.resolve, Target(host: place.host, port: 0)))
             report.resolve = Self.milliseconds(from: start, to: loop.refreshNow())
         }
         let connecting = loop.refreshNow()
-        let call = ProxyCall(on: loop, through: door, as: credentials)
+        let call = ProxyCall(on: loop, through: endpoint, as: credentials)
         self.call = call
         _ = try call.open(.connect, Target(host: place.host, port: place.port))
         let connected = loop.refreshNow()

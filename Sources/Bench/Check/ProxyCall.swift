@@ -10,7 +10,7 @@ final class ProxyCall: ByteStreamDelegate {
     private enum End { case closed, failed(UVError) }
 
     private let loop: Loop
-    private let door: ProxyDoor
+    private let endpoint: ProxyEndpoint
     private let credentials: SocksOpening.Credentials
     private var stream: ByteStream?
     private var received: [UInt8] = []
@@ -19,9 +19,9 @@ final class ProxyCall: ByteStreamDelegate {
     /// A call that has not begun.
     ///
     /// Each call has its own connection.
-    init(on loop: Loop, through door: ProxyDoor, as credentials: SocksOpening.Credentials) {
+    init(on loop: Loop, through endpoint: ProxyEndpoint, as credentials: SocksOpening.Credentials) {
         self.loop = loop
-        self.door = door
+        self.endpoint = endpoint
         self.credentials = credentials
     }
 
@@ -53,7 +53,7 @@ final class ProxyCall: ByteStreamDelegate {
     private func connect() throws(CheckFault) {
         do throws(UVError) {
             stream =
-                switch door {
+                switch endpoint {
                 case .tcp(let address): try ByteStream.connect(on: loop, to: address, delegate: self)
                 case .unix(let path): try ByteStream.connect(on: loop, toUnixPath: path, delegate: self)
                 }
@@ -66,14 +66,14 @@ final class ProxyCall: ByteStreamDelegate {
     }
 
     private func unreachable(_ error: UVError) -> CheckFault {
-        CheckFault(.system(-error.code), "\(door): the proxy does not answer")
+        CheckFault(.system(-error.code), "\(endpoint): the proxy does not answer")
     }
 
     private func fault(_ refusal: SocksOpening.Refusal, _ target: Target) -> CheckFault {
         let message =
             switch refusal {
-            case .method: "\(door) is not a SOCKS5 proxy of Tunic"
-            case .password: "\(door) does not take credentials"
+            case .method: "\(endpoint) is not a SOCKS5 proxy of Tunic"
+            case .password: "\(endpoint) does not take credentials"
             case .reply(let code): "\(target.host): \(Self.words[Int(code)] ?? "refused with code \(code)")"
             case .addressType(let type): "\(target.host): the reply names a place of the unknown type \(type)"
             }

@@ -25,10 +25,18 @@ struct ThroughputWindow {
 /// `Progress` is the figure so far.
 struct WindowEvents<Progress> {
     /// Called exactly when the window begins and when it ends.
-    var began: () -> Void = {}
-    var ended: () -> Void = {}
+    let began: () -> Void, ended: () -> Void
     /// Called at each tick of the window, with the seconds since its beginning.
-    var progressed: (Double, Progress) -> Void = { _, _ in }
+    let progressed: (Double, Progress) -> Void
+
+    init(
+        began: @escaping () -> Void = {}, ended: @escaping () -> Void = {},
+        progressed: @escaping (Double, Progress) -> Void = { _, _ in }
+    ) {
+        self.began = began
+        self.ended = ended
+        self.progressed = progressed
+    }
 }
 
 /// Streams that carry the pattern as fast as possible.

@@ -126,7 +126,7 @@ final class PathPool: PacketHandler {
     /// Throws if no hops can be chosen, or one has no descriptor. If `only` names guards, the path goes over one of
     /// them. Guards of `slow` leave builds unanswered.
     func build(
-        to terminal: Terminal, avoiding: [NodeID], slow: [NodeID] = [], only: [NodeID]? = nil,
+        to terminal: TerminalRequirement, avoiding: [NodeID], slow: [NodeID] = [], only: [NodeID]? = nil,
         for urgency: GuardRoom.Urgency,
         completion: @escaping (Result<Path, PathFailure>) -> Void
     ) throws(PathFailure) -> [NodeID]? {
@@ -159,7 +159,7 @@ final class PathPool: PacketHandler {
     ///
     /// No other guard comes into use because these are full.
     private func choose(
-        _ terminal: Terminal, _ avoiding: [NodeID], _ only: [NodeID]?, _ urgency: GuardRoom.Urgency
+        _ terminal: TerminalRequirement, _ avoiding: [NodeID], _ only: [NodeID]?, _ urgency: GuardRoom.Urgency
     ) throws(PathRefusal) -> [NodeID]? {
         guard all.count < Self.limit else { return nil }
         let now = now

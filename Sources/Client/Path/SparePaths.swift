@@ -156,7 +156,7 @@ final class SparePaths {
 
     /// Begins a build and counts it in `count`; false if no guard accepts it now.
     private func build(
-        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
+        to terminal: TerminalRequirement, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
     ) -> Bool {
         building[keyPath: count] += 1
         if begin(to: terminal, for: urgency, count) { return true }
@@ -166,7 +166,7 @@ final class SparePaths {
     }
 
     private func begin(
-        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
+        to terminal: TerminalRequirement, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
     ) -> Bool {
         let avoiding =
             ready.map(\.exit) + waiting.compactMap(\.avoiding) + exitWatch.down + pool.trust.distrusted(at: pool.now)

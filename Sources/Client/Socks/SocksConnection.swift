@@ -150,7 +150,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             switch kind {
             case .tcp: found.destination
             case .resolve, .resolvePointer, .records: Destination(host: found.destination.host, port: 0)
-            case .udp: OpenRequest.nowhere
+            case .udp: OpenRequest.unspecified
             }
         let request = StreamRequest(
             kind, destination, isolation: isolation, on: socket.loop, from: ports.sessions, for: self)

@@ -153,7 +153,7 @@ extension SwarmCalls {
                     guard let page = BoxPage(listing, of: replica, from: place, binding: binding) else { break }
                     return { done(.success(page)) }
                 case .refused(let reason): refusal.value = reason
-                default: break
+                case .stored, .deleted, .items, nil: break
                 }
                 return nil
             }, fail: { done(.failure(refusal.failure($0))) })
@@ -182,7 +182,7 @@ extension SwarmCalls {
                     }
                     return { done(.success(items)) }
                 case .refused(let reason): refusal.value = reason
-                default: break
+                case .stored, .deleted, .listed, nil: break
                 }
                 return nil
             }, fail: { done(.failure(refusal.failure($0))) })
@@ -206,7 +206,7 @@ extension SwarmCalls {
                     guard count > 0 || without == LookupTally.emptyAnswers else { return nil }
                     return { done(.success(DeletionResult(deleted: count, replicas: replicas))) }
                 case .refused(let reason): refusal.value = reason
-                default: break
+                case .stored, .listed, .items, nil: break
                 }
                 return nil
             },

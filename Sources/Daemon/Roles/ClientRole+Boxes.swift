@@ -113,7 +113,7 @@ extension ClientRole {
                 switch found {
                 case .report(let report): return reply.give(.report(report))
                 case nil: failure = .refusal("no replica that was asked shows this item")
-                default: failure = failure ?? found
+                case .status, .paths, .refusal, .later: failure = failure ?? found
                 }
                 if open == 0, let failure { reply.give(failure) }
             }

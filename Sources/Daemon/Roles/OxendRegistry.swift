@@ -27,7 +27,7 @@ enum OxendRegistry {
         configuration.pollInterval = .seconds(Int64(max(1, min(10, network.epochSeconds / 60))))
         // For tests only, which cannot wait an hour for a silent daemon.
         if let factor = Files.environment("TUNIC_OXEND_HURRY").flatMap({ Int64($0) }) {
-            configuration.hurry(by: factor)
+            configuration.speedUp(by: factor)
         }
         return OxendDaemon(configuration, log: log)
     }

@@ -22,7 +22,7 @@ struct Candidate: Sendable {
     static let noRange4: UInt32 = 1 << 16
     var hasIPv4: Bool { range4 != Self.noRange4 }
 
-    func fits(_ terminal: Terminal) -> Bool {
+    func fits(_ terminal: TerminalRequirement) -> Bool {
         switch terminal {
         case .any: true
         case .exit(let needs): isExit && isChosenExit && exit.isSuperset(of: needs)

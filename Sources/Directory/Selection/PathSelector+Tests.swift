@@ -9,7 +9,7 @@ extension PathSelector {
     /// The other hops are drawn as for a client with its own guards whose path has `tested` in that place, so that the
     /// path does not reveal a test. A suspended node, which is no hop of clients, can still be tested as the first hop.
     public func selectTest(
-        of tested: NodeID, asMiddle: Bool, hops count: Int = 3, terminal: Terminal, health: NodeHealth,
+        of tested: NodeID, asMiddle: Bool, hops count: Int = 3, terminal: TerminalRequirement, health: NodeHealth,
         at now: UnixTime, using generator: inout some RandomNumberGenerator
     ) -> [NodeID]? {
         precondition(count >= 2 && (count == 3 || !asMiddle), "a test leads beyond the tested node")
@@ -43,7 +43,8 @@ extension PathSelector {
     /// For a machine that has no route to the node: nodes that share an address family with both stand between. They may
     /// be few, so only these are drawn. A suspended node can be tested so too.
     public func selectTest(
-        over tested: NodeID, at addresses: [Endpoint], terminal: Terminal, health: NodeHealth, at now: UnixTime,
+        over tested: NodeID, at addresses: [Endpoint], terminal: TerminalRequirement, health: NodeHealth,
+        at now: UnixTime,
         using generator: inout some RandomNumberGenerator
     ) -> [NodeID]? {
         let hasIPv4 = addresses.contains { $0.address.v4 != nil }
@@ -51,7 +52,7 @@ extension PathSelector {
         let joins = { (candidate: Candidate) in hasIPv4 && candidate.hasIPv4 || hasIPv6 && candidate.hasIPv6 }
         let own = table.index[tested].map { [$0] } ?? []
         let place: CandidateTable.Place = terminal == .any ? .inner : .exit
-        var draft = Draft(table: table, rules: rules, health: health, avoiding: [], sparing: [], at: now)
+        var draft = Draft(table: table, rules: rules, health: health, avoiding: [], avoidedGuards: [], at: now)
         for relaxation in [Relaxation.nothing, .unhealthy] {
             draft.relaxation = relaxation
             for _ in 0..<Self.tries {
@@ -69,7 +70,7 @@ extension PathSelector {
 
     /// How many nodes can be the first or the last hop of such paths over a staked node, and how many operators' nodes the
     /// last one.
-    public func neighbours(of tested: NodeID, terminal: Terminal) -> (nodes: Int, operators: Int) {
+    public func neighbours(of tested: NodeID, terminal: TerminalRequirement) -> (nodes: Int, operators: Int) {
         guard let index = table.index[tested] else { return (0, 0) }
         let joined = table.candidates.indices.filter { table.mayShareAPath($0, index, rules) }
         let firsts = joined.filter { isReachable(table.candidates[$0]) }
@@ -100,7 +101,8 @@ extension PathSelector {
             let last = table.index[path.hops[1]]
         else { return false }
         var draft = Draft(
-            table: table, rules: rules, health: health, avoiding: [], sparing: guards.primaries.map(\.node), at: now)
+            table: table, rules: rules, health: health, avoiding: [], avoidedGuards: guards.primaries.map(\.node),
+            at: now)
         for relaxation in Relaxation.allCases where relaxation >= path.relaxation {
             draft.relaxation = relaxation
             let (own, left, all) = draft.weights(of: index, apartFrom: [first, last])

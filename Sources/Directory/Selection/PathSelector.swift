@@ -1,7 +1,7 @@
 public import Wire
 
 /// The requirement for the last hop of a path.
-public enum Terminal: Hashable, Sendable {
+public enum TerminalRequirement: Hashable, Sendable {
     /// Any node.
     case any
     /// An exit with all of these abilities.
@@ -104,10 +104,10 @@ public struct PathSelector: Sendable {
     public var count: Int { table.candidates.count }
 
     /// The number of nodes that can be the last hop for `terminal`.
-    public func count(for terminal: Terminal) -> Int { table.candidates.count { $0.fits(terminal) } }
+    public func count(for terminal: TerminalRequirement) -> Int { table.candidates.count { $0.fits(terminal) } }
 
     /// Whether `node` can be the last hop for `terminal`.
-    public func fits(_ node: NodeID, _ terminal: Terminal) -> Bool {
+    public func fits(_ node: NodeID, _ terminal: TerminalRequirement) -> Bool {
         table.index[node].map { table.candidates[$0].fits(terminal) } ?? false
     }
 
@@ -127,7 +127,8 @@ public struct PathSelector: Sendable {
     /// its inner set. Unless `only` is nil, the guard is one of `only` and does not rest, and no new guard is drawn. A
     /// path of one hop to a named node uses no guard.
     public func select(
-        hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], only: [NodeID]? = nil, guards: inout Guards,
+        hops count: Int = 3, terminal: TerminalRequirement, avoiding: [NodeID] = [], only: [NodeID]? = nil,
+        guards: inout Guards,
         health: NodeHealth, at now: UnixTime, using generator: inout some RandomNumberGenerator
     ) throws(PathRefusal) -> SelectedPath {
         precondition(1...4 ~= count, "a path has 1 to 4 hops")
@@ -146,7 +147,8 @@ public struct PathSelector: Sendable {
             hops: count, terminal: terminal, fixed: fixed, only: only, guards: &guards, at: now, using: &generator)
         // A guard in another place of a path could not be the guard of the leg beside it.
         let spared = guards.ownEntries
-        var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
+        var draft = Draft(
+            table: table, rules: rules, health: health, avoiding: avoiding, avoidedGuards: spared, at: now)
         if count > 2 { draft.fill(&guards.inner, using: &generator) }
         for relaxation in Relaxation.allCases {
             draft.relaxation = relaxation
@@ -174,7 +176,8 @@ public struct PathSelector: Sendable {
     /// The guards to try: those of `only`; if that is nil, those of the sample, with new ones if it has none for this
     /// path.
     private func enter(
-        hops count: Int, terminal: Terminal, fixed: Int?, only: [NodeID]?, guards: inout Guards, at now: UnixTime,
+        hops count: Int, terminal: TerminalRequirement, fixed: Int?, only: [NodeID]?, guards: inout Guards,
+        at now: UnixTime,
         using generator: inout some RandomNumberGenerator
     ) throws(PathRefusal) -> [(index: Int, rests: Bool)] {
         let table = table
@@ -244,27 +247,28 @@ struct Draft {
     let rules: PathSelector.Rules
     private let now: UnixTime
     /// The eighths of its weight that each candidate keeps for its marks; 0 if it is avoided.
-    private var keeps: [UInt8]
+    private var keptEighths: [UInt8]
     private let avoiding: [Int]
     /// The guards in use; they are not used behind the guard.
-    private let sparing: [Int]
+    private let avoidedGuards: [Int]
     var relaxation = Relaxation.nothing
 
     init(
-        table: CandidateTable, rules: PathSelector.Rules, health: NodeHealth, avoiding: [NodeID], sparing: [NodeID],
+        table: CandidateTable, rules: PathSelector.Rules, health: NodeHealth, avoiding: [NodeID],
+        avoidedGuards: [NodeID],
         at now: UnixTime
     ) {
         self.table = table
         self.rules = rules
         self.now = now
         self.avoiding = avoiding.compactMap { table.index[$0] }
-        self.sparing = sparing.compactMap { table.index[$0] }
-        var keeps = [UInt8](repeating: 8, count: table.candidates.count)
+        self.avoidedGuards = avoidedGuards.compactMap { table.index[$0] }
+        var keptEighths = [UInt8](repeating: 8, count: table.candidates.count)
         health.forEach(at: now) { node, marks in
             guard let index = table.index[node] else { return }
-            keeps[index] = marks >= NodeHealth.avoidanceMarks ? 0 : UInt8(8 / (1 + marks))
+            keptEighths[index] = marks >= NodeHealth.avoidanceMarks ? 0 : UInt8(8 / (1 + marks))
         }
-        self.keeps = keeps
+        self.keptEighths = keptEighths
     }
 
     func allowsGuard(_ index: Int, rests: Bool) -> Bool {
@@ -273,7 +277,7 @@ struct Draft {
 
     /// Draws the hops behind the guard, the terminal first.
     func attempt(
-        _ count: Int, guardIndex: Int, terminal: Terminal, fixed: Int?, inner: inout InnerSet,
+        _ count: Int, guardIndex: Int, terminal: TerminalRequirement, fixed: Int?, inner: inout InnerSet,
         using generator: inout some RandomNumberGenerator
     ) -> Outcome {
         guard count > 1 else { return .found([guardIndex]) }
@@ -310,7 +314,7 @@ struct Draft {
     }
 
     private func isKnown(_ node: NodeID) -> Bool { table.index[node] != nil }
-    private func isSpared(_ node: NodeID) -> Bool { table.index[node].map(sparing.contains) ?? false }
+    private func isSpared(_ node: NodeID) -> Bool { table.index[node].map(avoidedGuards.contains) ?? false }
 
     /// Adds a node for which `fits` is true to the inner set; nil if there is none or no room.
     private func add(
@@ -319,7 +323,7 @@ struct Draft {
         guard inner.hasRoom(isListed: isKnown) else { return nil }
         let known = inner.members.compactMap { table.index[$0.node] }
         let drawn = table.drawInner(
-            beside: known, behind: sparing, rules, using: &generator, keeping: { keeps[$0] }, where: fits)
+            beside: known, behind: avoidedGuards, rules, using: &generator, keeping: { keptEighths[$0] }, where: fits)
         if let drawn { inner.add(table.candidates[drawn].node, isListed: isKnown, using: &generator) }
         return drawn
     }
@@ -337,23 +341,23 @@ struct Draft {
             guard let index = table.index[member.node], fits(index) else { return nil }
             return (index, member)
         }
-        var usable = fitting.filter { !$0.member.isResting(at: now) && !sparing.contains($0.index) }
+        var usable = fitting.filter { !$0.member.isResting(at: now) && !avoidedGuards.contains($0.index) }
             .prefix(InnerSet.size).map(\.index)
         let working = fitting.count {
-            !$0.member.isDown(at: now, guards: sparing.count) && !sparing.contains($0.index)
+            !$0.member.isDown(at: now, guards: avoidedGuards.count) && !avoidedGuards.contains($0.index)
         }
         if working < InnerSet.least, let drawn = add(to: &inner, using: &generator, where: fits) {
             usable.append(drawn)
         }
         switch relaxation {
-        case .nothing: usable.removeAll { avoiding.contains($0) || sparing.contains($0) }
+        case .nothing: usable.removeAll { avoiding.contains($0) || avoidedGuards.contains($0) }
         case .sharedMiddle, .sharedGuard:
-            usable += fitting.filter { !$0.member.isResting(at: now) && sparing.contains($0.index) }.map(\.index)
+            usable += fitting.filter { !$0.member.isResting(at: now) && avoidedGuards.contains($0.index) }.map(\.index)
         case .unhealthy: usable = fitting.map(\.index)
         }
         // Nodes with too many marks are used only if all have them, which rather points to the terminal.
-        if usable.contains(where: { keeps[$0] > 0 }) { usable.removeAll { keeps[$0] == 0 } }
-        let weights = usable.map { UInt64(max(1, keeps[$0])) }
+        if usable.contains(where: { keptEighths[$0] > 0 }) { usable.removeAll { keptEighths[$0] == 0 } }
+        let weights = usable.map { UInt64(max(1, keptEighths[$0])) }
         guard !weights.isEmpty else { return nil }
         let total = weights.reduce(0, +)
         var drawn = UInt64.random(in: 0..<total, using: &generator)
@@ -373,11 +377,11 @@ struct Draft {
         }
     }
 
-    private func eighths(_ index: Int) -> UInt8 { relaxation >= .unhealthy ? 8 : keeps[index] }
+    private func eighths(_ index: Int) -> UInt8 { relaxation >= .unhealthy ? 8 : keptEighths[index] }
 
     private func allows(_ index: Int, apartFrom chosen: [Int]) -> Bool {
         chosen.allSatisfy { table.mayShareAPath(index, $0, rules) }
-            && (relaxation >= .sharedMiddle || !avoiding.contains(index) && !sparing.contains(index))
+            && (relaxation >= .sharedMiddle || !avoiding.contains(index) && !avoidedGuards.contains(index))
     }
 
     /// The weight of `index` and of all nodes as a middle beside these hops, and the weight of all nodes.

@@ -1,3 +1,5 @@
+// One file: queueing and flushing share raw memory, which is private to the type.
+
 import CLibUV
 public import CShims
 import Glibc
@@ -13,7 +15,7 @@ struct TransmitList {
 /// It lives at one address, outside of any class, so that the packet path has no exclusivity checks. A group becomes
 /// one message. With UDP_SEGMENT the kernel handles one set of headers for up to 64 packets of equal length (the last
 /// may be shorter). Packets to one destination are sent in the order of queueing; packets to different destinations may
-/// overtake one another. It stays one file: queueing and flushing share raw memory, which is private to the type.
+/// overtake one another.
 ///
 /// It has more members than most types: the kernel's call takes that many arrays, each allocated once.
 @safe @usableFromInline

@@ -310,7 +310,7 @@ package final class SimulatedHost {
 
     /// Asks the world's name servers; nil after `patience` nanoseconds if they do not answer.
     func ask(_ name: String, patience: UInt64, callback: @escaping ([SocketAddress]?) -> Void) {
-        guard world.answersNames, !world.silentNames(name) else {
+        guard world.answersNames, world.silentNames?(name) != true else {
             return call(at: world.now + patience, "no name") { callback(nil) }
         }
         call(at: world.now + 5_000_000 + world.random.below(20_000_000), "name") { [world] in

@@ -19,14 +19,14 @@ package final class SimulatedWorld {
     package var names: [String: [SocketAddress]] = [:]
     /// Whether the name servers answer at all.
     package var answersNames = true
-    /// The names that they do not answer for.
-    package var silentNames: (String) -> Bool = { _ in false }
+    /// The names that they do not answer for; nil: they answer for all.
+    package var silentNames: ((String) -> Bool)?
     /// Whether packets pass from one host to another; nil: between all hosts.
     package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
-    /// Called for each datagram from one host to another or to nobody, with its source and target, before the network
+    /// A test's hook: called for each datagram from one host to another or to nobody, with its source and target, before the network
     /// loses or carries it; a host's turn is under way.
     package var overhear: (([UInt8], SocketAddress, SocketAddress) -> Void)?
-    /// Called for each event, with its time, host, kind and number of bytes.
+    /// A test's hook: called for each event, with its time, host, kind and number of bytes.
     package var trace: ((UInt64, Int, StaticString, Int) -> Void)?
     /// A hash over all events so far: equal for equal runs.
     package private(set) var digest: UInt64 = 0

@@ -35,13 +35,13 @@ internal import Wire
     }
 
     /// Whether there are handshake messages or packets for another worker.
-    var hasRarer: Bool { !handshakes.isEmpty || !misrouted.isEmpty }
+    var hasSlowPath: Bool { !handshakes.isEmpty || !misrouted.isEmpty }
 
     mutating func removeAll() {
         relay.removeAll()
         client.removeAll()
         control.removeAll()
-        guard hasRarer else { return }
+        guard hasSlowPath else { return }
         handshakes.removeAll(keepingCapacity: true)
         misrouted.removeAll(keepingCapacity: true)
     }
@@ -85,7 +85,7 @@ extension LinkTable {
         let receiver = unsafe indexedReceiver(of: link)
         let end = batch.end(ofRunFrom: start)
         // All packets of a run came from one address.
-        let isStranger = unsafe entry.pointee.mayMove && entry.pointee.sending.address != batch.source(of: start)
+        let isFromNewAddress = unsafe entry.pointee.mayMove && entry.pointee.sending.address != batch.source(of: start)
         var opened: UInt64 = 0
         var position = start
         repeat {
@@ -98,7 +98,7 @@ extension LinkTable {
                 opened &+= 1
                 let arrival = unsafe Arrival(
                     link: link, index: index, pathID: packet.pathID, counter: counter,
-                    bytes: batch.address(of: position), position: position, isStranger: isStranger)
+                    bytes: batch.address(of: position), position: position, isFromNewAddress: isFromNewAddress)
                 if !sorted.take(arrival) { counters.drops.count(.notSendable) }
             }
             position += 1

@@ -1,3 +1,5 @@
+// One file: sending, committing and moving share the table's private memory.
+
 internal import EventLoop
 public import Link
 public import Wire
@@ -16,7 +18,7 @@ public import Wire
         var liveness: Liveness
         let mayMove: Bool
         /// The batch in which a packet last came from another address than the peer's.
-        var strangerBatch: UInt64 = 0
+        var newAddressBatch: UInt64 = 0
         /// Whether this worker owns the link, so that it has its receiving side.
         let isOwn: Bool
     }
@@ -60,7 +62,7 @@ public import Wire
     /// The packets of this batch that came from another address than their link's, the first of each link.
     ///
     /// Only one of each link, so that a client that moves does not keep others from moving.
-    private(set) var strangers: [(link: LinkID, position: Int)] = []
+    private(set) var newAddresses: [(link: LinkID, position: Int)] = []
     private var batchNumber: UInt64 = 0
     /// The sockets by family, unretained to save reference counting per packet.
     ///
@@ -285,9 +287,9 @@ public import Wire
         if lastIn?.link != arrival.link { findIn(arrival.link) }
         guard let found = lastIn else { return false }
         if unsafe !found.receiver.pointee.commitNext(index: arrival.index, counter: arrival.counter) {
-            guard unsafe commitRarer(arrival, found.receiver) else { return false }
+            guard unsafe commitSlowPath(arrival, found.receiver) else { return false }
         }
-        if !found.isHeard || arrival.isStranger { note(arrival) }
+        if !found.isHeard || arrival.isFromNewAddress { note(arrival) }
         return true
     }
 
@@ -299,21 +301,21 @@ public import Wire
         guard let entry = unsafe liveEntry(arrival.link) else { return }
         unsafe entry.pointee.liveness.received(now: now)
         if lastIn?.link == arrival.link { lastIn?.isHeard = true }
-        guard arrival.isStranger, unsafe entry.pointee.strangerBatch != batchNumber else { return }
-        unsafe entry.pointee.strangerBatch = batchNumber
-        strangers.append((arrival.link, arrival.position))
+        guard arrival.isFromNewAddress, unsafe entry.pointee.newAddressBatch != batchNumber else { return }
+        unsafe entry.pointee.newAddressBatch = batchNumber
+        newAddresses.append((arrival.link, arrival.position))
     }
 
     /// Forgets what the batch before has noted.
     mutating func beginBatch() {
         batchNumber &+= 1
         lastIn?.isHeard = false
-        if !strangers.isEmpty { strangers.removeAll(keepingCapacity: true) }
+        if !newAddresses.isEmpty { newAddresses.removeAll(keepingCapacity: true) }
     }
 
     /// Commits a packet that is out of order or changes keys; notes the link if it changed keys.
     @usableFromInline @inline(never)
-    mutating func commitRarer(_ arrival: Arrival, _ receiver: UnsafeMutablePointer<LinkReceiver>) -> Bool {
+    mutating func commitSlowPath(_ arrival: Arrival, _ receiver: UnsafeMutablePointer<LinkReceiver>) -> Bool {
         let result = unsafe receiver.pointee.commit(index: arrival.index, counter: arrival.counter, now: now)
         switch result {
         case .committed: return true

@@ -14,11 +14,11 @@ internal import EventLoop
     @usableFromInline let bytes: UnsafeMutableRawPointer
     private let place: Int32
     /// Whether the packet came from another address than its link's, and the link may move.
-    @usableFromInline let isStranger: Bool
+    @usableFromInline let isFromNewAddress: Bool
 
     init(
         link: LinkID, index: UInt32, pathID: UInt64, counter: UInt64, bytes: UnsafeMutableRawPointer, position: Int,
-        isStranger: Bool
+        isFromNewAddress: Bool
     ) {
         self.link = link
         self.index = index
@@ -26,7 +26,7 @@ internal import EventLoop
         self.counter = counter
         unsafe self.bytes = bytes
         place = Int32(truncatingIfNeeded: position)
-        self.isStranger = isStranger
+        self.isFromNewAddress = isFromNewAddress
     }
 
     /// The packet's number in the socket's batch.

@@ -8,7 +8,7 @@ public struct LinkHandover: Sendable {
         /// A control packet, which the owner has opened and committed.
         case control(number: UInt64, payload: [UInt8])
         /// Authentic packets have come from another address than the link's.
-        case stranger
+        case newAddress
     }
 
     let link: LinkID

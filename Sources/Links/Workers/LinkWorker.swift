@@ -141,10 +141,10 @@ public final class LinkWorker {
         guard Links.takeData(&batch, &table, &sorted, now, relay, nil) else { return }
         for number in 0..<sorted.control.count { takeControl(number, &batch) }
         for event in table.takeEvents() { ways.tell(event) }
-        for (link, position) in table.strangers {
-            _ = ways.handovers.add(LinkHandover(link: link, source: batch.source(of: position), kind: .stranger))
+        for (link, position) in table.newAddresses {
+            _ = ways.handovers.add(LinkHandover(link: link, source: batch.source(of: position), kind: .newAddress))
         }
-        guard sorted.hasRarer else { return }
+        guard sorted.hasSlowPath else { return }
         if isHandedOn {
             for _ in sorted.misrouted { table.drop(.unknownIndex) }
         } else {

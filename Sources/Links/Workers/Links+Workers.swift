@@ -67,7 +67,7 @@ extension Links {
             link.exchange.receive(packetNumber: number, payload.rawSpan, now: table.now)
             perform(link, from: handover.source)
             markDirty(link)
-        case .stranger: challenge(link, at: handover.source)
+        case .newAddress: challenge(link, at: handover.source)
         }
         armSweep()
     }

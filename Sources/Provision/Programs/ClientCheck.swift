@@ -11,8 +11,8 @@ package enum ClientCheck {
         let page: PageCheck
         do { page = try PageCheck(url) } catch { throw Failure(error) }
         let status = try target.ask(.status, of: .client, as: StatusReport.self)
-        let door: ProxyDoor
-        do { door = try page.door(status.socks, flags: status.socksFlags ?? []) } catch { throw Failure(error) }
+        let endpoint: ProxyEndpoint
+        do { endpoint = try page.endpoint(status.socks, flags: status.socksFlags ?? []) } catch { throw Failure(error) }
         let before = try keys(target)
         let loop = try makeLoop()
         defer {
@@ -23,7 +23,7 @@ package enum ClientCheck {
         do throws(CheckFault) {
             // Separate credentials: the check shares no path with an app.
             report = try page.run(
-                on: loop, through: door, user: SocksCredentials.checkUser,
+                on: loop, through: endpoint, user: SocksCredentials.checkUser,
                 password: String(UInt64.random(in: 0 ... .max), radix: 36))
         } catch {
             throw Failure(error)

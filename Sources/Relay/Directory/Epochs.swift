@@ -117,7 +117,7 @@ final class Epochs: SignatureCollector {
             _ = signing.propose(found.snapshot, at: time)
         }
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
-        if signing.next != nil, neighbours.up.count < SignatureExchange<Snapshot>.fanout { neighbours.seek() }
+        if signing.next != nil, neighbours.up.count < SignatureExchange<Snapshot>.fanout { neighbours.connectToMore() }
         guard let peer = SecureRandom.element(of: neighbours.up.values) else { return }
         if now >= nextPull { pull() }
         if now >= nextQuestion { askForSnapshot(peer) }

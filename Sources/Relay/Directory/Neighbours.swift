@@ -66,7 +66,7 @@ final class Neighbours {
     }
 
     /// Makes a link to one more node, chosen at random among those whose address is known.
-    func seek() {
+    func connectToMore() {
         guard contacting.count < 2 else { return }
         let others = nodes.reachable.filter { $0 != node && up[$0] == nil && mayContact($0) }
         if let peer = SecureRandom.element(of: others) { contact(peer) }

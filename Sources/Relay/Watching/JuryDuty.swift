@@ -81,7 +81,7 @@ final class JuryDuty {
     }
 
     private func submit(_ operation: RegistryOperation) {
-        ledger?.submit(operation) { [log] in log.info("an operation of this node: \($0)") }
+        ledger?.submit(operation) { [log] in log.info("the ledger's answer to this node's operation: \($0)") }
     }
 
     private func perform(_ actions: [Jury.Action]) {

@@ -18,7 +18,8 @@ final class TestChoice {
     var health = NodeHealth()
     /// The operators of the exits at which tests can end.
     private(set) var exitOperators: Set<Bytes32> = []
-    private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
+    private var selector:
+        (value: PathSelector, exit: TerminalRequirement, height: UInt64, generation: UInt64, made: Instant)?
     private var random = SecureRandom()
 
     /// The choice of `node`, which is not in the paths of its own tests.
@@ -56,7 +57,7 @@ final class TestChoice {
 
     /// A path over `tested`, to which this machine has no route; without one to an exit it ends at any node.
     private func over(
-        _ tested: NodeID, at addresses: [Endpoint], _ selector: PathSelector, _ exit: Terminal
+        _ tested: NodeID, at addresses: [Endpoint], _ selector: PathSelector, _ exit: TerminalRequirement
     ) -> [NodeID]? {
         for terminal in [exit, .any] {
             let path = selector.selectTest(
@@ -76,7 +77,7 @@ final class TestChoice {
     /// A path with `tested` as its first hop.
     ///
     /// If no path leads to an exit, it ends at any node, because the first hop sees only the next one.
-    private func plain(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
+    private func plain(to tested: NodeID, _ selector: PathSelector, _ exit: TerminalRequirement) -> [NodeID]? {
         for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
             let path = selector.selectTest(
                 of: tested, asMiddle: false, hops: count, terminal: terminal, health: health, at: links.time,
@@ -90,7 +91,7 @@ final class TestChoice {
     ///
     /// They are made again when the snapshot changes, at most once per ``interval`` when descriptors change, and after
     /// an hour.
-    private func current() -> (PathSelector, Terminal) {
+    private func current() -> (PathSelector, TerminalRequirement) {
         let generation = nodes.descriptors.generation
         let now = links.now
         if let selector, selector.height == nodes.snapshot.height,
@@ -104,7 +105,7 @@ final class TestChoice {
         (rules.hasIPv4, rules.hasIPv6) = client.families(network.bootstrap.flatMap(\.addresses))
         let value = PathSelector(
             snapshot: nodes.snapshot, descriptors: nodes.descriptors.all, rules: rules, at: links.time)
-        let wanted = Terminal.exit([.tcp, .ipv4])
+        let wanted = TerminalRequirement.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         selector = (value, exit, nodes.snapshot.height, generation, now)
         exitOperators = Set(nodes.snapshot.entries.lazy.filter { value.fits($0.node, exit) }.map(\.operatorID))

@@ -244,7 +244,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
             else { return [] }
             warning.suspect(by: sender.operatorAccount.key, at: now)
         } else if duty.isAsked(ballot, by: peer) {
-            tester.hurry(ballot.node, for: peer, now: now)
+            tester.expedite(ballot.node, for: peer, now: now)
         }
         return []
     }
@@ -254,7 +254,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         guard let votes = try? BallotVotes(decoding: body.rawSpan),
             let taken = duty.take(votes, from: peer)
         else { return nil }
-        if taken.isAsked { tester.hurry(votes.ballot.node, for: peer, now: now) }
+        if taken.isAsked { tester.expedite(votes.ballot.node, for: peer, now: now) }
         return taken.answer.encoded
     }
 

@@ -9,7 +9,7 @@ internal import Wire
 final class WorkerCrew {
     /// How many workers there are, with worker 0.
     let count: Int
-    private let doors: Doors
+    private let inboxes: Inboxes
     let place: any WorkerPlace
     private let news: Mailbox<WorkerNews>
     private let handovers: Mailbox<LinkHandover>
@@ -19,26 +19,26 @@ final class WorkerCrew {
     private let desk = Desk()
 
     /// The ways to the others, until they have ended.
-    private final class Doors {
-        private var doors: [WorkerDoor]
-        init(_ doors: [WorkerDoor]) { self.doors = doors }
+    private final class Inboxes {
+        private var inboxes: [WorkerInbox]
+        init(_ inboxes: [WorkerInbox]) { self.inboxes = inboxes }
 
-        var all: [WorkerDoor] { doors }
+        var all: [WorkerInbox] { inboxes }
 
         /// Sends an order, which is not lost while the others run.
         func send(_ order: WorkerOrder, to worker: UInt8) {
-            guard !doors.isEmpty else { return }
-            let isSent = doors[Int(worker) - 1].orders.send(order)
+            guard !inboxes.isEmpty else { return }
+            let isSent = inboxes[Int(worker) - 1].orders.send(order)
             precondition(isSent, "a lane that bounds itself is full")
         }
 
         /// Sends a question, which may be lost: peers cause them, and orders must find room.
         func ask(_ order: WorkerOrder, of worker: UInt8) {
-            guard !doors.isEmpty else { return }
-            doors[Int(worker) - 1].orders.send(order, reserve: WorkerPost.orderCapacity / 2)
+            guard !inboxes.isEmpty else { return }
+            inboxes[Int(worker) - 1].orders.send(order, reserve: WorkerPost.orderCapacity / 2)
         }
 
-        func close() { doors = [] }
+        func close() { inboxes = [] }
     }
 
     /// The parts of worker 0 that mail is for.
@@ -67,8 +67,8 @@ final class WorkerCrew {
     /// So many workers in all, the others at `place`.
     init(on loop: Loop, _ place: any WorkerPlace) throws(UVError) {
         self.place = place
-        doors = Doors(place.doors)
-        count = place.doors.count + 1
+        inboxes = Inboxes(place.inboxes)
+        count = place.inboxes.count + 1
         shares = SendShares(workers: count)
         let desk = desk
         desk.counters = (1..<count).map { WorkerCounters(worker: UInt8(truncatingIfNeeded: $0)) }
@@ -101,22 +101,22 @@ final class WorkerCrew {
     /// The ways of worker 0's links to the others.
     func ways(packetSize: Int) -> LinkCrewWays {
         LinkCrewWays(
-            order: { [doors] worker, order in doors.send(.link(order), to: worker) },
+            order: { [inboxes] worker, order in inboxes.send(.link(order), to: worker) },
             lanes: [nil]
-                + doors.all.map { door -> PacketLane? in
-                    let sender = door.packets[0]
+                + inboxes.all.map { inbox -> PacketLane? in
+                    let sender = inbox.packets[0]
                     return PacketLane(packetSize: packetSize) { sender.send($0) }
                 }, shares: shares,
-            limitReceiveBuffers: { [doors] size in
-                for number in doors.all.indices {
-                    doors.send(.limitReceiveBuffer(size), to: UInt8(truncatingIfNeeded: number + 1))
+            limitReceiveBuffers: { [inboxes] size in
+                for number in inboxes.all.indices {
+                    inboxes.send(.limitReceiveBuffer(size), to: UInt8(truncatingIfNeeded: number + 1))
                 }
             })
     }
 
     /// Orders something of another worker's halves of paths.
     func order(_ worker: UInt8, _ order: HalfOrder) {
-        if order.isQuestion { doors.ask(.half(order), of: worker) } else { doors.send(.half(order), to: worker) }
+        if order.isQuestion { inboxes.ask(.half(order), of: worker) } else { inboxes.send(.half(order), to: worker) }
     }
 
     /// Lets the others begin, with sockets at the addresses of `links`.
@@ -124,7 +124,7 @@ final class WorkerCrew {
         desk.links = links
         var configuration = links.configuration
         configuration.listen = links.localAddresses
-        let all = doors.all
+        let all = inboxes.all
         for worker in 1..<count {
             let senders = (0..<count).map { target -> Mailbox<PacketCopies>.Sender? in
                 if target == worker { return nil }
@@ -134,7 +134,7 @@ final class WorkerCrew {
                 number: UInt8(truncatingIfNeeded: worker), configuration: configuration, maximumPaths: maximumPaths,
                 news: news.sender(of: worker), handovers: handovers.sender(of: worker), ends: ends.sender(of: worker),
                 packets: senders, shares: shares)
-            doors.send(.begin(setup), to: setup.number)
+            inboxes.send(.begin(setup), to: setup.number)
         }
     }
 
@@ -145,7 +145,7 @@ final class WorkerCrew {
     ///
     /// To be called when no link is left, for nobody carries out orders any more.
     func close() {
-        doors.close()
+        inboxes.close()
         place.close()
         news.close()
         handovers.close()
@@ -156,7 +156,7 @@ final class WorkerCrew {
 /// Where the other workers of a relay run.
 protocol WorkerPlace: AnyObject {
     /// The ways to them, worker 1 first.
-    var doors: [WorkerDoor] { get }
+    var inboxes: [WorkerInbox] { get }
     /// Ends them, before it returns; has no effect the second time.
     func close()
 }
@@ -165,7 +165,7 @@ protocol WorkerPlace: AnyObject {
 final class SimulatedWorkers: WorkerPlace {
     private let loops: [Loop]
     private(set) var posts: [WorkerPost]
-    let doors: [WorkerDoor]
+    let inboxes: [WorkerInbox]
 
     /// The others of so many workers of the machine of `loop`; nil if that is not on simulated time.
     init?(beside loop: Loop, of workers: Int) throws(UVError) {
@@ -177,7 +177,7 @@ final class SimulatedWorkers: WorkerPlace {
         }
         self.loops = loops
         self.posts = posts
-        doors = posts.compactMap { $0.door }
+        inboxes = posts.compactMap { $0.inbox }
     }
 
     func close() {

@@ -42,7 +42,7 @@ struct WorkerCounters: Sendable {
 }
 
 /// The ways to one worker other than worker 0, for any thread.
-struct WorkerDoor: Sendable {
+struct WorkerInbox: Sendable {
     /// Orders, of worker 0.
     let orders: Mailbox<WorkerOrder>.Sender
     /// Packets, by the number of the worker that hands them on.

@@ -29,9 +29,9 @@ final class WorkerPost {
     }
 
     /// The ways to it; nil once it is closed.
-    var door: WorkerDoor? {
+    var inbox: WorkerInbox? {
         guard let orders, let packets else { return nil }
-        return WorkerDoor(orders: orders.sender, packets: (0..<workers).map { packets.sender(of: $0) })
+        return WorkerInbox(orders: orders.sender, packets: (0..<workers).map { packets.sender(of: $0) })
     }
 
     private func take(_ order: WorkerOrder) {

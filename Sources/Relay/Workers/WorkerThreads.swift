@@ -4,22 +4,22 @@ internal import Logging
 
 /// Workers on threads of their own.
 final class WorkerThreads: WorkerPlace {
-    let doors: [WorkerDoor]
+    let inboxes: [WorkerInbox]
     private var threads: [LoopThread] = []
 
     /// The others of so many workers; throws if there are not as many threads to be had.
     init(of workers: Int) throws(UVError) {
-        var doors: [WorkerDoor] = []
+        var inboxes: [WorkerInbox] = []
         for number in 1..<workers {
-            let (thread, door) = try LoopThread.start(name: "tunic-worker-\(number)") { loop throws(UVError) in
+            let (thread, inbox) = try LoopThread.start(name: "tunic-worker-\(number)") { loop throws(UVError) in
                 let post = try WorkerPost(on: loop, of: workers)
-                guard let door = post.door else { preconditionFailure("a new post is open") }
-                return LoopThread.Begun(door) { post.close() }
+                guard let inbox = post.inbox else { preconditionFailure("a new post is open") }
+                return LoopThread.Begun(inbox) { post.close() }
             }
             threads.append(thread)
-            doors.append(door)
+            inboxes.append(inbox)
         }
-        self.doors = doors
+        self.inboxes = inboxes
     }
 
     func close() {

@@ -5,6 +5,8 @@ public import Wire
 ///
 /// Events and times go in, actions come out. Tickets are never used twice; events for a ticket that has ended have no
 /// effect. The requests of one node get at most its share of every table, and nodes take turns.
+///
+/// It has more members than most types: limits, and a table or queue for each step of a request.
 public struct RequestTarget: ~Copyable {
     /// The number of a request at this node.
     public typealias Ticket = UInt64

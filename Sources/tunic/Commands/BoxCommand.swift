@@ -162,7 +162,7 @@ struct BoxGet: ParsableCommand {
                 try target.box("get", seed, item.id, as: BoxReport.self)
             }
         guard let entry = report.entries.first, let text = entry.content, let content = bytes(hexadecimal: text) else {
-            throw Failure(.data, "the item is no message of 'tunic box put'")
+            throw Failure(.data, "the item was not stored by 'tunic box put'")
         }
         try Files.writeNew(out, content, mode: 0o600)
         print(target.json ? json(report) : "\(content.count) bytes, from \(report.replica)")

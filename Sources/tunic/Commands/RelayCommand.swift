@@ -5,6 +5,8 @@ internal import Oxen
 internal import Process
 
 /// Runs a node.
+///
+/// It has more members than most types: one for each option.
 struct RelayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "relay", abstract: "Run a node of a network.",

@@ -8,7 +8,7 @@ internal import Web
 internal import Wire
 
 /// The status page and the metrics for Prometheus, each at a separate address on this machine.
-final class WebFace {
+final class StatusServer {
     /// The data of the page.
     struct State: Encodable {
         /// The monotonic time in seconds.

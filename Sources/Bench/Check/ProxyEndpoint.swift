@@ -1,7 +1,7 @@
 public import EventLoop
 
 /// A client's address for apps, as a check uses it.
-public enum ProxyDoor: CustomStringConvertible {
+public enum ProxyEndpoint: CustomStringConvertible {
     /// A TCP address.
     case tcp(SocketAddress)
     /// The path of a unix socket.
@@ -16,7 +16,7 @@ public enum ProxyDoor: CustomStringConvertible {
     /// `addresses` are the client's, and `flags` are the flags of each.
     init(_ addresses: [String], flags: [[String]], toAddress: Bool) throws(CheckFault) {
         let all = addresses.enumerated().compactMap { number, text in
-            Self(text).map { (door: $0, flags: number < flags.count ? flags[number] : []) }
+            Self(text).map { (endpoint: $0, flags: number < flags.count ? flags[number] : []) }
         }
         let fit = all.filter { !toAddress || !$0.flags.contains("names-only") }
         guard let best = fit.first(where: { !$0.flags.contains("no-credentials") }) ?? fit.first else {
@@ -26,7 +26,7 @@ public enum ProxyDoor: CustomStringConvertible {
                     ? "the client has no address for apps that could be used for a check"
                     : "all of the client's addresses for apps let names out only (names-only); check one by its name")
         }
-        self = best.door
+        self = best.endpoint
     }
 
     private init?(_ text: String) {

@@ -3,9 +3,9 @@ internal import Wire
 /// Nodes to test out of turn, and the nodes that requested it: senders take turns, and each has a share of the places.
 ///
 /// So a sender that asks for tests of nodes that stall delays another's request by one such test.
-struct HurriedTests: Sendable {
+struct UrgentTests: Sendable {
     private var waiting: [(node: NodeID, sender: NodeID)] = []
-    private var shares = Shares<NodeID>(capacity: Tester.hurriedLimit, most: Tester.hurriedPerSender)
+    private var shares = Shares<NodeID>(capacity: Tester.urgentLimit, most: Tester.urgentPerSender)
     /// The number of the last turn of each sender since the queue was empty.
     private var turns: [NodeID: UInt64] = [:]
     private var turn: UInt64 = 0
