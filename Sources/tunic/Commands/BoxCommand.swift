@@ -3,6 +3,7 @@ internal import Control
 internal import Glibc
 internal import OnionCrypto
 internal import Process
+internal import Provision
 internal import Wire
 
 /// Raw boxes of the swarm store.
@@ -59,6 +60,17 @@ extension ControlOptions {
         // A call of the client takes 10 s, and a search three of them; the client gives up after 35 s.
         try ask(.box, words.joined(separator: " "), within: 40, as: type)
     }
+
+    /// Reads the box of a key through the client.
+    fileprivate func boxReader(_ seed: String, at place: String? = nil) -> BoxReader {
+        BoxReader(at: place) { place throws(Failure) in
+            if let place {
+                try box("list", seed, place, as: BoxReport.self)
+            } else {
+                try box("list", seed, as: BoxReport.self)
+            }
+        }
+    }
 }
 
 struct BoxNew: ParsableCommand {
@@ -99,43 +111,14 @@ struct BoxList: ParsableCommand {
         commandName: "list", abstract: "List a box as one of its nodes shows it.",
         discussion: "Example:\n  tunic box list --key box.key --node NODE")
 
-    /// More entries than a box has: its messages, contact requests, their tombstones, and versions.
-    private static let most = 65_536
-
-    /// The node and its numbering, of a place.
-    private static func numbering(_ place: String) -> Substring {
-        place[..<(place.lastIndex(of: ":") ?? place.endIndex)]
-    }
-
     @OptionGroup var key: BoxKeyOption
     @Option(help: ArgumentHelp("The node to ask, one of 'tunic swarm' (default: any).", valueName: "node"))
     var node: String?
     @OptionGroup var target: ControlOptions
 
     func run() throws {
-        let seed = try key.seed()
-        var place = node.map { "\($0):0:0" }
-        var all: BoxReport?
-        while true {
-            let page =
-                if let place { try target.box("list", seed, place, as: BoxReport.self) } else {
-                    try target.box("list", seed, as: BoxReport.self)
-                }
-            if let all, let place {
-                guard Self.numbering(page.next) == Self.numbering(place) else {
-                    throw Failure(.unavailable, "\(all.replica) has begun to number the box anew; list it again")
-                }
-                guard all.entries.count <= Self.most else {
-                    throw Failure(.unavailable, "\(all.replica) shows more than a box may have; ask another node")
-                }
-            }
-            if all == nil { all = page } else { all?.entries += page.entries }
-            guard page.more, page.next != place else { break }
-            place = page.next
-        }
-        guard var all else { return }
-        for index in all.entries.indices { all.entries[index].content = nil }
-        all.more = false
+        var reader = target.boxReader(try key.seed(), at: node.map { "\($0):0:0" })
+        let all = try reader.readAll()
         if target.json { return print(json(all)) }
         print(all.outOfDate ? "\(all.replica), which may lack items:" : "\(all.replica):")
         for entry in all.entries { print(entry.text) }
@@ -201,28 +184,11 @@ struct BoxWatch: ParsableCommand {
     @OptionGroup var target: ControlOptions
 
     func run() throws {
-        let seed = try key.seed()
-        var place: String?
-        var seen: Set<String> = []
+        var reader = target.boxReader(try key.seed())
         while true {
-            do throws(Failure) {
-                let page =
-                    if let place { try target.box("list", seed, place, as: BoxReport.self) } else {
-                        try target.box("list", seed, as: BoxReport.self)
-                    }
-                for entry in page.entries {
-                    // Another replica numbers the same items anew.
-                    guard let id = entry.id, seen.insert(id).inserted else { continue }
-                    guard printNow(target.json ? json(entry) : entry.text) else { return }
-                }
-                let isNew = page.next != place
-                place = page.next
-                if page.more, isNew { continue }
-            } catch {
-                // The replica is gone, or is none any more: any other goes on. Without any, the command ends.
-                guard place != nil else { throw error }
-                place = nil
-            }
+            let (entries, hasMore) = try reader.readNew()
+            for entry in entries { guard printNow(target.json ? json(entry) : entry.text) else { return } }
+            if hasMore { continue }
             sleep(Self.pause)
         }
     }
