@@ -149,7 +149,7 @@ import Wire
         for stream in 0..<64 as Range<UInt64> {
             for link in 1...64 as ClosedRange<UInt32> {
                 let question = BlockQuestions.Question(
-                    asker: address(link % 8), height: 0, responder: responder(link, stream))
+                    asker: address((link % 8) << 8), height: 0, responder: responder(link, stream))
                 if questions.add(question) != nil { refused += 1 }
                 while questions.next(now: now) != nil {}
             }
@@ -176,10 +176,12 @@ import Wire
         func ask(_ link: UInt32, _ asker: Asker) -> BlockQuestions.Question? {
             questions.add(.init(asker: asker, height: 1, responder: responder(link, UInt64(link))))
         }
-        for link in 1...30 as ClosedRange<UInt32> { _ = ask(link, address(1)) }
+        for link in 1...9 as ClosedRange<UInt32> { _ = ask(link, address(1)) }
+        var answered: [LinkID] = []
+        if let first = questions.next(now: now) { answered.append(first.responder.link) }
+        for link in 10...30 as ClosedRange<UInt32> { _ = ask(link, address(1)) }
         let other = ask(100, address(2))
         #expect(other == nil)
-        var answered: [LinkID] = []
         while let question = questions.next(now: now) { answered.append(question.responder.link) }
         #expect(answered == [1, 100, 2].map { LinkID(rawValue: $0) })
         // One more question may wait on a link while the link reads an answer.
@@ -191,5 +193,41 @@ import Wire
         #expect(questions.next(now: now)?.responder.link.rawValue == 100)
         questions.linkDown(LinkID(rawValue: 1))
         #expect(questions.next(now: now)?.asker == address(1))
+    }
+
+    @Test("s13: a network of 256 sources has four answers at a time, and another network the next one")
+    func answersOfANetwork() {
+        let now = Instant(nanoseconds: 1_000_000_000_000)
+        var questions = BlockQuestions()
+        func ask(_ link: UInt32, _ asker: Asker) -> BlockQuestions.Question? {
+            questions.add(.init(asker: asker, height: 1, responder: responder(link, UInt64(link))))
+        }
+        for link in 0..<256 as Range<UInt32> { #expect(ask(link, address(link)) == nil) }
+        var answered = 0
+        while questions.next(now: now) != nil { answered += 1 }
+        #expect(answered == BlockQuestions.limitPerGroup)
+        for link in 256..<260 as Range<UInt32> {
+            _ = ask(link, address(link))
+            #expect(questions.next(now: now)?.responder.link.rawValue == link)
+        }
+        #expect(questions.answering.count == BlockQuestions.limit)
+    }
+
+    @Test("s13: operations of a newcomer find a place beside those of 1,000 networks, and are handled next")
+    func newcomersOperation() {
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var queue = LedgerQueue(now: now)
+        // Each network has had a turn: 32 of them a second.
+        for number in 0..<40_000 as Range<UInt32> {
+            _ = queue.submit(event(.submit, 180, responder(1, UInt64(number))), by: address((number % 1_000) << 8))
+            if number % 32 == 0 {
+                now = now + .milliseconds(31)
+                _ = queue.next(now: now)
+            }
+        }
+        let newcomer = queue.submit(event(.submit, 180, responder(2, 0)), by: address(2_000 << 8))
+        #expect(newcomer?.responder != responder(2, 0))
+        now = now + .milliseconds(100)
+        #expect(queue.next(now: now).contains { $0.responder == responder(2, 0) })
     }
 }

@@ -3,8 +3,9 @@ internal import Wire
 
 /// Other nodes' and clients' questions for blocks: those that wait, and those that are being answered.
 ///
-/// An answer counts until the peer has received all of it. There is at most one on a link, `limitPerAsker` for an asker
-/// and `limit` in all. This bounds the memory of answers before they are made.
+/// An answer counts until the peer has received all of it. There is at most one on a link, `limitPerAsker` for an asker,
+/// `limitPerGroup` for the addresses of a network and `limit` in all. This bounds the memory of answers before they are
+/// made.
 struct BlockQuestions {
     struct Question {
         let asker: Asker
@@ -17,6 +18,8 @@ struct BlockQuestions {
     static let limit = 8
     /// The most answers to one asker at a time.
     static let limitPerAsker = 2
+    /// The most answers to one group of askers at a time.
+    static let limitPerGroup = 4
     /// The most questions that wait.
     static let waitingLimit = 256
     /// The most questions of one asker that wait.
@@ -46,6 +49,7 @@ struct BlockQuestions {
         let next = waiting.take { asker, question in
             !answering.contains { $0.question.responder.link == question.responder.link }
                 && answering.count { $0.question.asker == asker } < Self.limitPerAsker
+                && answering.count { $0.question.asker.group == asker.group } < Self.limitPerGroup
         }
         guard let question = next?.request else { return nil }
         self.answering.append((question, now + Self.patience))
