@@ -85,6 +85,14 @@ extension LedgerAttackTests {
         #expect(checks == 1)
     }
 
+    /// The simulation records a second check of a slot.
+    @Test func s26LeadersThatWasteChecksCostTheirSlots() {
+        let town = LedgerSimulation(
+            Realm(authorities: 7, threshold: 5), followers: 0, seed: 26, hostile: [2: .wasting, 3: .wasting])
+        town.run(for: 60_000)
+        #expect(town.height >= 60 / 8 && town.honest.allSatisfy { town.nodes[$0]!.chain.height + 1 >= town.height })
+    }
+
     /// A leader's clock may be slow, and its messages late: its slot may be over, and it may end its round even later.
     @Test func s26ARoundMayEndAfterItsSlot() {
         let realm = slow
