@@ -189,11 +189,20 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         #expect(try NetworkSource(text) == source)
     }
 
-    @Test(arguments: ["http", "ftp", "HTTP", "gopher"])
+    @Test("J1: only https is fetched", arguments: ["http", "ftp", "HTTP", "gopher"])
     func onlyHttpsIsFetched(scheme: String) {
         let found = failure { _ = try NetworkSource("\(scheme)://127.0.0.1/n.json") }
         #expect(found?.code == .usage)
         #expect(found?.message.contains("only https:// is fetched, because over \(scheme.lowercased()) anyone") == true)
+    }
+
+    /// The port is closed: a fetch that went there would say so.
+    @Test("J1: the fetch itself refuses any other scheme, so that no redirect leads to one")
+    func theFetchIsByHttps() {
+        let found = failure { _ = try SecureFetch.get("http://127.0.0.1:1/n.json", limit: 1_000) }
+        #expect(found?.code == .unavailable && found?.message.contains("not https://, which is not fetched") == true)
+        let tried = failure { _ = try SecureFetch.get("https://127.0.0.1:1/n.json", limit: 1_000) }
+        #expect(tried?.message.hasPrefix("cannot fetch https://127.0.0.1:1/n.json: ") == true)
     }
 
     @Test func aFileThatIsTooLargeIsNotRead() throws {

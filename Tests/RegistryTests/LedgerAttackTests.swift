@@ -248,8 +248,8 @@ import Wire
     @Test func s02ALeaderProposesALockThatItGotMeanwhile() throws {
         let realm = Realm(blockSeconds: 120, slotSeconds: 10)
         var chain = LedgerChain(realm.rules)
-        let before = realm.slot(of: 1, from: (start + 130) / 10, chain)
-        let slot = realm.slot(of: 0, from: before + 1, chain)
+        let before = realm.slot(of: 3, from: (start + 130) / 10, chain)
+        let slot = before + 1
         var leader = Authority(realm.rules, key: key(2000), kept: nil)!
         let now = slot * 10_000
         guard case .ask(let request, _)? = leader.tick(chain, now: now).last else {
@@ -257,11 +257,11 @@ import Wire
             return
         }
         #expect(leader.vote.promised == 0, "its own promise comes last")
-        let block = chain.draft([], time: slot * 10, by: 1)
+        let block = chain.draft([], time: slot * 10, by: 3)
         let locked = realm.certificate(block, by: [1, 2, 3], slot: before)
-        guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 1, &chain, now: now).answer,
+        guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 3, &chain, now: now).answer,
             case .signature = leader.answer(
-                .commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now
+                .commit(height: 1, hash: block.hash, locked), from: 3, &chain, now: now
             ).answer
         else {
             Issue.record("it gave no promise yet, so it accepts and signs what is of a lower slot")
@@ -276,7 +276,7 @@ import Wire
         #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == BlockLock(locked, on: block))
         // From now on it signs nothing of a lower slot, and begins no second round in this slot.
         #expect(
-            leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
+            leader.answer(.commit(height: 1, hash: block.hash, locked), from: 3, &chain, now: now).answer
                 == .refused(.wrongSlot, height: 0))
         #expect(leader.tick(chain, now: now + 200).isEmpty)
     }

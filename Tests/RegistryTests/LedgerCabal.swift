@@ -35,6 +35,9 @@ final class LedgerCabal {
         case forging
         /// Submits valid and invalid operations without end, and repeats its requests.
         case flooding
+        /// Asks for promises in its past slots, and proposes blocks with a wrong state in all of its slots, ten times a
+        /// second and by turns with others of its kind.
+        case wasting
     }
 
     /// The work of a hostile leader on one slot.
@@ -115,6 +118,7 @@ final class LedgerCabal {
             case .flooding:
                 flood(index, chain, town)
                 for slot in turns { begin(slot, index, chain, town) }
+            case .wasting: waste(index, chain, town)
             }
         }
     }
@@ -134,6 +138,22 @@ final class LedgerCabal {
         }
         if let (request, _) = sent.last(where: { $0.1 == index }) {
             for _ in 0..<4 { ask(request, by: index, town) { _, _ in } }
+        }
+    }
+
+    /// Makes the others write promises, and check blocks that are valid up to their state.
+    private func waste(_ index: Int, _ chain: LedgerChain, _ town: LedgerSimulation) {
+        guard index < town.realm.rules.authorities.count else { return }
+        var draft = chain
+        let good = draft.draft([], time: town.now / 1_000, by: UInt64(index), drawn: town.now)
+        let bad = Block(
+            network: good.network, height: good.height, time: good.time, previous: good.previous, random: good.random,
+            maker: good.maker, proof: good.proof, operations: [], stateDigest: good.hash)
+        let now = town.realm.rules.slot(at: town.now)
+        let slots = ((now - 40)...(now + 1)).filter { chain.leader(of: $0) == index }
+        for slot in slots.dropLast() { ask(.prepare(height: height, slot: slot), by: index, town) { _, _ in } }
+        for slot in Bool.random(using: &town.random) ? slots : slots.reversed() {
+            ask(.propose(slot: slot, nil, bad), by: index, town) { _, _ in }
         }
     }
 
@@ -161,7 +181,7 @@ final class LedgerCabal {
         _ request: AuthorityRequest, by index: Int, _ town: LedgerSimulation, to some: [Int]? = nil,
         _ heard: @escaping (Int, AuthorityAnswer) -> Void
     ) {
-        sent.append((request, index))
+        if kinds[index] != .wasting { sent.append((request, index)) }
         if sent.count > 200 { sent.removeFirst(100) }
         for other in some ?? town.honest where other < town.realm.rules.authorities.count {
             town.send(from: index, to: other) {

@@ -35,6 +35,14 @@ final class LedgerSimulation {
         let run: () -> Void
     }
 
+    /// A node's refusal of a block, in one of the node's lives.
+    private struct Refusal: Hashable {
+        let node: Int
+        let life: Int
+        let height: UInt64
+        let slot: UInt64
+    }
+
     let realm: Realm
     let ids: [NodeID]
     var conditions = Conditions()
@@ -55,6 +63,7 @@ final class LedgerSimulation {
     private(set) var results: [UInt64: SubmitResult] = [:]
     private(set) var warnings: [LedgerWarning] = []
     private(set) var killCount = 0
+    private var refusals: Set<Refusal> = []
     private var nextSubmission: UInt64 = 1
 
     init(
@@ -249,8 +258,19 @@ final class LedgerSimulation {
             guard let (actions, answer) = nodes[other]!.received(request, from: ids[index], now: clock(other)) else {
                 return nil
             }
+            record(answer, to: request, by: other)
             perform(actions, other)
             return lives[other] == life ? answer.encoded() : nil
+        }
+    }
+
+    /// Each refused block may have cost a check: records an issue if a slot has a second one, or one that is long over.
+    private func record(_ answer: AuthorityAnswer, to request: AuthorityRequest, by index: Int) {
+        guard case .propose = request, case .refused(.badBlock, _) = answer else { return }
+        let refusal = Refusal(node: index, life: lives[index], height: request.height, slot: request.slot)
+        let isFirst = refusals.insert(refusal).inserted
+        if !isFirst || request.slot + 1 < realm.rules.slot(at: clock(index)) {
+            Issue.record("authority \(index) checked one more block in slot \(request.slot)")
         }
     }
 

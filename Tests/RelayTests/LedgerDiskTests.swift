@@ -87,16 +87,40 @@ import Wire
             #expect(answers(effects) == [nil] && failures(effects) == 1)
             pause = min(pause * 2, LedgerWorker.pause.longest)
         }
-        // There is room again. The promise of the lost slot was never given, so another one of that slot is allowed.
+        // There is room again.
         disk.isFull = false
-        now += pause
-        effects = worker.handle([ask], now: now)
+        let next = rules.slot(at: now + pause) + 1
+        let late = (next...).first { rules.leader(of: $0, after: chain.state.seed) == 0 }!
+        let again = AuthorityRequest.prepare(height: 1, slot: late)
+        effects = worker.handle(
+            [.asked(.prepare, again.encoded(), Self.node(0), responder)], now: late * 10_000)
         #expect(recoveries(effects) == 1)
         let promise = try #require(answers(effects).first ?? nil)
         #expect(try AuthorityAnswer(decoding: promise.rawSpan) == .promise(nil))
         let kept = try #require(disk.keptVote)
         let vote = try AuthorityVote(decoding: kept.rawSpan)
-        #expect(vote.promised == slot)
+        #expect(vote.promised == late)
+    }
+
+    @Test("a promise that could not be written was not given, so another one of that slot is allowed")
+    func aLostPromiseIsGivenAgain() throws {
+        let disk = Disk()
+        let worker = try LedgerWorker(
+            rules: rules, first: [], epochSeconds: 3_600, node: Self.node(1), key: Self.key(1), store: disk,
+            now: Self.start)
+        let slot = slot(of: 0, after: LedgerChain(rules))
+        let prepare = AuthorityRequest.prepare(height: 1, slot: slot)
+        let responder = ControlResponder(link: LinkID(rawValue: 1), stream: 1)
+        let ask = LedgerWorker.Event.asked(.prepare, prepare.encoded(), Self.node(0), responder)
+        disk.isFull = true
+        _ = worker.handle([ask], now: slot * 10_000)
+        #expect(disk.keptVote == nil)
+        disk.isFull = false
+        let effects = worker.handle([ask], now: slot * 10_000 + LedgerWorker.pause.first)
+        let answers = effects.compactMap { if case .answer(_, let body?) = $0 { body } else { nil } }
+        #expect(try answers.map { try AuthorityAnswer(decoding: $0.rawSpan) } == [.promise(nil)])
+        let kept = try #require(disk.keptVote)
+        #expect(try AuthorityVote(decoding: kept.rawSpan).promised == slot)
     }
 
     @Test("a disk that fails again soon after it took something is left alone for longer each time, up to a minute")

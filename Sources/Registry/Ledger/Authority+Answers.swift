@@ -12,15 +12,23 @@ extension Authority {
             return (nil, .refused(.otherHeight, height: chain.height))
         }
         let slot = request.slot
-        guard chain.leader(of: slot) == other, slot != spoiltSlot else {
+        // After a spoilt slot no check of a block is spent on this slot or a lower one.
+        guard chain.leader(of: slot) == other, slot > spoiltSlots[other, default: 0] else {
             return (nil, .refused(.wrongSlot, height: chain.height))
         }
         let present = rules.slot(at: now)
         guard slot <= present + 1 else { return (nil, .refused(.wrongTime, height: chain.height)) }
-        guard slot >= vote.promised else {
-            // Rounds begin in the present slot. If a request's slot is long over, the other clock is wrong.
-            let isOver = if case .prepare = request { slot + 1 < present } else { false }
-            return (nil, .refused(isOver ? .wrongTime : .wrongSlot, height: chain.height))
+        // A promise costs a write, and a proposal may cost a check of a block. So both are for the present: a leader has
+        // millions of past slots. A COMMIT is for the slot of the accepted block alone.
+        let isOver: Bool
+        switch request {
+        case .prepare, .propose: isOver = slot + 1 < present
+        case .commit: isOver = false
+        }
+        guard slot >= vote.promised, !isOver else {
+            // Rounds begin in the present slot. If the slot of a PREPARE is long over, the other clock is wrong.
+            let isOfClock = if case .prepare = request { isOver } else { false }
+            return (nil, .refused(isOfClock ? .wrongTime : .wrongSlot, height: chain.height))
         }
         let before = vote
         let result: AuthorityAnswer
@@ -28,7 +36,7 @@ extension Authority {
         case .prepare: result = promise(slot, chain)
         case .propose(_, let certificate, let block):
             result = accept(block, certificate, slot, from: other, &chain, now: now)
-        case .commit(_, let hash, let certificate): result = sign(hash, certificate, chain)
+        case .commit(_, let hash, let certificate): result = sign(hash, certificate, from: other, chain)
         }
         return (vote == before ? nil : vote, result)
     }
@@ -56,7 +64,7 @@ extension Authority {
         // The time of a block decides when the next one is due.
         let isTimely = block.time <= seconds + rules.slotSeconds && seconds <= block.time + rules.slotSeconds
         if certificate == nil, Int(block.maker) == other, !isTimely {
-            spoiltSlot = slot
+            spoiltSlots[other] = slot
             return .refused(.wrongTime, height: chain.height)
         }
         let isOrigin =
@@ -66,7 +74,7 @@ extension Authority {
                 Int(block.maker) == other && isDue
             }
         guard isOrigin, isGood(block, &chain, now: now) else {
-            spoiltSlot = slot
+            spoiltSlots[other] = slot
             return .refused(.badBlock, height: chain.height)
         }
         vote.promised = slot
@@ -77,13 +85,15 @@ extension Authority {
     }
 
     /// Locks on the block that was accepted in the certificate's slot, and signs it.
-    private mutating func sign(_ hash: Bytes32, _ certificate: Certificate, _ chain: LedgerChain) -> AuthorityAnswer {
+    private mutating func sign(
+        _ hash: Bytes32, _ certificate: Certificate, from other: Int, _ chain: LedgerChain
+    ) -> AuthorityAnswer {
         guard certificate.slot == vote.acceptedSlot, vote.accepted?.hash == hash else {
             return .refused(.notAccepted, height: chain.height)
         }
         if vote.certificate?.slot != certificate.slot {
             guard rules.isGood(certificate, height: vote.height, hash: hash) else {
-                spoiltSlot = certificate.slot
+                spoiltSlots[other] = certificate.slot
                 return .refused(.notAccepted, height: chain.height)
             }
             vote.certificate = certificate

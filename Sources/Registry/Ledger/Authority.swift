@@ -48,10 +48,10 @@ public struct Authority {
     public let index: Int
     /// Its votes for the height after the chain's.
     public internal(set) var vote: AuthorityVote
-    /// The last slot whose leader has sent something invalid.
+    /// For each authority that has sent something invalid, the highest slot in which it did.
     ///
-    /// It gets no second try, because each costs a check of a block.
-    var spoiltSlot: UInt64 = 0
+    /// It gets no second try in this slot or a lower one, because each costs a check of a block.
+    var spoiltSlots: [Int: UInt64] = [:]
     private var round: Round?
     /// The last slot in which this authority began a round.
     private var begun: UInt64 = 0
@@ -75,7 +75,7 @@ public struct Authority {
     /// Returns to the last stored vote, like a new process: later votes have not left this machine.
     mutating func restart(kept: AuthorityVote?) {
         vote = kept ?? AuthorityVote(height: 1)
-        spoiltSlot = 0
+        spoiltSlots = [:]
         begun = 0
         round = nil
     }
@@ -86,7 +86,7 @@ public struct Authority {
     mutating func follow(_ chain: LedgerChain) {
         if vote.height <= chain.height {
             vote = AuthorityVote(height: chain.height + 1)
-            spoiltSlot = 0
+            spoiltSlots = [:]
             begun = 0
         }
         if let round, round.height <= chain.height { self.round = nil }
