@@ -118,7 +118,7 @@ extension Result where Failure == StoreFailure {
 
     @Test("SW20: where one replica refuses and the others are dead, a call does not end as if replicas had refused")
     func sw20OneRefusal() throws {
-        let bench = try SwarmBench(relays: 9)
+        let bench = try SwarmBench(relays: 14)
         defer { bench.close() }
         let guards = bench.client.directory.guards.primaries.map(\.node)
         let found = try (1..<60 as Range<UInt32>).first { number in
