@@ -298,7 +298,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "OnionModel", "Link",
-                "LinkModel", "Transport",
+                "LinkModel", "LinksModel", "Transport",
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",

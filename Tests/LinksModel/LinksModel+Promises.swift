@@ -108,6 +108,11 @@ extension LinksModel {
         run(.seconds(3))
         let rest = ends[1...].flatMap(\.peers.values)
         precondition(!rest.contains(.honest(0)), "the end of a node is not told")
+        stop()
+    }
+
+    /// Ends all processes at once, and checks that nothing of them is left; what is under way is not waited for.
+    public func stop() {
         for end in ends { end.stop(tells: true) }
         simulation_end()
     }
