@@ -1,3 +1,4 @@
+import DirectoryModel
 import OnionCrypto
 import Testing
 import Wire
