@@ -8,7 +8,7 @@ import Testing
 /// that the seeds are printed then.
 @Suite struct SnapshotModelTests {
     static let first = setting("SNAPSHOT_FIRST", 0)
-    static let seeds = (max(1, first)..<max(1, first) + setting("SNAPSHOT_SEEDS", 20)).map { UInt64($0) }
+    static let seeds = (max(1, first)..<max(1, first) + setting("SNAPSHOT_SEEDS", 10)).map { UInt64($0) }
 
     @Test("honest nodes trust one snapshot of a height beside a hostile node, and come to the newest", arguments: seeds)
     func promises(seed: UInt64) {

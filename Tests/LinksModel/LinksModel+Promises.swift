@@ -69,6 +69,8 @@ extension LinksModel {
     /// Makes the network well; then each honest end has a working link to each node in time, the hostile peer or not.
     func prove() {
         heal()
+        isProving = true
+        defer { isProving = false }
         let start = world.now
         let goals = [(0, 1), (1, 0), (2, 0), (2, 1)].map { Goal(ends[$0.0], $0.1) }
         while goals.contains(where: { !$0.isReached }) {
