@@ -19,6 +19,7 @@ import Testing
         model.finish()
         let reached = model.reached
         if Self.first > 0 { print("seed \(seed): \(reached)") }
-        #expect(reached.descriptors > 3 && reached.rounds > 0 && reached.attacks > 20, "seed \(seed): \(reached)")
+        #expect(reached.descriptors > 3 && reached.rounds > 0, "seed \(seed): \(reached)")
+        #expect(reached.attacks > 20, "seed \(seed): \(reached)")
     }
 }
