@@ -239,7 +239,11 @@ let package = Package(
                 "SeededRandom", "Sessions", "Store", "Swarm", "SwarmModel", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        tests("DirectoryTests", ["Directory", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
+        // Nodes that agree on snapshots, and on lists of descriptors, beside a hostile one, for seeded tests and fuzz targets.
+        .target(
+            name: "DirectoryModel", dependencies: ["Directory", "OnionCrypto", "SeededRandom", "Wire"],
+            path: "Tests/DirectoryModel", swiftSettings: settings),
+        tests("DirectoryTests", ["Directory", "DirectoryModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         // Boxes and items, for the tests of the swarm and its fuzz target.
         .target(
@@ -298,8 +302,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
             name: "Fuzz",
             dependencies: [
                 "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "OnionModel", "Link",
-                "LinkModel", "Transport",
-                "Directory",
+                "LinkModel", "LinksModel", "Transport",
+                "Directory", "DirectoryModel",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
                 "Requests", "RequestsModel", "SeededRandom",

@@ -76,8 +76,7 @@ final class Publication {
         publishedExit = exitSummary
         var descriptor = Descriptor(
             node: node, published: date,
-            expires: UnixTime(
-                seconds: date.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
+            expires: UnixTime(seconds: date.seconds + DescriptorStore.lifetime),
             versions: 2...2, suites: .available, roles: isExit ? .exit : [],
             exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },

@@ -123,7 +123,8 @@ final class DirectoryWorld {
             let published = UInt64(Int64(time) + descriptorTimeOf(number) + (number < friends ? ahead : 0) - 60)
             let descriptor = Descriptor(
                 node: node.id, published: UnixTime(seconds: published),
-                expires: UnixTime(seconds: published + 86_400), suites: .known, roles: [.exit], exit: [.tcp, .ipv4],
+                expires: UnixTime(seconds: published + DescriptorStore.lifetime), suites: .known, roles: [.exit],
+                exit: [.tcp, .ipv4],
                 bandwidth: 0, ipv4: node.address, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
                 software: "tunic/test")
             return descriptor.signed(with: node.key, network: id)

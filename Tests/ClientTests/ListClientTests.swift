@@ -37,6 +37,7 @@ import Wire
         var value = try #require(node.descriptors.first { $0.descriptor.node == node.id }).descriptor
         value.onionKey = try KEM.PrivateKey().publicKey
         value.published.seconds += 30
+        value.expires.seconds += 30
         return value.signed(with: node.key, network: world.network.id)
     }
 

@@ -17,7 +17,8 @@ import Wire
     private func descriptor(_ number: Int, at time: UInt64) -> SignedDescriptor {
         let address = Endpoint(address: IPAddress(v4: UInt32(9 + number) << 24 | 1), port: 1_090)
         let value = Descriptor(
-            node: Self.nodes[number], published: UnixTime(seconds: time), expires: UnixTime(seconds: time + 86_400),
+            node: Self.nodes[number], published: UnixTime(seconds: time),
+            expires: UnixTime(seconds: time + DescriptorStore.lifetime),
             suites: .known, roles: number % 2 == 0 ? [.exit] : [], exit: number % 2 == 0 ? [.tcp, .ipv4] : [],
             bandwidth: 0,
             ipv4: address, ipv6: nil, onionKey: [UInt8](repeating: 5, count: Descriptor.onionKeySize), software: "t")

@@ -20,7 +20,8 @@ func key(_ number: UInt64) -> SigningKey {
 
 func descriptor(
     of node: NodeID, at time: UnixTime = now, ipv4: Endpoint? = Endpoint("9.9.9.9:1090"), ipv6: Endpoint? = nil,
-    exit: Bool = true, lifetime: UInt64 = 86_400, bandwidth: UInt32 = 0, software: String = "tunic/1.0"
+    exit: Bool = true, lifetime: UInt64 = DescriptorStore.lifetime, bandwidth: UInt32 = 0,
+    software: String = "tunic/1.0"
 ) -> Descriptor {
     Descriptor(
         node: node, published: time, expires: UnixTime(seconds: time.seconds + lifetime), suites: .known,

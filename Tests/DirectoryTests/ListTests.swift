@@ -100,7 +100,9 @@ struct ListTests {
         // P12: voting tolerates twice the difference of clocks that publishing does.
         #expect(refusal(rest + [made(number, at: start.seconds + 1_200)], by: store) == nil)
         #expect(refusal(rest + [made(number, at: start.seconds + 1_201)], by: store) == .unsound(.fromTheFuture))
-        #expect(refusal(rest + [made(number, at: start.seconds - 87_001)], by: store) == .unsound(.expired))
+        #expect(
+            refusal(rest + [made(number, at: start.seconds - DescriptorStore.lifetime - 601)], by: store)
+                == .unsound(.expired))
     }
 
     func number(of signed: SignedDescriptor) -> UInt64 {

@@ -1,3 +1,4 @@
+import DirectoryModel
 import SeededRandom
 import Synchronization
 import Testing

@@ -1,3 +1,4 @@
+import DirectoryModel
 import OnionCrypto
 import Testing
 import Wire
@@ -34,7 +35,7 @@ import Wire
             try Self.sign(&world.honest, at: later)
         }
 
-        private static func sign(_ signing: inout SnapshotSigning, at time: UnixTime) throws {
+        static func sign(_ signing: inout SnapshotSigning, at time: UnixTime) throws {
             let next = try #require(signing.next)
             let items = next.voters.enumerated().map { place, voter in
                 SnapshotSignatures.Item(place: place, bytes: Mock.sign(next.message, as: voter))
@@ -100,6 +101,34 @@ import Wire
         _ = fork.node.propose(next, at: fork.time)
         _ = fork.world.honest.propose(next, at: fork.time)
         #expect(fork.node.next?.digest == fork.world.honest.next?.digest && fork.node.next != nil)
+    }
+
+    /// The others trust the snapshot of height 3, and are one signature short of one that follows it.
+    @Test(
+        "s11: a node that has lost the signatures of its snapshot goes back to the one before, and votes with the others"
+    )
+    func s11LostSignatures() throws {
+        let fork = try Fork()
+        let chain = fork.node.chain
+        let third = try #require(chain.earlier)
+        // There is no file with a history.
+        var restarted = SnapshotSigning(chain)
+        #expect(restarted.snapshot.height == 3 && restarted.chain.highWaterMark.height == 4)
+        #expect(restarted.history.digest == restarted.chain.digest)
+        let time = fork.time
+        let next = SnapshotWorld.snapshot(of: fork.world.nodes, height: 5, time: time)
+        _ = restarted.propose(next, at: time)
+        let node = try #require(restarted.next?.voters.first)
+        let due = restarted.due(node, epoch: SnapshotWorld.epoch, at: UnixTime(seconds: time.seconds + 1_000))
+        #expect(due?.snapshot.previous == third.digest)
+        // Where others do have them, it is led on from the snapshot that it had.
+        #expect(SnapshotPlace(restarted.chain, at: .earlier)?.digest == chain.digest)
+        var led = fork.node
+        _ = led.propose(next, at: time)
+        try Fork.sign(&led, at: time)
+        let more = try #require(led.history.update(from: 4, digest: chain.digest))
+        let isNewer = try restarted.follow(more, at: time, check: Mock.check)
+        #expect(isNewer && restarted.chain.digest == led.chain.digest && restarted.history.digest == led.chain.digest)
     }
 
     @Test(

@@ -1,4 +1,5 @@
 import Directory
+import DirectoryModel
 import SeededRandom
 import Testing
 import Wire

@@ -1,4 +1,5 @@
 import Directory
+import DirectoryModel
 import SeededRandom
 import Wire
 
@@ -10,35 +11,6 @@ import Wire
 func setting(_ name: String, _ usual: Int) -> Int {
     guard let text = unsafe getenv(name) else { return usual }
     return unsafe Int(String(cString: text)) ?? usual
-}
-
-/// Cheap signatures for simulations: a mix of message and node, which no node makes for another.
-enum Mock {
-    static let check = SignatureCheck { $0 == sign($1, as: $2) }
-
-    static func sign(_ message: [UInt8], as node: NodeID) -> [UInt8] {
-        var state = SeededGenerator(
-            seed: message.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 })
-        var bytes = node.key.array + node.key.array
-        for place in stride(from: 0, to: 64, by: 8) {
-            let word = state.next()
-            for index in 0..<8 { bytes[place + index] ^= UInt8(truncatingIfNeeded: word >> UInt64(index * 8)) }
-        }
-        return bytes
-    }
-
-    static func sign(_ snapshot: Snapshot, as node: NodeID) -> [UInt8] { sign(message(of: snapshot), as: node) }
-
-    /// The signed message of a snapshot (protocol.md, section 10.2).
-    static func message(of snapshot: Snapshot) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.raw("tunic snapshot signature".utf8)
-        writer.u8(0)
-        writer.bytes32(snapshot.network)
-        writer.u64(snapshot.height)
-        writer.bytes32(snapshot.digest)
-        return writer.bytes
-    }
 }
 
 /// A network of staked nodes that come and go, some of them hostile, in simulated time.

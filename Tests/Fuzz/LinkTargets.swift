@@ -1,6 +1,7 @@
 import ExchangeModel
 import Link
 import LinkModel
+import LinksModel
 import OnionCrypto
 import Wire
 
@@ -17,7 +18,7 @@ private struct Nodes: @unchecked Sendable {
     }
 }
 
-private let nodes = Nodes()
+private let pair = Nodes()
 
 /// A handshake in which the input changes one message: it does not trap, and makes no link from forged bytes.
 ///
@@ -29,10 +30,10 @@ func link(_ input: RawSpan) {
     let isNode = choice & 1 == 0
     let target = Int(choice >> 1 & 3)
     let repairs = choice & 8 != 0
-    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
+    var responder = LinkResponder(network: network, identity: pair.responder, now: start)
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: nodes.responder.nodeID, identity: isNode ? nodes.initiator : nil,
+            network: network, responder: pair.responder.nodeID, identity: isNode ? pair.initiator : nil,
             localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
 
@@ -77,7 +78,7 @@ func datagram(_ input: RawSpan) {
     bytes += [UInt8](repeating: 0, count: max(0, network.packetSize - bytes.count))
     bytes.removeLast(bytes.count - network.packetSize)
     repair(&bytes)
-    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
+    var responder = LinkResponder(network: network, identity: pair.responder, now: start)
     switch responder.receive(bytes.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
     case .drop: break
     case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
@@ -85,7 +86,7 @@ func datagram(_ input: RawSpan) {
     }
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: nodes.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
+            network: network, responder: pair.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
     _ = initiator.poll(now: start, wallClock: 1)
     guard case .drop = initiator.receive(bytes.rawSpan, now: start) else {
@@ -98,7 +99,7 @@ private func repair(_ datagram: inout [UInt8]) {
     let place = datagram.count - 32
     var context = ByteWriter(capacity: 34)
     context.u16(LinkNetwork.version)
-    context.bytes32(nodes.responder.nodeID)
+    context.bytes32(pair.responder.nodeID)
     let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
     let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
     datagram.replaceSubrange(place..<place + 16, with: mac)
@@ -117,6 +118,25 @@ func links(_ input: RawSpan) {
             return Int(bytes[place]) % bound
         }
     }
+}
+
+/// Whole links of two honest nodes and a client beside a hostile peer; the model traps.
+///
+/// The input begins with a seed (two bytes), from which the network and the hostile peer's answers follow. The bytes
+/// after it are choices. With one seed in 128 the run ends with the hostile peer gone for a minute, which costs as much
+/// as the steps of many other inputs; with others, all processes end at once.
+func nodes(_ input: RawSpan) {
+    var reader = ByteReader(input)
+    guard let seed = try? reader.u16() else { return }
+    let model = LinksModel(seed: UInt64(seed))
+    var steps = 0
+    run(input.extracting(droppingFirst: reader.offset)) { choose in
+        // The rest of a long input has no effect.
+        guard steps < 200 else { return _ = choose(1) }
+        steps += 1
+        model.step(choose)
+    }
+    if seed % 128 == 0 { model.finish() } else { model.stop() }
 }
 
 /// A node's control messages with an honest client and a hostile one, as the input says; the model traps.

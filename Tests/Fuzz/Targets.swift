@@ -9,7 +9,8 @@ import Wire
 let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
-    ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("exchange", exchange),
+    ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("nodes", nodes),
+    ("snapshots", snapshots), ("gossip", gossip), ("exchange", exchange),
     ("build", build), ("paths", paths),
     ("relay", relay), ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
     ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),

@@ -292,7 +292,7 @@ extension HonestEnd: ControlHandler {
             if model.random.happens(50) { links.addPath(on: link) }
         }
         switch model.random.next() % 8 {
-        case 0 where waiting.count < 40: waiting.append((responder, link, kind, body))
+        case 0 where waiting.count < 40 && !model.isProving: waiting.append((responder, link, kind, body))
         case 1 where peer == .hostile: links.refuse(responder)
         default: answer(responder, kind, body, isHostile: peer == .hostile)
         }

@@ -69,6 +69,8 @@ extension LinksModel {
     /// Makes the network well; then each honest end has a working link to each node in time, the hostile peer or not.
     func prove() {
         heal()
+        isProving = true
+        defer { isProving = false }
         let start = world.now
         let goals = [(0, 1), (1, 0), (2, 0), (2, 1)].map { Goal(ends[$0.0], $0.1) }
         while goals.contains(where: { !$0.isReached }) {
@@ -108,6 +110,11 @@ extension LinksModel {
         run(.seconds(3))
         let rest = ends[1...].flatMap(\.peers.values)
         precondition(!rest.contains(.honest(0)), "the end of a node is not told")
+        stop()
+    }
+
+    /// Ends all processes at once, and checks that nothing of them is left; what is under way is not waited for.
+    public func stop() {
         for end in ends { end.stop(tells: true) }
         simulation_end()
     }

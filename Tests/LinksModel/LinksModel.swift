@@ -71,6 +71,8 @@ public final class LinksModel {
     private var clientAddresses: Set<SocketAddress> = []
     private(set) var clientShares: Set<AddressShare> = []
     private var isTroubled = false
+    /// Whether honest ends answer all messages at once, and none later or never.
+    var isProving = false
     private var healedAt: UInt64 = 0
     /// What was reached so far.
     public internal(set) var reached = Reached()

@@ -100,7 +100,8 @@ import Wire
             let key = Self.key(seeds[number])
             let value = Descriptor(
                 node: NodeID(key.publicKey), published: published,
-                expires: UnixTime(seconds: published.seconds + 86_400), suites: .known, roles: [], exit: [],
+                expires: UnixTime(seconds: published.seconds + DescriptorStore.lifetime), suites: .known, roles: [],
+                exit: [],
                 bandwidth: 0,
                 ipv4: endpoint, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
                 software: "tunic/test")

@@ -13,8 +13,8 @@ public enum DescriptorRefusal: Error, Equatable {
     case fromTheFuture
     /// It has expired.
     case expired
-    /// The time from publication to expiry is above the maximum.
-    case lifetimeTooLong
+    /// The time from publication to expiry is not ``DescriptorStore/lifetime``.
+    case otherLifetime
     /// An address is private, special, or has port 0.
     case forbiddenAddress
     /// The signature is not the node's.
@@ -25,8 +25,11 @@ public enum DescriptorRefusal: Error, Equatable {
 ///
 /// The registry bounds its size: one descriptor of at most 2,048 bytes for each such node.
 public struct DescriptorStore: Sendable {
-    /// The longest time from publication to expiry, in seconds.
-    public static let maximumLifetime: UInt64 = 24 * 3600
+    /// The time from publication to expiry, in seconds; it is the same for all descriptors.
+    ///
+    /// So the newest version of a node is the last one to expire. If a newer version could expire first, a node that
+    /// never had it would go on to demand the older one, which the others have replaced and cannot get again.
+    public static let lifetime = publishInterval * 2 + 3600
     /// The maximum time in seconds by which a node's clock may be ahead.
     public static let clockTolerance: UInt64 = 600
     /// The interval in seconds at which a node signs a new descriptor; it also signs one right after a restart.
@@ -272,9 +275,7 @@ public struct DescriptorStore: Sendable {
         guard snapshot.isListed(descriptor.node) else { throw .notStaked }
         guard !Self.isAhead(descriptor.published, at: now, slack: slack) else { throw .fromTheFuture }
         guard now.seconds - min(now.seconds, slack) < descriptor.expires.seconds else { throw .expired }
-        guard descriptor.expires.seconds - descriptor.published.seconds <= Self.maximumLifetime else {
-            throw .lifetimeTooLong
-        }
+        guard descriptor.expires.seconds - descriptor.published.seconds == Self.lifetime else { throw .otherLifetime }
         guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
             throw .forbiddenAddress
         }

@@ -91,7 +91,8 @@ public struct SnapshotChain: Sendable {
     /// The maximum age in seconds of a snapshot whose nodes' signatures count; 0: no maximum, for a registry that never
     /// changes.
     public var longestTrust: UInt64 = 0
-    /// The snapshot that led to the trusted one; an update may begin there too.
+    /// The snapshot that led to the trusted one, or the one from which a restart has gone back to the trusted one; an
+    /// update may begin there too.
     ///
     /// The trusted snapshot may lead nowhere: it had enough signatures, but too few nodes had seen them when its epoch
     /// ended, and the next snapshot followed the one before it.
@@ -198,13 +199,15 @@ public struct SnapshotChain: Sendable {
         return true
     }
 
-    /// Returns to the newest snapshot of a kept history that was stored before the trusted snapshot; the mark stays.
+    /// Returns to a snapshot before the trusted one; the mark stays.
     ///
-    /// That snapshot may be one that led nowhere, so the one before it is still needed.
+    /// That snapshot may be one that led nowhere, so the one before it is still needed. If that one is not known, an
+    /// update may begin at the snapshot that was trusted until now.
     mutating func fallBack(to kept: Snapshot, digest keptDigest: Bytes32) {
+        let before = Earlier(snapshot: snapshot, digest: digest)
         trusted = SignedSnapshot(kept)
         digest = keptDigest
-        if let earlier, earlier.snapshot.height >= kept.height { self.earlier = nil }
+        if earlier.map({ $0.snapshot.height >= kept.height }) ?? true { earlier = before }
     }
 
     private mutating func take(_ next: SignedSnapshot, digest nextDigest: Bytes32, from base: Earlier? = nil) {

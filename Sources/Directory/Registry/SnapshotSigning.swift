@@ -52,7 +52,11 @@ public struct SnapshotSigning: Sendable {
         } else if chain.digest == chain.firstDigest {
             self.history = SnapshotHistory(first: chain.first, digest: chain.firstDigest)
         } else {
-            self.history = SnapshotHistory(first: chain.snapshot, digest: chain.digest)
+            // The signatures of the trusted snapshot are lost. If no other node has them, nobody can be led there, and
+            // this node's vote would be missing for each snapshot that follows the one before.
+            let base = chain.earlier ?? SnapshotChain.Earlier(snapshot: chain.first, digest: chain.firstDigest)
+            self.history = SnapshotHistory(first: base.snapshot, digest: base.digest)
+            self.chain.fallBack(to: base.snapshot, digest: base.digest)
         }
     }
 
