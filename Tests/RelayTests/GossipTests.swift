@@ -1,3 +1,5 @@
+// One file: the tests share a harness and helpers.
+
 import Directory
 import Link
 import Logging
