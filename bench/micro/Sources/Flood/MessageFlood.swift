@@ -22,6 +22,7 @@ final class MessageFlood {
     private let loop: Loop
     private var sources: [Source] = []
     private var onionKey: [UInt8] = []
+    private let noMessages = NoMessages()
     private var ticks: LoopTimer?
     private var pace: Pace
     private var next = 0
@@ -44,7 +45,9 @@ final class MessageFlood {
             configuration.maximumLinks = 4
             configuration.socket = .small
             configuration.socket.sendSlotCount = 4
-            sources.append(Source(try Links(on: loop, configuration: configuration, identity: nil)))
+            let links = try Links(on: loop, configuration: configuration, identity: nil)
+            links.control = noMessages
+            sources.append(Source(links))
         }
     }
 
@@ -139,4 +142,11 @@ final class MessageFlood {
             pathID: PathID.make(
                 worker: 0, index: PathID.clientBit, random: UInt32(truncatingIfNeeded: pathNumber)))
     }
+}
+
+/// Takes no message: its links only send.
+private final class NoMessages: ControlHandler {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }

@@ -25,6 +25,7 @@ final class Neighbours: ControlHandler {
     private let relayAddress: Endpoint
     private let node: Links
     private let client: Links
+    private let noMessages = NoMessages()
     private let suite: Suite
     private let terminal: Terminal
     private let forward: Sink
@@ -80,6 +81,7 @@ final class Neighbours: ControlHandler {
         terminal = Terminal(network: file.id, node: creation.nodes[1].id, now: node.now)
         (forward, backward) = (Sink(), Sink())
         node.control = self
+        client.control = noMessages
         node.relay = forward
         client.client = backward
         forward.onPacket = { [unowned self] in came() }
@@ -271,4 +273,11 @@ private final class Terminal {
             }
         }
     }
+}
+
+/// Takes no message: its links only send.
+private final class NoMessages: ControlHandler {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }
