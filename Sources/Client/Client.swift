@@ -86,7 +86,7 @@ public final class Client {
         if !users.tells(.tcp) || !users.tells(.udp) {
             log.notice("the kernel does not tell the users of local sockets; apps of all users count as one")
         } else if !users.namespaceIsKnown {
-            log.notice("/proc/self/uid_map cannot be read; apps of users outside of this user namespace count as one")
+            log.notice("/proc/self/uid_map cannot be read or is empty; apps of unknown users count as one")
         } else if !users.tellsAllApart {
             log.notice("in a user namespace the users outside of it are not told apart; apps of these count as one")
         }

@@ -77,6 +77,8 @@ public final class Mailbox<Message: Sendable> {
 private final class MailboxLane<Message: Sendable>: Sendable {
     private struct Contents {
         var messages = Deque<Message>()
+        /// Whether `messages` has had more than a batch keeps memory for.
+        var wasLong = false
         /// Set while the loop may be woken; called with the lock held, so never after the close.
         var waker: MailboxWaker?
     }
@@ -103,7 +105,14 @@ private final class MailboxLane<Message: Sendable>: Sendable {
     /// Moves the first `most` waiting messages to `batch`, which is empty, and wakes the loop again for the others.
     func take(_ most: Int, to batch: inout Deque<Message>) {
         contents.withLock { contents in
-            guard contents.messages.count > most else { return swap(&contents.messages, &batch) }
+            contents.wasLong = contents.wasLong || contents.messages.count > MailboxReceiver<Message>.keptCapacity
+            guard contents.messages.count > most else {
+                guard contents.wasLong else { return swap(&contents.messages, &batch) }
+                // The memory of a long lane goes.
+                batch.append(contentsOf: contents.messages)
+                contents.messages = []
+                return contents.wasLong = false
+            }
             batch.append(contentsOf: contents.messages.prefix(most))
             contents.messages.removeFirst(most)
             contents.waker?.wake()
@@ -131,8 +140,8 @@ private final class MailboxReceiver<Message: Sendable> {
     private var received = 0
     private var left: [Message] = []
 
-    /// The most messages for which a batch keeps its memory.
-    private static var keptCapacity: Int { 4_096 }
+    /// The most messages for which a batch or lane keeps its memory.
+    static var keptCapacity: Int { 4_096 }
 
     init(_ lanes: [MailboxLane<Message>], inTurn: Int, _ receive: @escaping (Message) -> Void) {
         self.lanes = lanes

@@ -337,13 +337,18 @@ import Wire
     /// The node behind the relay, which answers builds when the test says so, and records the ended paths.
     private final class NextHop: ControlHandler {
         var builds: [ControlResponder] = []
+        /// The link and the path id of the last build.
+        var asked: (link: LinkID, pathID: UInt64)?
         var destroyed: [UInt64] = []
         let links: Links
 
         init(_ links: Links) { self.links = links }
 
         func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-            if message == PathMessage.build.kind { return builds.append(responder) }
+            if message == PathMessage.build.kind {
+                asked = PathRecords(body, recordsSize: BuildMessage.recordsSize).map { (link, $0.pathID) }
+                return builds.append(responder)
+            }
             if message == PathMessage.destroy.kind, let message = DestroyMessage(body) {
                 destroyed.append(message.pathID)
             }
@@ -392,6 +397,25 @@ import Wire
         #expect(harness.relay.status.paths == 0 && harness.relay.status.builds == 0)
     }
 
+    @Test("s21: a refusal of the next hop is passed on although the hop has ended the path before it arrives")
+    func lateRefusal() throws {
+        let harness = try RelayHarness()
+        let next = NextHop(harness.silent)
+        harness.silent.control = next
+        let client = try harness.client()
+        var result: Built?
+        client.beginBuild(to: harness.silentID) { result = $0 }
+        #expect(harness.run { next.builds.count == 1 && harness.relay.status.paths == 1 })
+        let (link, pathID) = try #require(next.asked)
+        harness.silent.destroy(pathID, on: link)
+        #expect(harness.run { harness.relay.status.paths == 0 })
+        #expect(result == nil)
+        next.answer(pathID: 0)
+        #expect(harness.run { result != nil })
+        // Nobody can open the records of this next hop.
+        #expect(result == .broken)
+    }
+
     @Test("s21: a broken record of a middle says nothing of it, for the hop before can break it") func brokenRecord()
         throws
     {
@@ -423,10 +447,13 @@ import Wire
     @Test("R3: a path that the next hop never answers is forgotten when its time is over") func halfOpenPath() throws {
         let harness = try RelayHarness { $0.limits.halfOpenSeconds = 1 }
         let client = try harness.client()
-        client.beginBuild(to: harness.silentID)
+        var result: Built?
+        client.beginBuild(to: harness.silentID) { result = $0 }
         #expect(harness.run { harness.relay.status.paths == 1 })
         // The path is gone before the build itself times out.
         #expect(harness.run(for: .seconds(6)) { harness.relay.status.paths == 0 })
+        #expect(harness.run(for: .seconds(9)) { result != nil })
+        #expect(result == .refused(0, .nextHopFailed), "the silent hop is to blame")
     }
 
     @Test("R3: a link that ends takes its paths with it") func linkEnds() throws {

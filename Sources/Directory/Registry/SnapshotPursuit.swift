@@ -56,7 +56,7 @@ public struct SnapshotPlace: Equatable, Sendable {
     public enum Base: Sendable {
         /// The trusted one.
         case trusted
-        /// The one that led to it.
+        /// The one that led to it, or after a fallback the one that was trusted before (`SnapshotChain.earlier`).
         case earlier
         /// The network file's.
         case first

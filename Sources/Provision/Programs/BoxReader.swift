@@ -24,6 +24,7 @@ package struct BoxReader {
     /// The whole box as one replica shows it, without the items' contents.
     package mutating func readAll() throws(Failure) -> BoxReport {
         var all = try ask(place)
+        var parts = 1
         while all.more, all.next != place {
             place = all.next
             let page = try ask(place)
@@ -31,7 +32,8 @@ package struct BoxReader {
                 throw Failure(.unavailable, "\(all.replica) has begun to number the box anew; list it again")
             }
             all.entries += page.entries
-            guard all.entries.count <= Self.most else {
+            parts += 1
+            guard all.entries.count <= Self.most, parts <= Self.most else {
                 throw Failure(.unavailable, "\(all.replica) shows more than a box may have; ask another node")
             }
             (all.next, all.more) = (page.next, page.more)

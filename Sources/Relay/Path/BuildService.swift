@@ -135,7 +135,8 @@ final class BuildService {
             guard let self else { return }
             guard standing == .stands else { return refuse(build, after: standing, over: next, .nextHopUnreachable) }
             paths.whenItEnds(path) { [weak self] standing in
-                self?.refuse(build, after: standing, over: next, .nextHopFailed)
+                // If the next hop has ended it, its answer says why, or does not come.
+                if standing != .ended(by: next) { self?.refuse(build, after: standing, over: next, .nextHopFailed) }
             }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
@@ -150,14 +151,15 @@ final class BuildService {
         _ build: PendingBuild, _ path: PathHandle, over next: LinkID, _ result: Result<[UInt8], ControlFailure>
     ) {
         let built = (try? result.get()).flatMap { PathRecords($0, recordsSize: BuildMessage.replyRecordsSize) }
-        guard paths.stillStands(path) else {
-            // It has ended while the next hop built it, and the build was refused then; the next hop must be told.
-            if let built, built.pathID != 0 { links.destroy(built.pathID, on: next) }
-            return
-        }
+        let stands = paths.stillStands(path)
         guard let built, built.pathID != 0 else {
-            paths.discard(path)
+            if stands { paths.discard(path) }
             return if let built { pass(built, of: build, pathID: 0) } else { refuse(build, .nextHopFailed) }
+        }
+        guard stands else {
+            // The path has ended here while the next hop built it; the next hop must be told.
+            links.destroy(built.pathID, on: next)
+            return refuse(build, .nextHopFailed)
         }
         paths.connect(path, nextPathID: built.pathID)
         paths.whenItIsConnected(path) { [weak self] standing in
@@ -170,11 +172,10 @@ final class BuildService {
         }
     }
 
-    /// Sends the next hop's records back.
+    /// Sends the next hop's records back, unless the build was answered before.
     private func pass(_ built: PathRecords, of build: PendingBuild, pathID: UInt64) {
-        guard let records = build.takeReply()?.wrap(built.records.rawSpan) else {
-            preconditionFailure("records of the right size, and one reply")
-        }
+        guard let reply = build.takeReply() else { return }
+        guard let records = reply.wrap(built.records.rawSpan) else { preconditionFailure("records of the right size") }
         links.answer(build.answer, PathRecords.encode(pathID: pathID, records))
     }
 
@@ -190,7 +191,7 @@ final class BuildService {
         refuse(status, reply, build.answer)
     }
 
-    /// Refuses a build whose path has ended before all workers had it: with `status` only if the next hop ended it.
+    /// Refuses a build whose path has ended, unless it was answered before: with `status` only if the next hop ended it.
     private func refuse(
         _ build: PendingBuild, after standing: PathService.Standing, over next: LinkID, _ status: BuildStatus
     ) {

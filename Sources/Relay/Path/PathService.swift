@@ -158,7 +158,7 @@ final class PathService: PacketHandler {
     /// Whether all workers have their halves of a path.
     enum Standing: Equatable {
         case stands
-        /// It has ended before, by a neighbour's message or the end of its link, or without a link by this node.
+        /// It has ended before, by a neighbour's message, silence or the end of its link, or without a link by this node.
         case ended(by: LinkID?)
     }
 
@@ -255,7 +255,8 @@ final class PathService: PacketHandler {
             ends[$0]?.isNeeded ?? false
         }
         for removed in removed {
-            release(removed)
+            // The time of a path that is not connected is over because the next hop has not answered.
+            release(removed, endedBy: removed.next.flatMap { $0.pathID == 0 ? LinkID(rawValue: $0.link) : nil })
             tell(removed, except: nil)
         }
     }

@@ -20,7 +20,7 @@ final class HostedSession: SessionOwner {
     private(set) var leglessSince: Instant?
     /// The number of the peer's streams that hold resources here.
     private(set) var streams = 0
-    /// How many of them have been requested, so that they are served.
+    /// How many of them a service has taken.
     private var served = 0
     private var newStreams: TokenBucket
     /// Whether it waits in line at the rate gate.
@@ -120,16 +120,16 @@ final class HostedSession: SessionOwner {
         session.attach(HostedStream(id, of: self, services: host.services), to: id)
     }
 
-    /// To be called when a stream of the peer has been requested.
-    func streamRequested() {
+    /// To be called when a service has taken a stream of the peer.
+    func streamServed() {
         served += 1
         if served == 1 { host.setBusy(self, true) }
     }
 
-    /// To be called when a stream of the peer no longer holds resources; `wasRequested` tells whether it was requested.
-    func streamEnded(wasRequested: Bool) {
+    /// To be called when a stream of the peer no longer holds resources; `wasServed` tells whether a service had taken it.
+    func streamEnded(wasServed: Bool) {
         streams -= 1
-        guard wasRequested else { return }
+        guard wasServed else { return }
         served -= 1
         if served == 0 { host.setBusy(self, false) }
     }

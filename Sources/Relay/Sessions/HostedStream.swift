@@ -14,6 +14,8 @@ final class HostedStream: StreamUser {
     private weak var owner: HostedSession?
     private let services: StreamServices
     private var hasRequest = false
+    /// Whether a service has taken it.
+    private var isServed = false
     private(set) var isOver = false
 
     /// The stream `id` of `session`.
@@ -50,32 +52,33 @@ final class HostedStream: StreamUser {
             }
         }
         if isOnionRequest {
-            noteRequest()
+            hasRequest = true
             openRequest(in: session)
         } else if let request {
-            noteRequest()
+            hasRequest = true
             open(request)
         } else if isBad || session.connection.readState(id) != .open {
             refuse(.generalFailure)
         }
     }
 
-    private func noteRequest() {
-        hasRequest = true
-        owner?.streamRequested()
-    }
-
     private func open(_ request: OpenRequest) {
         guard let service = services.exit[request.kind] else { return refuse(.notAllowed) }
         // The service may have answered the stream already.
-        if let user = service.open(request, on: self), let session { session.attach(user, to: id) }
+        if let user = service.open(request, on: self), let session { serve(user, in: session) }
+    }
+
+    private func serve(_ user: any StreamUser, in session: Session) {
+        isServed = true
+        owner?.streamServed()
+        session.attach(user, to: id)
     }
 
     /// Hands the stream to the service of onion requests, which have no open request and are read as a whole.
     private func openRequest(in session: Session) {
         guard let owner else { return }
         let user = RequestStream(self, session: owner.number, on: session.turn.loop, for: services.requests)
-        session.attach(user, to: id)
+        serve(user, in: session)
         user.streamReadable()
     }
 
@@ -116,7 +119,7 @@ final class HostedStream: StreamUser {
     func finish() {
         guard !isOver else { return }
         isOver = true
-        owner?.streamEnded(wasRequested: hasRequest)
+        owner?.streamEnded(wasServed: isServed)
     }
 
     // MARK: Events before a service is attached

@@ -38,7 +38,7 @@ final class SessionHost: PathListener {
     private var lastNumber: UInt64 = 0
     /// The places of sessions, which are shared by the sources of their first paths: nodes, and clients' addresses.
     ///
-    /// A session with streams is marked as busy.
+    /// A session with streams that services have taken is marked as busy.
     private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
 
     /// No sessions yet.
@@ -116,7 +116,7 @@ final class SessionHost: PathListener {
         }
     }
 
-    /// Notes whether a stream of the session is served; sessions without such give way first.
+    /// Notes whether a service has a stream of the session; sessions without such give way first.
     func setBusy(_ session: HostedSession, _ isBusy: Bool) { places.setBusy(session.id, isBusy) }
 
     // MARK: Ends

@@ -11,7 +11,7 @@ struct SwarmQueue {
     static let batchEvents = 32
     /// The most bytes of messages in one batch; a single message may be longer.
     static let batchBytes = 1 << 20
-    /// The requests of clients that wait, and those of one node among them.
+    /// The requests of clients that wait, those of nodes and those of addresses each, and those of one node among them.
     static let requests = (all: 1_024, ofNode: 64)
     /// The messages of nodes that wait, each of 139,264 bytes at most, and those of one node among them.
     static let messages = (all: 256, ofNode: 16)
