@@ -108,6 +108,8 @@ public struct ExchangeModel: ~Copyable {
     private var hostileStreams: [StreamID] = []
     /// Whether the hostile client ignores packets.
     private var isDeaf = false
+    /// Whether the hostile client sends nothing any more.
+    private var isGone = false
     private var seed: UInt64 = 1
     private var path: UInt64 = 0
 
@@ -295,7 +297,7 @@ public struct ExchangeModel: ~Copyable {
         pump(client, link: 0, toNode: true)
         pump(node[0], link: 0, toNode: false)
         pump(node[1], link: 1, toNode: false)
-        guard flights.count < 200 else { return }
+        guard !isGone, flights.count < 200 else { return }
         var budget = 4
         while budget > 0, hostile.wantsToSend(leg: MessageExchange.leg, now: now) {
             var payload = [UInt8](repeating: 0, count: Self.payloadSize)
@@ -438,7 +440,7 @@ public struct ExchangeModel: ~Copyable {
 
     // MARK: The end
 
-    /// Checks that a run ends well when the hostile client ignores packets and the network is good.
+    /// Checks that a run ends well when the hostile client ignores packets, then goes away, and the network is good.
     ///
     /// Every message ends, the honest client is served, and its link closes in order.
     public mutating func finish() {
@@ -446,8 +448,12 @@ public struct ExchangeModel: ~Copyable {
         // Longer than any message may take: 60 s behind a large one, 60 s for its answer, 30 s for the peer to take it.
         for _ in 0..<340 { turn(.milliseconds(500)) }
         precondition(client.asked.isEmpty && client.exchange.isQuiet, "a message does not end")
-        precondition(node.allSatisfy { $0.exchange.incomingCount == 0 }, "a message of the peer does not end")
+        precondition(node[0].exchange.incomingCount == 0, "a message of the peer does not end")
         precondition(node[0].asked.isEmpty, "a message does not end")
+        // Up to here each probe of the hostile client may have begun a message.
+        isGone = true
+        for _ in 0..<170 { turn(.seconds(1)) }
+        precondition(node.allSatisfy { $0.exchange.incomingCount == 0 }, "a message of the peer does not end")
         precondition(answers.bytes == 0, "memory of answers is lost")
         let before = reached.answered
         guard let stream = client.exchange.begin(Kind.large.kind, body: [1, 2], timeout: .seconds(10), now: now) else {

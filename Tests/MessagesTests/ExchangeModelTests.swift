@@ -19,9 +19,8 @@ import Testing
         #expect(reached.answered > 0 && reached.hostile > 0 && reached.destroyed > 0, "seed \(seed): \(reached)")
     }
 
-    @Test("a message that waited for a large one before it ends, though nobody answers either")
-    func behindALargeOne() {
-        let input: [UInt8] = [0x0e, 0x2b, 0x22, 0x7e, 0x5e, 0x5e, 0x5e, 0x60, 0x5e, 0x5e, 0x5e, 0x5e, 0x5e, 0x7e]
+    /// Runs the model with the choices of a fuzzer's input.
+    private func run(input: [UInt8]) {
         var model = ExchangeModel()
         var place = 0
         while place < input.count {
@@ -32,6 +31,21 @@ import Testing
             }
         }
         model.finish()
+    }
+
+    @Test("a message that waited for a large one before it ends, though nobody answers either")
+    func behindALargeOne() {
+        run(input: [0x0e, 0x2b, 0x22, 0x7e, 0x5e, 0x5e, 0x5e, 0x60, 0x5e, 0x5e, 0x5e, 0x5e, 0x5e, 0x7e])
+    }
+
+    @Test("a message that a probe begins, minutes after the client wrote it, ends too")
+    func begunByAProbe() {
+        // The client hears no acknowledgement and sends two packets every ten seconds; the last of four long messages
+        // begins after 153 s.
+        let bytes: [(byte: UInt8, count: Int)] = [
+            (0x26, 1), (0xbf, 1), (0x84, 11), (0xfc, 21), (0x84, 2), (0xc1, 1), (0x84, 9),
+        ]
+        run(input: bytes.flatMap { [UInt8](repeating: $0.byte, count: $0.count) })
     }
 
     @Test("the model gets to time-outs and refusals") func reaches() {
