@@ -71,10 +71,10 @@ public final class Store {
         try replace(rows, "DELETE FROM inner_set", "INSERT OR REPLACE INTO inner_set (node, row) VALUES (?, ?)")
     }
 
-    /// The stored marks of nodes.
+    /// The stored penalties of nodes.
     public func health() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM health") }
 
-    /// Stores `rows` in place of all marks.
+    /// Stores `rows` in place of all penalties.
     public func setHealth(_ rows: [NodeRow]) throws(StoreError) {
         try replace(rows, "DELETE FROM health", "INSERT OR REPLACE INTO health (node, row) VALUES (?, ?)")
     }

@@ -48,8 +48,8 @@ extension Descriptor {
 
 /// One item of the answer to GET_DESCRIPTOR_CHANGES (protocol.md, section 10.7).
 public enum DescriptorChange: Hashable, Sendable {
-    /// The most marks in one request.
-    public static let maximumMarks = 4_096
+    /// The most short digests in one request.
+    public static let maximumShortDigests = 4_096
 
     /// A whole descriptor.
     case whole(SignedDescriptor)
@@ -64,26 +64,26 @@ public enum DescriptorChange: Hashable, Sendable {
         }
     }
 
-    /// The request for descriptors published at `since` or later, except those with these marks, which ascend.
-    public static func question(since: UnixTime, marks: [UInt64]) -> [UInt8] {
-        var writer = ByteWriter(capacity: 10 + marks.count * 8)
+    /// The request for descriptors published at `since` or later, except those with these short digests, which ascend.
+    public static func question(since: UnixTime, having shortDigests: [UInt64]) -> [UInt8] {
+        var writer = ByteWriter(capacity: 10 + shortDigests.count * 8)
         writer.u64(since.seconds)
-        writer.u16(UInt16(marks.count))
-        for mark in marks { writer.u64(mark) }
+        writer.u16(UInt16(shortDigests.count))
+        for digest in shortDigests { writer.u64(digest) }
         return writer.bytes
     }
 
     /// Reads a request.
-    public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, marks: Set<UInt64>) {
+    public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, shortDigests: Set<UInt64>) {
         var reader = ByteReader(span)
         let since = UnixTime(seconds: try reader.u64())
         let count = Int(try reader.u16())
-        guard count <= maximumMarks else { throw .outOfRange }
+        guard count <= maximumShortDigests else { throw .outOfRange }
         guard reader.remaining >= count * 8 else { throw .truncated }
-        var marks: Set<UInt64> = []
-        for _ in 0..<count { marks.insert(try reader.u64()) }
+        var shortDigests: Set<UInt64> = []
+        for _ in 0..<count { shortDigests.insert(try reader.u64()) }
         try reader.end()
-        return (since, marks)
+        return (since, shortDigests)
     }
 
     /// The encoding of a list.

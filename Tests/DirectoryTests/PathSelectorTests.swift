@@ -260,7 +260,7 @@ struct PathSelectorTests {
         }
     }
 
-    @Test func marksFadeAndSurviveARestart() {
+    @Test func penaltiesFadeAndSurviveARestart() {
         let node = NodeID(bytes32(1, 1))
         var health = NodeHealth()
         for _ in 0..<4 { health.unreachable(node, at: now) }

@@ -12,8 +12,8 @@ public import Wire
 public struct LedgerNode {
     /// A step for the owner.
     public enum Action: Hashable, Sendable {
-        /// Write an authority's vote to disk.
-        case keepVote(AuthorityVote)
+        /// Write an authority's acceptor state to disk.
+        case keepAcceptor(AcceptorState)
         /// Write a block to disk, and sometimes the state after it; the chain has it already.
         case keepBlock(FinalBlock, RegistryState?)
         /// Send a request; pass the answer, or nil, to ``answered(_:_:from:now:)`` with this number.
@@ -108,10 +108,10 @@ public struct LedgerNode {
     /// Returns to the state on disk, after a write has failed; pending requests are dropped.
     ///
     /// The numbers of requests continue, so that a late answer is not taken for another.
-    public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, vote: AuthorityVote?) {
+    public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, acceptor: AcceptorState?) {
         self.chain = chain
         self.epochs = epochs
-        authority?.restart(kept: vote)
+        authority?.restart(kept: acceptor)
         pool = OperationPool()
         questions = [:]
         submissions = [:]
@@ -122,8 +122,8 @@ public struct LedgerNode {
 
     /// Whether this node is an authority.
     public var isAuthority: Bool { authority != nil }
-    /// This authority's votes.
-    var currentVote: AuthorityVote? { authority?.vote }
+    /// This authority's acceptor state.
+    var currentAcceptor: AcceptorState? { authority?.acceptor }
     /// How many operations wait at this authority.
     public var waitingCount: Int { pool.count }
 
@@ -361,8 +361,8 @@ public struct LedgerNode {
         _ request: AuthorityRequest, from other: NodeID, now: UInt64
     ) -> (actions: [Action], answer: AuthorityAnswer)? {
         guard authority != nil, let index = rules.authority(at: other) else { return nil }
-        let (vote, answer) = authority!.answer(request, from: index, &chain, now: now)
-        var actions: [Action] = vote.map { [.keepVote($0)] } ?? []
+        let (acceptor, answer) = authority!.answer(request, from: index, &chain, now: now)
+        var actions: [Action] = acceptor.map { [.keepAcceptor($0)] } ?? []
         if case .refused(.wrongTime, _) = answer {
             tellClock(of: index, ahead: rules.clockDifference(of: request, now: now), &actions, now: now)
         }
@@ -418,7 +418,7 @@ public struct LedgerNode {
         while true {
             for step in steps {
                 switch step {
-                case .keep(let vote): actions.append(.keepVote(vote))
+                case .keep(let acceptor): actions.append(.keepAcceptor(acceptor))
                 case .ask(let request, let others):
                     for other in others {
                         let target = Target.node(rules.authorities[other].node)
