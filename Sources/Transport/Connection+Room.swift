@@ -4,7 +4,7 @@ internal import Wire
 /// The limits of data that streams hold for sending, and the order in which waiting streams get room.
 ///
 /// All streams together may have only as much to send as keeps the path full. When that is used up, streams that want
-/// more wait in line. Each is promised a whole turn when there is room for one. So a few streams have much data to
+/// more wait in the queue. Each is promised a whole turn when there is room for one. So a few streams have much data to
 /// send, one after the other; otherwise all would have little.
 extension Connection {
     /// The bytes that a stream which sends little at a time may always hold: a request, or an answer to one.
@@ -53,7 +53,7 @@ extension Connection {
         return max(0, min(ownRoom(slot), shared), little)
     }
 
-    /// Makes a stream wait until it may take `count` bytes, either for its own limits or in line with others.
+    /// Makes a stream wait until it may take `count` bytes, either for its own limits or in the queue with others.
     ///
     /// On a closed connection no stream waits: it could never use a promise and would keep it.
     mutating func wait(_ slot: Int, for count: Int) {
@@ -76,7 +76,7 @@ extension Connection {
         signal(slot, .writable)
     }
 
-    /// Promises free room to the streams that wait in line.
+    /// Promises free room to the streams that wait in the queue.
     mutating func shareRoom() {
         while !roomQueue.isEmpty {
             let free = freeRoom

@@ -6,7 +6,8 @@ import Wire
 @testable import Link
 @testable import OnionCrypto
 
-/// The vectors that an independent model computes from protocol.md: handshakes, cookies, packets and rekeys, byte for byte.
+/// The vectors that an independent model computes from protocol.md: handshakes, cookies, packets and rekeys, byte for
+/// byte.
 @Suite struct LinkVectorTests {
     static let suites: [(String, Suite)] = [("link1", .aes256gcm), ("link2", .chacha20poly1305)]
     private static let size = 1_232

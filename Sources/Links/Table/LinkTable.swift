@@ -26,22 +26,22 @@ public import Wire
     /// The state for the packets that this worker sends on a link.
     @usableFromInline
     struct SendingSide: ~Copyable {
-        /// The line for new keys, until the peer uses them.
-        var waiting: LinkLine?
+        /// The send key for new keys, until the peer uses them.
+        var waiting: LinkSendKey?
         var sender: LinkSender
         var address: SocketAddress
         /// Whether this worker is the only one, so that its senders are.
         private let isSole: Bool
 
-        init(_ line: LinkLine, to address: SocketAddress, isSole: Bool) {
-            sender = LinkSender(line, sole: isSole)
+        init(_ sendKey: LinkSendKey, to address: SocketAddress, isSole: Bool) {
+            sender = LinkSender(sendKey, sole: isSole)
             self.address = address
             self.isSole = isSole
         }
 
-        /// Switches to the line of new keys.
-        mutating func use(_ line: LinkLine) {
-            sender = LinkSender(line, sole: isSole)
+        /// Switches to the send key of new keys.
+        mutating func use(_ sendKey: LinkSendKey) {
+            sender = LinkSender(sendKey, sole: isSole)
             waiting = nil
         }
     }
@@ -137,7 +137,7 @@ public import Wire
 
     /// Adds a link, whose receiving side is another worker's if it is nil; nil when the table is full.
     mutating func insert(
-        _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
+        _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress, mayMove: Bool
     ) -> LinkID? {
         let place: Int
         if let last = free.popLast() {
@@ -149,18 +149,18 @@ public import Wire
             return nil
         }
         let link = unsafe LinkID(place: place, generation: (generations[place] + 1) & LinkID.generationMask)
-        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
+        fill(link, receiver, SendingSide(sendKey, to: address, isSole: workers == 1), liveness, mayMove)
         return link
     }
 
     /// Adds a link at the place that worker 0 has given it in its own table; receiver indices are drawn there too.
     mutating func enter(
-        _ link: LinkID, _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress,
+        _ link: LinkID, _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress,
         mayMove: Bool
     ) {
         precondition(self.link(at: link.place) == nil && link.place < capacity, "a free place")
         placesUsed = max(placesUsed, link.place + 1)
-        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
+        fill(link, receiver, SendingSide(sendKey, to: address, isSole: workers == 1), liveness, mayMove)
     }
 
     private mutating func fill(
@@ -323,7 +323,7 @@ public import Wire
         case .confirmed: confirmed.append(arrival.link)
         case .switched:
             let entry = unsafe entry(arrival.link)
-            if let line = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(line) }
+            if let sendKey = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(sendKey) }
             switched.append(arrival.link)
         }
         return true
@@ -383,7 +383,7 @@ public import Wire
 
     /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.
     ///
-    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone or its line over, no memory is free,
+    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone or its send key over, no memory is free,
     /// or `fill` returned false. The counter is taken last, and without one the memory goes back unsent.
     public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
         guard let entry = unsafe liveEntry(link) else { return false }

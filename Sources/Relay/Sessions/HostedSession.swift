@@ -23,7 +23,7 @@ final class HostedSession: SessionOwner {
     /// How many of them a service has taken.
     private var served = 0
     private var newStreams: TokenBucket
-    /// Whether it waits in line at the rate gate.
+    /// Whether it waits at the rate gate.
     private var isHeldBack = false
 
     /// A session of `host` without legs.

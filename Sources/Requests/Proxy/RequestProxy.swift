@@ -159,8 +159,8 @@ public struct RequestProxy {
     var handshakes: [NodeID: Handshake] = [:]
     var handshakePlaces = RequestPlaces<NodeID>(RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
     /// For each target the requests under way and the requests that wait.
-    var lines: [NodeID: Line] = [:]
-    /// The targets whose lines may go on, and from when.
+    var queues: [NodeID: TargetQueue] = [:]
+    /// The targets whose queues may go on, and from when.
     var movable = (targets: Set<NodeID>(), at: Instant?.none)
     var failures = Pauses<NodeID>(
         first: RequestLimits.failureMemory, longest: RequestLimits.failureMemory, capacity: RequestLimits.failures)
@@ -247,8 +247,8 @@ public struct RequestProxy {
         else { return actions + refuse(asker) }
         if known.hasLink {
             deadlines.link.append(ticket, now: now)
-            line(up: ticket, now)
-            advanceLine(of: target, now, &actions)
+            enqueue(ticket, now)
+            advanceQueue(of: target, now, &actions)
         } else if connect(ticket, target, source, now, &actions) {
             deadlines.link.append(ticket, now: now)
         } else {
