@@ -195,7 +195,7 @@ private struct Council {
         let block: Block
         if choice < 128 || blocks.isEmpty {
             var chain = members[index].chain
-            let proof = seed(4).prove(chain.turn.rawSpan)
+            let proof = seed(4).prove(chain.proofInput.rawSpan)
             block = chain.draft(
                 [], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof, random: Bytes32()
             )

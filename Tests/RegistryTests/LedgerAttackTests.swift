@@ -208,7 +208,7 @@ import Wire
         }
         // The largest time is refused like any other wrong one.
         var authority = Authority(realm.rules, key: key(2000), kept: nil)!
-        let proof = key(2001).prove(chain.turn.rawSpan)
+        let proof = key(2001).prove(chain.proofInput.rawSpan)
         let last = Block(
             network: networkID, height: 1, time: .max, previous: chain.head, random: Bytes32(), maker: 1, proof: proof,
             operations: [], stateDigest: networkID)

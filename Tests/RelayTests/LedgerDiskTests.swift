@@ -183,7 +183,7 @@ import Wire
         let slot = slot(of: 0, after: chain)
         let now = slot * 10_000
         let block = chain.draft(
-            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.turn.rawSpan), random: Bytes32())
+            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.proofInput.rawSpan), random: Bytes32())
         let message = rules.seal(height: 1, slot: slot, hash: block.hash)
         let final = FinalBlock(
             block, slot: slot,

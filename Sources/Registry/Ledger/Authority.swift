@@ -132,7 +132,7 @@ public struct Authority {
                 guard isGood(best.block, &chain, now: now) else { return abandon() }
                 (block, acceptor.certificate) = (best.block, best.certificate)
             } else {
-                let proof = key.key.prove(chain.turn.rawSpan)
+                let proof = key.key.prove(chain.proofInput.rawSpan)
                 block = chain.draft(
                     pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof, random: draw())
             }
