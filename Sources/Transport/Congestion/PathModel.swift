@@ -240,7 +240,7 @@ struct PathModel {
         }
     }
 
-    private mutating func cruise(_ sample: AckSample, _ seen: Turn, isQueued: Bool, isUnusual: Bool) {
+    private mutating func cruise(_ sample: AckSample, _ seen: Round, isQueued: Bool, isUnusual: Bool) {
         queuedRounds = isQueued ? queuedRounds + 1 : 0
         roundsLeft = roundsLeft > 0 ? roundsLeft - 1 : 0
         // The first round still has losses that the probe before it has caused.
