@@ -81,9 +81,9 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         guard !isClosed else { return app.fail(.noPath) }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
-            // A web page can cause a stream to an IPv6 address. If that began the session of all streams, the page would
-            // choose the set that their exit is drawn from. Only apps cause UDP: for it an exit is asked for that all
-            // streams of the key can use, if there is one.
+            // A web page can cause a stream to an IPv6 address. If that began the session of all streams, the page
+            // would choose the set that their exit is drawn from. Only apps cause UDP: for it an exit is asked for that
+            // all streams of the key can use, if there is one.
             let forAll = needs.union(.ipv4)
             let isFitting =
                 current[isolation].map { directory.fits($0.exit, needs) }

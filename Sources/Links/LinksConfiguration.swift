@@ -73,8 +73,8 @@ public struct LinksConfiguration: Sendable {
     public var maximumClientMemory = 256 << 20
     /// Options of the sockets.
     public var socket = DatagramSocket.Configuration()
-    /// The sockets of all workers of a node at the addresses in `listen`, in their order; empty: each socket is bound when the
-    /// links are made.
+    /// The sockets of all workers of a node at the addresses in `listen`, in their order; empty: each socket is bound
+    /// when the links are made.
     public var groups: [DatagramGroup] = []
     /// This worker's number: the upper eight bits of its receiver indices.
     public var worker: UInt8 = 0

@@ -89,7 +89,8 @@ public struct ByteReader: ~Escapable {
     }
 }
 
-/// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet path.
+/// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet
+/// path.
 public struct ByteWriter {
     /// The bytes written so far.
     public private(set) var bytes: [UInt8] = []

@@ -108,8 +108,8 @@ public struct LinkResponder: ~Copyable {
     /// Processes a datagram that begins a handshake: its first four bytes are below 256, and it is not an answer.
     ///
     /// `wallClock` is nanoseconds since 1970. `isStaked` says whether a node id is staked, `isKnown` whether a staked
-    /// node's descriptor has an endpoint, `isKnownAddress` whether one has its address, and `hasLink` whether a client at an
-    /// address has a link up.
+    /// node's descriptor has an endpoint, `isKnownAddress` whether one has its address, and `hasLink` whether a client
+    /// at an address has a link up.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },

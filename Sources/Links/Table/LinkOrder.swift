@@ -11,8 +11,8 @@ public struct LinkOrder: Sendable {
         case add(Parcel<LinkReceiver>?, LinkSendKey, Liveness, SocketAddress, mayMove: Bool)
         /// For the owner: packets under these keys may come, and the peer has them.
         case renew(Parcel<ReceivingKeys>)
-        /// For the owner: packets under these keys may come, and the first one says that the peer uses them. The send key is for a worker
-        /// that is the only one.
+        /// For the owner: packets under these keys may come, and the first one says that the peer uses them. The send
+        /// key is for a worker that is the only one.
         case expect(Parcel<ReceivingKeys>, LinkSendKey?)
         case use(LinkSendKey)
         case move(SocketAddress)

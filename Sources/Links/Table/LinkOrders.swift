@@ -12,7 +12,8 @@ enum LinkProgress: Equatable {
     case uses(LinkID)
     /// The link's first packet has come: `LinkKeyring.confirmed` follows.
     case confirmed(LinkID)
-    /// The peer has begun to use the keys that waited: `LinkKeyring.switched` follows, and then ``LinkOrders/use(_:_:)``.
+    /// The peer has begun to use the keys that waited: `LinkKeyring.switched` follows, and then
+    /// ``LinkOrders/use(_:_:)``.
     case switched(LinkID)
     /// These receiver indices of the owner's are free.
     case forgotten([UInt32], owner: UInt8)
@@ -22,8 +23,8 @@ enum LinkProgress: Equatable {
 
 /// Worker 0's orders about links, and the answers that are still to come.
 ///
-/// Each function returns what is done at once, which is all of it where there is one worker: an order to the own table is a direct
-/// call.
+/// Each function returns what is done at once, which is all of it where there is one worker: an order to the own table
+/// is a direct call.
 struct LinkOrders {
     private struct State {
         let owner: UInt8
@@ -39,7 +40,8 @@ struct LinkOrders {
     private let order: (UInt8, LinkOrder) -> LinkAnswer?
     private var states: [LinkID: State] = [:]
 
-    /// Orders to so many workers; `order` carries them out for worker 0 and returns the answer, and sends them to others.
+    /// Orders to so many workers; `order` carries them out for worker 0 and returns the answer, and sends them to
+    /// others.
     init(workers: UInt8, order: @escaping (UInt8, LinkOrder) -> LinkAnswer?) {
         self.workers = workers
         self.order = order
@@ -55,7 +57,8 @@ struct LinkOrders {
 
     // MARK: Orders
 
-    /// Tells the other workers of a link that worker 0's table has; `receiver` is for its owner, and nil if that is worker 0.
+    /// Tells the other workers of a link that worker 0's table has; `receiver` is for its owner, and nil if that is
+    /// worker 0.
     mutating func add(
         _ link: LinkID, owner: UInt8, _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness,
         address: SocketAddress, mayMove: Bool

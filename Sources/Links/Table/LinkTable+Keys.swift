@@ -52,8 +52,8 @@ extension LinkTable {
         unsafe entry.pointee.sending.use(sendKey)
     }
 
-    /// Receives an own link's packets under new keys from the peer's first one on, and sends with their send key from then on if that is
-    /// given.
+    /// Receives an own link's packets under new keys from the peer's first one on, and sends with their send key from
+    /// then on if that is given.
     mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ sendKey: LinkSendKey?) {
         guard let receiver = unsafe receiver(of: link) else { return }
         indices.lead(keys.localIndex, to: UInt32(truncatingIfNeeded: link.place))

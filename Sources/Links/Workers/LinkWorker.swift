@@ -2,7 +2,8 @@ public import EventLoop
 internal import Link
 public import Wire
 
-/// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders (docs/architecture/workers.md).
+/// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders
+/// (docs/architecture/workers.md).
 ///
 /// It belongs to its loop's thread.
 public final class LinkWorker {

@@ -204,8 +204,10 @@ public struct Authority {
         self.round = round
     }
 
-    /// Whether a promise's lock is none, is not above `slot`, or is a certified one of the round's height and an
-    /// earlier slot.
+    /// Whether a promise's lock may be used for `round`.
+    ///
+    /// A lock of a slot up to `slot` is not used, so it is not checked. A later one must be of the round's height and
+    /// an earlier slot than the round's, with a valid certificate.
     private func isGood(_ lock: BlockLock?, above slot: UInt64, _ round: Round) -> Bool {
         guard let lock, lock.slot > slot else { return true }
         return lock.slot < round.slot && lock.block.height == round.height

@@ -8,7 +8,7 @@ public import Wire
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. Actions must be
 /// done in order; one that fails ends the list, so that nothing is sent that is not on disk.
 ///
-/// It has more members than most types: what its events share.
+/// It has more members than most types, because every event may read or change all of them.
 public struct LedgerNode {
     /// A step for the owner.
     public enum Action: Hashable, Sendable {
@@ -28,9 +28,9 @@ public struct LedgerNode {
 
     /// The receiver of a request.
     public enum Target: Hashable, Sendable {
-        /// This node.
+        /// The node with this id.
         case node(NodeID)
-        /// A random neighbour, and none of these as long as there are others.
+        /// A random neighbour; one of these only if there are no others.
         case anyone(but: Set<NodeID>)
     }
 

@@ -65,8 +65,8 @@ final class Epochs: SignatureCollector {
 
     /// The snapshots of `network` that `store` holds, among them the newest trusted one.
     ///
-    /// A history that is missing or unreadable begins anew with the snapshot before the trusted one, from which others lead
-    /// this node on. Neighbours with older ones get their updates from other nodes.
+    /// A history that is missing or unreadable begins anew with the snapshot before the trusted one, from which others
+    /// lead this node on. Neighbours with older ones get their updates from other nodes.
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(

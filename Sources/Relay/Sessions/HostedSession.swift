@@ -126,7 +126,8 @@ final class HostedSession: SessionOwner {
         if served == 1 { host.setBusy(self, true) }
     }
 
-    /// To be called when a stream of the peer no longer holds resources; `wasServed` tells whether a service had taken it.
+    /// To be called when a stream of the peer no longer holds resources; `wasServed` tells whether a service had taken
+    /// it.
     func streamEnded(wasServed: Bool) {
         streams -= 1
         guard wasServed else { return }
