@@ -9,7 +9,7 @@ public import Wire
 /// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held
 /// weakly. It has more members than most types: the parts, which keep their own state.
 public final class Links {
-    /// The loop.
+    /// The loop that runs all callbacks; all calls must come from its thread.
     public let loop: Loop
     /// The configuration that it was made with.
     public let configuration: LinksConfiguration

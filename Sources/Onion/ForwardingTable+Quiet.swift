@@ -1,6 +1,6 @@
 /// Lists all paths and the unused ones, for a node that is about to stop.
 extension ForwardingTable {
-    /// All paths.
+    /// The handles of all paths, in no order.
     public var paths: [PathHandle] { register.paths }
 
     /// The paths over which nothing has passed, either way, since the last call; `passedBefore` is its state, empty at

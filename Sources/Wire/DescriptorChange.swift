@@ -1,10 +1,10 @@
 /// A descriptor that differs from the previous one only in its times.
 public struct DescriptorRenewal: Hashable, Sendable {
-    /// The node's id.
+    /// The node whose descriptor has new times.
     public let node: NodeID
     /// When it was signed.
     public let published: UnixTime
-    /// When it expires.
+    /// The new end of its validity.
     public let expires: UnixTime
     /// The signature of the whole new descriptor, 64 bytes.
     public let signature: [UInt8]
@@ -51,7 +51,7 @@ public enum DescriptorChange: Hashable, Sendable {
     /// The most short digests in one request.
     public static let maximumShortDigests = 4_096
 
-    /// A whole descriptor.
+    /// A whole descriptor, with its signature.
     case whole(SignedDescriptor)
     /// New times and a signature for one that the reader holds.
     case renewed(DescriptorRenewal)
@@ -73,7 +73,7 @@ public enum DescriptorChange: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a request.
+    /// Reads a request; throws `outOfRange` for more than ``maximumShortDigests``.
     public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, shortDigests: Set<UInt64>) {
         var reader = ByteReader(span)
         let since = UnixTime(seconds: try reader.u64())

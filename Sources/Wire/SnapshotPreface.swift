@@ -31,7 +31,7 @@ public struct SnapshotPreface: Hashable, Sendable {
         self.extensionBytes = extensionBytes
     }
 
-    /// Appends the encoding.
+    /// Appends the encoding: the names' root and count, then the extension with its length.
     public func encode(to writer: inout ByteWriter) {
         writer.bytes32(namesRoot)
         writer.u32(namesCount)

@@ -71,7 +71,7 @@ public struct TokenBucket: Sendable {
     private var rate: Rate
     private var emptyAt: UInt64
 
-    /// A full bucket.
+    /// A bucket with all its tokens at `now`.
     public init(_ rate: Rate, now: Instant) {
         self.rate = rate
         emptyAt = rate.emptyTime(ofFullAt: Self.time(now))

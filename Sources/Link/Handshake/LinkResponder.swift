@@ -46,7 +46,7 @@ public struct LinkResponder: ~Copyable {
         /// Nodes whose last timestamp is remembered.
         public var nodes = 65_536
 
-        /// The defaults.
+        /// The limits of a node.
         public init() {}
     }
 

@@ -6,7 +6,7 @@ public import Wire
 /// reports the link dead. The waits follow the measured round trip. A late tick shows that the own loop was stopped,
 /// and then the peer gets more time.
 public struct Liveness: Sendable {
-    /// The intervals.
+    /// How long a peer may be silent, and when it is pinged.
     public struct Timing: Sendable {
         /// How long a sent packet may stay unanswered before a ping.
         public var unanswered = TimeSpan.milliseconds(250)

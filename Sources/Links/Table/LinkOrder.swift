@@ -31,7 +31,7 @@ public struct LinkAnswer: Sendable {
         case confirmed
         /// The peer has begun to use the keys that waited.
         case switched
-        /// Keys are over.
+        /// Receiving keys are past their lifetime, and were wiped.
         case expired
     }
 

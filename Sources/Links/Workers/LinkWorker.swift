@@ -33,7 +33,7 @@ public final class LinkWorker {
         }
     }
 
-    /// The loop.
+    /// The worker's loop; all calls must come from its thread.
     public let loop: Loop
     /// Takes data packets, as ``Links/relay`` does.
     public weak var relay: (any PacketHandler)?
@@ -83,7 +83,7 @@ public final class LinkWorker {
     /// Each socket's counters, in the order of the configuration's addresses.
     public var socketCounters: [DatagramCounters] { sockets.counters }
 
-    /// Closes the sockets.
+    /// Closes sockets and timers; to be called before the worker is released.
     public func close() {
         timer?.close()
         pauseTimer?.close()
