@@ -160,10 +160,10 @@ extension Links {
 
     private func takeInitiation(_ datagram: RawSpan, from source: SocketAddress) {
         guard let node else { return table.drop(.unknownType) }
-        let verdict = node.receive(
+        let outcome = node.receive(
             datagram, from: Endpoint(source), now: now, wallClock: clocks.wallClock()
         ) { list.isUp(at: $0) }
-        switch consume verdict {
+        switch consume outcome {
         case .drop(let reason): table.drop(reason)
         case .cookie(let bytes):
             table.counters.cookiesSent += 1

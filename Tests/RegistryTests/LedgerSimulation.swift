@@ -209,7 +209,7 @@ final class LedgerSimulation {
         }
     }
 
-    private func ask(_ index: Int, _ target: LedgerNode.Target, _ request: LedgerRequest, _ id: UInt64) {
+    private func ask(_ index: Int, _ target: LedgerNode.Receiver, _ request: LedgerRequest, _ id: UInt64) {
         let life = lives[index]
         let other: Int
         switch target {

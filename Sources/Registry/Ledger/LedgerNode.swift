@@ -17,7 +17,7 @@ public struct LedgerNode {
         /// Write a block to disk, and sometimes the state after it; the chain has it already.
         case keepBlock(FinalBlock, RegistryState?)
         /// Send a request; pass the answer, or nil, to ``answered(_:_:from:now:)`` with this number.
-        case ask(Target, LedgerRequest, UInt64)
+        case ask(Receiver, LedgerRequest, UInt64)
         /// Announce the chain's height to neighbours.
         case announce(height: UInt64)
         /// The result of the operation that was submitted with this number.
@@ -27,7 +27,7 @@ public struct LedgerNode {
     }
 
     /// The receiver of a request.
-    public enum Target: Hashable, Sendable {
+    public enum Receiver: Hashable, Sendable {
         /// The node with this id.
         case node(NodeID)
         /// A random neighbour; one of these only if there are no others.
@@ -179,12 +179,12 @@ public struct LedgerNode {
         var fetch = fetch
         fetch.above = chain.height
         fetches.began(fetch, question: nextQuestion)
-        let target: Target = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided)
+        let target: Receiver = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided)
         ask(target, .blocks(above: chain.height), .blocks, &actions)
     }
 
     private mutating func ask(
-        _ target: Target, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
+        _ target: Receiver, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
     ) {
         questions[nextQuestion] = question
         actions.append(.ask(target, request, nextQuestion))
@@ -421,7 +421,7 @@ public struct LedgerNode {
                 case .keep(let acceptor): actions.append(.keepAcceptor(acceptor))
                 case .ask(let request, let others):
                     for other in others {
-                        let target = Target.node(rules.authorities[other].node)
+                        let target = Receiver.node(rules.authorities[other].node)
                         ask(target, .authority(request), .authority(request, other), &actions)
                     }
                 case .finish(let block):

@@ -34,7 +34,7 @@ final class LedgerWorker: @unchecked Sendable {
 
     /// A task for the loop.
     enum Effect: Sendable {
-        case ask(LedgerNode.Target, LedgerMessage, [UInt8], UInt64)
+        case ask(LedgerNode.Receiver, LedgerMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
