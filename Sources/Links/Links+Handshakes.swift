@@ -257,7 +257,8 @@ extension Links {
         crew.add(id, at: Endpoint(address), owner: owner)
         follow(
             orders.add(
-                id, owner: owner, others.take(), sendKey: sendKey, liveness: liveness, address: address, mayMove: mayMove))
+                id, owner: owner, others.take(), sendKey: sendKey, liveness: liveness, address: address,
+                mayMove: mayMove))
         return link
     }
 

@@ -148,15 +148,17 @@ public struct ForwardingTable: ~Copyable {
         return path
     }
 
-    /// The id for the previous neighbour's packets, sent in BUILT. Nil if the path is gone, or its forward half does
-    /// not stand yet.
+    /// The id for the previous neighbour's packets, sent in BUILT.
+    ///
+    /// Nil if the path is gone, or its forward half does not stand yet.
     public func forwardID(of path: PathHandle) -> UInt64? {
         guard let record = unsafe register.find(path), unsafe record.pointee.forward.state != .asked else { return nil }
         return unsafe record.pointee.forward.id
     }
 
-    /// The id for the next neighbour's packets, sent in BUILD. Nil at the terminal, and if the path is gone or its
-    /// backward half does not stand yet.
+    /// The id for the next neighbour's packets, sent in BUILD.
+    ///
+    /// Nil at the terminal, and if the path is gone or its backward half does not stand yet.
     public func backwardID(of path: PathHandle) -> UInt64? {
         guard let record = unsafe register.find(path), unsafe !record.pointee.isTerminal,
             unsafe record.pointee.backward.state != .asked

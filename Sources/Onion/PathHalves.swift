@@ -61,8 +61,9 @@ public struct PathHalves: ~Copyable {
         return HalfPlace(place: place, worker: worker, state: state, id: ids.take(link: link, target: place << 1))
     }
 
-    /// Adds a half whose packets come over `link`, and draws their path id. At the terminal, which makes its packets
-    /// itself, `link` is nil and the id is 0.
+    /// Adds a half whose packets come over `link`, and draws their path id.
+    ///
+    /// At the terminal, which makes its packets itself, `link` is nil and the id is 0.
     mutating func insert(_ half: consuming BackwardHalf, link: UInt32?) -> HalfPlace {
         let state: HalfPlace.State = half.isReady ? .ready : .stands
         let place = backwards.insert(half)

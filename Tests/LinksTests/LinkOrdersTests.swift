@@ -50,7 +50,8 @@ import Wire
         var orders = LinkOrders(workers: 3, order: workers.take)
         let receiver = LinkReceiver(keys(2 << 24 | 300), controlStart: 0)
         let progress = orders.add(
-            link, owner: 2, receiver, sendKey: sendKey(), liveness: Liveness(now: now), address: address, mayMove: false)
+            link, owner: 2, receiver, sendKey: sendKey(), liveness: Liveness(now: now), address: address, mayMove: false
+        )
         #expect(progress.isEmpty)
         return orders
     }

@@ -100,7 +100,8 @@ import Wire
         #expect(exit.isAnswered(source.shares[19]) {})
     }
 
-    @Test("More look-ups of a session than it has slots wait for each other, and all are answered") func queue() throws {
+    @Test("More look-ups of a session than it has slots wait for each other, and all are answered") func queue() throws
+    {
         let exit = try Exit()
         let source = Source(1, sessions: 1)
         var answers = 0

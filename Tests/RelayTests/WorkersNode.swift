@@ -235,7 +235,8 @@ final class WorkersNode: PacketHandler {
             register(peer, id, owner, isOurs, keyring)
             follow(
                 orders.add(
-                    id, owner: owner, receiver, sendKey: sendKey, liveness: liveness, address: peer.address, mayMove: false))
+                    id, owner: owner, receiver, sendKey: sendKey, liveness: liveness, address: peer.address,
+                    mayMove: false))
         }
         return links[id]!
     }

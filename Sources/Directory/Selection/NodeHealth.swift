@@ -87,7 +87,9 @@ public struct NodeHealth: Sendable {
     public mutating func regained(_ node: NodeID) { penalties[node] = nil }
 
     /// The penalties of `node` at `now`.
-    public func count(of node: NodeID, at now: UnixTime) -> Double { penalties[node].map { Self.faded($0, at: now) } ?? 0 }
+    public func count(of node: NodeID, at now: UnixTime) -> Double {
+        penalties[node].map { Self.faded($0, at: now) } ?? 0
+    }
 
     /// Calls `body` with each node that has penalties, and their number at `now`.
     func forEach(at now: UnixTime, _ body: (NodeID, Double) -> Void) {

@@ -122,8 +122,9 @@ public struct LinkKeyring: ~Copyable {
         replaced = consume keys
     }
 
-    /// Ends the send key that ``sendKey`` has replaced, and wipes its control key. Call it when all senders have the
-    /// new one.
+    /// Ends the send key that ``sendKey`` has replaced, and wipes its control key.
+    ///
+    /// Call it when all senders have the new one.
     public mutating func retireReplaced() {
         replaced?.sendKey.retire()
         replaced = nil
@@ -216,8 +217,10 @@ public struct LinkKeyring: ~Copyable {
 
     // MARK: Time
 
-    /// Wipes waiting keys past their lifetime. Returns true if the link must close: the current keys are past theirs,
-    /// or their send key is over and no new keys are on their way.
+    /// Wipes waiting keys past their lifetime.
+    ///
+    /// Returns true if the link must close: the current keys are past theirs, or their send key is over and no new keys
+    /// are on their way.
     ///
     /// ``LinkReceiver/expire(now:)`` does the same to the receiving keys, which are as old.
     public mutating func expire(now: Instant) -> Bool {

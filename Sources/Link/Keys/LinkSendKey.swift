@@ -23,8 +23,9 @@ internal import Synchronization
     private static let isSole = -1
     /// Two cache lines in bytes: processors fetch them in pairs.
     static let counterSpace = 128
-    /// A counter that is always over. Nobody writes it: a sender that is not sole reads it in place of a counter of its
-    /// own.
+    /// A counter that is always over.
+    ///
+    /// Nobody writes it: a sender that is not sole reads it in place of a counter of its own.
     nonisolated(unsafe) static let alwaysOver: UnsafeMutablePointer<Atomic<UInt64>> = {
         // In cache lines of its own: beside memory that is written, each read would fetch the line again.
         let memory = UnsafeMutableRawPointer.allocate(byteCount: counterSpace, alignment: counterSpace)

@@ -7,7 +7,9 @@ public import Wire
 /// One thread uses it, because sealing a packet changes memory of the expanded key. The expanded key is wiped with the
 /// value.
 @safe public struct LinkSender: ~Copyable {
-    /// The key that was expanded. A sole sender reads nothing of this object for a packet.
+    /// The key that was expanded.
+    ///
+    /// A sole sender reads nothing of this object for a packet.
     public let sendKey: LinkSendKey
     @usableFromInline let key: AEADKey
     /// A sole sender's counter, which lives as long as ``sendKey``; ``LinkSendKey/alwaysOver`` for any other.
@@ -54,8 +56,9 @@ public import Wire
         key.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
     }
 
-    /// Seals the header under the next counter. Returns false if the key is over: the packet is unchanged and must not
-    /// be sent.
+    /// Seals the header under the next counter.
+    ///
+    /// Returns false if the key is over: the packet is unchanged and must not be sent.
     @inlinable @inline(__always)
     public func sealHeader(_ packet: inout MutableRawSpan) -> Bool {
         guard let counter = takeCounters(1) else { return false }

@@ -96,7 +96,9 @@ public import Wire
     }
 
     private let entries: UnsafeMutablePointer<Entry>
-    /// The receiving sides of own links. At the places of other links the memory is not initialised.
+    /// The receiving sides of own links.
+    ///
+    /// At the places of other links the memory is not initialised.
     private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
     private var free: [Int32] = []
@@ -140,9 +142,12 @@ public import Wire
 
     // MARK: Links
 
-    /// Adds a link. `receiver` is nil if another worker owns the link. Returns nil if the table is full.
+    /// Adds a link.
+    ///
+    /// `receiver` is nil if another worker owns the link. Returns nil if the table is full.
     mutating func insert(
-        _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress, mayMove: Bool
+        _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress,
+        mayMove: Bool
     ) -> LinkID? {
         let place: Int
         if let last = free.popLast() {
@@ -162,7 +167,8 @@ public import Wire
     ///
     /// Worker 0's table draws the receiver indices, too.
     mutating func enter(
-        _ link: LinkID, _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress,
+        _ link: LinkID, _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness,
+        address: SocketAddress,
         mayMove: Bool
     ) {
         precondition(self.link(at: link.place) == nil && link.place < capacity, "a free place")
@@ -190,8 +196,10 @@ public import Wire
         earliestTick = min(earliestTick, liveness.nextDeadline)
     }
 
-    /// Removes a link and wipes its keys. Returns the receiver indices of its keys, which are free from now on; none if
-    /// the link is gone or another worker owns it.
+    /// Removes a link and wipes its keys.
+    ///
+    /// Returns the receiver indices of its keys, which are free from now on; none if the link is gone or another worker
+    /// owns it.
     ///
     /// The caller frees the indices of rekeys under way. With `keepsPlace`, no other link gets the place before
     /// ``freePlace(of:)``.
