@@ -7,7 +7,7 @@ public import Wire
 public enum BoxMessage {
     /// The bytes of an item that are not content.
     private static let overhead = 128 + 4 + 16
-    /// The longest content.
+    /// The longest content of a message in bytes.
     public static let longest = SwarmLimits.longestItem - overhead
 
     /// A message of the box's owner, made at `time`; nil if the content is too long.

@@ -12,7 +12,7 @@ public enum TerminalRequirement: Hashable, Sendable {
 
 /// The requirements that a path does not meet, in the order in which they are given up.
 public enum Relaxation: Int, Comparable, Sendable, CaseIterable {
-    /// It meets all.
+    /// The path meets all requirements.
     case nothing
     /// A hop behind the guard is to be avoided, or is a guard in use.
     case sharedMiddle

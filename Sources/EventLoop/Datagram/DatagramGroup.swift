@@ -20,7 +20,7 @@ public final class DatagramGroup: Sendable {
     /// The sockets that no loop has taken.
     private let sockets: Mutex<[KernelSocket?]>
 
-    /// The most workers.
+    /// The most workers whose sockets can share an address.
     public static let mostWorkers = 16
 
     /// Binds sockets of `workers` workers (1 to ``mostWorkers``) to `address`; port 0 lets the kernel choose.

@@ -6,7 +6,7 @@ import Synchronization
 /// `isAway` orders the two.
 @safe
 public final class PacketCopies: @unchecked Sendable {
-    /// The most packets.
+    /// The most packets of one batch of copies.
     public static let capacity = 64
 
     private let packetSize: Int

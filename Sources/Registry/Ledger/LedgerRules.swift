@@ -10,7 +10,7 @@ public struct LedgerRules: Sendable {
 
     /// An authority, which signs blocks.
     public struct Member: Hashable, Sendable {
-        /// The public key.
+        /// The authority's Ed25519 public key.
         public let key: Bytes32
         /// The node at which it is reached.
         public let node: NodeID

@@ -21,7 +21,7 @@ public struct RequestProxy {
 
     /// The source of a request: shares, rates and turns are divided by `origin`, and within it by `session`.
     public struct Source: Hashable, Sendable {
-        /// The source's origin.
+        /// The link or node that the requests came from.
         public let origin: Origin
         /// The number that the owner gave the session; 0 for RELAY.
         public let session: UInt64
@@ -78,7 +78,7 @@ public struct RequestProxy {
 
     /// The counters of a proxy.
     public struct Counters: Equatable, Sendable {
-        /// Requests that arrived.
+        /// Requests that arrived, refused ones included.
         public var asked = 0
         /// Requests that were refused, or lost their place to others.
         public var refused = 0
