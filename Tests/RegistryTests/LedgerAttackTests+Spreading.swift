@@ -227,7 +227,7 @@ extension LedgerAttackTests {
             return chain.draft([], time: start + 2, by: 1)
         }(chain)
         for (maker, proof) in [
-            (UInt8(0), good.proof), (2, good.proof), (1, key(2001).prove(LedgerChain(realm.rules).turn.rawSpan)),
+            (UInt8(0), good.proof), (2, good.proof), (1, key(2001).prove(LedgerChain(realm.rules).proofInput.rawSpan)),
             (1, [UInt8](repeating: 0, count: 80)), (4, good.proof),
         ] {
             let forged = Block(
