@@ -260,7 +260,7 @@ private final class Pair {
         }
     }
 
-    @Test("R15: the kernel asks whether the other end of an idle connection is still there, and sends bytes at once, on both sides")
+    @Test("R15: on both sides the kernel asks whether an idle connection's other end is there, and sends bytes at once")
     func keepAlive() throws {
         let loop = try Loop()
         defer { loop.close() }
