@@ -17,7 +17,7 @@ extension SocketAddress {
     /// or the kernel does not tell (``SocketUsers``).
     ///
     /// A UDP socket may be bound to all addresses, so the answer says nothing about an address of another machine.
-    /// Costs four system calls.
+    /// Costs two system calls.
     public func user(of transport: Transport, to peer: SocketAddress) -> UInt32? {
         var (own, other) = ((high.bigEndian, low.bigEndian), (peer.high.bigEndian, peer.low.bigEndian))
         var user: UInt32 = 0
