@@ -83,7 +83,8 @@ public final class Loop {
         return leavesReserve(lowest)
     }
 
-    /// Whether more descriptors than the reserve are free beside `newest`, which was just opened; negative: that failed.
+    /// Whether more descriptors than the reserve are free beside `newest`, which was just opened; negative: that
+    /// failed.
     ///
     /// The kernel gives out the lowest free one, which shows how many are in use.
     func leavesReserve(_ newest: Int32) -> Bool {
