@@ -78,7 +78,7 @@ import Wire
         flood: Int
     ) {
         let start = Instant(nanoseconds: 1)
-        var rate = SharedRate<Int>(perSecond: 1_000, burst: 1_000, now: start)
+        var rate = SharedRate<Int, Never>(perSecond: 1_000, burst: 1_000, now: start)
         var served = 0
         for millisecond in 0..<10_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
@@ -196,7 +196,7 @@ import Wire
         "s17: what links use of the way to the next hop is not taken from another link", arguments: [1, 3])
     func onwardBuilds(links: Int) {
         let start = Instant(nanoseconds: 1)
-        var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)
+        var rate = SharedRate<Int, Never>(perSecond: 200, burst: 1_000, now: start)
         var (flood, honest) = (0, 0)
         for millisecond in 0..<20_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
