@@ -23,7 +23,7 @@ extension Benchmark {
 
     private func throughput(
         _ streams: Int, _ direction: Direction, isolates: Bool, seconds: Double?, events: WindowEvents<Double>,
-        completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
+        completion: @escaping (Result<ThroughputWindow, LoadFaults>) -> Void
     ) -> Throughput {
         let plan = Throughput.Plan(
             direction: direction, streams: streams, isolates: isolates, warmUp: plan.warmUp, seconds: seconds,
@@ -90,7 +90,7 @@ extension Benchmark {
         let title = BenchReport.Latency(besides: besides).title
         watcher.progressed(title)
         guard besides > 0 else { return ping(besides: 0, end: { $0(nil) }, done) }
-        var bulk: Result<ThroughputWindow, Faults>?
+        var bulk: Result<ThroughputWindow, LoadFaults>?
         var whenBulkIsOver: (() -> Void)?
         var hasBegun = false
         weak var running: Throughput?
@@ -120,7 +120,7 @@ extension Benchmark {
     ///
     /// Then calls `end`, which stops the bulk streams and returns their result, nil without bulk streams.
     private func ping(
-        besides: Int, end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void,
+        besides: Int, end: @escaping (@escaping (Result<ThroughputWindow, LoadFaults>?) -> Void) -> Void,
         _ done: @escaping () -> Void
     ) {
         var one = BenchReport.Latency(besides: besides)
@@ -145,14 +145,14 @@ extension Benchmark {
                 })
             current.append(thread)
         } catch {
-            one.fault = Fault(.closed, error.description).description
+            one.fault = LoadFault(.closed, error.description).description
             end { [unowned self] _ in add(one, done) }
         }
     }
 
     private func fill(
-        _ one: inout BenchReport.Latency, _ result: Result<PingResult, Faults>,
-        _ bulk: Result<ThroughputWindow, Faults>?
+        _ one: inout BenchReport.Latency, _ result: Result<PingResult, LoadFaults>,
+        _ bulk: Result<ThroughputWindow, LoadFaults>?
     ) {
         switch (result, bulk) {
         case (.failure(let faults), _): one.fault = faults.description
@@ -247,7 +247,7 @@ extension Benchmark {
     }
 
     private func add(
-        _ before: SubjectBuilds, _ after: SubjectBuilds?, _ result: Result<FetchResult, Faults>, _ done: () -> Void
+        _ before: SubjectBuilds, _ after: SubjectBuilds?, _ result: Result<FetchResult, LoadFaults>, _ done: () -> Void
     ) {
         var one = BenchReport.Builds()
         if case .failure(let faults) = result {

@@ -78,7 +78,7 @@ public final class Benchmark {
     let route: Route
     let subject: (any Subject)?
     let farEnd: FarEnd?
-    let target: Target
+    let target: ProxyTarget
     var report: BenchReport
     var meter: UsageMeter
     /// Keeps the objects of the current measurement alive.
@@ -106,7 +106,7 @@ public final class Benchmark {
         self.report = report
         meter = UsageMeter(subject?.processes ?? [])
         farEnd = route.target == nil ? try FarEnd(on: loop, at: .loopbackIPv4(port: 0)) : nil
-        guard let target = route.target ?? farEnd?.address.flatMap({ Target($0.description) }) else {
+        guard let target = route.target ?? farEnd?.address.flatMap({ ProxyTarget($0.description) }) else {
             preconditionFailure("a listener has an address")
         }
         self.target = target

@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,24 +133,39 @@ int shim_take_socket_error(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
 }
 
+// The socket for questions to the kernel about sockets, which all threads share; opening one costs more than a question.
+static pthread_mutex_t questions_lock = PTHREAD_MUTEX_INITIALIZER;
+static int questions = -1;
+
 // Asks the kernel for one socket (sock_diag(7)): 0, or a negative errno. In `id` are the ports and addresses of the question,
-// then those of the socket.
-static int find_socket(int fd, int family, int protocol, struct inet_diag_sockid *id, uint32_t *user, uint32_t *inode) {
+// then those of the socket. The caller has the lock.
+static int find_socket(int family, int protocol, struct inet_diag_sockid *id, uint32_t *user, uint32_t *inode) {
+    static uint32_t number;
     struct {
         struct nlmsghdr head;
         struct inet_diag_req_v2 question;
     } request = {
-        .head = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
+        .head = {
+            .nlmsg_len = sizeof request,
+            .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+            .nlmsg_flags = NLM_F_REQUEST,
+            .nlmsg_seq = ++number,
+        },
         .question = {.sdiag_family = (uint8_t)family, .sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0u, .id = *id},
     };
-    if (send(fd, &request, sizeof request, 0) < 0) return -errno;
+    if (questions < 0) questions = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (questions < 0 || send(questions, &request, sizeof request, 0) < 0) return -errno;
     union {
         struct nlmsghdr head;
         uint8_t bytes[1024];
     } answer;
-    // The kernel has answered before it returned.
-    ssize_t length = recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
-    if (length < 0) return -errno;
+    // The kernel has answered before it returned. An answer to an earlier question is one that nobody could read.
+    ssize_t length;
+    do {
+        length = recv(questions, &answer, sizeof answer, MSG_DONTWAIT);
+        if (length < 0) return -errno;
+        if ((size_t)length < sizeof answer.head) return -EBADMSG;
+    } while (answer.head.nlmsg_seq != number);
     if ((size_t)length < NLMSG_LENGTH(sizeof(struct inet_diag_msg)) || answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
         return -ENOENT;
     struct inet_diag_msg found;
@@ -162,8 +178,6 @@ static int find_socket(int fd, int family, int protocol, struct inet_diag_sockid
 
 int shim_socket_user(
     int protocol, const void *address, uint16_t port, const void *peer, uint16_t peer_port, uint32_t *user) {
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (fd < 0) return -errno;
     int is_ipv4 = memcmp(address, mapped_prefix, sizeof mapped_prefix) == 0;
     size_t skipped = is_ipv4 ? sizeof mapped_prefix : 0;
     int result = -ENOENT;
@@ -177,7 +191,15 @@ int shim_socket_user(
     memcpy(is_swapped ? id.idiag_dst : id.idiag_src, (const uint8_t *)address + skipped, 16 - skipped);
     memcpy(is_swapped ? id.idiag_src : id.idiag_dst, (const uint8_t *)peer + skipped, 16 - skipped);
     uint32_t owner = 0, inode = 0;
-    if (find_socket(fd, is_ipv4 ? AF_INET : AF_INET6, protocol, &id, &owner, &inode) == 0) {
+    pthread_mutex_lock(&questions_lock);
+    int failure = find_socket(is_ipv4 ? AF_INET : AF_INET6, protocol, &id, &owner, &inode);
+    // A socket whose answers cannot be read is of no more use.
+    if (failure != 0 && failure != -ENOENT && questions >= 0) {
+        close(questions);
+        questions = -1;
+    }
+    pthread_mutex_unlock(&questions_lock);
+    if (failure == 0) {
         // A listener at the port answers for a connection that is gone. A socket that its process has closed has no inode,
         // and no user.
         int is_it = id.idiag_sport == htons(port) && (protocol != IPPROTO_TCP || id.idiag_dport == htons(peer_port));
@@ -186,7 +208,6 @@ int shim_socket_user(
             result = 0;
         }
     }
-    close(fd);
     return result;
 }
 

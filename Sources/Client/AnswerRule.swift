@@ -1,7 +1,7 @@
 internal import Wire
 
-/// Keeps this machine's own network and exits apart: what an exit may be asked for, and which addresses in its answers an
-/// app may be told.
+/// Keeps this machine's own network and exits apart: what an exit may be asked for, and which addresses in its answers
+/// an app may be told.
 ///
 /// An exit, or the owner of a name, could answer with an address of this machine or of its network. That would lead the
 /// app to hosts behind the firewall (DNS rebinding).

@@ -140,8 +140,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Sends a datagram to `peer`.
     ///
-    /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if no exit may
-    /// be asked for its host.
+    /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if no exit
+    /// may be asked for its host.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
         guard rule.mayAsk(for: peer.host) else { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
@@ -205,8 +205,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Passes a datagram to the user, unless it is malformed.
     ///
-    /// The exit says from whom it is. None is passed from a host of this machine's own network: to no such host can it be
-    /// an answer, and a hostile exit could make the user believe that one speaks, or write to it.
+    /// The exit says from whom it is. None is passed from a host of this machine's own network: to no such host can it
+    /// be an answer, and a hostile exit could make the user believe that one speaks, or write to it.
     public func streamDatagram(_ bytes: [UInt8]) {
         guard open?.kind == .datagrams, let (peer, offset) = try? FlowDatagram.decode(from: bytes.rawSpan),
             rule.mayAsk(for: peer.host)
@@ -259,7 +259,8 @@ extension Client {
     /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
     ///
     /// The stream shares paths only with the process's own streams of the same `isolation`. The user may hear of a
-    /// failure inside this call. Hosts that no exit may be asked for fail: names as not found, addresses as not allowed.
+    /// failure inside this call. Hosts that no exit may be asked for fail: names as not found, addresses as not
+    /// allowed.
     public func open(
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {

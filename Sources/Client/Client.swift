@@ -79,7 +79,8 @@ public final class Client {
         noteUsers()
     }
 
-    /// Logs what the kernel does not tell of the users of apps, and has it load what it needs for that before apps come.
+    /// Logs what the kernel does not tell of the users of apps, and has it load what it needs for that before apps
+    /// come.
     private func noteUsers() {
         let users = SocketUsers.ofThisProcess
         guard !configuration.listeners.isEmpty else { return }

@@ -2,7 +2,7 @@ internal import Directory
 internal import Wire
 
 extension ClientProblem {
-    /// The problem for the user, in one sentence.
+    /// The problem, in one sentence that names no settings.
     public var text: String {
         switch self {
         case .unsaved(let error): "The state of the network cannot be saved: \(error)."
@@ -27,10 +27,9 @@ extension ClientProblem {
                 + "reached."
         case .noExit(let nodes): "None of the \(nodes) nodes that are known is an exit."
         case .noUsableExit(let exits):
-            "None of the exits known (\(exits)) may be used; look at client.exits and client.avoid."
+            "None of the exits known (\(exits)) may be used."
         case .tooFewUsable(let count, let nodes, let hops):
-            "\(count) of the \(nodes) nodes that are known may be used, too few for a path of \(hops) hops; look at "
-                + "client.avoid."
+            "\(count) of the \(nodes) nodes that are known may be used, too few for a path of \(hops) hops."
         case .tooFewKnown(let count, let nodes, let hops):
             "\(count) of \(nodes) nodes are known, too few for a path of \(hops) hops; no node of the network file may "
                 + "be reachable."

@@ -34,7 +34,7 @@ public enum ClientProblem: Equatable, Sendable {
 
     /// The percentages of the weight of all nodes, and of the exits, whose descriptors are known.
     public struct Known: Equatable, Sendable {
-        /// The percentages.
+        /// The percentages, 0 to 100.
         public let nodes: Int, exits: Int
     }
 

@@ -16,7 +16,8 @@ final class ClientSession: SessionOwner, PathUser {
     static let standbyLimit = TimeSpan.seconds(60)
     /// After this many pauses in a row for refused streams, new streams go to another exit.
     static let refusalLimit = 3
-    /// The limits of its connection: an exit must not open streams, so it may not open more than the protocol's first ones.
+    /// The limits of its connection: an exit must not open streams, so it may not open more than the protocol's first
+    /// ones.
     private static let configuration: ConnectionConfiguration = {
         var limits = ConnectionConfiguration()
         limits.maxPeerStreams = 0

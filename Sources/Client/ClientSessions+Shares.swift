@@ -14,11 +14,12 @@ extension ClientSessions {
         return Self.placeToEnd(of: places, for: key, held: allShares).map { idle[$0] }
     }
 
-    /// The index of the idle session that ends for `key`: of those with the most sessions, the one that is idle longest.
+    /// The index of the idle session that ends for `key`: of those with the most sessions, the one that is idle
+    /// longest.
     ///
-    /// Otherwise a page that asks for many hosts would end the idle sessions of other apps, whose next streams then have
-    /// another exit. For the same reason an owner with fewer identities than that of `key` keeps its idle ones. Those
-    /// of the process itself, such as a DNS port's, have no owner, and may all go.
+    /// Otherwise a page that asks for many hosts would end the idle sessions of other apps, whose next streams then
+    /// have another exit. For the same reason an owner with fewer identities than that of `key` keeps its idle ones.
+    /// Those of the process itself, such as a DNS port's, have no owner, and may all go.
     static func placeToEnd(
         of idle: [(key: IsolationKey, since: Instant)], for key: IsolationKey, held: IdentityShares
     ) -> Int? {

@@ -18,7 +18,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// Over how many milliseconds the ends of idle sessions are spread that are retired at one time.
     static let spread: UInt64 = 60_000
     /// The pause between attempts to open streams for waiting apps.
-    private static let linePause = TimeSpan.milliseconds(20)
+    private static let queuePause = TimeSpan.milliseconds(20)
 
     private let turn: SessionTurn
     private let pool: PathPool
@@ -35,12 +35,12 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// The keys that wait for a path to begin a session, with the features that their exits must have.
     private(set) var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     /// The apps that wait for a stream.
-    private(set) var waiting: [IsolationKey: AppLine] = [:]
+    private(set) var waiting: [IsolationKey: AppQueue] = [:]
     /// The last exits of keys without a session; their next sessions avoid them.
     private(set) var lastExit: [IsolationKey: NodeID] = [:]
     /// When keys left exits that failed all their streams, in the last ``failingPause``.
     private var leftFailing: [IsolationKey: Instant] = [:]
-    private var lineTimer: LoopTimer?
+    private var queueTimer: LoopTimer?
     /// The identity that is being ended for another one; no session begins for it.
     private var displaced: IsolationKey?
     /// Until when no further identity that is turned away is logged.
@@ -60,7 +60,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         self.appLimit = appLimit
         self.log = log
         loop.addAtTurnEnd { [turn] in turn.run() }
-        lineTimer = LoopTimer(on: loop) { [weak self] in self?.advanceLines() }
+        queueTimer = LoopTimer(on: loop) { [weak self] in self?.advanceQueues() }
     }
 
     private var now: Instant { pool.now }
@@ -81,9 +81,9 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
         guard !isClosed else { return app.fail(.noPath) }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
-            // A web page can cause a stream to an IPv6 address. If that began the session of all streams, the page would
-            // choose the set that their exit is drawn from. Only apps cause UDP: for it an exit is asked for that all
-            // streams of the key can use, if there is one.
+            // A web page can cause a stream to an IPv6 address. If that began the session of all streams, the page
+            // would choose the set that their exit is drawn from. Only apps cause UDP: for it an exit is asked for that
+            // all streams of the key can use, if there is one.
             let forAll = needs.union(.ipv4)
             let isFitting =
                 current[isolation].map { directory.fits($0.exit, needs) }
@@ -112,7 +112,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             }
         }
         guard waiting[isolation]?.count ?? 0 < appLimit else { return app.fail(.noPath) }
-        waiting[isolation, default: AppLine()].append(app)
+        waiting[isolation, default: AppQueue()].append(app)
         if current[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
         if let other { end(other) }
     }
@@ -142,8 +142,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     /// Fails the apps that wait for a session of `key`.
     private func failWaiting(for key: IsolationKey, _ reason: NoSession) {
-        var line = waiting.removeValue(forKey: key)
-        while let app = line?.next() { app.fail(reason) }
+        var queue = waiting.removeValue(forKey: key)
+        while let app = queue?.next() { app.fail(reason) }
     }
 
     /// Logs that an identity was turned away, at most once a minute.
@@ -157,12 +157,12 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
 
     private func advanceSoon() {
         // A timer that is set stays: new apps must not delay waiting ones.
-        guard lineTimer?.deadline == nil else { return }
-        lineTimer?.schedule(at: (now + Self.linePause).nanoseconds)
+        guard queueTimer?.deadline == nil else { return }
+        queueTimer?.schedule(at: (now + Self.queuePause).nanoseconds)
     }
 
     /// Opens streams for the waiting apps of every key that has a session.
-    private func advanceLines() {
+    private func advanceQueues() {
         guard !isClosed else { return }
         for key in waiting.keys { if let session = current[key] { openWaiting(on: session) } }
         if waiting.keys.contains(where: { current[$0].map { !$0.isInDoubt } ?? false }) { advanceSoon() }
@@ -331,7 +331,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// Ends all sessions; apps that ask for one later are turned away.
     func close() {
         isClosed = true
-        lineTimer?.close()
+        queueTimer?.close()
         for session in all { session.end() }
     }
 }

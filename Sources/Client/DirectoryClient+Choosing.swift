@@ -178,8 +178,8 @@ extension DirectoryClient {
 
     /// The problem if the snapshot is before the beginning of the histories of several operators' nodes; otherwise nil.
     ///
-    /// The nodes' answers are not signed, so one operator alone must not send its clients to another network file. Of nodes
-    /// that are not staked, the operator is not known.
+    /// The nodes' answers are not signed, so one operator alone must not send its clients to another network file. Of
+    /// nodes that are not staked, the operator is not known.
     var gap: ClientProblem? {
         let count = Set(trust.unreachable.filter(trust.chain.snapshot.isStaked).map(owner)).count
         guard count > 0, count >= min(2, trust.operatorCount) else { return nil }

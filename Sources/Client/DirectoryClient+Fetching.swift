@@ -66,8 +66,8 @@ extension DirectoryClient {
 
     /// Asks for the updates that lead from the trusted snapshot to the newest one.
     ///
-    /// The snapshots of `bases` are tried in order until the other node knows one. If it knows none, `unknown` is called.
-    /// `then` is always called.
+    /// The snapshots of `bases` are tried in order until the other node knows one. If it knows none, `unknown` is
+    /// called. `then` is always called.
     func fetchSnapshot(
         _ link: LinkID, at bases: ArraySlice<SnapshotPlace.Base> = [.trusted], isAgain: Bool = false,
         unknown: @escaping () -> Void = {}, then: @escaping () -> Void
@@ -116,7 +116,8 @@ extension DirectoryClient {
 
     /// Forgets the failures of nodes that `before` has as suspended and `after` as staked.
     ///
-    /// The others have tested such a node since it failed here. Otherwise paths would avoid it for ten minutes and more.
+    /// The others have tested such a node since it failed here. Otherwise paths would avoid it for ten minutes and
+    /// more.
     private func regain(from before: Snapshot, to after: Snapshot) {
         for entry in before.entries where !entry.isStaked && after.isStaked(entry.node) {
             health.regained(entry.node)
@@ -169,8 +170,8 @@ extension DirectoryClient {
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
             guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
-            // The trusted snapshot may lead nowhere, or the other node may not know its voters. It can then lead on from
-            // the one before it.
+            // The trusted snapshot may lead nowhere, or the other node may not know its voters. It can then lead on
+            // from the one before it.
             let bases: ArraySlice<SnapshotPlace.Base> =
                 answer.newest > height ? [.trusted, .earlier, .first] : [.trusted]
             fetchSnapshot(link, at: bases) { [weak self] in
@@ -200,7 +201,9 @@ extension DirectoryClient {
         var writer = ByteWriter(capacity: 8)
         writer.u64(0)
         let body =
-            isWhole ? writer.bytes : DescriptorChange.question(since: since, marks: descriptors.marks(since: since))
+            isWhole
+            ? writer.bytes
+            : DescriptorChange.question(since: since, having: descriptors.shortDigests(since: since))
         links.request(
             on: link, isWhole ? DirectoryMessage.getDescriptors : .getDescriptorChanges, body: body,
             timeout: Self.longAnswerLimit

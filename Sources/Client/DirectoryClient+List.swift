@@ -257,9 +257,9 @@ extension DirectoryClient {
 
     /// Whom to ask for the versions of `nodes`: about each, nodes of different operators, one more than have to agree.
     ///
-    /// A node is not asked about itself or its own operator's nodes, unless there is no other operator: its word does not
-    /// count. One of `nodes` is asked about the others if there are too few besides: where most of a small network has
-    /// restarted, there are.
+    /// A node is not asked about itself or its own operator's nodes, unless there is no other operator: its word does
+    /// not count. One of `nodes` is asked about the others if there are too few besides: where most of a small network
+    /// has restarted, there are.
     func witnesses(of nodes: [NodeID]) -> [(node: Descriptor, of: [NodeID])] {
         let candidates = proxies.shuffled(using: &random)
         let ordered = candidates.filter { !nodes.contains($0.id) } + candidates.filter { nodes.contains($0.id) }

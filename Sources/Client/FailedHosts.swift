@@ -3,8 +3,8 @@ internal import Wire
 /// Finds an exit that fails whatever it is asked for: the hosts that streams of one session asked for in vain since the
 /// last one that succeeded.
 ///
-/// Such an exit keeps a session, for it answers everything else. A few dead hosts prove nothing, so several have to fail,
-/// over a time in which an app would have tried others.
+/// Such an exit keeps a session, for it answers everything else. A few dead hosts prove nothing, so several have to
+/// fail, over a time in which an app would have tried others.
 struct FailedHosts {
     /// How many hosts have to fail, and how long.
     static let limit = (hosts: 8, time: TimeSpan.seconds(30))

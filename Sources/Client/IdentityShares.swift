@@ -11,8 +11,8 @@ enum KeyOwner: Hashable {
 
     /// The owner of a connection of `user` from `address` to `port`; a unix socket has neither of the two.
     ///
-    /// A process can connect from each address of 127.0.0.0/8, and have the kernel forget its user by closing its end. So
-    /// the machine's own addresses are one owner.
+    /// A process can connect from each address of 127.0.0.0/8, and have the kernel forget its user by closing its end.
+    /// So the machine's own addresses are one owner.
     static func of(user: UInt32?, from address: IPAddress?, to port: IPAddress?) -> KeyOwner {
         if let user { return .user(user) }
         guard let address, !address.isLoopback, address != port else { return .machine }
@@ -22,9 +22,9 @@ enum KeyOwner: Hashable {
 
 /// How many identities each owner has, each kind of an owner's keys, and each source of a kind.
 ///
-/// A source is an app, by all of its keys (``IsolationKey/source``). Any app can have as many sources as it likes, by its
-/// user names and passwords. So the sources with credentials are one kind at a listener, and those of one owner share what
-/// another owner does not use.
+/// A source is an app, by all of its keys (``IsolationKey/source``). Any app can have as many sources as it likes, by
+/// its user names and passwords. So the sources with credentials are one kind at a listener, and those of one owner
+/// share what another owner does not use.
 struct IdentityShares {
     /// Keys of one owner that differ in their credentials alone.
     struct Kind: Hashable {
@@ -85,7 +85,8 @@ struct IdentityShares {
 
     /// The source that gives an identity up for `key`; nil if nobody has two more than those of `key`.
     ///
-    /// It is the largest of the largest kind of the largest owner; of the own kind or owner where no other has two more.
+    /// It is the largest of the largest kind of the largest owner; of the own kind or owner where no other has two
+    /// more.
     func loser(for key: IsolationKey) -> Source? {
         let own = Source(of: key)
         let size = size(of: key)

@@ -21,16 +21,16 @@ enum LocalName {
         }
     }
 
-    /// The top-level names of home and company networks, which the DNS does not have (RFC 6762, appendix G; `internal` is
-    /// ICANN's; `localdomain` is the domain of machines that have none).
+    /// The top-level names of home and company networks, which the DNS does not have (RFC 6762, appendix G; `internal`
+    /// is ICANN's; `localdomain` is the domain of machines that have none).
     private static let ofNetworks: Set<String> = [
         "internal", "intranet", "private", "corp", "home", "lan", "localdomain",
     ]
 
     /// Whether a look-up of `name` shows the network that this machine is in.
     ///
-    /// It does if the name is below a top-level name of such networks, below `home.arpa` (RFC 8375), or below the reverse
-    /// name of an address that is not public (RFC 6303).
+    /// It does if the name is below a top-level name of such networks, below `home.arpa` (RFC 8375), or below the
+    /// reverse name of an address that is not public (RFC 6303).
     static func isOfOwnNetwork(_ name: HostName) -> Bool {
         let labels = name.text.split(separator: ".").reversed().map(String.init)
         guard labels[0] == "arpa" else { return ofNetworks.contains(labels[0]) }

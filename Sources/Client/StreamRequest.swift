@@ -59,7 +59,7 @@ final class StreamRequest: SessionApp, StreamUser {
     struct Patience {
         /// How long the exits have to answer.
         var limit: TimeSpan
-        /// How many times the deadline may be put off before an exit is asked, as long as the line advances.
+        /// How many times the deadline may be put off before an exit is asked, as long as the queue advances.
         var waits: Int
 
         /// For an app's connection.

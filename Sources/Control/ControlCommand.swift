@@ -4,7 +4,7 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case status
     /// A ``PathsReport``; a relay refuses it, because it knows only its own place in paths.
     case paths
-    /// Makes new paths for new streams: of the isolation key with the argument as label, or of all; a ``Done``.
+    /// Makes new paths for new streams of the isolation key whose label is the argument, or of all keys: a ``Done``.
     case newpath
     /// The exits that a client may use: an ``ExitsReport``.
     case exits
@@ -22,20 +22,22 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case account
     /// Submits an operation on the registry, in hexadecimal: an ``OperationReport``.
     case submit
-    /// Whether the rules would accept an operation, in hexadecimal, now: an
-    /// ``OperationReport``, `waiting` or `refused`.
+    /// Whether the registry's rules would accept an operation, in hexadecimal, now: an ``OperationReport`` with the
+    /// state `waiting` if so, else `refused`.
     case dryrun
     /// The state of the operation whose hash is the argument: an ``OperationReport``.
     case operation
-    /// Makes a relay request a maintenance of so many seconds, or end it with 0: an ``OperationReport``.
+    /// Has a relay submit a maintenance of the argument's seconds, or its end if that is 0: an ``OperationReport``.
     case maintenance
     /// Whether a relay can serve: a ``CheckReport``; ask again until it is done.
     case check
-    /// Asks a node by an onion request; the argument is the node's id, a space and the method (`status`): a ``RequestReport``.
+    /// Asks a node by an onion request: a ``RequestReport``. The argument is the node's id, a space and the method
+    /// (`status`).
     case request
-    /// Does something with a box of the swarm store, for developers; the argument names what, a box or its key, and more.
+    /// Reads or writes a box of the swarm store, for developers. The argument is the action, the box or its key, and
+    /// what the action needs.
     case box
-    /// Reads the configuration again, like SIGHUP; a ``Done``, or the problem.
+    /// Reads the configuration again, like SIGHUP: a ``Done``, or a refusal with the problem.
     case reload
 }
 

@@ -26,7 +26,8 @@ public enum ControlError: Error, Equatable {
 public enum ControlSocket {
     /// The longest path of a unix socket in bytes (`sockaddr_un`, without its final zero).
     public static let longestPath = 107
-    /// The longest request line in bytes: for those who may do all, with an item of the swarm store in hexadecimal; for others.
+    /// The longest request line in bytes: for those who may do all, with an item of the swarm store in hexadecimal; for
+    /// others.
     static let longestRequest = (all: 135_168, look: 4_096)
     /// The longest reply line in bytes.
     static let longestReply = 1 << 20

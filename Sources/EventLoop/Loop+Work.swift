@@ -5,8 +5,8 @@ extension Loop {
     /// Runs `job` on one of libuv's threads, and later `completion` with its result on this loop.
     ///
     /// Jobs run concurrently and in no order. If the order matters, begin the next job in the completion of the last
-    /// one. Closing the loop waits for jobs that have begun and calls no completion. A job keeps its loop until then, as
-    /// open objects do.
+    /// one. Closing the loop waits for jobs that have begun and calls no completion. A job keeps its loop until then,
+    /// as open objects do.
     public func work<Result: Sendable>(
         _ job: @escaping @Sendable () -> Result, completion: @escaping (Result) -> Void
     ) {

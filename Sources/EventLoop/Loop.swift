@@ -72,16 +72,23 @@ public final class Loop {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// How often ``hasDescriptorsToSpare`` was false, and a connection was refused or another was ended.
+    /// How often no more than the reserve was free, and a connection was refused or another was ended.
     public private(set) var descriptorShortages: UInt64 = 0
 
-    /// Whether more descriptors than the reserve are free: the kernel gives out the lowest free one, which shows how
-    /// many are in use.
+    /// Whether more descriptors than the reserve are free.
     public var hasDescriptorsToSpare: Bool {
         // A simulated machine does not share its descriptors.
         let lowest = host == nil ? fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0) : 0
         if host == nil, lowest >= 0 { Glibc.close(lowest) }
-        let isSpare = lowest >= 0 && Int(lowest) < Self.descriptorLimit - reservedDescriptors
+        return leavesReserve(lowest)
+    }
+
+    /// Whether more descriptors than the reserve are free beside `newest`, which was just opened; negative: that
+    /// failed.
+    ///
+    /// The kernel gives out the lowest free one, which shows how many are in use.
+    func leavesReserve(_ newest: Int32) -> Bool {
+        let isSpare = newest >= 0 && Int(newest) < Self.descriptorLimit - reservedDescriptors
         if !isSpare { descriptorShortages += 1 }
         return isSpare
     }

@@ -5,8 +5,8 @@ import Synchronization
 
 /// A thread with a libuv loop of its own, which runs until ``stop()``.
 ///
-/// Its end is orderly or the process's: if the loop runs out of work, or code on the thread traps, the process ends. The
-/// thread blocks all signals but those of its own faults, so that signals of the process reach another thread.
+/// Its end is orderly or the process's: if the loop runs out of work, or code on the thread traps, the process ends.
+/// The thread blocks all signals but those of its own faults, so that signals of the process reach another thread.
 public final class LoopThread: Sendable {
     /// What the beginning of a thread leaves.
     public struct Begun<Value> {
@@ -35,8 +35,8 @@ public final class LoopThread: Sendable {
         self.thread = Mutex(thread)
     }
 
-    /// Starts a thread and returns once `begin` has returned on it; throws its error, or if there is no thread or loop to
-    /// be had.
+    /// Starts a thread and returns once `begin` has returned on it; throws its error, or if there is no thread or loop
+    /// to be had.
     ///
     /// `begin` may open objects on the loop. `name` has at most 15 bytes, and names the thread for tools such as top.
     public static func start<Value: Sendable>(

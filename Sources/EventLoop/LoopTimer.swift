@@ -33,7 +33,7 @@ public final class LoopTimer {
         if deadline != .max { loop.timers.insert(self) }
     }
 
-    /// Cancels the timer.
+    /// Cancels the timer, which can be scheduled again; has no effect if it is not scheduled.
     public func cancel() {
         loop.assertOnThread()
         due = .max

@@ -4,10 +4,11 @@ import Synchronization
 
 /// Messages from other threads, received on a loop.
 ///
-/// A mailbox has a lane for each source. The messages of one source arrive in the order in which they were sent; those of
-/// different sources arrive in any order. Each lane has its own bound and its own lock, so a source that sends too much
-/// loses its own messages, and sources do not wait for each other. No lock is held while a message is received. In one
-/// turn of the loop each lane delivers a bounded number of messages, so that timers and sockets do not wait for all.
+/// A mailbox has a lane for each source. The messages of one source arrive in the order in which they were sent; those
+/// of different sources arrive in any order. Each lane has its own bound and its own lock, so a source that sends too
+/// much loses its own messages, and sources do not wait for each other. No lock is held while a message is received. In
+/// one turn of the loop each lane delivers a bounded number of messages, so that timers and sockets do not wait for
+/// all.
 ///
 /// On a loop on simulated time, messages are received after a delay that the world's seed decides.
 public final class Mailbox<Message: Sendable> {

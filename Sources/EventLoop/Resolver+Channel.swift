@@ -20,8 +20,8 @@ extension Resolver {
         unsafe options.tcp_port = configuration.port
         unsafe options.sock_state_cb = resolverSocketChanged
         unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
-        // The cache, which c-ares 1.31 and later has by default, gets a longest life of zero: the time of an exit's answer
-        // would tell each client for which names others have asked, and a forged answer would serve them all.
+        // The cache, which c-ares 1.31 and later has by default, gets a longest life of zero: the time of an exit's
+        // answer would tell each client for which names others have asked, and a forged answer would serve them all.
         let mask =
             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
             | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT

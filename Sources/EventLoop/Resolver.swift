@@ -172,7 +172,8 @@ public final class Resolver {
         return Query(number: number)
     }
 
-    /// Looks up the name of an address, whatever its port; the callback is called once, on the loop, never inside this call.
+    /// Looks up the name of an address, whatever its port; the callback is called once, on the loop, never inside this
+    /// call.
     @discardableResult
     public func name(of address: SocketAddress, callback: @escaping (NameAnswer) -> Void) -> Query {
         let number = begin(.name(callback: callback), .name(address))
@@ -271,8 +272,8 @@ public final class Resolver {
     private func deliver() {
         let count = answered.count
         var told = 0
-        // A result stays in the list until its callback has been called, so that a query that an earlier callback cancels is
-        // over only once. `close()` in a callback empties the list.
+        // A result stays in the list until its callback has been called, so that a query that an earlier callback
+        // cancels is over only once. `close()` in a callback empties the list.
         while told < min(count, answered.count) {
             let (number, found) = answered[told]
             told += 1

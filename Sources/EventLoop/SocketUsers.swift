@@ -33,8 +33,8 @@ public struct SocketUsers: Sendable {
     /// Whether the kernel tells the users of sockets.
     public func tells(_ transport: SocketAddress.Transport) -> Bool { transport == .tcp ? tellsOfTCP : tellsOfUDP }
 
-    /// Whether each user is known to have a number of their own; otherwise those outside of this process's user namespace
-    /// may share one.
+    /// Whether each user is known to have a number of their own; otherwise those outside of this process's user
+    /// namespace may share one.
     public var tellsAllApart: Bool { strangers == nil }
 
     /// The user whom the kernel calls `number`; nil if that stands for all who are not known here.

@@ -4,7 +4,7 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     case wrongSize
     /// The handshake type does not exist, or only nodes accept it.
     case unknownType
-    /// mac1 is wrong.
+    /// mac1 is wrong: the sender does not know this node's key or network (protocol.md, section 3).
     case badMAC
     /// A cookie was due, but the limit of cookies for the address, for its prefix, or for all is reached.
     case cookieLimit
@@ -75,7 +75,7 @@ public struct DropCounters: Sendable {
     /// Counters of zero.
     public init() {}
 
-    /// Adds one.
+    /// Adds one dropped packet; the count wraps at 2^64.
     public mutating func count(_ reason: LinkDropReason) { counts[Int(reason.rawValue)] &+= 1 }
 
     /// How many were dropped for `reason`.

@@ -28,7 +28,7 @@ public protocol ControlHandler: AnyObject {
 
 /// The peer at the other end of a link.
 public enum LinkPeer: Hashable, Sendable {
-    /// An authenticated node.
+    /// A node, whose key the handshake has authenticated.
     case node(NodeID)
     /// A client; it has no identity.
     case client
@@ -72,7 +72,7 @@ public enum LinkFailure: Error, Hashable, Sendable {
     case noAddress
     /// The limit of links or of handshakes is reached.
     case limit
-    /// Links are closing.
+    /// This end's links are closed or about to be.
     case closing
 }
 
@@ -96,15 +96,15 @@ public struct LinkCounters: Sendable {
     public var linksAccepted: UInt64 = 0
     /// Handshakes of this end that failed without an answer.
     public var handshakesFailed: UInt64 = 0
-    /// Cookies sent.
+    /// Cookies sent in place of responses, under load.
     public var cookiesSent: UInt64 = 0
-    /// Links that ended.
+    /// Links that ended for any reason.
     public var linksClosed: UInt64 = 0
-    /// Links found dead.
+    /// Links that ended because the peer was silent.
     public var linksDead: UInt64 = 0
     /// Links whose place in the table went to another link.
     public var linksGaveWay: UInt64 = 0
-    /// Key renewals.
+    /// Rekeys that succeeded, begun by either end.
     public var rekeys: UInt64 = 0
     /// Changes of a link's address.
     public var moves: UInt64 = 0

@@ -6,11 +6,11 @@ internal import Wire
 package struct LinkHoldings {
     /// A link in the table.
     package struct Entry {
-        /// The link's id.
+        /// The handle of the link.
         package let link: LinkID
         /// The source that it counts for.
         package let source: LinkSource?
-        /// The other end.
+        /// The node at the other end, or a client.
         package let peer: LinkPeer
         /// Whether its initiator has proved that it has the keys.
         package let isUp: Bool
@@ -28,7 +28,7 @@ package struct LinkHoldings {
     package let count: Int
     /// The receiver indices in use.
     package let indices: Int
-    /// Half-open links.
+    /// The number of half-open links.
     package let halfOpen: Int
     /// Handshakes of this end under way or about to begin, and those under way that others asked for.
     package let handshakes: Int, strangersHandshakes: Int

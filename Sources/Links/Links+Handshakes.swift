@@ -160,10 +160,10 @@ extension Links {
 
     private func takeInitiation(_ datagram: RawSpan, from source: SocketAddress) {
         guard let node else { return table.drop(.unknownType) }
-        let verdict = node.receive(
+        let outcome = node.receive(
             datagram, from: Endpoint(source), now: now, wallClock: clocks.wallClock()
         ) { list.isUp(at: $0) }
-        switch consume verdict {
+        switch consume outcome {
         case .drop(let reason): table.drop(reason)
         case .cookie(let bytes):
             table.counters.cookiesSent += 1
@@ -232,15 +232,15 @@ extension Links {
         keyring.timing = configuration.keys
         let moment = now
         let liveness = Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment)
-        let (line, mayMove, owner) = (keyring.line, peer == .client, crew.owner(of: index))
+        let (sendKey, mayMove, owner) = (keyring.sendKey, peer == .client, crew.owner(of: index))
         let isOwn = owner == 0
         var others: LinkReceiver?
         let inserted: LinkID?
         if isOwn {
-            inserted = table.insert(receiver, line: line, liveness: liveness, address: address, mayMove: mayMove)
+            inserted = table.insert(receiver, sendKey: sendKey, liveness: liveness, address: address, mayMove: mayMove)
             others = nil
         } else {
-            inserted = table.insert(nil, line: line, liveness: liveness, address: address, mayMove: mayMove)
+            inserted = table.insert(nil, sendKey: sendKey, liveness: liveness, address: address, mayMove: mayMove)
             others = consume receiver
         }
         guard let id = inserted else {
@@ -257,7 +257,8 @@ extension Links {
         crew.add(id, at: Endpoint(address), owner: owner)
         follow(
             orders.add(
-                id, owner: owner, others.take(), line: line, liveness: liveness, address: address, mayMove: mayMove))
+                id, owner: owner, others.take(), sendKey: sendKey, liveness: liveness, address: address,
+                mayMove: mayMove))
         return link
     }
 

@@ -226,8 +226,8 @@ extension Links {
             return link.exchange.refuse(stream)
         }
         link.rekeyAnswer = (stream, answer.body)
-        let line = answer.line
-        follow(orders.expect(link.id, answer.takeKeys(), line))
+        let sendKey = answer.sendKey
+        follow(orders.expect(link.id, answer.takeKeys(), sendKey))
     }
 
     /// Follows up on what all workers have done.
@@ -276,9 +276,9 @@ extension Links {
         defer { freeRekeys(of: link) }
         guard case .success(let answer) = result else { return link.keyring.rekeyFailed(now: table.now) }
         guard let keys = link.keyring.finishRekey(answer.rawSpan, now: table.now) else { return }
-        follow(orders.renew(id, keys, link.keyring.line))
+        follow(orders.renew(id, keys, link.keyring.sendKey))
         table.counters.rekeys += 1
-        // With other workers the line is not in use yet.
+        // With other workers the send key is not in use yet.
         if !crew.hasOthers { greet(link) }
     }
 

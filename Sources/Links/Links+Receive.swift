@@ -58,7 +58,7 @@ extension Links {
         table.counters.rekeys += 1
         guard let link = find(id) else { return }
         link.keyring.switched()
-        follow(orders.use(id, link.keyring.line))
+        follow(orders.use(id, link.keyring.sendKey))
     }
 
     /// The link with this id; nil if it is gone.

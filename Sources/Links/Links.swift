@@ -6,10 +6,10 @@ public import Wire
 
 /// The links of one worker: its sockets, the link table, and each link's control connection.
 ///
-/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held weakly. It has more
-/// members than most types: the parts, which keep their own state.
+/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held
+/// weakly. It has more members than most types: the parts, which keep their own state.
 public final class Links {
-    /// The loop.
+    /// The loop that runs all callbacks; all calls must come from its thread.
     public let loop: Loop
     /// The configuration that it was made with.
     public let configuration: LinksConfiguration
@@ -43,8 +43,8 @@ public final class Links {
     ///
     /// `identity` is a node's; a client has none and accepts no handshakes. `isStaked` decides which nodes may begin
     /// links; it must not call back. From `addresses`, initiations need no cookie under load. `wallClock` returns
-    /// nanoseconds since 1970; `runningClock` returns nanoseconds and runs on while the machine sleeps. Without them the
-    /// loop's clocks are used. With `others`, these are the links of worker 0, and the other workers have a
+    /// nanoseconds since 1970; `runningClock` returns nanoseconds and runs on while the machine sleeps. Without them
+    /// the loop's clocks are used. With `others`, these are the links of worker 0, and the other workers have a
     /// ``LinkWorker`` each.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
@@ -120,8 +120,8 @@ public final class Links {
     /// How many packets all workers have sent.
     public var packetsSent: UInt64 { table.counters.packetsSent &+ (crew.ways?.shares.othersTotal ?? 0) }
 
-    /// Lets all workers send `packets` more packets: each an equal part, and `least` at least unless it is none; nil: any
-    /// number.
+    /// Lets all workers send `packets` more packets: each an equal part, and `least` at least unless it is none; nil:
+    /// any number.
     ///
     /// Returns the part of this worker.
     @discardableResult

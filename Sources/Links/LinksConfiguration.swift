@@ -8,7 +8,7 @@ public import Wire
 ///
 /// It has more members than most types: each is one setting, most with a default.
 public struct LinksConfiguration: Sendable {
-    /// The network.
+    /// The network's id and packet size.
     public var network: LinkNetwork
     /// The addresses to bind to: at most one per family; a client uses port 0.
     public var listen: [SocketAddress]
@@ -28,7 +28,7 @@ public struct LinksConfiguration: Sendable {
     public var responder = LinkResponder.Limits()
     /// When initiations are repeated.
     public var initiator = LinkInitiator.Timing()
-    /// When keys change.
+    /// When keys are renewed, and when they end.
     public var keys = LinkKeyring.Timing()
     /// When a silent peer is considered dead.
     public var liveness = Liveness.Timing()
@@ -73,8 +73,8 @@ public struct LinksConfiguration: Sendable {
     public var maximumClientMemory = 256 << 20
     /// Options of the sockets.
     public var socket = DatagramSocket.Configuration()
-    /// The sockets of all workers of a node at the addresses in `listen`, in their order; empty: each socket is bound when the
-    /// links are made.
+    /// The sockets of all workers of a node at the addresses in `listen`, in their order; empty: each socket is bound
+    /// when the links are made.
     public var groups: [DatagramGroup] = []
     /// This worker's number: the upper eight bits of its receiver indices.
     public var worker: UInt8 = 0

@@ -40,7 +40,7 @@ final class NodeSide {
     /// The answer to an initiation; `hasLink` tells whether a client at an address has a link that is up.
     func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64, hasLink: (AddressShare) -> Bool
-    ) -> LinkResponder.Verdict {
+    ) -> LinkResponder.Outcome {
         responder.receive(
             datagram, from: source, now: now, wallClock: wallClock, isStaked: { isStaked(NodeID($0)) },
             isKnown: { addresses?.contains($0) ?? false }, isKnownAddress: { addresses?.contains($0) ?? false },

@@ -10,8 +10,8 @@ extension MessageExchange {
         enum Purpose {
             /// The caller of `begin`.
             case asked
-            /// The line of DESTROYs.
-            case destroys(DestroyLine.Entry)
+            /// The queue of DESTROYs.
+            case destroys(DestroyQueue.Entry)
             /// Nobody: it is CLOSE.
             case closes
         }
@@ -38,7 +38,7 @@ extension MessageExchange {
     public mutating func destroy(_ pathID: UInt64, now: Instant) {
         switch state {
         case .open:
-            line.add(pathID, limit: limits.destroys)
+            destroyQueue.add(pathID, limit: limits.destroys)
             sendDestroys(now)
         case .closing, .over: break
         }
@@ -85,8 +85,8 @@ extension MessageExchange {
         switch request.purpose {
         case .asked: actions.append(.answered(stream, result))
         case .destroys(let entry):
-            line.ended(entry, wasSent: true)
-            if isRefused { line.addAgain(entry, at: now) }
+            destroyQueue.ended(entry, wasSent: true)
+            if isRefused { destroyQueue.addAgain(entry, at: now) }
         case .closes: break
         }
     }
@@ -97,11 +97,11 @@ extension MessageExchange {
         case .open: break
         case .closing, .over: return
         }
-        while let next = line.next(at: now, limit: limits.requests / 2) {
+        while let next = destroyQueue.next(at: now, limit: limits.requests / 2) {
             let stream = start(
                 PathMessage.destroy.kind, DestroyMessage(pathID: next.pathID).encoded, .destroys(next),
                 deadline: now + Self.destroyTime)
-            guard stream != nil else { return line.ended(next, wasSent: false) }
+            guard stream != nil else { return destroyQueue.ended(next, wasSent: false) }
         }
     }
 

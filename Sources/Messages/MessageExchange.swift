@@ -36,7 +36,7 @@ public struct MessageExchange: ~Copyable {
     var incoming: [StreamID: Incoming] = [:]
     /// The peer's message with a large answer that is under way; others wait until it is done.
     var large: StreamID?
-    var line = DestroyLine()
+    var destroyQueue = DestroyQueue()
     var bucket: TokenBucket
     var actions = ActionQueue()
 
@@ -63,7 +63,7 @@ public struct MessageExchange: ~Copyable {
     /// Answers of more than `uncountedAnswer` bytes are counted by `AnswerMemory` alone, where a peer that reads is not
     /// disturbed. Counted here too, they would make it the link with the most.
     public var memoryUse: Int {
-        connection.memoryUse + line.memoryUse + incoming.values.reduce(0) { $0 + $1.memoryUse }
+        connection.memoryUse + destroyQueue.memoryUse + incoming.values.reduce(0) { $0 + $1.memoryUse }
             + requests.values.reduce(0) { $0 + $1.bytes.count + $1.answer.count }
     }
 
@@ -145,7 +145,7 @@ public struct MessageExchange: ~Copyable {
             }
         }
         for stream in Array(incoming.keys) { forget(stream) }
-        line = DestroyLine()
+        destroyQueue = DestroyQueue()
         actions.forgetMessages()
     }
 
@@ -157,7 +157,7 @@ public struct MessageExchange: ~Copyable {
     ///
     /// True if there may be actions: the owner must then call `nextAction`.
     public mutating func advance(now: Instant) -> Bool {
-        guard let expiry = nextExpiry, now >= expiry else { return line.count > 0 }
+        guard let expiry = nextExpiry, now >= expiry else { return destroyQueue.count > 0 }
         nextExpiry = nil
         for (stream, request) in requests {
             if now >= request.deadline {

@@ -1,15 +1,15 @@
 internal import OnionCrypto
 public import Wire
 
-/// The records that a hop has opened, kept while their time is valid (protocol.md, section 6.3); and in the same way the
-/// onion requests that a target has opened (section 13.4).
+/// The records that a hop has opened, kept while their time is valid (protocol.md, section 6.3); and in the same way
+/// the onion requests that a target has opened (section 13.4).
 ///
 /// It holds keyed digests of eight bytes in two generations; each lives at least as long as any record's time is valid.
 ///
-/// Validity goes by the wall clock, and generations by the monotonic one. If the wall clock is set back, times of records
-/// that were forgotten would be valid again. So records are refused whose time is that of a forgotten one. While the
-/// clock is right, no valid time is that old. Times are remembered one by one: a record that came while the clock was
-/// ahead costs no other time.
+/// Validity goes by the wall clock, and generations by the monotonic one. If the wall clock is set back, times of
+/// records that were forgotten would be valid again. So records are refused whose time is that of a forgotten one.
+/// While the clock is right, no valid time is that old. Times are remembered one by one: a record that came while the
+/// clock was ahead costs no other time.
 ///
 /// When a generation is full, builds are refused until the next one: refusing is safe, forgetting is not. To keep one
 /// source from filling it, a source may have as many records as places are free, and always a thousandth of the

@@ -22,8 +22,8 @@ public enum Passage: Equatable, Sendable {
 
 /// One layer, in place (protocol.md, section 5).
 ///
-/// A relay's packets go through ``halves`` directly, by one access for each batch (`PathPackets`). A terminal's own packets
-/// are sealed here.
+/// A relay's packets go through ``halves`` directly, by one access for each batch (`PathPackets`). A terminal's own
+/// packets are sealed here.
 extension ForwardingTable {
     /// The result for `pathID` on `link`, by one table look-up.
     @inlinable @inline(__always)

@@ -43,7 +43,8 @@ extension ForwardingTable {
 
     /// The path that has the id `pathID` on `link`, where its half is this worker's.
     ///
-    /// Otherwise the worker that the id names is asked, and its answer leads to ``PathProgress/found(_:link:)`` if there is one.
+    /// Otherwise the worker that the id names is asked, and its answer leads to ``PathProgress/found(_:link:)`` if
+    /// there is one.
     public func ask(link: UInt32, pathID: UInt64) -> PathHandle? {
         let worker = PathID.worker(of: pathID)
         guard worker != halves.worker else { return handle(link: link, pathID: pathID) }

@@ -59,8 +59,9 @@ public enum ForwardingTableError: Error, Equatable {
 /// cannot tell from the ids that they share it. Finding a path costs no hash, and the packet path does not allocate.
 /// Memory grows with the paths held, in chunks that never move.
 ///
-/// Packets touch the halves of paths, one of them each; everything else is in the register. This is the table of worker 0, with
-/// the register of all paths and the halves of its own; other workers have theirs in a ``PathHalves``, which obeys its orders.
+/// This is worker 0's table. Its register has the state of all paths that packets do not touch. A packet touches one
+/// half of its path, and each half is in the ``PathHalves`` of the worker that receives its packets: ``halves`` for
+/// worker 0. The table sends orders to the other workers, which change theirs (``HalfOrder``).
 public struct ForwardingTable: ~Copyable {
     /// How long a path lives.
     public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
@@ -103,16 +104,17 @@ public struct ForwardingTable: ~Copyable {
 
     /// Adds a path whose keys the hop has agreed on.
     ///
-    /// Its ids are there at once if both halves are this worker's. Otherwise the path must be used once ``answered(_:)`` has told that it
-    /// stands.
+    /// If both halves are this worker's, the path has its ids when this returns. Otherwise the caller waits until
+    /// ``answered(_:)`` says that the path stands.
     ///
     /// - Parameters:
     ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
     ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
     ///   - linkLimit: how many paths the previous link may have asked for.
-    ///   - source: the source that the path counts for when the table is full, as the caller numbers them; several links may
-    ///     share one. Nil: the previous link is its own source.
-    ///   - owners: the workers that receive the packets of the two links; nil: this one. A terminal's backward half is this worker's.
+    ///   - source: the caller's number of the source that the path counts for when the table is full; several links may
+    ///     share a source. Nil: the previous link is its own source.
+    ///   - owners: the workers that receive the packets of the two links; nil: this worker. At the terminal `next` is
+    ///     ignored: this worker has the backward half.
     public mutating func insert(
         _ keys: consuming HopKeys, previous: PathNeighbour, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
         owners: (previous: UInt8, next: UInt8)? = nil, now: Instant
@@ -146,14 +148,17 @@ public struct ForwardingTable: ~Copyable {
         return path
     }
 
-    /// The id for the previous neighbour's packets, sent in BUILT; nil for a path that is gone or whose half does not stand.
+    /// The id for the previous neighbour's packets, sent in BUILT.
+    ///
+    /// Nil if the path is gone, or its forward half does not stand yet.
     public func forwardID(of path: PathHandle) -> UInt64? {
         guard let record = unsafe register.find(path), unsafe record.pointee.forward.state != .asked else { return nil }
         return unsafe record.pointee.forward.id
     }
 
-    /// The id for the next neighbour's packets, sent in BUILD; nil at the terminal, or for a path that is gone or whose half does
-    /// not stand.
+    /// The id for the next neighbour's packets, sent in BUILD.
+    ///
+    /// Nil at the terminal, and if the path is gone or its backward half does not stand yet.
     public func backwardID(of path: PathHandle) -> UInt64? {
         guard let record = unsafe register.find(path), unsafe !record.pointee.isTerminal,
             unsafe record.pointee.backward.state != .asked
@@ -170,8 +175,9 @@ public struct ForwardingTable: ~Copyable {
     /// Whether both halves of a path know that it is complete, so that packets may come.
     public func isConnected(_ path: PathHandle) -> Bool { unsafe register.find(path)?.pointee.isConnected ?? false }
 
-    /// Completes a path with the id in the next hop's BUILT; false if the path is gone, complete or a terminal's, its halves do not
-    /// stand, or the id is 0.
+    /// Completes a path with the id in the next hop's BUILT.
+    ///
+    /// Returns false if the path is gone, complete, or ends here, if its halves do not stand, or if the id is 0.
     ///
     /// Where other workers have halves, packets may come once ``answered(_:)`` has told that it is connected.
     public mutating func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool {

@@ -18,7 +18,8 @@ public struct HalfOrder: Sendable {
 
     /// Whether it is a question, which may be lost.
     ///
-    /// A peer's DESTROY leads to it, and a lane must not fill with what peers cause. The path then ends because it is quiet.
+    /// A peer's DESTROY leads to it, and a lane must not fill with what peers cause. The path then ends because it is
+    /// quiet.
     public var isQuestion: Bool { if case .find = kind { true } else { false } }
 }
 
@@ -86,8 +87,8 @@ extension PathHalves {
         return nil
     }
 
-    /// Examines the next `limit` places of each direction: wipes keys past their lifetime, and returns what has passed over the halves
-    /// there since they were examined last.
+    /// Examines the next `limit` places of each direction: wipes keys past their lifetime, and returns what has passed
+    /// over the halves there since they were examined last.
     ///
     /// To be called every second, with a limit that covers the places in a few seconds.
     public mutating func report(now: Instant, limit: Int) -> [HalfReport] {

@@ -8,7 +8,7 @@ public struct OnionKeys {
 
     /// One key; other threads may use it too.
     public struct Key: Sendable {
-        /// The pair.
+        /// The X-Wing key pair.
         public let pair: KEM.PrivateKey
         /// The first eight bytes of the hash, by which records and envelopes name the key.
         public let id: UInt64

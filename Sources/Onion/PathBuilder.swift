@@ -4,7 +4,7 @@ public import Wire
 
 /// One hop of a path to be built, as the client knows it from the node's descriptor.
 public struct HopTarget: Sendable {
-    /// The node's id.
+    /// The node's id: its Ed25519 public key.
     public var node: Bytes32
     /// The node's current onion public key, 1,216 bytes.
     public var onionKey: [UInt8]

@@ -8,7 +8,7 @@ struct ForwardHalf: ~Copyable {
     @usableFromInline var opener: LayerOpener
     /// The next hop; its path id is 0 until its answer has come.
     @usableFromInline var next: PathNeighbour
-    /// How much of what has passed worker 0 was told.
+    /// The hop counter up to which worker 0 was told of packets.
     var reported: UInt64 = 0
 
     @inlinable var isTerminal: Bool { slot == Packet.slotCount }
@@ -24,13 +24,13 @@ struct BackwardHalf: ~Copyable {
     @usableFromInline let previous: PathNeighbour
     /// Whether the next hop has answered; always true at the terminal.
     @usableFromInline var isReady: Bool
-    /// How much of what has passed worker 0 was told.
+    /// The hop counter up to which worker 0 was told of packets.
     var reported: UInt64 = 0
 }
 
 /// The halves of paths whose packets one worker receives, found by path id (protocol.md, sections 4 and 5).
 ///
-/// A packet touches one half, and no half refers to the other one of its path. So the two may belong to different workers.
+/// A packet touches one half, and a half does not refer to the other half of its path, so two workers may have them.
 public struct PathHalves: ~Copyable {
     @usableFromInline var ids: PathIDTable
     @usableFromInline var forwards: PlaceStore<ForwardHalf>
@@ -49,19 +49,21 @@ public struct PathHalves: ~Copyable {
     public var worker: UInt8 { ids.worker }
     /// How many halves there are of both kinds.
     public var count: Int { forwards.count + backwards.count }
-    /// How many places there are of the kind with more.
+    /// The number of places, used or free, of the kind that has more.
     public var capacity: Int { max(forwards.capacity, backwards.capacity) }
 
     // MARK: Halves
 
-    /// Adds a half whose packets come over `link`, and draws the id for them; traps if there is no place.
+    /// Adds a half whose packets come over `link`, and draws their path id; traps if there are `maximum` already.
     mutating func insert(_ half: consuming ForwardHalf, link: UInt32) -> HalfPlace {
         let state: HalfPlace.State = half.isReady ? .ready : .stands
         let place = forwards.insert(half)
         return HalfPlace(place: place, worker: worker, state: state, id: ids.take(link: link, target: place << 1))
     }
 
-    /// Adds a half whose packets come over `link`, or are made here if that is nil, and draws the id for them, 0 in that case.
+    /// Adds a half whose packets come over `link`, and draws their path id.
+    ///
+    /// At the terminal, which makes its packets itself, `link` is nil and the id is 0.
     mutating func insert(_ half: consuming BackwardHalf, link: UInt32?) -> HalfPlace {
         let state: HalfPlace.State = half.isReady ? .ready : .stands
         let place = backwards.insert(half)
@@ -69,12 +71,12 @@ public struct PathHalves: ~Copyable {
         return HalfPlace(place: place, worker: worker, state: state, id: id)
     }
 
-    /// The next hop has answered.
+    /// The next hop has answered: forward packets go on under `nextPathID`.
     mutating func connectForward(_ place: UInt32, nextPathID: UInt64) {
         unsafe forwards.pointer(place).pointee.next.pathID = nextPathID
     }
 
-    /// The next hop has answered.
+    /// The next hop has answered: its packets are taken.
     mutating func connectBackward(_ place: UInt32) { unsafe backwards.pointer(place).pointee.isReady = true }
 
     /// Removes a half and its id, and wipes its keys.
@@ -83,13 +85,13 @@ public struct PathHalves: ~Copyable {
         ids.release(half.id)
     }
 
-    /// The same for a half towards the client, whose id is 0 at the terminal.
+    /// Removes a half and its id, which is 0 at the terminal, and wipes its keys.
     mutating func removeBackward(_ half: HalfPlace) {
         _ = backwards.remove(half.place)
         if half.id != 0 { ids.release(half.id) }
     }
 
-    /// The path of the half that the id leads to.
+    /// The path of the half for packets with `pathID` on `link`.
     func path(link: UInt32, pathID: UInt64) -> PathHandle? {
         switch find(link: link, pathID: pathID) {
         case .unknown: nil
@@ -100,7 +102,7 @@ public struct PathHalves: ~Copyable {
 
     // MARK: Packets
 
-    /// The half that `pathID` on `link` leads to, by one table look-up.
+    /// The half for packets with `pathID` on `link`, by one table look-up.
     @inlinable @inline(__always)
     public func find(link: UInt32, pathID: UInt64) -> Passage {
         let target = ids.find(link: link, id: pathID)

@@ -17,7 +17,7 @@ public enum PathID {
     /// The table index, below 2^24.
     public static func index(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id >> 32) & 0xff_ffff }
 
-    /// The random part.
+    /// The random part, the lower 32 bits.
     public static func random(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id) }
 }
 

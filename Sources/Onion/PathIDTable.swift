@@ -2,8 +2,8 @@ internal import OnionCrypto
 
 /// The path ids that one worker has given to neighbours, each with the link that may use it and the half that it names.
 ///
-/// Places are drawn from at least as many free places as used ones, so that two ids do not show that they belong to one path.
-/// Finding an id costs no hash. Memory grows with the ids in use, in chunks that never move.
+/// Places are drawn from at least as many free places as used ones, so that two ids do not show that they belong to one
+/// path. Finding an id costs no hash. Memory grows with the ids in use, in chunks that never move.
 @safe @usableFromInline
 struct PathIDTable: ~Copyable {
     @usableFromInline

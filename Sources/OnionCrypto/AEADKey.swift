@@ -70,8 +70,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Decrypts `packet[from..<to]` in place if the tag in the 16 bytes before it is right; otherwise wipes it and returns
-    /// false.
+    /// Decrypts `packet[from..<to]` in place if the tag in the 16 bytes before it is right; otherwise wipes it and
+    /// returns false.
     @inlinable @inline(__always)
     public func open(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) -> Bool {
         precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")

@@ -50,7 +50,7 @@ public import Wire
         }
     }
 
-    /// The hash.
+    /// The hash, of the length that the initialiser was given.
     public consuming func finish() -> [UInt8] {
         var output = [UInt8](repeating: 0, count: outputSize)
         var span = output.mutableRawSpan

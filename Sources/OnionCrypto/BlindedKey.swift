@@ -39,7 +39,8 @@ public struct BlindedKey: ~Copyable {
         publicKey = point
     }
 
-    /// The public half of the blinded key of `identity`; throws `invalidKey` if that is not a key of the prime-order group.
+    /// The public half of the blinded key of `identity`; throws `invalidKey` if that is not a key of the prime-order
+    /// group.
     public static func publicKey(
         of identity: Bytes32, for purpose: BlindingPurpose, in period: TimePeriod, network: Bytes32
     ) throws(CryptoError) -> Bytes32 {

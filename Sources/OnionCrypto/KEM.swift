@@ -13,7 +13,7 @@ public enum KEM {
 
     /// A fresh shared secret and the ciphertext that carries it.
     public struct Encapsulation: ~Copyable {
-        /// The shared secret.
+        /// The shared secret, 32 bytes.
         public let secret: Secret
         /// The ciphertext to send, 1,120 bytes.
         public let ciphertext: [UInt8]

@@ -15,7 +15,7 @@ public enum CryptoError: Error, Equatable {
 /// An X25519 key pair (RFC 7748).
 public struct AgreementKey: ~Copyable {
     private let secret: Secret
-    /// The public half.
+    /// The X25519 public key.
     public let publicKey: Bytes32
 
     /// A fresh key pair.
@@ -47,7 +47,7 @@ public struct AgreementKey: ~Copyable {
 /// An Ed25519 key pair (RFC 8032): a node's identity.
 public struct SigningKey: ~Copyable {
     private let seed: Secret
-    /// The public half.
+    /// The Ed25519 public key.
     public let publicKey: Bytes32
 
     /// The length of a signature.

@@ -31,7 +31,7 @@ public struct SecureRandom: RandomNumberGenerator, Sendable {
         return elements.shuffled(using: &random)
     }
 
-    /// Fills `span`.
+    /// Fills `span` with random bytes of the system's generator.
     public static func fill(_ span: inout MutableRawSpan) {
         Sodium.initialize()
         unsafe span.withUnsafeMutableBytes { buffer in

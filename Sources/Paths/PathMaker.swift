@@ -8,7 +8,7 @@ public final class PathMaker {
     /// The longest times of a build: for the guard's link, and then for the answer.
     public typealias Limits = (link: TimeSpan, answer: TimeSpan)
 
-    /// The client's links.
+    /// The links over which paths are built.
     public let links: Links
     private let network: Bytes32
     private let clock: () -> UnixTime

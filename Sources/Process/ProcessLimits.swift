@@ -4,7 +4,8 @@ internal import OnionCrypto
 
 /// The limits that a client or relay process sets for itself before it handles a secret.
 package enum ProcessLimits {
-    /// Initializes and tests libsodium, forbids memory dumps, and raises the limit of descriptors as far as the system permits.
+    /// Initializes and tests libsodium, forbids memory dumps, and raises the limit of descriptors as far as the system
+    /// permits.
     package static func apply() throws(Failure) {
         Sodium.initialize()
         guard PrimeOrderGroup.isSound else {

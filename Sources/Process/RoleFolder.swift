@@ -87,6 +87,9 @@ extension Failure {
             case .missing: .noInput
             case .diskFull, .system, .database: .io
             }
+        if case .sealed = error {
+            return Failure(code, "\(error); name a file that holds it with --passphrase-file")
+        }
         return Failure(code, error.description)
     }
 }

@@ -8,7 +8,7 @@ internal import Wire
 public struct RegistryParameters: Hashable, Sendable {
     /// The value of a share of one whole: shares and fees are in 1/10,000.
     public static let whole: UInt64 = 10_000
-    /// The largest quorum.
+    /// The most members of a quorum in any network; `quorumSize` is at most this.
     public static let quorumLimit: UInt8 = 32
 
     /// The sum of contributions at which a node becomes active.
@@ -43,7 +43,7 @@ public struct RegistryParameters: Hashable, Sendable {
     public var creditGrowth: UInt32 = 48 * 60
     /// The time of service in which the credit grows by `creditGrowth`.
     public var creditPeriod: UInt32 = 86_400
-    /// The largest credit.
+    /// The most credit that a node can have, in seconds.
     public var creditLimit: UInt32 = 48 * 3_600
     /// How long after its credit is used up a decommissioned node is deregistered; the used part is subtracted from its
     /// credit.

@@ -13,8 +13,8 @@ extension RegistryState {
     /// Nodes that are due leave. Nodes whose credit and grace are used up are deregistered. Nodes whose maintenance is
     /// over become active. Locked stakes that are due become free. The quorum of this height is chosen.
     ///
-    /// Of a longer time between two blocks only ``longestGap`` uses up what a node is allowed. No verdict could bring it
-    /// back while the ledger stood still, and those of this block come after.
+    /// Of a longer time between two blocks only ``longestGap`` uses up what a node is allowed. No verdict could bring
+    /// it back while the ledger stood still, and those of this block come after.
     public mutating func begin(
         height: UInt64, time: UInt64, block: Bytes32, seed: Bytes32
     ) throws(RegistryRefusal) {

@@ -263,8 +263,8 @@ extension RegistryState {
     /// Takes a node out of service for so many seconds; with 0 it returns.
     ///
     /// The request names a height, so it takes effect once, and soon: a refused or abandoned request is void after
-    /// ``requestLife`` blocks, even if someone has kept it. A decommissioned node may return by its own request during its
-    /// maintenance, or if fewer nodes are active than a path needs, since none is then left to judge it.
+    /// ``requestLife`` blocks, even if someone has kept it. A decommissioned node may return by its own request during
+    /// its maintenance, or if fewer nodes are active than a path needs, since none is then left to judge it.
     private mutating func maintain(_ id: NodeID, for seconds: UInt64, height: UInt64) throws(RegistryRefusal) {
         guard quorum(at: height) != nil else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)

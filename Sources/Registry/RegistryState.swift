@@ -12,7 +12,7 @@ public struct RegistryState: Hashable, Sendable {
 
     /// The amounts of an account outside of nodes.
     public struct Holding: Hashable, Sendable {
-        /// The free balance.
+        /// The amount that the account may spend; what is staked or locked is not in it.
         public internal(set) var balance: UInt64
         /// Rewards that were not claimed yet.
         public internal(set) var rewards: UInt64 = 0

@@ -38,26 +38,26 @@ final class RateGate {
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
     /// The sessions that wait to send.
-    private var line = TurnLine<HostedSession>()
+    private var queue = WakeQueue<HostedSession>()
 
     init(links: Links, packetSize: Int) {
         self.links = links
         self.packetSize = packetSize
     }
 
-    /// Whether a session may send a packet now; if not, it must wait in line (``hold(_:hasSent:)``).
+    /// Whether a session may send a packet now; if not, it must wait in the queue (``hold(_:hasSent:)``).
     var admits: Bool { links.maySend }
 
-    /// Puts a session in line, which must not be in line already; it continues after a check that admits packets.
+    /// Puts a session into the queue, in which it must not be yet; it continues after a check that admits packets.
     ///
     /// Sessions that have sent since they were last released continue after the others.
-    func hold(_ session: HostedSession, hasSent: Bool) { line.add(session, hadTurn: hasSent) }
+    func hold(_ session: HostedSession, hasSent: Bool) { queue.add(session, hadTurn: hasSent) }
 
-    /// Releases the first sessions in line, at most `packets` of them.
+    /// Releases the first sessions in the queue, at most `packets` of them.
     ///
     /// Each needs at least one packet; waking thousands that cannot send would take the loop's time.
     private func open(_ packets: UInt64) {
-        for session in line.release(Int(clamping: packets)) { session.goOn() }
+        for session in queue.release(Int(clamping: packets)) { session.goOn() }
     }
 
     /// Limits the rate to `rate` bytes per second, with bursts of `burst` bytes after a pause.

@@ -18,13 +18,13 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
     /// The address to announce is a wildcard address.
     case noAddress
 
-    /// The fault and its remedy.
+    /// The fault, without a full stop.
     public var description: String {
         switch self {
         case .notStaked(let node):
             "\(node) is not a staked node of this network; use the key of a node that the network file's snapshot lists"
         case .noAddress:
-            "the address to listen on cannot be announced to others; name the public address with --public"
+            "the address to listen on cannot be announced to others"
         }
     }
 }

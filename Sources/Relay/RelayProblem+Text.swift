@@ -1,7 +1,7 @@
 internal import Wire
 
 extension RelayProblem {
-    /// The problem for the operator, in one or two sentences.
+    /// The problem, in one or two sentences that name no settings or commands.
     public var text: String {
         switch self {
         case .rests: "It rests: the month's bytes are used up; no new paths are taken."
@@ -19,14 +19,12 @@ extension RelayProblem {
         case .unsaved(let error): "The state of the network cannot be saved: \(error)."
         case .unstored(let error): "The swarm store cannot be written, and takes no items: \(error)."
         case .storeFull(let bytes):
-            "The swarm store is full, with \(bytes / 1_000_000) MB, and takes no items; raise 'store_quota' if the disk "
-                + "has room."
+            "The swarm store is full, with \(bytes / 1_000_000) MB, and takes no items."
         case .noNameServer:
-            "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
+            "The name servers do not answer: names cannot be looked up."
         case .warning(let kind): kind.text
         }
     }
-
 }
 
 extension RelayProblem.Standing {
@@ -36,21 +34,19 @@ extension RelayProblem.Standing {
         case .unstaked(let height): "This node is not staked in the snapshot of height \(height)."
         case .suspended(let warning): warning?.text ?? "This node is decommissioned."
         case .unregistered:
-            "This node is not registered: no path leads over it until it is; see 'tunic stake register'."
+            "This node is not registered: no path leads over it until it is."
         case .deregistered(let grace, let lockedUntil):
             "This node was deregistered: it did not serve for longer than its credit and the "
                 + "\(Self.text(ofGrace: grace)) of grace after it. Its stake is locked until "
-                + "\(lockedUntil.dateText); to serve again, register it with another stake "
-                + "('tunic stake register')."
-        case .open: "The stake of this node is not full: no path leads over it until it is; see 'tunic nodes'."
+                + "\(lockedUntil.dateText); to serve again, register it with another stake."
+        case .open: "The stake of this node is not full: no path leads over it until it is."
         case .activeSoon: "This node is active, and is used from the next epoch on."
         case .maintenance(let until):
-            "This node is in maintenance until \(until.dateText), as it asked; "
-                + "'tunic maintenance end' has it used again before."
+            "This node is in maintenance until \(until.dateText), as it asked."
         case .decommissioned(let deregistersAt):
             "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
                 + "tests, or else deregistered at \(deregistersAt.dateText) and its stake locked; "
-                + "see that its UDP port can be reached, and run 'tunic relay --check'."
+                + "see that its UDP port can be reached."
         }
     }
 

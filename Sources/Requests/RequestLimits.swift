@@ -63,7 +63,7 @@ public enum RequestLimits {
     ///
     /// It is smaller than the target's burst, because delays on the way can bring messages closer together.
     static let turnBurst = forwardsBurst - unanswered
-    /// When to look for a token of a target's line again.
+    /// When to look for a token of a target's queue again.
     static let turnTime = TimeSpan.milliseconds(5)
     /// How long a failed handshake is remembered, in milliseconds.
     public static let failureMemory: UInt64 = 30_000

@@ -1,7 +1,8 @@
 public import OnionCrypto
 internal import Wire
 
-/// What lets a client find a restricted service: 32 random bytes that it shares with the service (client authorization).
+/// What lets a client find a restricted service: 32 random bytes that it shares with the service (client
+/// authorization).
 public final class ClientKey: Sendable {
     private let secret: Secret
 

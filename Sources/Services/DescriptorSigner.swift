@@ -95,7 +95,8 @@ public struct DescriptorSigner: ~Copyable {
         return item
     }
 
-    /// An item whose content is `content`, whatever that says, for everybody who knows the address; its entries are zeros.
+    /// An item whose content is `content`, whatever that says, for everybody who knows the address; its entries are
+    /// zeros.
     package borrowing func item(
         content: [UInt8], flags: UInt8, suites: UInt8, _ stamp: DescriptorStamp, salt: [UInt8]
     ) throws(DescriptorFault) -> StoredItem {

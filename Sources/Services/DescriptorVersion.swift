@@ -59,7 +59,8 @@ public struct DescriptorStamps: Sendable {
         return stamp
     }
 
-    /// Goes on from the stamp that a replica's refusal names; false if it cannot be of this instance, and is not believed.
+    /// Goes on from the stamp that a replica's refusal names; false if it cannot be of this instance, and is not
+    /// believed.
     ///
     /// A replica that lies could otherwise lead the service to stamps that no replica takes.
     public mutating func goOn(from stamp: DescriptorStamp, at now: UnixTime) -> Bool {

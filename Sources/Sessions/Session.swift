@@ -186,7 +186,7 @@ public final class SessionTurn {
     /// An empty list for sessions on `loop`.
     public init(loop: Loop) { self.loop = loop }
 
-    /// The loop's time.
+    /// The loop's time: that of ``Loop/now``, as an `Instant`.
     public var now: Instant { Instant(nanoseconds: loop.now) }
 
     fileprivate func add(_ session: Session) {

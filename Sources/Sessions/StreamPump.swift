@@ -40,9 +40,9 @@ public final class StreamPump: ByteStreamDelegate {
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:hasEnded:)``.
     ///
-    /// `admit` returns how many of the bytes read from the socket are passed on, from the first; the rest is dropped. If it
-    /// returns nil, both sides are told of a failure. Without it, all bytes are passed on. Bytes that are dropped after all
-    /// of an answer was written to the socket end the connection: no answer to them will follow.
+    /// `admit` returns how many of the bytes read from the socket are passed on, from the first; the rest is dropped.
+    /// If it returns nil, both sides are told of a failure. Without it, all bytes are passed on. Bytes that are dropped
+    /// after all of an answer was written to the socket end the connection: no answer to them will follow.
     ///
     /// `onActivity` is called when bytes move in either direction, at most once in ``activityInterval``.
     ///

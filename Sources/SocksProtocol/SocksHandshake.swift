@@ -58,7 +58,8 @@ public struct SocksHandshake: Sendable {
         switch state {
         case .requested: earlyDataLimit - held.count
         case .finished, .refused: 0
-        // At least 1: with a limit of 0 the caller reads byte by byte, and the request is complete before any early data.
+        // At least 1: with a limit of 0 the caller reads byte by byte, and the request is complete before any early
+        // data.
         case .beginning, .greeting, .credentials, .request, .socks4Request, .head: max(earlyDataLimit, 1)
         }
     }

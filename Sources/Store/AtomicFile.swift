@@ -61,7 +61,8 @@ package enum AtomicFile {
 
     /// Makes a file with `bytes` at `path`, where nothing may be; removes it where that fails.
     ///
-    /// A power failure may leave a part of it. Unlike ``write(_:to:_:_:)`` it needs no hard links, which some file systems lack.
+    /// A power failure may leave a part of it. Unlike ``write(_:to:_:_:)`` it needs no hard links, which some file
+    /// systems lack.
     package static func create(_ path: String, _ bytes: [UInt8], _ manner: Manner) throws(Fault) {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(manner.mode))
         guard descriptor >= 0 else { throw Fault(call: "open", errno: errno) }

@@ -46,8 +46,8 @@ internal import CSQLite
         unsafe sqlite3_close_v2(handle)
     }
 
-    /// Whether the write-ahead log stays when the connection is closed in order; without it nothing shows that an earlier
-    /// process was killed.
+    /// Whether the write-ahead log stays when the connection is closed in order; without it nothing shows that an
+    /// earlier process was killed.
     func keepLog(_ isKept: Bool) {
         guard !isClosed else { return }
         var value: Int32 = isKept ? 1 : 0

@@ -1,8 +1,8 @@
 internal import OnionCrypto
 public import Wire
 
-/// The blocks of the ledger, the state after them, and an authority's votes, in `ledger.sqlite` of a locked data
-/// folder.
+/// The blocks of the ledger, the state after them, and an authority's acceptor state, in `ledger.sqlite` of a locked
+/// data folder.
 ///
 /// The file is used by one thread at a time, which may be another one than the `Store`'s. Written data is on disk when
 /// a call returns, also after a power failure, and nothing is half written. The store keeps bytes and does not decode
@@ -77,13 +77,16 @@ public final class LedgerStore {
         return found
     }
 
-    // MARK: Votes
+    // MARK: The acceptor state
 
-    /// The last stored vote of an authority.
-    public func vote() throws(StoreError) -> [UInt8]? { try value("vote") }
+    /// The last stored acceptor state of an authority.
+    public func acceptor() throws(StoreError) -> [UInt8]? { try value(Self.acceptorKey) }
 
-    /// Stores an authority's vote in place of the previous one.
-    public func setVote(_ bytes: [UInt8]) throws(StoreError) { try set("vote", bytes) }
+    /// Stores an authority's acceptor state in place of the previous one.
+    public func setAcceptor(_ bytes: [UInt8]) throws(StoreError) { try set(Self.acceptorKey, bytes) }
+
+    /// The row's name in files of earlier builds too.
+    private static let acceptorKey = "vote"
 }
 
 /// The blocks of a ledger's file, read on another thread than the one that writes them.

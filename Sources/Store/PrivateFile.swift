@@ -1,7 +1,8 @@
 internal import Glibc
 internal import OnionCrypto
 
-/// Whole files that are read at once, checked by what their descriptor says, so that no file takes the place of a checked one.
+/// Whole files that are read at once, checked by what their descriptor says, so that no file takes the place of a
+/// checked one.
 enum PrivateFile {
     /// Who else may use a file.
     enum Access {

@@ -12,11 +12,11 @@ enum SQLiteFile {
 
     /// Opens the database at `path` in a folder whose lock is held, and brings its format up to date.
     ///
-    /// The file is made where it is missing; one that others can read or write is refused. It has a write-ahead log: nothing is half
-    /// written. After a process that did not end in order it is checked first, which reads all of it. Each of `steps` leads from the version
-    /// that is its index to the next, in one transaction; steps are added and never changed. A later version is refused. `layout` are the
-    /// pragmas that count only for a new file. Without `checks` the caller checks the file itself; until then the log, which shows that this is
-    /// due, is kept.
+    /// The file is made where it is missing; one that others can read or write is refused. It has a write-ahead log:
+    /// nothing is half written. After a process that did not end in order it is checked first, which reads all of it.
+    /// Each of `steps` leads from the version that is its index to the next, in one transaction; steps are added and
+    /// never changed. A later version is refused. `layout` are the pragmas that count only for a new file. Without
+    /// `checks` the caller checks the file itself; until then the log, which shows that this is due, is kept.
     static func open(
         _ path: String, _ durability: Durability, steps: [String], layout: String = "", checks: Bool = true
     ) throws(StoreError) -> Database {

@@ -1,4 +1,4 @@
-/// Why a file could not be read or written; the description names the file and the remedy.
+/// Why a file could not be read or written; the description names the file, and the remedy if it is not an option.
 public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// Users other than the owner can read or write a file or folder.
     case tooOpen(path: String, mode: UInt32, isFolder: Bool)
@@ -29,14 +29,14 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// SQLite failed with its extended result code.
     case database(path: String, code: Int32)
 
-    /// A sentence for the user.
+    /// A sentence for the user, without a full stop.
     public var description: String {
         switch self {
         case .tooOpen(let path, let mode, let isFolder):
             "\(path) is open to other users (mode \(String(mode & 0o777, radix: 8))); "
                 + "run: chmod \(isFolder ? "700" : "600") \(path)"
         case .notOwned(let path):
-            "\(path) belongs to another user; run tunic as its owner, or change the owner with chown"
+            "\(path) belongs to another user; run this program as its owner, or change the owner with chown"
         case .wrongKind(let path, let expected): "\(path) is not \(expected); move it away"
         case .inUse(let folder, let process):
             "\(folder) is in use by another tunic\(process.map { " (process \($0))" } ?? ""); "
@@ -44,7 +44,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .alreadyExists(let path): "\(path) already exists and is not replaced; move it away to make a new one"
         case .missing(let path): "\(path) does not exist; create it, or correct the path"
         case .damaged(let path): "\(path) is damaged; restore it from a backup, or move it away to begin anew"
-        case .sealed(let path): "\(path) is sealed by a passphrase; name a file that holds it with --passphrase-file"
+        case .sealed(let path): "\(path) is sealed by a passphrase"
         case .wrongPassphrase(let path): "the passphrase does not open \(path); use that by which it was sealed"
         case .tooNew(let path, let version, let known):
             "\(path) has format \(version), and this tunic knows up to \(known); use the newer tunic that wrote it"

@@ -4,7 +4,7 @@
 public enum SwarmLimits {
     /// The sizes of whole items; an item's *size class* is the index.
     public static let itemSizes = [2_048, 4_096, 8_192, 16_384, 32_768, 65_536]
-    /// The longest item.
+    /// The longest item in bytes, header and signature included.
     public static let longestItem = 65_536
     /// The unit of `created`, and the length of a range.
     public static let rangeMinutes: UInt32 = 10
@@ -60,7 +60,7 @@ public enum SwarmLimits {
     public static let maps = 3
     /// The most shards of a network.
     public static let shards = 65_536
-    /// The largest swarm.
+    /// The most replicas of a shard.
     public static let swarmSize = 15
 
     /// The most ids in one DELETE.
@@ -92,7 +92,7 @@ public enum SwarmLimits {
 
     /// The most copies in one REPLICATE.
     public static let replicateCopies = 64
-    /// The longest REPLICATE.
+    /// The longest body of REPLICATE in bytes.
     public static let replicateBytes = 139_264
     /// The most shards in one question of a comparison.
     public static let compareShards = 1_800

@@ -45,7 +45,8 @@ package func creditText(_ seconds: UInt64) -> String {
     return "\(seconds / 3_600):\(two(seconds % 3_600 / 60)):\(two(seconds % 60))"
 }
 
-/// The seconds of a time such as `90m`, `2h` or `1h30m`: numbers followed by h, m or s; nil for anything else and for 0.
+/// The seconds of a time such as `90m`, `2h` or `1h30m`: numbers followed by h, m or s; nil for anything else and for
+/// 0.
 package func durationSeconds(_ text: String) -> UInt32? {
     var total: UInt64 = 0
     var number = ""

@@ -4,8 +4,8 @@ internal import Wire
 /// The limits of data that streams hold for sending, and the order in which waiting streams get room.
 ///
 /// All streams together may have only as much to send as keeps the path full. When that is used up, streams that want
-/// more wait in line. Each is promised a whole turn when there is room for one. So a few streams have much data to
-/// send, one after the other; otherwise all would have little.
+/// more wait in the queue. Each is promised a whole quantum when there is room for one. So a few streams have much data
+/// to send, one after the other; otherwise all would have little.
 extension Connection {
     /// The bytes that a stream which sends little at a time may always hold: a request, or an answer to one.
     static let ownBuffer = 4 << 10
@@ -17,7 +17,8 @@ extension Connection {
         return legs[position].congestion.window
     }
 
-    /// The unsent and unacknowledged bytes of all streams together: one window in flight, and a second one to follow it.
+    /// The unsent and unacknowledged bytes of all streams together: one window in flight, and a second one to follow
+    /// it.
     ///
     /// More would only fall out of the processor's cache.
     var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 2)) }
@@ -53,7 +54,7 @@ extension Connection {
         return max(0, min(ownRoom(slot), shared), little)
     }
 
-    /// Makes a stream wait until it may take `count` bytes, either for its own limits or in line with others.
+    /// Makes a stream wait until it may take `count` bytes, either for its own limits or in the queue with others.
     ///
     /// On a closed connection no stream waits: it could never use a promise and would keep it.
     mutating func wait(_ slot: Int, for count: Int) {
@@ -76,15 +77,15 @@ extension Connection {
         signal(slot, .writable)
     }
 
-    /// Promises free room to the streams that wait in line.
+    /// Promises free room to the streams that wait in the queue.
     mutating func shareRoom() {
         while !roomQueue.isEmpty {
             let free = freeRoom
-            guard free >= max(Self.turn, sendBudget / 32), let ref = roomQueue.popFirst() else { return }
+            guard free >= max(Self.quantum, sendBudget / 32), let ref = roomQueue.popFirst() else { return }
             guard let slot = slot(ref), streams[slot].isInRoomQueue else { continue }
             streams[slot].isInRoomQueue = false
             guard streams[slot].send.isOpen else { continue }
-            let promise = max(Self.turn, free / (roomQueue.count + 1))
+            let promise = max(Self.quantum, free / (roomQueue.count + 1))
             streams[slot].promisedRoom = promise
             promisedRoom += promise
             signal(slot, .writable)

@@ -258,10 +258,10 @@ extension Connection {
             if run.isNew { sentData += UInt64(count) }
             legs[position].sent.append(
                 frame: SentFrame(fin ? .streamFin : .stream, stream: ref, value: run.offset, count: count))
-            shortLead = isShort ? shortLead + count : max(shortLead - count, -Self.turn)
-            streams[slot].turnLeft -= count
+            shortLead = isShort ? shortLead + count : max(shortLead - count, -Self.quantum)
+            streams[slot].quantumLeft -= count
             let goesOn = streams[slot].send.canSend
-            if goesOn, streams[slot].turnLeft > 0 {
+            if goesOn, streams[slot].quantumLeft > 0 {
                 queueToSend(slot, as: .first)
             } else {
                 wakeOne()

@@ -39,7 +39,7 @@ extension Connection {
         case .first: sendQueue.prepend(ref(slot))
         case .short: shortQueue.append(ref(slot))
         case .last:
-            streams[slot].turnLeft = Self.turn
+            streams[slot].quantumLeft = Self.quantum
             sendQueue.append(ref(slot))
         }
     }
@@ -52,9 +52,9 @@ extension Connection {
         return (ref, false)
     }
 
-    /// The bytes that a stream sends in one turn: enough that the app at the other end gets them in few pieces, few
-    /// enough that the other streams wait briefly.
-    static let turn = 32 << 10
+    /// The bytes that a stream sends before the next one is served: enough that the app at the other end gets them in
+    /// few pieces, few enough that the other streams wait briefly.
+    static let quantum = 32 << 10
 
     /// A write below this size, by a stream with no data in flight, is a short one.
     private static let shortWrite = 1 << 10

@@ -3,8 +3,8 @@ internal import Wire
 
 /// Reliable streams and unreliable datagrams between two ends, over one or more legs.
 ///
-/// QUIC's design (RFC 9000, 9002, 9221) without its handshake. It does no I/O and reads no clock: packets, times and calls
-/// go in; packets, events and one deadline come out. Not thread-safe; times must not run backwards.
+/// QUIC's design (RFC 9000, 9002, 9221) without its handshake. It does no I/O and reads no clock: packets, times and
+/// calls go in; packets, events and one deadline come out. Not thread-safe; times must not run backwards.
 ///
 /// The caller gives each leg packets that arrive whole, authentic and at most once, with a packet number per leg and
 /// direction that strictly increases and starts near 0. After `receive`, after `deadlineReached` and after any call on
@@ -37,7 +37,7 @@ public struct Connection: ~Copyable {
     /// Streams that have data to send; none is in both queues.
     var sendQueue = Ring<StreamRef>()
     var shortQueue = Ring<StreamRef>()
-    /// How many bytes the short streams are ahead of the others; at most a turn behind.
+    /// How many bytes the short streams are ahead of the others; at most a quantum behind.
     var shortLead = 0
     /// Streams that wait for the connection's credit: those that may use all of it, and those that must leave the last
     /// part.

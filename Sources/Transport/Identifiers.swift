@@ -16,7 +16,7 @@ public struct StreamID: Hashable, Sendable {
     /// The number, as frames carry it; below 2^62.
     public var value: UInt64
 
-    /// The stream `value`.
+    /// The stream `value`, which must be below 2^62; this is not checked.
     public init(_ value: UInt64) { self.value = value }
 
     /// Whether the initiator opened it.
@@ -156,11 +156,11 @@ public struct LegStatus: Equatable, Sendable {
     public var answeredTime: Instant?
     /// Whether the leg carries data.
     public var isActive: Bool
-    /// Packets sent.
+    /// Packets sent on the leg, acknowledged or not.
     public var packetsSent: UInt64
     /// Packets that the peer has acknowledged.
     public var packetsAcknowledged: UInt64
-    /// Packets declared lost.
+    /// Packets declared lost, including those that were acknowledged later.
     public var packetsLost: UInt64
     /// Packets declared lost that were acknowledged later.
     public var packetsSpuriouslyLost: UInt64

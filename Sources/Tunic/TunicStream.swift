@@ -80,7 +80,7 @@ public final class TunicDatagrams: Sendable {
         }
     }
 
-    /// Closes the sockets.
+    /// Ends the association: its sockets are closed, and no more datagrams come.
     public func close() { sender.send(.close(number)) }
 }
 

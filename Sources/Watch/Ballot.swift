@@ -8,7 +8,7 @@ public struct Ballot: Hashable, Sendable {
 
     /// The proposed verdict.
     public let verdict: RegistryOperation.Judgment
-    /// The judged node.
+    /// The node that is judged.
     public let node: NodeID
     /// The height whose quorum judges.
     public let height: UInt64

@@ -56,8 +56,8 @@ public struct Jury: Sendable {
     private var view: View?
     /// When the newest block came.
     private var newestAt = Instant(nanoseconds: 0)
-    /// When this node was last not allowed to accuse: too many tests failed, no more nodes were active than the floor, or no
-    /// newer block had come for long.
+    /// When this node was last not allowed to accuse: too many tests failed, no more nodes were active than the floor,
+    /// or no newer block had come for long.
     private var lastMute: Instant?
     private var cases = Cases()
     /// The number of cases that each other node opened.
@@ -69,8 +69,8 @@ public struct Jury: Sendable {
     /// Votes that this node has cast, and verdicts that it has handed in.
     public private(set) var cast: UInt64 = 0, submitted: UInt64 = 0
 
-    /// The part of `node`; it repeats a step after `patience` at the earliest, and accuses nobody after `silence` without a newer
-    /// block.
+    /// The part of `node`; it repeats a step after `patience` at the earliest, and accuses nobody after `silence`
+    /// without a newer block.
     ///
     /// Whoever hears of no block may be cut off with others, and the last quorum may lie among them.
     public init(node: NodeID, patience: TimeSpan, silence: TimeSpan) {
@@ -79,7 +79,8 @@ public struct Jury: Sendable {
         self.silence = silence
     }
 
-    /// How long the ledger may be silent where it makes a block each `blockSeconds`: the authorities of some slots may be down.
+    /// How long the ledger may be silent where it makes a block each `blockSeconds`: the authorities of some slots may
+    /// be down.
     public static func silence(blockSeconds: UInt64) -> TimeSpan {
         .seconds(max(10, Int64(min(blockSeconds, 86_400)) * 5))
     }
@@ -259,8 +260,8 @@ public struct Jury: Sendable {
 
     /// Keeps the votes from `sender` that are of members and verify; returns the votes that this node holds now.
     ///
-    /// Costs one verification (60 µs) for each new vote. A sender's first wrong one is its last that is verified at a height:
-    /// an honest node passes on verified votes alone. Nodes that are not registered are no members.
+    /// Costs one verification (60 µs) for each new vote. A sender's first wrong one is its last that is verified at a
+    /// height: an honest node passes on verified votes alone. Nodes that are not registered are no members.
     public mutating func take(
         _ other: BallotVotes, from sender: NodeID, now: Instant
     ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {

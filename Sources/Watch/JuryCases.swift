@@ -122,8 +122,8 @@ extension Jury {
             return due.sorted { ($0.height, $0.node) < ($1.height, $1.node) }
         }
 
-        /// The ballots that `isOpen` says cannot be judged any more, and those opened by others at `height` or below that got no
-        /// votes.
+        /// The ballots that `isOpen` says cannot be judged any more, and those opened by others at `height` or below
+        /// that got no votes.
         func over(
             in state: RegistryState, openedUntil height: UInt64?, isOpen: (Ballot, RegisteredNode) -> Bool
         ) -> [Ballot] {

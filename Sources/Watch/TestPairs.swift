@@ -2,9 +2,9 @@ import Wire
 
 /// The last tests of one node at one place, by the two others on their paths; kept in networks of few nodes.
 ///
-/// In a network of six or seven most paths over a node hold one of two others. Where these fail the tests that go over them, the
-/// node's score can become grave although it serves. So the tests without the two are looked at: as long as most of these are
-/// passed, the two are as likely at fault as the node.
+/// In a network of six or seven most paths over a node hold one of two others. Where these fail the tests that go over
+/// them, the node's score can become grave although it serves. So the tests without the two are looked at: as long as
+/// most of these are passed, the two are as likely at fault as the node.
 struct TestPairs: Hashable, Sendable {
     /// How many tests are kept, so that few pairs of six nodes are never seen.
     static let limit = 128

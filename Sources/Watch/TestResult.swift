@@ -29,9 +29,10 @@ public enum TestPlace: Hashable, Sendable {
 /// node refused changes nothing: neighbours of the node could refuse so that it passes. Unclear tests alone count only
 /// if they went over several other nodes, each of which serves: a few failing neighbours make no node's score grave.
 ///
-/// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
-/// failed with the exits of four operators, or half of all, and of more than it has served with: exits of fewer operators,
-/// however much weight they have, put out none. Nor do any two nodes of a small network (``TestPairs``).
+/// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must
+/// also have failed with the exits of four operators, or half of all, and of more than it has served with: exits of
+/// fewer operators, however much weight they have, put out none. Nor do any two nodes of a small network
+/// (``TestPairs``).
 struct Trouble: Hashable, Sendable {
     /// The score from which it is grave, and the largest score.
     private static let grave = 24, most = 48
@@ -51,7 +52,8 @@ struct Trouble: Hashable, Sendable {
     /// The last tests by the nodes that they went over, in a small network.
     private var pairs = TestPairs()
 
-    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`; `isSmall` says that the network has few nodes.
+    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`; `isSmall` says that the network
+    /// has few nodes.
     mutating func note(
         _ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, isSmall: Bool = false, now: Instant
     ) {
@@ -98,8 +100,8 @@ struct Trouble: Hashable, Sendable {
 }
 
 extension Tester {
-    /// Whether tests as a middle can show that a node does not serve: they go over `nodes` others, and `operators` have the
-    /// last hops, of `all` that have exits.
+    /// Whether tests as a middle can show that a node does not serve: they go over `nodes` others, and `operators` have
+    /// the last hops, of `all` that have exits.
     public static func canJudge(over nodes: Int, before operators: Int, of all: Int) -> Bool {
         nodes >= Trouble.leastOthers && operators >= Trouble.needed(of: all)
     }

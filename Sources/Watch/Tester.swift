@@ -80,8 +80,8 @@ public struct Tester: Sendable {
     private var picks: [(node: NodeID, isFailed: Bool)] = []
     /// How many of these are kept; with more nodes than this, they represent all nodes.
     private static let pickLimit = 32
-    /// How many there were in all, and how many, in a network of many, must have come since a node's first failure before it is
-    /// accused.
+    /// How many there were in all, and how many, in a network of many, must have come since a node's first failure
+    /// before it is accused.
     private var pickCount: UInt64 = 0
     private static let picksToAccuse: UInt64 = 8
     /// Tests that were begun, passed and failed.
@@ -285,7 +285,8 @@ public struct Tester: Sendable {
     /// Whether two nodes can be on most paths.
     private var isSmall: Bool { nodes.count <= TestPairs.maximumOthers }
 
-    /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is away.
+    /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is
+    /// away.
     private func leastOthers(for node: NodeID) -> Int {
         guard nodes.count > Trouble.leastOthers else { return Trouble.leastOthers }
         let serving = records.keys.count { $0 != node && serves($0) }
@@ -356,10 +357,12 @@ public struct Tester: Sendable {
         return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
     }
 
-    /// Whether the node is dead, and enough random picks since its first failure show whether this tester reaches the others.
+    /// Whether the node is dead, and enough random picks since its first failure show whether this tester reaches the
+    /// others.
     ///
-    /// A tester that has just been cut off still remembers that it reached most: it would accuse the first nodes that it
-    /// misses, and so would a whole quorum that was cut off with it. Among few nodes, the last tests of all are known.
+    /// A tester that has just been cut off still remembers that it reached most: it would accuse the first nodes that
+    /// it misses, and so would a whole quorum that was cut off with it. Among few nodes, the last tests of all are
+    /// known.
     func mayAccuse(_ record: TestRecord, now: Instant) -> Bool {
         guard isDead(record, now: now) else { return false }
         return nodes.count <= Self.pickLimit || pickCount - record.picksBefore >= Self.picksToAccuse

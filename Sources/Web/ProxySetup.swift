@@ -103,8 +103,9 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
     /// The PAC file: everything except this machine goes to the proxy, as an HTTP proxy, and nothing else is tried.
     ///
     /// A browser gives an HTTP proxy the names of hosts. With SOCKS5 in a PAC file some browsers look names up
-    /// themselves (Firefox before 128 does by default), and others know only SOCKS, which they take for SOCKS4. So SOCKS
-    /// is no fallback either: while the client does not run, such a browser would ask a name server at each attempt.
+    /// themselves (Firefox before 128 does by default), and others know only SOCKS, which they take for SOCKS4. So
+    /// SOCKS is no fallback either: while the client does not run, such a browser would ask a name server at each
+    /// attempt.
     ///
     /// A page can choose the names in requests. The file therefore asks no name server, and sends a name without a dot
     /// to the proxy too: a search domain of the network, or a top-level domain with an address, would otherwise bypass

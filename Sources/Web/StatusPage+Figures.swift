@@ -4,8 +4,8 @@ extension StatusPage {
 
     /// Makes rows of a report's figures, as `tunic status` does, from a catalogue of them.
     ///
-    /// The catalogue is a list: each figure has the `path` to its value in a report, its `row`, `phrase` and `style`, its `help`, what
-    /// it says when `absent`, and whether it is shown when it is `zero`. Nothing here needs a browser.
+    /// The catalogue is a list: each figure has the `path` to its value in a report, its `row`, `phrase` and `style`,
+    /// its `help`, what it says when `absent`, and whether it is shown when it is `zero`. Nothing here needs a browser.
     static let figures = #"""
         function figuresOf(catalog) {
           const known = value => value !== null && value !== undefined;

@@ -42,7 +42,7 @@ public struct ByteReader: ~Escapable {
         return T(littleEndian: value)
     }
 
-    /// One byte.
+    /// Reads one byte; like all reads, throws `truncated` if too few bytes are left.
     public mutating func u8() throws(WireError) -> UInt8 { try take(UInt8.self) }
     /// Two bytes, little-endian.
     public mutating func u16() throws(WireError) -> UInt16 { try take(UInt16.self) }
@@ -82,19 +82,20 @@ public struct ByteReader: ~Escapable {
         return [UInt8](copying: run)
     }
 
-    /// Skips `count` bytes.
+    /// Skips `count` bytes; throws `truncated` if fewer are left, or if `count` is negative.
     public mutating func skip(_ count: Int) throws(WireError) {
         guard count >= 0, remaining >= count else { throw .truncated }
         offset += count
     }
 }
 
-/// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet path.
+/// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet
+/// path.
 public struct ByteWriter {
     /// The bytes written so far.
     public private(set) var bytes: [UInt8] = []
 
-    /// An empty writer.
+    /// An empty writer with memory for `capacity` bytes; it grows as needed.
     public init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
 
     private mutating func put<T: FixedWidthInteger>(_ value: T) {

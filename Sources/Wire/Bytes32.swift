@@ -64,7 +64,7 @@ extension Bytes32: Comparable {
 }
 
 extension ByteReader {
-    /// Thirty-two bytes.
+    /// Reads 32 bytes; throws `truncated` if fewer are left.
     public mutating func bytes32() throws(WireError) -> Bytes32 { Bytes32(copying: try bytes(32)) }
 }
 

@@ -42,11 +42,11 @@ public struct Descriptor: Hashable, Sendable {
         static let known: ExitSummary = [.tcp, .udp, .ipv4, .ipv6]
     }
 
-    /// The node's id.
+    /// The node that the descriptor is of; its key signs it.
     public var node: NodeID
     /// When it was signed, by the node's clock.
     public var published: UnixTime
-    /// When it expires.
+    /// The time from which on it is not valid.
     public var expires: UnixTime
     /// The protocol versions that the node speaks.
     public var versions: ClosedRange<UInt8>
@@ -192,7 +192,7 @@ public struct SignedDescriptor: Hashable, Sendable {
     /// The length of a signature.
     public static let signatureSize = 64
 
-    /// The node's statement.
+    /// The decoded body of ``bytes``.
     public let descriptor: Descriptor
     /// The whole encoding, signature included.
     public let bytes: [UInt8]

@@ -1,10 +1,10 @@
 /// A descriptor that differs from the previous one only in its times.
 public struct DescriptorRenewal: Hashable, Sendable {
-    /// The node's id.
+    /// The node whose descriptor has new times.
     public let node: NodeID
     /// When it was signed.
     public let published: UnixTime
-    /// When it expires.
+    /// The new end of its validity.
     public let expires: UnixTime
     /// The signature of the whole new descriptor, 64 bytes.
     public let signature: [UInt8]
@@ -48,10 +48,10 @@ extension Descriptor {
 
 /// One item of the answer to GET_DESCRIPTOR_CHANGES (protocol.md, section 10.7).
 public enum DescriptorChange: Hashable, Sendable {
-    /// The most marks in one request.
-    public static let maximumMarks = 4_096
+    /// The most short digests in one request.
+    public static let maximumShortDigests = 4_096
 
-    /// A whole descriptor.
+    /// A whole descriptor, with its signature.
     case whole(SignedDescriptor)
     /// New times and a signature for one that the reader holds.
     case renewed(DescriptorRenewal)
@@ -64,26 +64,26 @@ public enum DescriptorChange: Hashable, Sendable {
         }
     }
 
-    /// The request for descriptors published at `since` or later, except those with these marks, which ascend.
-    public static func question(since: UnixTime, marks: [UInt64]) -> [UInt8] {
-        var writer = ByteWriter(capacity: 10 + marks.count * 8)
+    /// The request for descriptors published at `since` or later, except those with these short digests, which ascend.
+    public static func question(since: UnixTime, having shortDigests: [UInt64]) -> [UInt8] {
+        var writer = ByteWriter(capacity: 10 + shortDigests.count * 8)
         writer.u64(since.seconds)
-        writer.u16(UInt16(marks.count))
-        for mark in marks { writer.u64(mark) }
+        writer.u16(UInt16(shortDigests.count))
+        for digest in shortDigests { writer.u64(digest) }
         return writer.bytes
     }
 
-    /// Reads a request.
-    public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, marks: Set<UInt64>) {
+    /// Reads a request; throws `outOfRange` for more than ``maximumShortDigests``.
+    public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, shortDigests: Set<UInt64>) {
         var reader = ByteReader(span)
         let since = UnixTime(seconds: try reader.u64())
         let count = Int(try reader.u16())
-        guard count <= maximumMarks else { throw .outOfRange }
+        guard count <= maximumShortDigests else { throw .outOfRange }
         guard reader.remaining >= count * 8 else { throw .truncated }
-        var marks: Set<UInt64> = []
-        for _ in 0..<count { marks.insert(try reader.u64()) }
+        var shortDigests: Set<UInt64> = []
+        for _ in 0..<count { shortDigests.insert(try reader.u64()) }
         try reader.end()
-        return (since, marks)
+        return (since, shortDigests)
     }
 
     /// The encoding of a list.

@@ -28,7 +28,7 @@ public struct DescriptorList: Hashable, Sendable {
         self.hashes = sorted
     }
 
-    /// The encoding.
+    /// The encoding (protocol.md, section 10.9).
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 64 + hashes.count * 32)
         writer.u8(Self.version)
@@ -75,7 +75,7 @@ public struct DescriptorList: Hashable, Sendable {
 
 /// A list with nodes' signatures; this type does not verify them.
 public struct SignedDescriptorList: Hashable, Sendable {
-    /// The list.
+    /// The list that ``signatures`` sign.
     public let list: DescriptorList
     /// The signatures, by ascending signer.
     public let signatures: [SignedSnapshot.Signature]
@@ -107,7 +107,7 @@ public struct SignedDescriptorList: Hashable, Sendable {
 public struct ListProposal: Hashable, Sendable {
     /// The proposer's signature, 64 bytes, which is also its vote for the list.
     public let signature: [UInt8]
-    /// The list.
+    /// The list that ``signatures`` sign.
     public let list: DescriptorList
 
     /// `list` with its proposer's signature of 64 bytes.

@@ -8,7 +8,7 @@ public struct Destination: Hashable, Sendable {
         case name(HostName)
     }
 
-    /// The host.
+    /// The name or address to connect to.
     public var host: Host
     /// The port, in host order.
     public var port: UInt16

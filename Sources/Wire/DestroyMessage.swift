@@ -16,7 +16,7 @@ public struct DestroyMessage: Hashable, Sendable {
         self.pathID = pathID
     }
 
-    /// The body.
+    /// The body of DESTROY: the path id, 8 bytes.
     public var encoded: [UInt8] {
         var writer = ByteWriter(capacity: Self.size)
         writer.u64(pathID)

@@ -16,7 +16,8 @@ public enum FrameType {
     public static let padding: UInt8 = 0x00
     /// Asks for an acknowledgement at once.
     public static let ping: UInt8 = 0x01
-    /// leg u8, largest, delay (us), further ranges (at most 31), first range, then gap and length for each further range.
+    /// leg u8, largest, delay (us), further ranges (at most 31), first range, then gap and length for each further
+    /// range.
     public static let ack: UInt8 = 0x02
     /// stream, code, final size.
     public static let resetStream: UInt8 = 0x04

@@ -14,7 +14,7 @@ public struct LegHello: Equatable, Sendable {
     /// The size of a session id and of the MAC.
     public static let fieldSize = 16
 
-    /// The leg's number.
+    /// The number of the leg that begins, chosen by its sender.
     public var leg: UInt8
     /// The session of the leg.
     public var kind: Kind

@@ -4,7 +4,7 @@
 public struct FrameWriter {
     /// The offset of the next byte.
     public private(set) var offset = 0
-    /// The payload's size.
+    /// The size of the payload in bytes.
     public let size: Int
 
     /// Writes to a payload of `size` bytes.

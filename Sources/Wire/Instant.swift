@@ -11,13 +11,13 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
     /// A length of zero.
     public static let zero = TimeSpan(nanoseconds: 0)
 
-    /// `count` microseconds.
+    /// `count` microseconds; saturates.
     public static func microseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000) * count }
 
-    /// `count` milliseconds.
+    /// `count` milliseconds; saturates.
     public static func milliseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000_000) * count }
 
-    /// `count` seconds.
+    /// `count` seconds; saturates.
     public static func seconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000_000_000) * count }
 
     /// The length in seconds, for display and rates.

@@ -53,7 +53,7 @@ public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, 
 }
 
 extension MessageFamily {
-    /// The usual one.
+    /// The lane of all messages of a family that does not say otherwise.
     public static var lane: MessageLane { .usual }
 
     /// The type and limits of the message.

@@ -1,7 +1,7 @@
 /// The text that begins each signed or hashed message of directory, registry, ledger and services, before a zero byte.
 ///
-/// It keeps a signature over one kind of message from serving for another (protocol.md, section 1.1). The other prefixes of
-/// the store are in `Swarm`.
+/// It keeps a signature over one kind of message from serving for another (protocol.md, section 1.1). The other
+/// prefixes of the store are in `Swarm`.
 public enum MessagePrefix: String, CaseIterable, Sendable {
     // MARK: The registry: state and operations (registry.md).
 

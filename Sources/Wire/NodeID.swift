@@ -3,7 +3,7 @@
 /// Any 32 bytes are accepted; an invalid key is detected when a signature is verified or a link is made. Ids are
 /// ordered by their bytes, from the first.
 public struct NodeID: Hashable, Sendable {
-    /// The public key.
+    /// The node's Ed25519 public key.
     public let key: Bytes32
 
     /// The node with the public key `key`.
@@ -61,9 +61,9 @@ extension ByteWriter {
 
 /// A module's data about one node, kept across restarts in the module's encoding.
 public struct NodeRow: Hashable, Sendable {
-    /// The node's id.
+    /// The node that the data is about.
     public let node: NodeID
-    /// The data.
+    /// The data, in an encoding that the module versions itself.
     public let bytes: [UInt8]
 
     /// The row `bytes` about `node`.

@@ -49,7 +49,7 @@ extension MutableRawSpan {
         }
     }
 
-    /// The link counter.
+    /// The link counter, which is not encrypted.
     public var linkCounter: UInt64 {
         get { loadLittleEndian(at: Packet.linkCounterOffset) }
         mutating set { storeLittleEndian(newValue, at: Packet.linkCounterOffset) }

@@ -1,4 +1,5 @@
-/// An array of fixed size whose elements are all equal at first, and which takes memory only for the pages that were written.
+/// An array of fixed size whose elements are all equal at first, and which takes memory only for the pages that were
+/// written.
 ///
 /// For tables that are large enough for a flood, and nearly empty in an ordinary hour. Reading makes no page.
 public struct PagedArray<Element: Sendable>: Sendable {

@@ -1,7 +1,8 @@
-/// A value that cannot be copied, on its way to another thread in a message that can: it is put in once and taken out once.
+/// A value that cannot be copied, on its way to another thread in a message that can: it is put in once and taken out
+/// once.
 ///
-/// What is never taken out ends with the parcel. `@unchecked Sendable`: who puts the value in has no other way to it, and the
-/// queue that carries the parcel orders the two threads.
+/// What is never taken out ends with the parcel. `@unchecked Sendable`: who puts the value in has no other way to it,
+/// and the queue that carries the parcel orders the two threads.
 public final class Parcel<Value: ~Copyable>: @unchecked Sendable {
     private var value: Value?
 

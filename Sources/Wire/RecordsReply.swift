@@ -28,7 +28,7 @@ public struct RecordsReply: Hashable, Sendable {
         case failed(OpenReply.Status)
     }
 
-    /// The most records.
+    /// The most records in a reply.
     public static let maximumCount = 255
     /// The longest reply in bytes.
     public static let maximumSize = 32_768

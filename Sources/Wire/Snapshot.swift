@@ -26,11 +26,11 @@ public struct Snapshot: Hashable, Sendable {
         /// The length of an entry.
         public static let size = 32 + 32 + 1 + 4 + 8
 
-        /// The node's id.
+        /// The registered node.
         public var node: NodeID
         /// The operator's id; an id shorter than 32 bytes is padded with zeros in front.
         public var operatorID: Bytes32
-        /// The node's state.
+        /// Whether the node may be a hop and sign.
         public var state: State
         /// The node's weight, as measured by the registry; 0 counts as 1.
         public var weight: UInt32
@@ -56,7 +56,7 @@ public struct Snapshot: Hashable, Sendable {
         public var isListed: Bool { state == .staked || state == .suspended }
     }
 
-    /// The network's id.
+    /// The id of the network whose registry this is.
     public let network: Bytes32
     /// The height; each snapshot has a greater one than the one before.
     public let height: UInt64
@@ -212,7 +212,7 @@ public struct SignedSnapshot: Hashable, Sendable {
         }
     }
 
-    /// The registry.
+    /// The snapshot that ``signatures`` sign.
     public let snapshot: Snapshot
     /// The signatures, by ascending signer.
     public private(set) var signatures: [Signature]
@@ -234,7 +234,7 @@ public struct SignedSnapshot: Hashable, Sendable {
         }
     }
 
-    /// The encoding.
+    /// The snapshot and its signatures (protocol.md, section 10.2).
     public func encoded() -> [UInt8] {
         var writer = ByteWriter()
         writer.raw(snapshot.encoded())

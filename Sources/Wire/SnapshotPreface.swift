@@ -1,5 +1,5 @@
-/// The part of a snapshot in front of its entries: room for what later versions of the registry have (protocol.md, section
-/// 10.2).
+/// The part of a snapshot in front of its entries: room for what later versions of the registry have (protocol.md,
+/// section 10.2).
 ///
 /// It is signed and carried, and this version reads none of it: a registry without names writes zeros and no extension.
 public struct SnapshotPreface: Hashable, Sendable {
@@ -22,7 +22,8 @@ public struct SnapshotPreface: Hashable, Sendable {
         extensionBytes = []
     }
 
-    /// A preface of these values; nil unless `extensionBytes` are at most 1,024 and whole parts, each kind once, ascending.
+    /// A preface of these values; nil unless `extensionBytes` are at most 1,024 and whole parts, each kind once,
+    /// ascending.
     public init?(namesRoot: Bytes32, namesCount: UInt32, extensionBytes: [UInt8]) {
         guard (try? Self.check(extensionBytes)) != nil else { return nil }
         self.namesRoot = namesRoot
@@ -30,7 +31,7 @@ public struct SnapshotPreface: Hashable, Sendable {
         self.extensionBytes = extensionBytes
     }
 
-    /// Appends the encoding.
+    /// Appends the encoding: the names' root and count, then the extension with its length.
     public func encode(to writer: inout ByteWriter) {
         writer.bytes32(namesRoot)
         writer.u32(namesCount)
@@ -38,8 +39,8 @@ public struct SnapshotPreface: Hashable, Sendable {
         writer.raw(extensionBytes)
     }
 
-    /// Reads a preface; an extension that is too long, or whose kinds do not ascend, throws `outOfRange`, one whose parts do
-    /// not end with it `truncated`.
+    /// Reads a preface; an extension that is too long, or whose kinds do not ascend, throws `outOfRange`, one whose
+    /// parts do not end with it `truncated`.
     public init(from reader: inout ByteReader) throws(WireError) {
         namesRoot = try reader.bytes32()
         namesCount = try reader.u32()

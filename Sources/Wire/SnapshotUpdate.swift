@@ -15,7 +15,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public struct Header: Hashable, Sendable {
         /// The bytes of a header.
         public static let size = 80
-        /// The snapshot's height.
+        /// The height of the snapshot that the header is of.
         public let height: UInt64
         /// When it was made.
         public let time: UnixTime
@@ -50,7 +50,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         }
     }
 
-    /// One node's signature.
+    /// One node's signature for one of the snapshots.
     public struct Vote: Hashable, Sendable {
         /// The signer's number: the base's voters are numbered from 0, then the joiners of each turn, in order.
         public let number: Int
@@ -87,7 +87,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
 
     /// The newest snapshot's entries.
     public enum Entries: Hashable, Sendable {
-        /// All of them.
+        /// All entries, by ascending node.
         case whole([Snapshot.Entry])
         /// The difference to the reader's entries: the places of removed entries, the changed entries and the new ones,
         /// each ascending.
@@ -119,7 +119,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         self.entries = entries
     }
 
-    /// The encoding.
+    /// The encoding (protocol.md, section 10.4).
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: headers.count * Header.size + votes.count * 66 + 4_096)
         writer.u8(Self.version)

@@ -108,7 +108,8 @@ public struct OpenReply: Hashable, Sendable {
     /// The encoding: one byte.
     public func encoded() -> [UInt8] { [status.rawValue] }
 
-    /// Reads a reply from the first bytes of a stream; `nil` while more are needed, `unknownKind` for an unknown status.
+    /// Reads a reply from the first bytes of a stream; `nil` while more are needed, `unknownKind` for an unknown
+    /// status.
     public static func decode(from bytes: RawSpan) throws(WireError) -> (reply: OpenReply, consumed: Int)? {
         guard bytes.byteCount > 0 else { return nil }
         var reader = ByteReader(bytes)

@@ -2,7 +2,7 @@
 ///
 /// Its number comes from the time of a trusted snapshot, never from this machine's clock.
 public struct TimePeriod: Comparable, Hashable, Sendable {
-    /// The number.
+    /// The number of whole periods from 1970 to its beginning.
     public let number: UInt32
 
     /// The period with this number.

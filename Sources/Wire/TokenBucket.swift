@@ -4,7 +4,8 @@
 public struct TokenBucket: Sendable {
     /// The pace and the cap of a bucket.
     ///
-    /// It counts in nanoseconds: a token takes so many to come, rounded down, and a full bucket holds those of its burst.
+    /// It counts in nanoseconds: a token takes so many to come, rounded down, and a full bucket holds those of its
+    /// burst.
     public struct Rate: Hashable, Sendable {
         private let perSecond: UInt64
         private let nanosecondsPerToken: UInt64
@@ -22,9 +23,11 @@ public struct TokenBucket: Sendable {
             return overflows ? .max : product / perSecond
         }
 
-        /// Takes a token from the bucket that, left alone, would have been empty at `emptyAt`; false when there is none.
+        /// Takes a token from the bucket that, left alone, would have been empty at `emptyAt`; false when there is
+        /// none.
         ///
-        /// A bucket is full when that moment is long ago: 0 is a full one, or as full as a clock that has just begun allows for.
+        /// A bucket is full when that moment is long ago: 0 is a full one, or as full as a clock that has just begun
+        /// allows for.
         public func take(from emptyAt: inout UInt64, now: Instant) -> Bool {
             take(nanosecondsPerToken, from: &emptyAt, at: now.nanoseconds)
         }
@@ -61,13 +64,14 @@ public struct TokenBucket: Sendable {
         }
     }
 
-    /// What a bucket's clock is ahead of `Instant`'s, so that one that is full at that clock's zero was empty after its own.
+    /// What a bucket's clock is ahead of `Instant`'s, so that one that is full at that clock's zero was empty after its
+    /// own.
     private static let head: UInt64 = 1 << 62
 
     private var rate: Rate
     private var emptyAt: UInt64
 
-    /// A full bucket.
+    /// A bucket with all its tokens at `now`.
     public init(_ rate: Rate, now: Instant) {
         self.rate = rate
         emptyAt = rate.emptyTime(ofFullAt: Self.time(now))

@@ -1,4 +1,5 @@
-/// z-base-32, the text form of node ids and of services' addresses: five bits a character, from the most significant on.
+/// z-base-32, the text form of node ids and of services' addresses: five bits a character, from the most significant
+/// on.
 ///
 /// Each run of bytes has one text, in lower case; no other text is read.
 public enum ZBase32 {
@@ -23,7 +24,8 @@ public enum ZBase32 {
         return String(decoding: characters, as: UTF8.self)
     }
 
-    /// The bytes of `characters`; nil if a character is not of the alphabet, or the text is not what ``encode(_:)`` makes.
+    /// The bytes of `characters`; nil if a character is not of the alphabet, or the text is not what ``encode(_:)``
+    /// makes.
     public static func decode(_ characters: some Sequence<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
         var pending: UInt32 = 0

@@ -52,10 +52,10 @@ private func latencies(_ times: some Sequence<Int>) -> Latencies {
 }
 
 @Test func faultsAreCountedByKind() {
-    var faults = Faults(Fault(.stalled, "first"))
-    faults.add(Fault(.refused, "second"))
-    faults.add(Fault(.stalled, "third"))
+    var faults = LoadFaults(LoadFault(.stalled, "first"))
+    faults.add(LoadFault(.refused, "second"))
+    faults.add(LoadFault(.stalled, "third"))
     #expect(faults.count == 3)
     #expect(faults.description == "1 refused, 2 stalled (first)")
-    #expect(Faults().isEmpty)
+    #expect(LoadFaults().isEmpty)
 }

@@ -33,7 +33,7 @@ private let loopback = SocketAddress.loopbackIPv4(port: 0)
 func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
     try onLoop(isSimulated: false) { loop, done in
         let farEnd = try FarEnd(on: loop, at: loopback)
-        let target = try #require(farEnd.address.flatMap { Target($0.description) })
+        let target = try #require(farEnd.address.flatMap { ProxyTarget($0.description) })
         let plan = Throughput.Plan(
             direction: direction, streams: 3, isolates: false, warmUp: 0.1, seconds: nil, patience: 60)
         var events: [String] = []
@@ -67,7 +67,7 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
 @Test func fetchesAreCountedAndTimed() throws {
     try onLoop { loop, done in
         let farEnd = try FarEnd(on: loop, at: loopback)
-        let target = try #require(farEnd.address.flatMap { Target($0.description) })
+        let target = try #require(farEnd.address.flatMap { ProxyTarget($0.description) })
         let plan = Fetches.Plan(inFlight: 4, limit: 50, isolates: false, warmUp: 0, seconds: 0, patience: 10)
         let fetches = Fetches(on: loop, plan, along: Route(proxy: nil, target: target), to: target, firstNumber: 1) {
             switch $0 {
@@ -102,7 +102,7 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
 @Test func nobodyThereIsARefusal() throws {
     try onLoop { loop, done in
         let listener = try StreamListener.tcp(on: loop, address: loopback) { $0.close() }
-        let target = try #require(listener.localAddress.flatMap { Target($0.description) })
+        let target = try #require(listener.localAddress.flatMap { ProxyTarget($0.description) })
         listener.close()
         let plan = Throughput.Plan(
             direction: .down, streams: 2, isolates: false, warmUp: 0.1, seconds: 0.3, patience: 10)
@@ -120,7 +120,7 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
     try onLoop { loop, done in
         var held: [ByteStream] = []
         let listener = try StreamListener.tcp(on: loop, address: loopback) { held.append($0) }
-        let target = try #require(listener.localAddress.flatMap { Target($0.description) })
+        let target = try #require(listener.localAddress.flatMap { ProxyTarget($0.description) })
         let plan = Throughput.Plan(
             direction: .down, streams: 2, isolates: false, warmUp: 0.1, seconds: 0.3, patience: 0.2)
         let load = Throughput(

@@ -3,7 +3,7 @@ import Testing
 @testable import Bench
 
 private let request = Request(.download, stream: 7)
-private let target = Target(host: "127.0.0.1", port: 8000)
+private let target = ProxyTarget(host: "127.0.0.1", port: 8000)
 
 /// Feeds a conversation to an opening in pieces of at most `pieces` bytes, and returns the steps other than "wait".
 private func steps(_ opening: Opening, _ answers: [[UInt8]], pieces: Int) -> [Opening.Step] {
@@ -36,7 +36,7 @@ func aStreamOpensThroughAProxy(pieces: Int) {
 }
 
 @Test func anIsolatedStreamHasAUserName() {
-    let opening = Opening(to: Target(host: "host.example", port: 1), userName: "me", request: request)
+    let opening = Opening(to: ProxyTarget(host: "host.example", port: 1), userName: "me", request: request)
     #expect(opening.firstBytes == [5, 1, 2])
     let answers: [[UInt8]] = [[5, 2], [1, 0], [5, 0, 0, 1, 0, 0, 0, 0, 0, 0], request.answer]
     #expect(
@@ -55,14 +55,14 @@ func aStreamOpensThroughAProxy(pieces: Int) {
 
 @Test(
     arguments: [
-        ([[5, 255]], Fault.Kind.refused, "method"),
+        ([[5, 255]], LoadFault.Kind.refused, "method"),
         ([[4, 0]], .refused, "method"),
         ([[5, 0], [5, 5, 0, 1, 0]], .refused, "connection refused"),
         ([[5, 0], [5, 99, 0, 1, 0]], .refused, "99"),
         ([[5, 0], [5, 0, 0, 9, 0]], .refused, "address type 9"),
         ([[5, 0], [5, 0, 0, 1, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]], .corrupt, "answer"),
-    ] as [([[UInt8]], Fault.Kind, String)])
-func whatIsWrongIsNamed(answers: [[UInt8]], kind: Fault.Kind, word: String) throws {
+    ] as [([[UInt8]], LoadFault.Kind, String)])
+func whatIsWrongIsNamed(answers: [[UInt8]], kind: LoadFault.Kind, word: String) throws {
     let last = steps(Opening(to: target, userName: nil, request: request), answers, pieces: 100).last
     guard case .failed(let fault) = last else {
         Issue.record("it did not fail: \(String(describing: last))")
@@ -74,14 +74,14 @@ func whatIsWrongIsNamed(answers: [[UInt8]], kind: Fault.Kind, word: String) thro
 
 @Test func aWrongPasswordIsARefusal() {
     let opening = Opening(to: target, userName: "me", request: request)
-    #expect(steps(opening, [[5, 2], [1, 1]], pieces: 9).last == .failed(Fault(.refused, "SOCKS password")))
+    #expect(steps(opening, [[5, 2], [1, 1]], pieces: 9).last == .failed(LoadFault(.refused, "SOCKS password")))
 }
 
 @Test func targetsAreNamesOrAddressesWithAPort() {
-    #expect(Target("127.0.0.1:80") == Target(host: "127.0.0.1", port: 80))
-    #expect(Target("[::1]:80")?.description == "[::1]:80")
-    #expect(Target("sink.example:7000")?.description == "sink.example:7000")
+    #expect(ProxyTarget("127.0.0.1:80") == ProxyTarget(host: "127.0.0.1", port: 80))
+    #expect(ProxyTarget("[::1]:80")?.description == "[::1]:80")
+    #expect(ProxyTarget("sink.example:7000")?.description == "sink.example:7000")
     for wrong in ["", "host", "host:", ":80", "host:0", "host:65536", "a b:80", "1.2.3.4", "::1:80"] {
-        #expect(Target(wrong) == nil, "\(wrong)")
+        #expect(ProxyTarget(wrong) == nil, "\(wrong)")
     }
 }

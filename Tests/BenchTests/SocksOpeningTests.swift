@@ -22,7 +22,7 @@ private func steps(_ opening: SocksOpening, _ answers: [[UInt8]], pieces: Int) -
 
 @Test(arguments: [1, 2, 3, 100])
 func aNameIsResolvedByTheProxy(pieces: Int) {
-    let opening = SocksOpening(.resolve, to: Target(host: "a.example", port: 0), credentials: credentials)
+    let opening = SocksOpening(.resolve, to: ProxyTarget(host: "a.example", port: 0), credentials: credentials)
     #expect(opening.firstBytes == [5, 1, 2])
     let request: [UInt8] = [5, 0xf0, 0, 3, 9] + Array("a.example".utf8) + [0, 0]
     for (type, address) in [(1, 4), (4, 16)] as [(UInt8, Int)] {
@@ -42,12 +42,12 @@ func aNameIsResolvedByTheProxy(pieces: Int) {
         ([[5, 2], [1, 0], [5, 0, 0, 2, 0]], .addressType(2)),
     ] as [([[UInt8]], SocksOpening.Refusal)])
 func aRefusalSaysWhatWasRefused(answers: [[UInt8]], refusal: SocksOpening.Refusal) {
-    let opening = SocksOpening(.connect, to: Target(host: "127.0.0.1", port: 1), credentials: credentials)
+    let opening = SocksOpening(.connect, to: ProxyTarget(host: "127.0.0.1", port: 1), credentials: credentials)
     #expect(steps(opening, answers, pieces: 100).last == .refused(refusal))
 }
 
 @Test func longCredentialsAreCut() {
     let long = SocksOpening.Credentials(user: String(repeating: "u", count: 300), password: "")
-    var opening = SocksOpening(.connect, to: Target(host: "h", port: 1), credentials: long)
+    var opening = SocksOpening(.connect, to: ProxyTarget(host: "h", port: 1), credentials: long)
     #expect(opening.take([5, 2]) == .send([1, 255] + [UInt8](repeating: 117, count: 255) + [0]))
 }

@@ -48,14 +48,14 @@ import Wire
                 + "client's, of height 9; get the network's newest network file and start again.")
     }
 
-    @Test("a lack of nodes to choose from is told with the setting that causes it") func choices() {
+    @Test("a lack of nodes to choose from is told with the numbers") func choices() {
         #expect(ClientProblem.noExit(nodes: 4).text == "None of the 4 nodes that are known is an exit.")
         #expect(
             ClientProblem.noUsableExit(exits: 3).text
-                == "None of the exits known (3) may be used; look at client.exits and client.avoid.")
+                == "None of the exits known (3) may be used.")
         #expect(
             ClientProblem.tooFewUsable(2, of: 9, hops: 3).text
-                == "2 of the 9 nodes that are known may be used, too few for a path of 3 hops; look at client.avoid.")
+                == "2 of the 9 nodes that are known may be used, too few for a path of 3 hops.")
         #expect(
             ClientProblem.tooFewKnown(1, of: 9, hops: 3).text
                 == "1 of 9 nodes are known, too few for a path of 3 hops; no node of the network file may be reachable."

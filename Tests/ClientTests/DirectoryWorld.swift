@@ -61,10 +61,10 @@ final class DirectoryNode: ControlHandler {
             links.answer(responder, history?.update(from: height, digest: digest)?.encoded() ?? [])
         case .getDescriptors: links.answer(responder, SignedDescriptor.encodeList(descriptors))
         case .getDescriptorChanges:
-            guard let (since, marks) = try? DescriptorChange.readQuestion(body.rawSpan) else {
+            guard let (since, shortDigests) = try? DescriptorChange.readQuestion(body.rawSpan) else {
                 return links.refuse(responder)
             }
-            let news = descriptors.filter { $0.descriptor.published >= since && !marks.contains($0.mark) }
+            let news = descriptors.filter { $0.descriptor.published >= since && !shortDigests.contains($0.shortDigest) }
             links.answer(responder, DescriptorChange.encodeList(news.map { .whole($0) }))
         case .getSnapshotID:
             var reader = ByteReader(body.rawSpan)

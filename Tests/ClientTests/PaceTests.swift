@@ -204,7 +204,7 @@ private struct Bucket {
     }
 
     @Test("apps get their turns in the order in which they came, without those that wait no more")
-    func line() {
+    func queue() {
         final class App: SessionApp {
             let number: Int
             var isOver = false
@@ -212,17 +212,17 @@ private struct Bucket {
             func open(on session: Session) {}
             func fail(_ reason: NoSession) {}
         }
-        var line = AppLine()
+        var queue = AppQueue()
         let apps = (0..<1_000).map(App.init)
-        for app in apps { line.append(app) }
+        for app in apps { queue.append(app) }
         for app in apps where app.number % 3 == 0 { app.isOver = true }
         var order: [Int] = []
-        while let app = line.next() as? App {
+        while let app = queue.next() as? App {
             order.append(app.number)
-            if app.number == 500 { line.append(App(1_000)) }
+            if app.number == 500 { queue.append(App(1_000)) }
         }
         #expect(order == (0...1_000).filter { $0 % 3 != 0 || $0 == 1_000 })
-        let isWaiting = line.isWaiting
-        #expect(!isWaiting && line.count == 0)
+        let isWaiting = queue.isWaiting
+        #expect(!isWaiting && queue.count == 0)
     }
 }

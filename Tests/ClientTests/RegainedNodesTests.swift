@@ -24,7 +24,7 @@ import Wire
                 for index in entries.indices where entries[index].node == back { entries[index].state = state }
             }
             for node in world.nodes { node.history = history }
-            // Marks fade meanwhile, by half in ten minutes.
+            // Penalties fade meanwhile, by half in ten minutes.
             #expect(world.loop.run(for: .seconds(7_200)) { directory.trust.chain.snapshot.height == height })
             for node in [back, failing] { directory.health.unreachable(node, at: directory.unixTime) }
         }

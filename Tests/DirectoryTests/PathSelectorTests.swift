@@ -260,18 +260,18 @@ struct PathSelectorTests {
         }
     }
 
-    @Test func marksFadeAndSurviveARestart() {
+    @Test func penaltiesFadeAndSurviveARestart() {
         let node = NodeID(bytes32(1, 1))
         var health = NodeHealth()
         for _ in 0..<4 { health.unreachable(node, at: now) }
-        #expect(health.count(of: node, at: now) >= NodeHealth.avoidanceMarks)
+        #expect(health.count(of: node, at: now) >= NodeHealth.avoidancePenalties)
         let later = UnixTime(seconds: now.seconds + 600)
         #expect(abs(health.count(of: node, at: later) - 2) < 0.01)
         let restored = NodeHealth(rows: health.rows + [NodeRow(node: NodeID(bytes32(1, 2)), bytes: [9])], at: later)
         #expect(abs(restored.count(of: node, at: later) - 2) < 0.01)
         #expect(NodeHealth(rows: health.rows, at: UnixTime(seconds: now.seconds + 100_000)).rows.isEmpty)
         health.succeeded([node], at: now)
-        #expect(health.count(of: node, at: now) < NodeHealth.avoidanceMarks)
+        #expect(health.count(of: node, at: now) < NodeHealth.avoidancePenalties)
     }
 
     @Test func choicesFollowFromTheSeed() throws {

@@ -7,7 +7,7 @@ import Testing
     @Test func aChildReportsItsStatusOrSignal() throws {
         let loop = try Loop()
         defer { loop.close() }
-        var exits: [ChildProcess.Exit] = []
+        var exits: [ChildProcess.ExitStatus] = []
         let failing = try ChildProcess(on: loop, .init("/bin/sh", ["-c", "exit 7"])) { exits.append($0) }
         run(loop) { exits.count == 1 }
         #expect(exits == [.status(7)] && failing.exit == .status(7))
@@ -30,7 +30,7 @@ import Testing
         command.environment = ["WORD=hello"]
         command.directory = "/"
         command.output = .file(path)
-        var exit: ChildProcess.Exit?
+        var exit: ChildProcess.ExitStatus?
         let child = try ChildProcess(on: loop, command) { exit = $0 }
         run(loop) { exit != nil }
         #expect(child.exit == .status(0))

@@ -1,3 +1,5 @@
+import Dispatch
+import Synchronization
 import Testing
 
 @testable import EventLoop
@@ -58,6 +60,23 @@ import Testing
         one.close()
         #expect(known.user(of: .udp, to: wide) == nil)
         any.close()
+    }
+
+    @Test("L5: of threads that ask at once each gets the answer to its own question")
+    func usersOfManyThreads() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        // A listener is found as the socket that exchanges packets with port 0.
+        let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { _ in }
+        defer { listener.close() }
+        let (known, peer) = (try #require(listener.localAddress), SocketAddress.loopbackIPv4(port: 0))
+        guard known.user(of: .tcp, to: peer) != nil else { return }
+        let wrong = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            let (address, user) = thread % 2 == 0 ? (known, ByteStream.ownUser) : (.loopbackIPv4(port: 1), nil)
+            for _ in 0..<500 where address.user(of: .tcp, to: peer) != user { wrong.add(1, ordering: .relaxed) }
+        }
+        #expect(wrong.load(ordering: .relaxed) == 0)
     }
 
     @Test(arguments: ["1.2.3.4:80", "[2001:db8:1:2:3:4:5:6]:443"])

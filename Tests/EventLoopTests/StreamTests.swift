@@ -260,7 +260,7 @@ private final class Pair {
         }
     }
 
-    @Test("R15: the kernel asks whether the other end of an idle connection is still there, on both sides")
+    @Test("R15: on both sides the kernel asks whether an idle connection's other end is there, and sends bytes at once")
     func keepAlive() throws {
         let loop = try Loop()
         defer { loop.close() }
@@ -285,6 +285,8 @@ private final class Pair {
             var value = Int32(0)
             var size = socklen_t(MemoryLayout<Int32>.size)
             #expect(unsafe getsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &value, &size) == 0 && value == 1)
+            #expect(unsafe getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, &value, &size) == 0 && value == 120)
+            #expect(unsafe getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &value, &size) == 0 && value == 1)
         }
         #expect(ends == 2)
         stream.close()

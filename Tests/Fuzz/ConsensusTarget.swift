@@ -48,7 +48,7 @@ private struct Council {
     }
 
     private struct Disk {
-        var vote: [UInt8]?
+        var acceptor: [UInt8]?
         var blocks: [FinalBlock] = []
     }
 
@@ -76,17 +76,17 @@ private struct Council {
                 preconditionFailure("a kept block is refused")
             }
         }
-        let vote = disk.vote.flatMap { try? AuthorityVote(decoding: $0.rawSpan) }
-        precondition((vote == nil) == (disk.vote == nil), "a kept vote is not read")
+        let acceptor = disk.acceptor.flatMap { try? AcceptorState(decoding: $0.rawSpan) }
+        precondition((acceptor == nil) == (disk.acceptor == nil), "a kept acceptor state is not read")
         return LedgerNode(
             node: nodes[index], chain: chain, epochs: EpochSnapshots(seconds: 100),
-            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: vote, draw: { Bytes32() }))
+            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: acceptor, draw: { Bytes32() }))
     }
 
     private mutating func perform(_ actions: [LedgerNode.Action], _ index: Int) {
         for action in actions {
             switch action {
-            case .keepVote(let vote): disks[index].vote = vote.encoded()
+            case .keepAcceptor(let acceptor): disks[index].acceptor = acceptor.encoded()
             case .keepBlock(let block, _):
                 disks[index].blocks.append(block)
                 let other = finals.updateValue(block.block.hash, forKey: block.block.height)
@@ -195,7 +195,7 @@ private struct Council {
         let block: Block
         if choice < 128 || blocks.isEmpty {
             var chain = members[index].chain
-            let proof = seed(4).prove(chain.turn.rawSpan)
+            let proof = seed(4).prove(chain.proofInput.rawSpan)
             block = chain.draft(
                 [], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof, random: Bytes32()
             )

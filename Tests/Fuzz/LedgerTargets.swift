@@ -1,7 +1,7 @@
 import Registry
 import Wire
 
-/// Operations, blocks, votes and messages of the ledger: all that decode have one encoding.
+/// Operations, blocks, acceptor state and messages of the ledger: all that decode have one encoding.
 func ledger(_ input: RawSpan) {
     guard input.byteCount > 0 else { return }
     let kind = unsafe input.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
@@ -12,7 +12,7 @@ func ledger(_ input: RawSpan) {
     case 0: encoded = (try? RegistryOperation(decoding: span))?.encoded()
     case 1: encoded = (try? FinalBlock(decoding: span))?.encoded()
     case 2: encoded = (try? Block(decoding: span))?.encoded()
-    case 3: encoded = (try? AuthorityVote(decoding: span))?.encoded()
+    case 3: encoded = (try? AcceptorState(decoding: span))?.encoded()
     case 4: encoded = (try? AuthorityRequest(decodingPropose: span))?.encoded()
     case 5: encoded = (try? AuthorityRequest(decodingCommit: span))?.encoded()
     case 6: encoded = (try? AuthorityAnswer(decoding: span))?.encoded()

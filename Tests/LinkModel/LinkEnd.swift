@@ -9,19 +9,19 @@ public struct LinkEnd: ~Copyable {
     public var receiver: LinkReceiver
     /// The sending side.
     public var sender: LinkSender
-    /// The line that the sending side has once the peer uses the keys that wait.
-    public private(set) var waiting: LinkLine?
+    /// The send key that the sending side has once the peer uses the keys that wait.
+    public private(set) var waiting: LinkSendKey?
 
     /// The end of a link whose handshake is done.
     public init(_ link: consuming NewLink) {
         receiver = link.takeReceiver()
         keyring = link.takeKeyring()
-        sender = LinkSender(keyring.line, sole: true)
+        sender = LinkSender(keyring.sendKey, sole: true)
     }
 
     /// The end of these parts, which belong together.
     public init(_ keyring: consuming LinkKeyring, _ receiver: consuming LinkReceiver) {
-        sender = LinkSender(keyring.line, sole: true)
+        sender = LinkSender(keyring.sendKey, sole: true)
         self.keyring = keyring
         self.receiver = receiver
     }
@@ -35,8 +35,8 @@ public struct LinkEnd: ~Copyable {
         }
     }
 
-    /// The line that the sending side has.
-    public var line: LinkLine { sender.line }
+    /// The send key that the sending side has.
+    public var sendKey: LinkSendKey { sender.sendKey }
 
     /// Whether this end began the link.
     public var isInitiator: Bool { keyring.isInitiator }
@@ -64,7 +64,7 @@ public struct LinkEnd: ~Copyable {
         case .confirmed: keyring.confirmed()
         case .switched:
             keyring.switched()
-            sender = LinkSender(keyring.line, sole: true)
+            sender = LinkSender(keyring.sendKey, sole: true)
             waiting = nil
             keyring.retireReplaced()
         }
@@ -90,7 +90,7 @@ public struct LinkEnd: ~Copyable {
 
     /// Seals payload and header; false where the counters are used up.
     public mutating func sealControl(_ packet: inout MutableRawSpan) -> Bool {
-        keyring.sealControl(&packet, for: sender.line)
+        keyring.sealControl(&packet, for: sender.sendKey)
         return sender.sealHeader(&packet)
     }
 
@@ -106,7 +106,7 @@ public struct LinkEnd: ~Copyable {
     public mutating func finishRekey(_ answer: RawSpan, now: Instant) -> Bool {
         guard let keys = keyring.finishRekey(answer, now: now) else { return false }
         receiver.renew(keys)
-        sender = LinkSender(keyring.line, sole: true)
+        sender = LinkSender(keyring.sendKey, sole: true)
         keyring.retireReplaced()
         return true
     }
@@ -118,7 +118,7 @@ public struct LinkEnd: ~Copyable {
     public mutating func answerRekey(_ body: RawSpan, localIndex: UInt32, now: Instant) -> [UInt8]? {
         guard let answer = keyring.answerRekey(body, localIndex: localIndex, now: now) else { return nil }
         let message = answer.body
-        waiting = answer.line
+        waiting = answer.sendKey
         receiver.expect(answer.takeKeys())
         return message
     }

@@ -122,7 +122,7 @@ extension LinkEnd {
         var packet = blank(1, pathID: pathID, size: size)
         var span = packet.mutableRawSpan
         let isSealed = sealHeader(&span)
-        precondition(isSealed, "the line is over")
+        precondition(isSealed, "the send key is over")
         return packet
     }
 
@@ -131,7 +131,7 @@ extension LinkEnd {
         var packet = blank(first, size: size)
         var span = packet.mutableRawSpan
         let isSealed = sealControl(&span)
-        precondition(isSealed, "the line is over")
+        precondition(isSealed, "the send key is over")
         return packet
     }
 

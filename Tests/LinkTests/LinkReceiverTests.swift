@@ -6,7 +6,7 @@ import Wire
 
 /// Receiving side and keyring while one has not yet told the other of a change, as between two workers.
 @Suite struct LinkReceiverTests {
-    @Test("the receiving side goes over to new keys before the keyring hears of it, and control packets fit their line")
+    @Test("the receiving side uses new keys before the keyring hears of it, and control packets fit their send key")
     func early() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
@@ -16,10 +16,10 @@ import Wire
             Issue.record("no answer")
             return
         }
-        let (message, line) = (answer.body, answer.line)
+        let (message, sendKey) = (answer.body, answer.sendKey)
         pair.far.receiver.expect(answer.takeKeys())
         check(pair.far.receiver.isWaiting)
-        // Under the old line, while the new keys wait.
+        // Under the old send key, while the new keys wait.
         check(pair.near.takeControl(pair.far.control(1), now: parties.now) == .success([0, 1]))
         check(pair.near.finishRekey(message.rawSpan, now: parties.now))
 
@@ -30,37 +30,37 @@ import Wire
         check(pair.far.receiver.commit(index: index, counter: counter, now: parties.now) == .switched)
         check(!pair.far.receiver.isWaiting)
         check(pair.far.receiver.localIndex == 20_001)
-        // One sender already has the new line; the keyring still has the old one.
-        check(pair.far.keyring.line !== line)
-        pair.far.sender = LinkSender(line, sole: true)
+        // One sender already has the new send key; the keyring still has the old one.
+        check(pair.far.keyring.sendKey !== sendKey)
+        pair.far.sender = LinkSender(sendKey, sole: true)
         check(pair.near.takeControl(pair.far.control(2), now: parties.now) == .success([1, 2]))
-        let old = pair.far.keyring.line
+        let old = pair.far.keyring.sendKey
         pair.far.keyring.switched()
-        check(pair.far.keyring.line === line)
+        check(pair.far.keyring.sendKey === sendKey)
         check(!old.isOver)
         pair.far.keyring.retireReplaced()
         check(old.isOver)
         check(pair.near.takeControl(pair.far.control(3), now: parties.now) == .success([2, 3]))
     }
 
-    @Test("a sender that is not told of the new line yet sends control packets under the old keys") func toldLater()
+    @Test("a sender that is not told of the new send key yet sends control packets under the old keys") func toldLater()
         throws
     {
         var parties = Handshakes()
         var pair = try parties.pair()
         check(pair.far.take(pair.near.data(), now: parties.now) == .success(.confirmed))
-        let line = pair.near.keyring.line
+        let sendKey = pair.near.keyring.sendKey
         let body = pair.near.startRekey(localIndex: 10_001)
         guard let answer = pair.far.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now),
             let keys = pair.near.keyring.finishRekey(answer.rawSpan, now: parties.now)
         else { return check(Bool(false)) }
         pair.near.receiver.renew(keys)
-        check(pair.near.line === line)
-        check(pair.near.keyring.line !== line)
+        check(pair.near.sendKey === sendKey)
+        check(pair.near.keyring.sendKey !== sendKey)
         check(pair.far.takeControl(pair.near.control(1), now: parties.now) == .success([0, 1]))
-        pair.near.sender = LinkSender(pair.near.keyring.line, sole: true)
+        pair.near.sender = LinkSender(pair.near.keyring.sendKey, sole: true)
         pair.near.keyring.retireReplaced()
-        check(line.isOver)
+        check(sendKey.isOver)
         check(pair.far.takeControl(pair.near.control(2), now: parties.now) == .success([1, 2]))
     }
 

@@ -6,7 +6,8 @@ import Wire
 @testable import Link
 @testable import OnionCrypto
 
-/// The vectors that an independent model computes from protocol.md: handshakes, cookies, packets and rekeys, byte for byte.
+/// The vectors that an independent model computes from protocol.md: handshakes, cookies, packets and rekeys, byte for
+/// byte.
 @Suite struct LinkVectorTests {
     static let suites: [(String, Suite)] = [("link1", .aes256gcm), ("link2", .chacha20poly1305)]
     private static let size = 1_232
@@ -83,9 +84,9 @@ import Wire
         let initiator = try file.bytes32("initiator id")
         let datagram = try file("node initiation")
         let source = Endpoint(address: IPAddress(v4: 0xc000_0207), port: 40_000)
-        let verdict = responder.receive(
+        let outcome = responder.receive(
             datagram.rawSpan, from: source, now: now, wallClock: .max, isStaked: { $0 == initiator })
-        switch consume verdict {
+        switch consume outcome {
         case .accepted(let initiation): #expect(initiation.peer == initiator)
         case .drop(let reason): Issue.record("dropped: \(reason)")
         case .cookie: Issue.record("a cookie")

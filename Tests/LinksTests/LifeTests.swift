@@ -38,7 +38,8 @@ import Wire
         #expect(client.downs.isEmpty && node.downs.isEmpty)
     }
 
-    @Test("a link whose line is over sends nothing, neither own packets nor others', and counts them") func lineIsOver()
+    @Test("a link whose send key is over sends nothing, neither own packets nor others', and counts them")
+    func sendKeyIsOver()
         throws
     {
         let harness = try Harness()
@@ -48,7 +49,7 @@ import Wire
         node.forwardTo = link.far
         #expect(client.send(on: link.near, pathID: 5, first: 1))
         #expect(harness.run { client.packets.count == 1 })
-        node.links.withTable { unsafe $0.entry(link.far).pointee.sending.sender.line.retire() }
+        node.links.withTable { unsafe $0.entry(link.far).pointee.sending.sender.sendKey.retire() }
         let before = node.links.counters
         #expect(!node.send(on: link.far, pathID: 1 << 55 | 6, first: 2))
         for _ in 0..<3 { #expect(client.send(on: link.near, pathID: 5, first: 1)) }

@@ -19,7 +19,7 @@ import Wire
                 switch order.kind {
                 case .add(let receiver, _, _, _, _): (receiver == nil ? "add" : "own", .added)
                 case .renew: ("renew", .renewed)
-                case .expect(_, let line): (line == nil ? "expect" : "expect with line", .expects)
+                case .expect(_, let sendKey): (sendKey == nil ? "expect" : "expect with send key", .expects)
                 case .use: ("use", .uses)
                 case .move: ("move", nil)
                 case .remove: ("remove", .removed)
@@ -38,7 +38,7 @@ import Wire
     private let now = Instant(nanoseconds: 1_000_000_000)
     private let address = SocketAddress(ipv4: 0x0a00_0001, port: 7)
 
-    private func line() -> LinkLine { LinkLine(.chacha20poly1305, .random(), remoteIndex: 4_321) }
+    private func sendKey() -> LinkSendKey { LinkSendKey(.chacha20poly1305, .random(), remoteIndex: 4_321) }
 
     private func keys(_ index: UInt32) -> ReceivingKeys {
         let split = SplitKeys(initiator: .random(), responder: .random())
@@ -50,7 +50,8 @@ import Wire
         var orders = LinkOrders(workers: 3, order: workers.take)
         let receiver = LinkReceiver(keys(2 << 24 | 300), controlStart: 0)
         let progress = orders.add(
-            link, owner: 2, receiver, line: line(), liveness: Liveness(now: now), address: address, mayMove: false)
+            link, owner: 2, receiver, sendKey: sendKey(), liveness: Liveness(now: now), address: address, mayMove: false
+        )
         #expect(progress.isEmpty)
         return orders
     }
@@ -64,12 +65,12 @@ import Wire
         #expect(orders.answered(LinkAnswer(link: link, kind: .added)) == [.stands(link)])
     }
 
-    @Test("new keys are the owner's first, then everybody's, and the old line is over when all have the new one")
+    @Test("new keys are the owner's first, then everybody's, and the old send key is over when all have the new one")
     func renew() {
         let workers = Workers()
         var orders = orders(workers)
         _ = workers.takeGiven()
-        #expect(orders.renew(link, keys(2 << 24 | 301), line()).isEmpty)
+        #expect(orders.renew(link, keys(2 << 24 | 301), sendKey()).isEmpty)
         #expect(workers.takeGiven() == ["2 renew"])
         let renewed = LinkAnswer(link: link, kind: .renewed, forgotten: [300])
         #expect(orders.answered(renewed) == [.forgotten([300], owner: 2)])
@@ -77,18 +78,18 @@ import Wire
         for _ in 0..<2 { #expect(orders.answered(LinkAnswer(link: link, kind: .uses)).isEmpty) }
         #expect(orders.answered(LinkAnswer(link: link, kind: .uses)) == [.uses(link)])
         // The same from the other end: the owner waits for the peer's first packet.
-        #expect(orders.expect(link, keys(2 << 24 | 302), line()).isEmpty)
+        #expect(orders.expect(link, keys(2 << 24 | 302), sendKey()).isEmpty)
         #expect(workers.takeGiven() == ["2 expect"])
         #expect(orders.answered(LinkAnswer(link: link, kind: .expects)) == [.expects(link)])
         #expect(orders.answered(LinkAnswer(link: link, kind: .switched)) == [.switched(link)])
-        #expect(orders.use(link, line()).isEmpty)
+        #expect(orders.use(link, sendKey()).isEmpty)
         #expect(workers.takeGiven() == ["0 use", "1 use", "2 use"])
     }
 
     @Test("a link that goes waits for all workers, and no answer about it has an effect any more") func remove() {
         let workers = Workers()
         var orders = orders(workers)
-        #expect(orders.renew(link, keys(2 << 24 | 301), line()).isEmpty)
+        #expect(orders.renew(link, keys(2 << 24 | 301), sendKey()).isEmpty)
         _ = workers.takeGiven()
         #expect(orders.remove(link).isEmpty)
         #expect(workers.takeGiven() == ["0 remove", "1 remove", "2 remove"])
@@ -102,7 +103,7 @@ import Wire
         for kind in [LinkAnswer.Kind.uses, .renewed, .removed, .switched] {
             #expect(orders.answered(LinkAnswer(link: link, kind: kind)).isEmpty)
         }
-        #expect(orders.renew(link, keys(2 << 24 | 302), line()).isEmpty)
+        #expect(orders.renew(link, keys(2 << 24 | 302), sendKey()).isEmpty)
         #expect(workers.takeGiven().isEmpty)
     }
 
@@ -111,15 +112,15 @@ import Wire
         workers.isDirect = true
         var orders = LinkOrders(workers: 1, order: workers.take)
         let added = orders.add(
-            link, owner: 0, nil, line: line(), liveness: Liveness(now: now), address: address, mayMove: false)
+            link, owner: 0, nil, sendKey: sendKey(), liveness: Liveness(now: now), address: address, mayMove: false)
         #expect(added == [.stands(link)])
         #expect(workers.takeGiven().isEmpty)
-        #expect(orders.renew(link, keys(301), line()) == [.uses(link)])
+        #expect(orders.renew(link, keys(301), sendKey()) == [.uses(link)])
         #expect(workers.takeGiven() == ["0 renew", "0 use"])
-        #expect(orders.expect(link, keys(302), line()) == [.expects(link)])
-        #expect(workers.takeGiven() == ["0 expect with line"])
+        #expect(orders.expect(link, keys(302), sendKey()) == [.expects(link)])
+        #expect(workers.takeGiven() == ["0 expect with send key"])
         // Its table has gone over with the packet that said so.
-        #expect(orders.use(link, line()) == [.uses(link)])
+        #expect(orders.use(link, sendKey()) == [.uses(link)])
         #expect(workers.takeGiven().isEmpty)
         #expect(orders.remove(link) == [.gone(link)])
         #expect(workers.takeGiven() == ["0 remove"])

@@ -400,7 +400,7 @@ private final class Pair {
             refused += pair.far.received.count
             pair.far.received = []
         }
-        #expect(refused == Int(DestroyLine.attempts) && pair.near.isQuiet)
+        #expect(refused == Int(DestroyQueue.attempts) && pair.near.isQuiet)
         // No DESTROY has told the near end of an answer.
         #expect(pair.near.answered.isEmpty)
     }

@@ -190,8 +190,8 @@ import Wire
             // A path over which nothing ever passes, and a path whose next hop has not answered.
             let silent = try add(&node.table, slot: 4, to: nil)
             try add(&node.table)
-            var marks: [PathHandle: UInt64] = [:]
-            func quiet() -> Set<PathHandle> { Set(node.table.quietPaths(since: &marks)) }
+            var passedBefore: [PathHandle: UInt64] = [:]
+            func quiet() -> Set<PathHandle> { Set(node.table.quietPaths(since: &passedBefore)) }
             func exchange(_ count: Int) {
                 for _ in 0..<count {
                     var packet = chain.clientPacket()

@@ -292,16 +292,16 @@ private final class TwinPath {
         node.deliverAll(&random)
         check(node.table.connect(path, nextPathID: 8))
         #expect(node.deliverAll(&random) == [.connected(path)])
-        var marks: [PathHandle: UInt64] = [:]
-        check(node.table.quietPaths(since: &marks).isEmpty)
-        #expect(node.table.quietPaths(since: &marks) == [path])
+        var passedBefore: [PathHandle: UInt64] = [:]
+        check(node.table.quietPaths(since: &passedBefore).isEmpty)
+        #expect(node.table.quietPaths(since: &passedBefore) == [path])
         let id = try #require(node.backwardID(path))
         var packet = [UInt8](repeating: 3, count: 200)
         #expect(node.receive(&packet, on: 2, pathID: id, now: at(1)) != nil)
         for other in node.others { node.table.passed(other.halves.report(now: at(1), limit: 1_000)) }
-        check(node.table.quietPaths(since: &marks).isEmpty)
+        check(node.table.quietPaths(since: &passedBefore).isEmpty)
         for other in node.others { check(other.halves.report(now: at(1), limit: 1_000).isEmpty) }
-        #expect(node.table.quietPaths(since: &marks) == [path])
+        #expect(node.table.quietPaths(since: &passedBefore) == [path])
     }
 }
 

@@ -176,11 +176,11 @@ private func endpoint(_ text: String) -> Endpoint {
             fault { ($0.socks, $0.direct) = (socks, true) }
                 == "--socks and --direct cannot be combined; give one of them")
         #expect(fault { $0.network = "n" }?.hasPrefix("--network needs --target HOST:PORT") == true)
-        #expect(fault { ($0.network, $0.target, $0.hops) = ("n", Target("sink.example:1"), 2) } == nil)
-        #expect(fault { $0.target = Target("sink.example:1") }?.hasPrefix("--target needs --network") == true)
+        #expect(fault { ($0.network, $0.target, $0.hops) = ("n", ProxyTarget("sink.example:1"), 2) } == nil)
+        #expect(fault { $0.target = ProxyTarget("sink.example:1") }?.hasPrefix("--target needs --network") == true)
         #expect(fault { ($0.socks, $0.hops) = (socks, 2) }?.hasPrefix("--hops cannot be combined with --socks") == true)
         #expect(
-            fault { ($0.direct, $0.target) = (true, Target("sink.example:1")) }?
+            fault { ($0.direct, $0.target) = (true, ProxyTarget("sink.example:1")) }?
                 .hasSuffix("--direct needs a numeric address") == true)
         #expect(
             fault { ($0.direct, $0.measure) = (true, [.builds]) }?

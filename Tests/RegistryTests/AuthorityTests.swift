@@ -4,7 +4,7 @@ import Wire
 
 @testable import Registry
 
-/// The purpose of an authority's vote on disk.
+/// Why an authority keeps its acceptor state on disk.
 @Suite struct AuthorityTests {
     private let realm = Realm(authorities: 3, threshold: 2)
 
@@ -13,16 +13,16 @@ import Wire
         realm.slot(of: leader, from: after, LedgerChain(realm.rules)) * 1_000
     }
 
-    /// Lets `leader` make a block with `other`, as far as their votes allow; returns the block and the vote that
-    /// `other` kept on disk.
+    /// Lets `leader` make a block with `other`, as far as their acceptor states allow; returns the block and the
+    /// acceptor state that `other` kept on disk.
     private func make(
         _ leader: inout Authority, _ other: inout Authority, _ chain: inout LedgerChain, now: UInt64,
         paying amount: UInt64
-    ) throws -> (final: FinalBlock?, vote: AuthorityVote?) {
+    ) throws -> (final: FinalBlock?, acceptor: AcceptorState?) {
         var pool = OperationPool()
         try pool.add(realm.operation(0, 0, .pay(amount: amount)), to: chain, now: now / 1_000)
         var otherChain = chain
-        var kept: AuthorityVote?
+        var kept: AcceptorState?
         var steps = leader.tick(chain, now: now)
         while !steps.isEmpty {
             for step in steps {
@@ -30,8 +30,8 @@ import Wire
                 case .keep: break
                 case .finish(let block): return (block, kept)
                 case .ask(let request, _):
-                    let (vote, answer) = other.answer(request, from: leader.index, &otherChain, now: now)
-                    kept = vote ?? kept
+                    let (acceptor, answer) = other.answer(request, from: leader.index, &otherChain, now: now)
+                    kept = acceptor ?? kept
                     leader.received(answer, to: request, from: other.index)
                 }
             }
@@ -41,8 +41,8 @@ import Wire
         return (nil, kept)
     }
 
-    private func authority(_ index: UInt64, _ vote: AuthorityVote? = nil) -> Authority {
-        Authority(realm.rules, key: key(2000 + index), kept: vote)!
+    private func authority(_ index: UInt64, _ acceptor: AcceptorState? = nil) -> Authority {
+        Authority(realm.rules, key: key(2000 + index), kept: acceptor)!
     }
 
     /// Two authorities sign a block, and the one with both signatures is lost; the other restarts and works with the
@@ -52,15 +52,15 @@ import Wire
         var (a, b, c) = (authority(0), authority(1), authority(2))
         let first = try make(&a, &b, &chain, now: moment(0), paying: 1)
         let block = try #require(first.final)
-        let vote = try #require(first.vote)
-        #expect(vote.lock?.block.hash == block.block.hash)
+        let acceptor = try #require(first.acceptor)
+        #expect(acceptor.lock?.block.hash == block.block.hash)
 
-        var restarted = authority(1, try AuthorityVote(decoding: vote.encoded().rawSpan))
+        var restarted = authority(1, try AcceptorState(decoding: acceptor.encoded().rawSpan))
         var other = LedgerChain(realm.rules)
         let second = try make(&c, &restarted, &other, now: moment(2, after: moment(0) / 1_000), paying: 2)
         #expect(second.final?.block.hash == block.block.hash)
 
-        // Without the vote on disk there would be two final blocks.
+        // Without the acceptor state on disk there would be two final blocks.
         var forgetful = authority(1)
         var third = authority(2)
         let fork = try make(&third, &forgetful, &other, now: moment(2), paying: 2)

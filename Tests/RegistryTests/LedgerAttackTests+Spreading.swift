@@ -227,7 +227,7 @@ extension LedgerAttackTests {
             return chain.draft([], time: start + 2, by: 1)
         }(chain)
         for (maker, proof) in [
-            (UInt8(0), good.proof), (2, good.proof), (1, key(2001).prove(LedgerChain(realm.rules).turn.rawSpan)),
+            (UInt8(0), good.proof), (2, good.proof), (1, key(2001).prove(LedgerChain(realm.rules).proofInput.rawSpan)),
             (1, [UInt8](repeating: 0, count: 80)), (4, good.proof),
         ] {
             let forged = Block(
@@ -251,7 +251,7 @@ extension LedgerAttackTests {
         var sum = most
         for height in 1...trials {
             let seats = try (0..<5 as Range<UInt64>).map { maker in
-                let proof = key(2000 + maker).prove(realm.rules.turn(height: height, after: seed).rawSpan)
+                let proof = key(2000 + maker).prove(realm.rules.proofInput(height: height, after: seed).rawSpan)
                 let next = try #require(realm.rules.seed(of: proof, maker: UInt8(maker), height: height, after: seed))
                 let ranked = Town.nodeIDs.prefix(30).map {
                     (NodeID(RegistryState.rank(of: $0, network: networkID, height: height, seed: next)), $0)
@@ -263,7 +263,7 @@ extension LedgerAttackTests {
                 sum[turns] += best
                 most[turns] = max(most[turns], best)
             }
-            let proof = key(2004).prove(realm.rules.turn(height: height, after: seed).rawSpan)
+            let proof = key(2004).prove(realm.rules.proofInput(height: height, after: seed).rawSpan)
             seed = try #require(realm.rules.seed(of: proof, maker: 4, height: height, after: seed))
         }
         // Three hostile nodes of thirty have one of ten seats on average; the best of five draws has less than 2.2.

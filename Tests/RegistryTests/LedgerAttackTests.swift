@@ -208,7 +208,7 @@ import Wire
         }
         // The largest time is refused like any other wrong one.
         var authority = Authority(realm.rules, key: key(2000), kept: nil)!
-        let proof = key(2001).prove(chain.turn.rawSpan)
+        let proof = key(2001).prove(chain.proofInput.rawSpan)
         let last = Block(
             network: networkID, height: 1, time: .max, previous: chain.head, random: Bytes32(), maker: 1, proof: proof,
             operations: [], stateDigest: networkID)
@@ -256,7 +256,7 @@ import Wire
             Issue.record("not its turn")
             return
         }
-        #expect(leader.vote.promised == 0, "its own promise comes last")
+        #expect(leader.acceptor.promised == 0, "its own promise comes last")
         let block = chain.draft([], time: slot * 10, by: 3)
         let locked = realm.certificate(block, by: [1, 2, 3], slot: before)
         guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 3, &chain, now: now).answer,
@@ -269,11 +269,12 @@ import Wire
         }
         for other in 1..<4 { leader.received(.promise(nil), to: request, from: other) }
         let steps = leader.advance(&chain, pool: OperationPool(), now: now + 100)
-        guard case .keep(let vote)? = steps.first, case .ask(.propose(slot, locked, block), _)? = steps.last else {
+        guard case .keep(let acceptor)? = steps.first, case .ask(.propose(slot, locked, block), _)? = steps.last else {
             Issue.record("\(steps)")
             return
         }
-        #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == BlockLock(locked, on: block))
+        #expect(acceptor.promised == slot && acceptor.acceptedSlot == slot)
+        #expect(acceptor.lock == BlockLock(locked, on: block))
         // From now on it signs nothing of a lower slot, and begins no second round in this slot.
         #expect(
             leader.answer(.commit(height: 1, hash: block.hash, locked), from: 3, &chain, now: now).answer

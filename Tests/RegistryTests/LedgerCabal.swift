@@ -371,5 +371,5 @@ final class LedgerCabal {
 
 extension LedgerNode {
     /// The block that this authority is locked on.
-    fileprivate var lockedBlock: Block? { currentVote?.lock?.block }
+    fileprivate var lockedBlock: Block? { currentAcceptor?.lock?.block }
 }

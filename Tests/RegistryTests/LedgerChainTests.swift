@@ -175,13 +175,13 @@ import Wire
         #expect(stillRead > 1_000)
     }
 
-    @Test func votesAndMessagesComeBackFromTheirBytes() throws {
+    @Test func acceptorStatesAndMessagesComeBackFromTheirBytes() throws {
         var chain = LedgerChain(realm.rules)
         let slot = realm.slot(of: 0, from: start + 10, chain)
         let block = chain.draft([realm.operation(0, 0, .pay(amount: 5))], time: slot)
         var authority = Authority(realm.rules, key: key(2001), kept: nil)!
         let now = slot * 1_000 + 500
-        var votes: [AuthorityVote] = []
+        var acceptors: [AcceptorState] = []
         func ask(_ request: AuthorityRequest, now: UInt64) throws -> AuthorityAnswer {
             let bytes = request.encoded()
             let read: AuthorityRequest =
@@ -191,8 +191,8 @@ import Wire
                 case .commit: try AuthorityRequest(decodingCommit: bytes.rawSpan)
                 }
             #expect(read == request)
-            let (vote, answer) = authority.answer(read, from: 0, &chain, now: now)
-            if let vote { votes.append(vote) }
+            let (acceptor, answer) = authority.answer(read, from: 0, &chain, now: now)
+            if let acceptor { acceptors.append(acceptor) }
             let back = try AuthorityAnswer(decoding: answer.encoded().rawSpan)
             #expect(back == answer)
             return answer
@@ -211,11 +211,11 @@ import Wire
         }
         let again = try ask(.prepare(height: 1, slot: slot + 4), now: now + 4_000)
         #expect(again == .promise(BlockLock(certificate, on: block)))
-        #expect(votes.count == 4)
-        for vote in votes {
-            let bytes = vote.encoded()
-            let read = try AuthorityVote(decoding: bytes.rawSpan)
-            #expect(read == vote)
+        #expect(acceptors.count == 4)
+        for acceptor in acceptors {
+            let bytes = acceptor.encoded()
+            let read = try AcceptorState(decoding: bytes.rawSpan)
+            #expect(read == acceptor)
         }
         let few = realm.certificate(block, by: [0, 2], slot: slot + 4)
         guard case .signature = try ask(.propose(slot: slot + 4, certificate, block), now: now + 4_000) else {

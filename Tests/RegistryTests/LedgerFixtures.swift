@@ -60,7 +60,7 @@ extension LedgerChain {
         _ operations: [RegistryOperation], time: UInt64, by maker: UInt64 = 0, drawn: UInt64 = 0
     ) -> Block {
         draft(
-            operations, time: time, maker: UInt8(maker), proof: key(2000 + maker).prove(turn.rawSpan),
+            operations, time: time, maker: UInt8(maker), proof: key(2000 + maker).prove(proofInput.rawSpan),
             random: bytes32(78, drawn))
     }
 }

@@ -25,7 +25,7 @@ final class LedgerSimulation {
 
     /// The data that outlives a process.
     struct Disk {
-        var vote: [UInt8]?
+        var acceptor: [UInt8]?
         var blocks: [[UInt8]] = []
     }
 
@@ -110,10 +110,10 @@ final class LedgerSimulation {
         }
         var authority: Authority?
         if index < realm.rules.authorities.count {
-            var vote: AuthorityVote?
-            if let bytes = disks[index].vote { vote = try? AuthorityVote(decoding: bytes.rawSpan) }
-            #expect((vote == nil) == (disks[index].vote == nil))
-            authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: vote) { [unowned self] in
+            var acceptor: AcceptorState?
+            if let bytes = disks[index].acceptor { acceptor = try? AcceptorState(decoding: bytes.rawSpan) }
+            #expect((acceptor == nil) == (disks[index].acceptor == nil))
+            authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: acceptor) { [unowned self] in
                 bytes32(78, random.next())
             }
         }
@@ -176,7 +176,7 @@ final class LedgerSimulation {
         let count = isKilled ? Int.random(in: 0...actions.count, using: &random) : actions.count
         for action in actions.prefix(count) {
             switch action {
-            case .keepVote(let vote): disks[index].vote = vote.encoded()
+            case .keepAcceptor(let acceptor): disks[index].acceptor = acceptor.encoded()
             case .keepBlock(let block, _):
                 disks[index].blocks.append(block.encoded())
                 let height = block.block.height
@@ -209,7 +209,7 @@ final class LedgerSimulation {
         }
     }
 
-    private func ask(_ index: Int, _ target: LedgerNode.Target, _ request: LedgerRequest, _ id: UInt64) {
+    private func ask(_ index: Int, _ target: LedgerNode.Receiver, _ request: LedgerRequest, _ id: UInt64) {
         let life = lives[index]
         let other: Int
         switch target {

@@ -102,7 +102,7 @@ import Wire
     func sw1GroundOperationsAndKeysChooseNoPlace(_ knows: Bool) throws {
         let realm = Realm()
         let chain = LedgerChain(realm.rules)
-        let proof = key(2000).prove(chain.turn.rawSpan)
+        let proof = key(2000).prove(chain.proofInput.rawSpan)
         func content(_ operation: RegistryOperation, drawn: UInt64) -> Bytes32 {
             Block.contentHash(
                 network: networkID, height: 1, time: start, previous: chain.head, random: bytes32(78, drawn), maker: 0,

@@ -177,7 +177,7 @@ import Wire
             let proof = Array(vector[..<80])
             let secret = Array(keys[Int(height) * 32..<Int(height) * 32 + 32])
             let key = SigningKey(seed: Secret(copying: secret.rawSpan))
-            #expect(key.prove(rules.turn(height: height, after: last).rawSpan) == proof)
+            #expect(key.prove(rules.proofInput(height: height, after: last).rawSpan) == proof)
             last = try #require(rules.seed(of: proof, maker: UInt8(height), height: height, after: last))
             #expect(last.array == Array(vector[80...]))
         }

@@ -100,7 +100,8 @@ import Wire
         #expect(exit.isAnswered(source.shares[19]) {})
     }
 
-    @Test("More look-ups of a session than it has slots wait for each other, and all are answered") func line() throws {
+    @Test("More look-ups of a session than it has slots wait for each other, and all are answered") func queue() throws
+    {
         let exit = try Exit()
         let source = Source(1, sessions: 1)
         var answers = 0
@@ -116,8 +117,8 @@ import Wire
         #expect(answers == 1_000 && exit.resolver.workCount == 0 && exit.resolver.count == 0)
     }
 
-    @Test("A look-up that waits in line can be cancelled, and its place is free at once")
-    func cancelledInLine() throws {
+    @Test("A look-up that waits in a queue can be cancelled, and its place is free at once")
+    func cancelledInQueue() throws {
         let exit = try Exit()
         let source = Source(1, sessions: 1)
         let queries = (0..<1_000).compactMap { _ in exit.askDead(source.shares[0]) }

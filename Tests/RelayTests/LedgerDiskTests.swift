@@ -14,21 +14,21 @@ import Wire
     private final class Disk: LedgerDisk {
         var isFull = false
         var kept: [[UInt8]] = []
-        var keptVote: [UInt8]?
+        var keptAcceptor: [UInt8]?
 
         private func write() throws(StoreError) { if isFull { throw .diskFull(path: "ledger.sqlite") } }
         func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])? { nil }
         func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
             Array(kept.dropFirst(Int(height)).prefix(limit))
         }
-        func vote() throws(StoreError) -> [UInt8]? { keptVote }
+        func acceptor() throws(StoreError) -> [UInt8]? { keptAcceptor }
         func add(_ block: [UInt8], at height: UInt64, state: [UInt8]?) throws(StoreError) {
             try write()
             kept.append(block)
         }
-        func setVote(_ bytes: [UInt8]) throws(StoreError) {
+        func setAcceptor(_ bytes: [UInt8]) throws(StoreError) {
             try write()
-            keptVote = bytes
+            keptAcceptor = bytes
         }
     }
 
@@ -76,7 +76,7 @@ import Wire
         }
         disk.isFull = true
         var effects = worker.handle([ask, .tick, ask], now: now)
-        #expect(answers(effects) == [nil, nil] && failures(effects) == 1 && disk.keptVote == nil)
+        #expect(answers(effects) == [nil, nil] && failures(effects) == 1 && disk.keptAcceptor == nil)
         // The write is tried again after pauses that double, up to a minute; until then every question is refused.
         var pause = LedgerWorker.pause.first
         for _ in 0..<9 {
@@ -97,9 +97,9 @@ import Wire
         #expect(recoveries(effects) == 1)
         let promise = try #require(answers(effects).first ?? nil)
         #expect(try AuthorityAnswer(decoding: promise.rawSpan) == .promise(nil))
-        let kept = try #require(disk.keptVote)
-        let vote = try AuthorityVote(decoding: kept.rawSpan)
-        #expect(vote.promised == late)
+        let kept = try #require(disk.keptAcceptor)
+        let acceptor = try AcceptorState(decoding: kept.rawSpan)
+        #expect(acceptor.promised == late)
     }
 
     @Test("a promise that could not be written was not given, so another one of that slot is allowed")
@@ -114,13 +114,13 @@ import Wire
         let ask = LedgerWorker.Event.asked(.prepare, prepare.encoded(), Self.node(0), responder)
         disk.isFull = true
         _ = worker.handle([ask], now: slot * 10_000)
-        #expect(disk.keptVote == nil)
+        #expect(disk.keptAcceptor == nil)
         disk.isFull = false
         let effects = worker.handle([ask], now: slot * 10_000 + LedgerWorker.pause.first)
         let answers = effects.compactMap { if case .answer(_, let body?) = $0 { body } else { nil } }
         #expect(try answers.map { try AuthorityAnswer(decoding: $0.rawSpan) } == [.promise(nil)])
-        let kept = try #require(disk.keptVote)
-        #expect(try AuthorityVote(decoding: kept.rawSpan).promised == slot)
+        let kept = try #require(disk.keptAcceptor)
+        #expect(try AcceptorState(decoding: kept.rawSpan).promised == slot)
     }
 
     @Test("a disk that fails again soon after it took something is left alone for longer each time, up to a minute")
@@ -183,7 +183,7 @@ import Wire
         let slot = slot(of: 0, after: chain)
         let now = slot * 10_000
         let block = chain.draft(
-            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.turn.rawSpan), random: Bytes32())
+            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.proofInput.rawSpan), random: Bytes32())
         let message = rules.seal(height: 1, slot: slot, hash: block.hash)
         let final = FinalBlock(
             block, slot: slot,

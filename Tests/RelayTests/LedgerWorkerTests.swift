@@ -47,7 +47,7 @@ import Wire
         try withStore(rules) { store in
             var chain = LedgerChain(rules)
             let block = chain.draft(
-                [], time: Self.start + 5, maker: 0, proof: key.prove(chain.turn.rawSpan), random: Bytes32())
+                [], time: Self.start + 5, maker: 0, proof: key.prove(chain.proofInput.rawSpan), random: Bytes32())
             let seal = rules.seal(height: 1, slot: 7, hash: block.hash)
             let final = FinalBlock(
                 block, slot: 7, signatures: [AuthoritySignature(authority: 0, bytes: key.sign(seal.rawSpan))])

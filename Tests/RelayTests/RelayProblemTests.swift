@@ -46,18 +46,13 @@ import Wire
         let standings: [(RelayProblem.Standing, String)] = [
             (.unstaked(height: 5), "This node is not staked in the snapshot of height 5."),
             (.suspended(nil), "This node is decommissioned."),
-            (.suspended(.suspected), "Other nodes report that this one does not serve; run 'tunic relay --check'."),
+            (.suspended(.suspected), "Other nodes report that this one does not serve."),
             (
                 .deregistered(grace: 3_600, lockedUntil: time),
                 "This node was deregistered: it did not serve for longer than its credit and the 60 min of grace after "
-                    + "it. Its stake is locked until \(time.dateText); to serve again, register it with another stake "
-                    + "('tunic stake register')."
+                    + "it. Its stake is locked until \(time.dateText); to serve again, register it with another stake."
             ),
-            (
-                .maintenance(until: time),
-                "This node is in maintenance until \(time.dateText), as it asked; 'tunic maintenance end' has it used "
-                    + "again before."
-            ),
+            (.maintenance(until: time), "This node is in maintenance until \(time.dateText), as it asked."),
             (.activeSoon, "This node is active, and is used from the next epoch on."),
         ]
         for (standing, text) in standings { #expect(RelayProblem.standing(standing).text == text) }

@@ -163,7 +163,7 @@ final class WorkersNode: PacketHandler {
             case .switched(let id):
                 guard let link = links[id] else { continue }
                 link.keyring.switched()
-                follow(orders.use(id, link.keyring.line))
+                follow(orders.use(id, link.keyring.sendKey))
             case .uses(let id):
                 guard let link = links[id] else { continue }
                 link.keyring.retireReplaced()
@@ -220,22 +220,23 @@ final class WorkersNode: PacketHandler {
         var keyring = ours.takeKeyring()
         receiver.timing = timing
         keyring.timing = timing
-        let (line, liveness) = (keyring.line, Liveness(now: now))
+        let (sendKey, liveness) = (keyring.sendKey, Liveness(now: now))
         zero.table.now = now
         let id: LinkID
         if owner == 0 {
             id = zero.table.insert(
-                receiver, line: line, liveness: liveness, address: peer.address, mayMove: false)!
+                receiver, sendKey: sendKey, liveness: liveness, address: peer.address, mayMove: false)!
             register(peer, id, owner, isOurs, keyring)
             follow(
                 orders.add(
-                    id, owner: 0, nil, line: line, liveness: liveness, address: peer.address, mayMove: false))
+                    id, owner: 0, nil, sendKey: sendKey, liveness: liveness, address: peer.address, mayMove: false))
         } else {
-            id = zero.table.insert(nil, line: line, liveness: liveness, address: peer.address, mayMove: false)!
+            id = zero.table.insert(nil, sendKey: sendKey, liveness: liveness, address: peer.address, mayMove: false)!
             register(peer, id, owner, isOurs, keyring)
             follow(
                 orders.add(
-                    id, owner: owner, receiver, line: line, liveness: liveness, address: peer.address, mayMove: false))
+                    id, owner: owner, receiver, sendKey: sendKey, liveness: liveness, address: peer.address,
+                    mayMove: false))
         }
         return links[id]!
     }
@@ -284,7 +285,7 @@ final class WorkersNode: PacketHandler {
                     Issue.record("no answer")
                     return
                 }
-                follow(orders.renew(id, keys, link.keyring.line))
+                follow(orders.renew(id, keys, link.keyring.sendKey))
             }
         } else {
             guard let body = link.peer.end?.startRekey(localIndex: .random(in: 0x100...0xffff_ffff)) else { return }
@@ -297,8 +298,8 @@ final class WorkersNode: PacketHandler {
                     return
                 }
                 link.answer = answer.body
-                let line = answer.line
-                follow(orders.expect(id, answer.takeKeys(), line))
+                let sendKey = answer.sendKey
+                follow(orders.expect(id, answer.takeKeys(), sendKey))
             }
         }
     }

@@ -183,7 +183,7 @@ private typealias Bench = ProxyBench
                 try bench.take(
                     bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
             }
-            #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
+            #expect(bench.proxy.queues[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
             try bench.advance(.milliseconds(10))
             bench.answers = [:]
         }
@@ -195,8 +195,8 @@ private typealias Bench = ProxyBench
         #expect((0..<99).allSatisfy { served[$0] ?? 0 > total / 200 })
     }
 
-    @Test("RQ4: who has no turn in 3 s is told so; a line whose link ends is told that")
-    func rq4Line() throws {
+    @Test("RQ4: who has no turn in 3 s is told so; a queue whose link ends is told that")
+    func rq4Queue() throws {
         var bench = Bench()
         for session in 0..<3 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
         #expect(bench.forwards.count == RequestLimits.unanswered && bench.answers.isEmpty)
@@ -205,7 +205,7 @@ private typealias Bench = ProxyBench
         let last = try bench.ask(7)
         try bench.take(bench.proxy.linkEnded(Bench.node(1)))
         #expect(bench.answers[last] == .noLink && bench.answers.values.count { $0 == .noAnswer } == 32)
-        #expect(bench.proxy.pending == 0 && bench.proxy.lines.values.allSatisfy { $0.unanswered == 0 })
+        #expect(bench.proxy.pending == 0 && bench.proxy.queues.values.allSatisfy { $0.unanswered == 0 })
     }
 
     @Test(

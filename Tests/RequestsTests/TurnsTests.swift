@@ -2,9 +2,9 @@ import Testing
 
 @testable import Requests
 
-/// The line of one target.
+/// The queue of one target.
 @Suite struct TurnsTests {
-    @Test("RQ4: a line in which nobody waits any more holds nothing of those who gave up")
+    @Test("RQ4: a queue in which nobody waits any more holds nothing of those who gave up")
     func rq4GivenUp() {
         var turns = RequestTurns()
         func source(_ session: UInt64) -> RequestProxy.Source {

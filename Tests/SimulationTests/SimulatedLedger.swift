@@ -45,7 +45,7 @@ struct SimulatedLedger {
                 registering: node.key, fee: 1_000, stake: parameters.fullStake, network: network, nonce: 0,
                 key: holder.key)
         }
-        let proof = authorities[0].key.prove(chain.turn.rawSpan)
+        let proof = authorities[0].key.prove(chain.proofInput.rawSpan)
         let first = chain.draft(
             registrations, time: time, maker: 0, proof: proof, random: Bytes32(copying: SecureRandom.bytes(32).rawSpan))
         let message = rules.seal(height: first.height, slot: 0, hash: first.hash)

@@ -3,7 +3,7 @@ import Store
 import Testing
 import Wire
 
-/// The ledger's blocks, states and votes on disk.
+/// The ledger's blocks, states and acceptor state on disk.
 @Suite struct LedgerStoreTests {
     private let genesis = Bytes32(copying: [UInt8](repeating: 3, count: 32).rawSpan)
 
@@ -26,8 +26,8 @@ import Wire
                     let state: [UInt8]? = height % 4 == 0 ? [UInt8(height), 7] : nil
                     try store.add([UInt8](repeating: UInt8(height), count: 100), at: height, state: state)
                 }
-                try store.setVote([1, 2])
-                try store.setVote([3])
+                try store.setAcceptor([1, 2])
+                try store.setAcceptor([3])
                 #expect(throws: StoreError.self) { try store.add([1], at: 9, state: nil) }
             }
             let store = try LedgerStore(folder: folder, genesis: genesis)
@@ -39,8 +39,8 @@ import Wire
             #expect(none.isEmpty)
             let state = try store.state()
             #expect(state?.height == 8 && state?.bytes == [8, 7])
-            let vote = try store.vote()
-            #expect(vote == [3])
+            let acceptor = try store.acceptor()
+            #expect(acceptor == [3])
         }
     }
 

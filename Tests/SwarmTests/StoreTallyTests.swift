@@ -40,7 +40,7 @@ import Wire
         }
         var tally = StoreTally(of: item.id, in: swarm, network: network)
         let coordinator = swarm.members[0]
-        func add(_ height: UInt64, _ receipts: [StoreAnswer.IndexedReceipt]) -> StoreTally.Verdict {
+        func add(_ height: UInt64, _ receipts: [StoreAnswer.IndexedReceipt]) -> StoreTally.Outcome {
             tally.add(.stored(height: height, receipts), from: coordinator)
         }
         // One good receipt, as often as it comes.
@@ -73,7 +73,7 @@ import Wire
     @Test("SW20: one replica's refusal is not believed; that of two is, and of two newer versions the newest counts")
     func sw20Refusals() throws {
         let swarm = try self.swarm()
-        func verdicts(_ refusals: [(Int, StoreRefusal)]) -> [StoreTally.Verdict] {
+        func verdicts(_ refusals: [(Int, StoreRefusal)]) -> [StoreTally.Outcome] {
             var tally = StoreTally(of: box.id, in: swarm, network: network)
             return refusals.map { tally.add(.refused($0.1), from: swarm.members[$0.0]) }
         }
@@ -90,7 +90,7 @@ import Wire
         // These may pass, or be otherwise elsewhere.
         let passing: [StoreRefusal] = [.busy(seconds: 3), .notReplica(height: 9)]
         for refusal in passing {
-            #expect(verdicts((0..<5).map { ($0, refusal) }) == [StoreTally.Verdict](repeating: .open, count: 5))
+            #expect(verdicts((0..<5).map { ($0, refusal) }) == [StoreTally.Outcome](repeating: .open, count: 5))
         }
     }
 

@@ -32,13 +32,13 @@ public final class PageCheck {
         if IPAddress(place.host) == nil {
             let look = ProxyCall(on: loop, through: endpoint, as: credentials)
             defer { look.close() }
-            report.address = Self.text(try look.open(.resolve, Target(host: place.host, port: 0)))
+            report.address = Self.text(try look.open(.resolve, ProxyTarget(host: place.host, port: 0)))
             report.resolve = Self.milliseconds(from: start, to: loop.refreshNow())
         }
         let connecting = loop.refreshNow()
         let call = ProxyCall(on: loop, through: endpoint, as: credentials)
         self.call = call
-        _ = try call.open(.connect, Target(host: place.host, port: place.port))
+        _ = try call.open(.connect, ProxyTarget(host: place.host, port: place.port))
         let connected = loop.refreshNow()
         report.connect = Self.milliseconds(from: connecting, to: connected)
         let first = place.isSecure ? try greet(over: call, &report) : try fetch(over: call, &report)

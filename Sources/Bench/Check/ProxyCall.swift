@@ -31,7 +31,7 @@ final class ProxyCall: ByteStreamDelegate {
     /// Sends `command` to the proxy.
     ///
     /// Returns the address in the reply: 4 or 16 bytes, or the bytes of a name.
-    func open(_ command: SocksOpening.Command, _ target: Target) throws(CheckFault) -> [UInt8] {
+    func open(_ command: SocksOpening.Command, _ target: ProxyTarget) throws(CheckFault) -> [UInt8] {
         try connect()
         var opening = SocksOpening(command, to: target, credentials: credentials)
         try send(opening.firstBytes)
@@ -69,7 +69,7 @@ final class ProxyCall: ByteStreamDelegate {
         CheckFault(.system(-error.code), "\(endpoint): the proxy does not answer")
     }
 
-    private func fault(_ refusal: SocksOpening.Refusal, _ target: Target) -> CheckFault {
+    private func fault(_ refusal: SocksOpening.Refusal, _ target: ProxyTarget) -> CheckFault {
         let message =
             switch refusal {
             case .method: "\(endpoint) is not a SOCKS5 proxy of Tunic"

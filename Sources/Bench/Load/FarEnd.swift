@@ -96,7 +96,7 @@ private final class ServedStream: ByteStreamDelegate {
         farEnd.ended(self)
     }
 
-    private func end(_ fault: Fault) {
+    private func end(_ fault: LoadFault) {
         tally.fault = tally.fault ?? fault
         end()
     }
@@ -116,9 +116,9 @@ private final class ServedStream: ByteStreamDelegate {
         if !socket.isClosed, count < bytes.byteCount { carry(bytes.extracting(droppingFirst: count)) }
     }
 
-    func streamReachedEnd(_ stream: ByteStream) { end(Fault(.closed, "closed while carrying")) }
+    func streamReachedEnd(_ stream: ByteStream) { end(LoadFault(.closed, "closed while carrying")) }
 
-    func stream(_ stream: ByteStream, failed error: UVError) { end(Fault(.closed, error.description)) }
+    func stream(_ stream: ByteStream, failed error: UVError) { end(LoadFault(.closed, error.description)) }
 
     func streamDrained(_ stream: ByteStream) { pump() }
 

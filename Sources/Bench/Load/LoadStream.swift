@@ -5,10 +5,10 @@ public struct Route: Sendable {
     /// The SOCKS5 proxy; nil connects directly.
     public var proxy: SocketAddress?
     /// The address of the far end; nil if each measurement has its own on this machine.
-    public var target: Target?
+    public var target: ProxyTarget?
 
     /// A route through `proxy` to `target`.
-    public init(proxy: SocketAddress?, target: Target?) {
+    public init(proxy: SocketAddress?, target: ProxyTarget?) {
         self.proxy = proxy
         self.target = target
     }
@@ -55,7 +55,7 @@ final class LoadStream: ByteStreamDelegate {
     ///
     /// The owner is not called for a stream that has already ended when this returns: it checks ``isEnded``.
     init(
-        _ operation: Request.Operation, number: UInt32, on loop: Loop, along route: Route, to target: Target,
+        _ operation: Request.Operation, number: UInt32, on loop: Loop, along route: Route, to target: ProxyTarget,
         userName: String?, tally: Tally, owner: any LoadStreamOwner
     ) {
         self.operation = operation
@@ -69,14 +69,14 @@ final class LoadStream: ByteStreamDelegate {
         place = Pattern.firstPlace(ofStream: number)
         guard let address = route.proxy ?? target.address else {
             phase = .ended
-            tally.fault = Fault(.refused, "\(target) is not a numeric address")
+            tally.fault = LoadFault(.refused, "\(target) is not a numeric address")
             return
         }
         do throws(UVError) {
             socket = try ByteStream.connect(on: loop, to: address, delegate: self)
         } catch {
             phase = .ended
-            tally.fault = Fault(.refused, error.description)
+            tally.fault = LoadFault(.refused, error.description)
         }
     }
 
@@ -92,7 +92,7 @@ final class LoadStream: ByteStreamDelegate {
     /// Ends the stream, with or without a fault.
     ///
     /// Does nothing if it has ended before.
-    func end(_ fault: Fault?) {
+    func end(_ fault: LoadFault?) {
         guard phase != .ended else { return }
         phase = .ended
         if let fault { tally.fault = tally.fault ?? fault }
@@ -123,15 +123,15 @@ final class LoadStream: ByteStreamDelegate {
     func streamReachedEnd(_ stream: ByteStream) {
         switch (phase, operation) {
         case (.open, .fetch): end(nil)
-        case (.opening, _): end(Fault(.closed, "closed during the handshake"))
-        default: end(Fault(.closed, "closed while carrying"))
+        case (.opening, _): end(LoadFault(.closed, "closed during the handshake"))
+        default: end(LoadFault(.closed, "closed while carrying"))
         }
     }
 
     func streamDrained(_ stream: ByteStream) { pump() }
 
     func stream(_ stream: ByteStream, failed error: UVError) {
-        end(Fault(error.call == "connect" ? .refused : .closed, error.description))
+        end(LoadFault(error.call == "connect" ? .refused : .closed, error.description))
     }
 
     // MARK: - Carrying
@@ -155,16 +155,16 @@ final class LoadStream: ByteStreamDelegate {
         switch operation {
         case .download:
             if !check.take(bytes, into: tally) { end(nil) }
-        case .upload: end(Fault(.corrupt, "bytes that nobody sent"))
+        case .upload: end(LoadFault(.corrupt, "bytes that nobody sent"))
         case .reportedUpload: takeReports(bytes)
         case .ping: takeEcho(bytes)
-        case .fetch: end(Fault(.corrupt, "bytes after the end"))
+        case .fetch: end(LoadFault(.corrupt, "bytes after the end"))
         }
     }
 
     private func takeEcho(_ bytes: RawSpan) {
         guard bytes.byteCount == 1, Pattern.matches(bytes, at: place) else {
-            return end(Fault(.corrupt, "another byte came back"))
+            return end(LoadFault(.corrupt, "another byte came back"))
         }
         place = Pattern.place(place, advancedBy: 1)
         tally.bytes += 1
@@ -177,7 +177,7 @@ final class LoadStream: ByteStreamDelegate {
             let value = reports[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             reports.removeFirst(8)
             guard value >= tally.bytes, value != .max else {
-                return end(Fault(.corrupt, "bytes differ at the far end"))
+                return end(LoadFault(.corrupt, "bytes differ at the far end"))
             }
             tally.bytes = value
         }
@@ -187,7 +187,7 @@ final class LoadStream: ByteStreamDelegate {
         do throws(UVError) {
             try sender?.pump()
         } catch {
-            end(Fault(.closed, error.description))
+            end(LoadFault(.closed, error.description))
         }
     }
 
@@ -195,7 +195,7 @@ final class LoadStream: ByteStreamDelegate {
         do throws(UVError) {
             try socket?.write(bytes)
         } catch {
-            end(Fault(.closed, error.description))
+            end(LoadFault(.closed, error.description))
         }
     }
 }

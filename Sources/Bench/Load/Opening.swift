@@ -9,7 +9,7 @@ public struct Opening {
         /// The stream is open.
         case open
         /// The stream must be closed.
-        case failed(Fault)
+        case failed(LoadFault)
     }
 
     private let request: Request
@@ -21,7 +21,7 @@ public struct Opening {
     ///
     /// With a user name, which the proxy may isolate streams by, it offers RFC 1929. Otherwise it offers no
     /// authentication.
-    public init(to target: Target?, userName: String?, request: Request) {
+    public init(to target: ProxyTarget?, userName: String?, request: Request) {
         self.request = request
         let credentials = userName.map { SocksOpening.Credentials(user: $0, password: "bench") }
         socks = target.map { SocksOpening(.connect, to: $0, credentials: credentials) }
@@ -38,20 +38,20 @@ public struct Opening {
         switch socks?.take(bytes) {
         case .wait: return .wait
         case .send(let bytes): return .send(bytes)
-        case .refused(let refusal): return .failed(Fault(refusal))
+        case .refused(let refusal): return .failed(LoadFault(refusal))
         case .done:
             socks = nil
             return .send(request.bytes)
         case nil:
             answer += bytes
             guard answer.count == Request.size else { return .wait }
-            guard answer == request.answer else { return .failed(Fault(.corrupt, "the answer differs")) }
+            guard answer == request.answer else { return .failed(LoadFault(.corrupt, "the answer differs")) }
             return .open
         }
     }
 }
 
-extension Fault {
+extension LoadFault {
     fileprivate init(_ refusal: SocksOpening.Refusal) {
         let detail =
             switch refusal {

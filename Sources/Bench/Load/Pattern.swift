@@ -65,7 +65,7 @@ public final class Tally {
     /// Bytes that arrived and were as expected.
     public internal(set) var bytes: UInt64 = 0
     /// The first fault.
-    public internal(set) var fault: Fault?
+    public internal(set) var fault: LoadFault?
 
     /// A tally without bytes or a fault.
     public init() {}
@@ -83,7 +83,7 @@ public struct PatternCheck {
     /// Returns false if they differ from the pattern.
     public mutating func take(_ received: borrowing RawSpan, into tally: Tally) -> Bool {
         guard Pattern.matches(received, at: place) else {
-            tally.fault = tally.fault ?? Fault(.corrupt, "bytes differ")
+            tally.fault = tally.fault ?? LoadFault(.corrupt, "bytes differ")
             return false
         }
         place = Pattern.place(place, advancedBy: received.byteCount)

@@ -33,13 +33,13 @@ final class Fetches: LoadStreamOwner {
         /// The number of fetches that were begun.
         var begun = 0
         var latencies = Latencies()
-        var faults = Faults()
+        var faults = LoadFaults()
     }
 
     private let loop: Loop
     private let plan: Plan
     private let route: Route
-    private let target: Target
+    private let target: ProxyTarget
     private let events: WindowEvents<Int>
     private var nextNumber: UInt32
     private var streams: [ObjectIdentifier: LoadStream] = [:]
@@ -48,14 +48,14 @@ final class Fetches: LoadStreamOwner {
     private var windowAt: UInt64?
     private var isOver = false
     private var timer: LoopTimer?
-    private var completion: ((Result<FetchResult, Faults>) -> Void)?
+    private var completion: ((Result<FetchResult, LoadFaults>) -> Void)?
 
     /// Fetches along `route` from `target`, with stream numbers from `firstNumber`.
     ///
     /// `events` get the number of ended fetches.
     init(
-        on loop: Loop, _ plan: Plan, along route: Route, to target: Target, firstNumber: UInt32,
-        events: WindowEvents<Int> = .init(), completion: @escaping (Result<FetchResult, Faults>) -> Void
+        on loop: Loop, _ plan: Plan, along route: Route, to target: ProxyTarget, firstNumber: UInt32,
+        events: WindowEvents<Int> = .init(), completion: @escaping (Result<FetchResult, LoadFaults>) -> Void
     ) {
         self.loop = loop
         self.plan = plan
@@ -105,7 +105,7 @@ final class Fetches: LoadStreamOwner {
     private func ticked() {
         let now = loop.now
         for stream in streams.values where now - min(stream.began, now) > nanoseconds(plan.patience) {
-            stream.end(Fault(.stalled, "a fetch took too long"))
+            stream.end(LoadFault(.stalled, "a fetch took too long"))
         }
         guard !isOver else { return }
         if outcome.faults.count >= Self.faultLimit { return finish() }

@@ -34,7 +34,7 @@ private final class Pings: LoadStreamOwner {
     private var openedAt: UInt64?
     private var windowAt: UInt64?
     private var timer: LoopTimer?
-    private(set) var result: Result<PingResult, Faults>?
+    private(set) var result: Result<PingResult, LoadFaults>?
 
     init(on loop: Loop, _ plan: PingPlan, windowBegan: @escaping () -> Void) throws(UVError) {
         self.loop = loop
@@ -43,7 +43,7 @@ private final class Pings: LoadStreamOwner {
         farEnd = plan.route.target == nil ? try FarEnd(on: loop, at: .loopbackIPv4(port: 0)) : nil
         sentAt = loop.now
         timer = LoopTimer(on: loop) { [unowned self] in ticked() }
-        guard let target = plan.route.target ?? farEnd?.address.flatMap({ Target($0.description) }) else {
+        guard let target = plan.route.target ?? farEnd?.address.flatMap({ ProxyTarget($0.description) }) else {
             preconditionFailure("a listener has an address")
         }
         stream = LoadStream(
@@ -74,7 +74,7 @@ private final class Pings: LoadStreamOwner {
     func ended(_ stream: LoadStream) {
         guard result == nil else { return }
         if let fault = stream.tally.fault {
-            result = .failure(Faults(fault))
+            result = .failure(LoadFaults(fault))
         } else {
             result = .success(
                 PingResult(seconds: Double(loop.now - (windowAt ?? loop.now)) / 1e9, latencies: latencies))
@@ -93,7 +93,7 @@ private final class Pings: LoadStreamOwner {
         guard let stream else { return }
         if stream.isEnded { return ended(stream) }
         if loop.now - sentAt > nanoseconds(plan.patience) {
-            return stream.end(Fault(.stalled, openedAt == nil ? "did not open in time" : "no answer in time"))
+            return stream.end(LoadFault(.stalled, openedAt == nil ? "did not open in time" : "no answer in time"))
         }
         timer?.schedule(at: loop.now + 50_000_000)
     }
@@ -103,7 +103,7 @@ private final class Pings: LoadStreamOwner {
 final class PingThread {
     private enum Message: Sendable {
         case windowBegan
-        case ended(Result<PingResult, Faults>)
+        case ended(Result<PingResult, LoadFaults>)
     }
 
     private var mailbox: Mailbox<Message>?
@@ -115,7 +115,7 @@ final class PingThread {
     /// `windowBegan` is not called if the stream fails before the window. Neither is called after ``close()``.
     init(
         on loop: Loop, _ plan: PingPlan, windowBegan: @escaping () -> Void,
-        completion: @escaping (Result<PingResult, Faults>) -> Void
+        completion: @escaping (Result<PingResult, LoadFaults>) -> Void
     ) throws(UVError) {
         let mailbox = try Mailbox<Message>(on: loop) { [unowned self] message in
             switch message {
@@ -141,16 +141,16 @@ final class PingThread {
         mailbox = nil
     }
 
-    private static func run(_ plan: PingPlan, windowBegan: @escaping () -> Void) -> Result<PingResult, Faults> {
+    private static func run(_ plan: PingPlan, windowBegan: @escaping () -> Void) -> Result<PingResult, LoadFaults> {
         do throws(UVError) {
             let loop = try Loop()
             let pings = try Pings(on: loop, plan, windowBegan: windowBegan)
             loop.run()
-            let result = pings.result ?? .failure(Faults(Fault(.closed, "ended without a result")))
+            let result = pings.result ?? .failure(LoadFaults(LoadFault(.closed, "ended without a result")))
             loop.close()
             return result
         } catch {
-            return .failure(Faults(Fault(.closed, error.description)))
+            return .failure(LoadFaults(LoadFault(.closed, error.description)))
         }
     }
 }

@@ -71,7 +71,7 @@ final class Throughput: LoadStreamOwner {
     private var lastMoves: [(bytes: UInt64, time: UInt64)] = []
     private var window = ThroughputWindow(seconds: 0, bytes: 0, least: 0, ticks: [])
     private var timer: LoopTimer?
-    private var completion: ((Result<ThroughputWindow, Faults>) -> Void)?
+    private var completion: ((Result<ThroughputWindow, LoadFaults>) -> Void)?
 
     /// Streams along `route` to `target`, with numbers from `firstNumber`.
     ///
@@ -79,8 +79,8 @@ final class Throughput: LoadStreamOwner {
     ///
     /// `events` get the bytes per second of each tick.
     init(
-        on loop: Loop, _ plan: Plan, along route: Route, to target: Target, farEnd: FarEnd?, firstNumber: UInt32,
-        events: WindowEvents<Double> = .init(), completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
+        on loop: Loop, _ plan: Plan, along route: Route, to target: ProxyTarget, farEnd: FarEnd?, firstNumber: UInt32,
+        events: WindowEvents<Double> = .init(), completion: @escaping (Result<ThroughputWindow, LoadFaults>) -> Void
     ) {
         self.loop = loop
         self.plan = plan
@@ -198,7 +198,7 @@ final class Throughput: LoadStreamOwner {
         let patience = nanoseconds(plan.patience)
         if phase == .opening {
             guard now - phaseBegan > patience else { return }
-            for stream in streams where stream.isOpening { stream.end(Fault(.stalled, "did not open in time")) }
+            for stream in streams where stream.isOpening { stream.end(LoadFault(.stalled, "did not open in time")) }
             return
         }
         guard phase != .ended else { return }
@@ -207,7 +207,7 @@ final class Throughput: LoadStreamOwner {
             if stream.tally.bytes != lastMoves[index].bytes {
                 lastMoves[index] = (stream.tally.bytes, now)
             } else if now - lastMoves[index].time > patience {
-                stream.tally.fault = stream.tally.fault ?? Fault(.stalled, "moved no byte in time")
+                stream.tally.fault = stream.tally.fault ?? LoadFault(.stalled, "moved no byte in time")
                 isOverdue = true
             }
         }
@@ -218,7 +218,7 @@ final class Throughput: LoadStreamOwner {
         guard phase != .ended else { return }
         phase = .ended
         timer?.close()
-        var faults = Faults()
+        var faults = LoadFaults()
         for stream in streams { if let fault = stream.tally.fault { faults.add(fault) } }
         for stream in streams {
             farEnd?.forget(stream.number)

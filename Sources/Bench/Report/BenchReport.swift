@@ -52,8 +52,8 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var isolated: Bool
         /// The number of windows of which each figure is the median; nil: one.
         public var repeats: Int?
-        /// The limits of the benchmark's own network; nil for other subjects, and in reports of older versions, which raised
-        /// them.
+        /// The limits of the benchmark's own network; nil for other subjects, and in reports of older versions, which
+        /// raised them.
         public var limits: Limits?
 
         enum CodingKeys: String, CodingKey {

@@ -47,7 +47,7 @@ struct SocksOpening {
     private enum State { case method, password, reply }
 
     private let command: Command
-    private let target: Target
+    private let target: ProxyTarget
     private let credentials: Credentials?
     private var state = State.method
     private var received: [UInt8] = []
@@ -56,7 +56,7 @@ struct SocksOpening {
     /// Requests `command`.
     ///
     /// With credentials it offers RFC 1929, otherwise no authentication.
-    init(_ command: Command, to target: Target, credentials: Credentials?) {
+    init(_ command: Command, to target: ProxyTarget, credentials: Credentials?) {
         self.command = command
         self.target = target
         self.credentials = credentials

@@ -24,8 +24,8 @@ struct DNSCache {
 
     /// The cached answer; nil if there is none.
     ///
-    /// Its time to live is the same as when it was new. The time that is left would tell another user of this machine when
-    /// somebody asked for the name.
+    /// Its time to live is the same as when it was new. The time that is left would tell another user of this machine
+    /// when somebody asked for the name.
     func answer(to question: DNSQuestion, now: Instant) -> RecordsReply.Outcome? {
         guard let entry = entries[question], entry.until > now else { return nil }
         return entry.outcome

@@ -55,7 +55,8 @@ final class DNSConnection: ByteStreamDelegate {
         isAnswering = true
         while !isOver, held.count - taken >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
             let length = Int(held[taken]) << 8 | Int(held[taken + 1])
-            // No message is shorter, and no query longer. The first letters of a text protocol would give a greater length.
+            // No message is shorter, and no query longer. The first letters of a text protocol would give a greater
+            // length.
             guard DNSQuery.sizes ~= length else { return close() }
             let start = taken + 2
             guard held.count - start >= length else { break }

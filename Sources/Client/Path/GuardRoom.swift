@@ -80,7 +80,8 @@ final class GuardRoom {
     /// Notes that `node` has refused a build because it got too many.
     func refused(_ node: NodeID, _ now: Instant) { guards[node]?.builds.refused(now) }
 
-    /// Notes that `node` has reset a build that began at `began`, because it got too many or lacks the key of its record.
+    /// Notes that `node` has reset a build that began at `began`, because it got too many or lacks the key of its
+    /// record.
     ///
     /// A build from before the key was replaced says nothing about the node's room.
     func reset(_ node: NodeID, since began: Instant, _ now: Instant) {

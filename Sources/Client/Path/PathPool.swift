@@ -16,8 +16,8 @@ final class PathPool: PacketHandler {
     static let buildLimit = TimeSpan.seconds(10)
     /// How many paths there may be at once.
     static let limit = 1_024
-    /// How many builds may begin in one turn of this length: each occupies the loop for a millisecond.
-    static let turn = (length: TimeSpan.milliseconds(10), builds: 8)
+    /// How many builds may begin in each interval: one occupies the loop for a millisecond.
+    static let buildPace = (interval: TimeSpan.milliseconds(10), builds: 8)
     /// How many places there are: many more than paths, so that the place in a path id does not reveal their number.
     static let places = 4_096
 
@@ -34,8 +34,8 @@ final class PathPool: PacketHandler {
     private var paths = [Path?](repeating: nil, count: PathPool.places)
     /// All paths that are building or ready.
     private(set) var all: [Path] = []
-    /// When the present turn began, and how many builds have begun in it.
-    private var turnBuilds = (since: Instant(nanoseconds: 0), count: 0)
+    /// When the present interval began, and how many builds have begun in it.
+    private var recentBuilds = (since: Instant(nanoseconds: 0), count: 0)
     /// The room that the guards have left.
     let room: GuardRoom
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
@@ -45,7 +45,8 @@ final class PathPool: PacketHandler {
     var trust = ExitTrust()
     private(set) var pauses = GuardPauses()
 
-    /// Paths of `hopCount` hops over `links`, each used for `useLimit` at most; `ticker` runs when the first becomes ready.
+    /// Paths of `hopCount` hops over `links`, each used for `useLimit` at most; `ticker` runs when the first becomes
+    /// ready.
     init(
         links: Links, directory: DirectoryClient, room: GuardRoom, network: NetworkFile, hopCount: Int,
         useLimit: TimeSpan, ticker: Ticker
@@ -163,8 +164,8 @@ final class PathPool: PacketHandler {
     ) throws(PathRefusal) -> [NodeID]? {
         guard all.count < Self.limit else { return nil }
         let now = now
-        if now - turnBuilds.since >= Self.turn.length { turnBuilds = (now, 0) }
-        guard urgency == .lost || turnBuilds.count < Self.turn.builds else { return nil }
+        if now - recentBuilds.since >= Self.buildPace.interval { recentBuilds = (now, 0) }
+        guard urgency == .lost || recentBuilds.count < Self.buildPace.builds else { return nil }
         let guards = only ?? directory.guards.primaries.map(\.node)
         // Checked first, because choosing costs more. With fewer known guards than usual, choosing may draw one.
         if hops > 1, only != nil || guards.count == Guards.primaryCount,
@@ -185,8 +186,8 @@ final class PathPool: PacketHandler {
 
     /// Draws how long a path is used: three quarters of the limit at least.
     ///
-    /// Paths of several sessions are often built at the same time, as when a guard's link has ended. If all lasted equally
-    /// long, their exits could see by the times of their ends that the sessions are one client's.
+    /// Paths of several sessions are often built at the same time, as when a guard's link has ended. If all lasted
+    /// equally long, their exits could see by the times of their ends that the sessions are one client's.
     private func drawLife() -> TimeSpan {
         let span = UInt64(max(0, useLimit.nanoseconds / 4)) + 1
         return useLimit - TimeSpan(nanoseconds: Int64(SecureRandom.u64() % span))
@@ -195,7 +196,7 @@ final class PathPool: PacketHandler {
     private func makePath(_ hops: [NodeID]) -> Path {
         precondition(all.count < Self.limit, "there is room for a path that was chosen")
         room.began(hops[0], now)
-        turnBuilds.count += 1
+        recentBuilds.count += 1
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
         let index = UInt32(place)

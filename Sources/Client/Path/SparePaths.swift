@@ -135,7 +135,7 @@ final class SparePaths {
             guard build(to: directory.exit, for: urgency(forIdentity: building.plain < plain), \.plain) else { break }
         }
         if waiting.count > building.apart + building.plain {
-            timer?.schedule(at: (pool.now + PathPool.turn.length * 2).nanoseconds)
+            timer?.schedule(at: (pool.now + PathPool.buildPace.interval * 2).nanoseconds)
         }
     }
 

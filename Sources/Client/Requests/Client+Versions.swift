@@ -8,8 +8,8 @@ extension Client {
     ///
     /// It uses onion requests, so no node learns this machine's address. A hop decides when its build fails. If nodes
     /// were then asked over links, the hop could make the client reveal itself to a node of the same party. Links are
-    /// used only if for seconds no path at all was built and no request was answered, for example because all nodes have
-    /// restarted; a hop cannot cause that. Answers count because a request over an earlier path builds none.
+    /// used only if for seconds no path at all was built and no request was answered, for example because all nodes
+    /// have restarted; a hop cannot cause that. Answers count because a request over an earlier path builds none.
     func askForVersions() {
         if let since = versionsAskedAt {
             if pool.counts.lastBuilt >= since {
@@ -21,7 +21,8 @@ extension Client {
         }
         let nodes = directory.takeDoubtful()
         guard !nodes.isEmpty else { return }
-        // Those links come after the wait even if there is nobody to ask by requests: a hop's failure must not bring them about.
+        // Those links come after the wait even if there is nobody to ask by requests: a hop's failure must not bring
+        // them about.
         versionsAskedAt = versionsAskedAt ?? pool.now
         for (witness, nodes) in directory.witnesses(of: nodes) {
             for node in nodes {

@@ -139,7 +139,7 @@ final class AppAssociation: DatagramReceiver {
     /// Any user of the machine can send to the port. A socket that is closed already is of nobody, so that nobody can
     /// send and be gone. Where the kernel does not tell users, the address has to do.
     ///
-    /// A question costs four system calls, and any user can cause one. So beyond the rate a datagram is of nobody.
+    /// A question costs two system calls, and any user can cause one. So beyond the rate a datagram is of nobody.
     private func isOfUser(_ source: SocketAddress, now: Instant) -> Bool {
         guard let userOf, let user, let own = socket?.localAddress else { return true }
         return questions.take(now: now) && userOf(source, own) == user

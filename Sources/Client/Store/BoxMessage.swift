@@ -7,7 +7,7 @@ public import Wire
 public enum BoxMessage {
     /// The bytes of an item that are not content.
     private static let overhead = 128 + 4 + 16
-    /// The longest content.
+    /// The longest content of a message in bytes.
     public static let longest = SwarmLimits.longestItem - overhead
 
     /// A message of the box's owner, made at `time`; nil if the content is too long.
@@ -16,7 +16,8 @@ public enum BoxMessage {
         var body = ByteWriter(capacity: size - 128)
         body.u32(UInt32(clamping: content.count))
         body.raw(content)
-        // Without them the same content has the same id for ten minutes, and could not be stored again after a deletion.
+        // Without them the same content has the same id for ten minutes, and could not be stored again after a
+        // deletion.
         body.u64(SecureRandom.u64())
         body.u64(SecureRandom.u64())
         body.zeros(size - overhead - content.count)

@@ -27,7 +27,7 @@ public final class BoxKey: @unchecked Sendable {
 public struct BoxPlace: Hashable, Sendable {
     /// The replica.
     public let replica: NodeID
-    /// The replica's numbering.
+    /// The number of the replica's log: offsets count only within one log.
     public let log: UInt64
     /// The offset up to which entries were seen.
     public let after: UInt64

@@ -7,8 +7,8 @@ internal import Wire
 
 /// The client's calls to the swarm store: each asks replicas of one box, one after the other, until it has enough.
 ///
-/// `RequestClient` finds proxies and asks again where no answer comes. This class chooses the replicas, and decides what
-/// their answers are worth.
+/// `RequestClient` finds proxies and asks again where no answer comes. This class chooses the replicas, and decides
+/// what their answers are worth.
 final class SwarmCalls {
     /// How long two replicas may take to answer before others are asked too.
     private static let patience = TimeSpan.seconds(2)

@@ -9,7 +9,7 @@ extension StatusReport {
     init(_ status: ClientStatus, paths: [PathStatus]) {
         self.init(role: .client, version: versionAndCommit)
         ready = status.isReady
-        self.problem = status.problem?.text
+        self.problem = status.problem?.sentence
         self.socks = status.socks.map(\.description)
         self.socksFlags = status.socksFlags
         self.dns = status.dns.isEmpty ? nil : status.dns.map(\.description)

@@ -10,7 +10,7 @@ extension StatusReport {
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: versionAndCommit)
         ready = status.isReady
-        self.problem = status.problem?.text
+        self.problem = status.problem?.sentence
         self.node = status.nodeID.description
         self.addresses = status.addresses.map(\.description)
         self.exit = status.isExit

@@ -60,8 +60,8 @@ struct ConsoleLog: LogHandler {
 
     /// At most 1,000 characters of `text`; those that have an effect in place of a shape are escaped, as `\u{202e}`.
     ///
-    /// Otherwise a text could forge a line, control the terminal, or hide a part of the line or show it in another order
-    /// (Unicode UAX #9).
+    /// Otherwise a text could forge a line, control the terminal, or hide a part of the line or show it in another
+    /// order (Unicode UAX #9).
     static func oneLine(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars.prefix(1_000) {

@@ -10,7 +10,8 @@ extension ClientRole {
     private static let usage =
         "expected 'swarm BOX', 'put KEY CONTENT', 'list KEY [PLACE]', 'get KEY ID [NODE]' or 'delete KEY ID'"
 
-    /// How long parts of boxes are searched for an item; a call that has begun then may take 10 s more, and a fetch as long.
+    /// How long parts of boxes are searched for an item; a call that has begun then may take 10 s more, and a fetch as
+    /// long.
     private static let searchTime = TimeSpan.seconds(10)
 
     /// Does what `argument` says with a box.

@@ -1,5 +1,6 @@
 internal import EventLoop
 internal import Process
+internal import Relay
 internal import Store
 
 extension Failure {
@@ -12,6 +13,9 @@ extension Failure {
                 return Failure(.system, "cannot open a file or socket (\(error))")
             }
             return listening(error, at: address, option: option, isRelay: option == "--listen")
+        }
+        if error as? RelayError == .noAddress {
+            return Failure(.configuration, "\(error); name the public address with --public")
         }
         return Failure(.configuration, "\(error)")
     }

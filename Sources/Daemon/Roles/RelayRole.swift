@@ -134,13 +134,13 @@ final class RelayRole: ProcessRole {
         let count = ProcessLimits.descriptors
         let hasEnough = count >= Self.leastDescriptors
         let files = CheckReport.Item(
-            name: "files", verdict: (hasEnough ? CheckItem.Verdict.good : .bad).rawValue,
+            name: "files", verdict: (hasEnough ? CheckItem.Outcome.good : .bad).rawValue,
             text: hasEnough
                 ? "\(count) descriptors may be open"
                 : "only \(count) descriptors may be open; allow at least \(Self.leastDescriptors) (ulimit -n, LimitNOFILE=)"
         )
         let items = found.items.map {
-            CheckReport.Item(name: $0.finding.name, verdict: $0.verdict.rawValue, text: $0.finding.text)
+            CheckReport.Item(name: $0.finding.name, verdict: $0.outcome.rawValue, text: $0.finding.sentence)
         }
         return CheckReport(items: items + [files], done: found.isDone)
     }
@@ -165,7 +165,7 @@ private final class OxendObserver: RelayObserver {
 
     init(_ daemon: OxendDaemon) { self.daemon = daemon }
 
-    func problem(_ problem: RelayProblem?) { daemon.setProblem(problem?.text) }
+    func problem(_ problem: RelayProblem?) { daemon.setProblem(problem?.sentence) }
     func tested(_ node: NodeID, passed: Bool) { daemon.report(node, passed: passed) }
     var repeatInterval: TimeSpan { daemon.configuration.failureInterval }
 }

@@ -65,8 +65,8 @@ public struct ListSigning: Sendable {
         public internal(set) var descriptors: [Bytes32: SignedDescriptor]
         /// Its signatures by the voters of the snapshot that it names, while it is no candidate.
         ///
-        /// More are collected than are needed now: under a coming snapshot some signers may be gone. Nil where the voters are
-        /// not known here.
+        /// More are collected than are needed now: under a coming snapshot some signers may be gone. Nil where the
+        /// voters are not known here.
         var gathered: ListSignatures?
 
         /// The list with signatures of `voters`: as many as are needed, or all if there are fewer.
@@ -455,9 +455,9 @@ public struct ListSigning: Sendable {
 
     /// Takes a list that ``check(_:network:trusted:digest:check:)`` accepted under the present trusted snapshot.
     ///
-    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would go
-    /// out to readers under a coming snapshot. The other voters' are collected from now on, if the list names the trusted
-    /// snapshot. Returns whether the list is newer than the one before.
+    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would
+    /// go out to readers under a coming snapshot. The other voters' are collected from now on, if the list names the
+    /// trusted snapshot. Returns whether the list is newer than the one before.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]

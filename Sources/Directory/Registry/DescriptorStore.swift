@@ -51,7 +51,7 @@ public struct DescriptorStore: Sendable {
         /// The descriptor's name in lists; its first bytes are its name in GET_DESCRIPTOR_CHANGES.
         let digest: Bytes32
         /// The descriptor's name in GET_DESCRIPTOR_CHANGES.
-        let mark: UInt64
+        let shortDigest: UInt64
         /// The arrival of this descriptor, and of the first one of its node.
         let arrived: UnixTime, first: UnixTime
         /// The time from which all other nodes have it; later than its arrival if it replaced another one within
@@ -72,7 +72,7 @@ public struct DescriptorStore: Sendable {
             self.signed = signed
             let says = known.map { $0.signed.descriptor.says(asMuchAs: signed.descriptor) } ?? false
             since = says ? known!.since : signed.descriptor.published
-            mark = SignedDescriptor.mark(of: digest)
+            shortDigest = SignedDescriptor.shortDigest(of: digest)
         }
     }
 
@@ -256,8 +256,8 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
-    /// Whether those who hold `other`, a descriptor with an unchecked signature, refuse the one that is held here of the
-    /// same node; false if it is the same one.
+    /// Whether those who hold `other`, a descriptor with an unchecked signature, refuse the one that is held here of
+    /// the same node; false if it is the same one.
     public func isRival(_ other: SignedDescriptor, at now: UnixTime) -> Bool {
         guard let known = held[other.descriptor.node]?.signed, known.bytes != other.bytes,
             other.descriptor.published >= known.descriptor.published
@@ -364,8 +364,8 @@ public struct DescriptorStore: Sendable {
         }
     }
 
-    /// The changes for a requester that has the descriptors published before `time`, and later ones with the marks
-    /// `having`.
+    /// The changes for a requester that has the descriptors published before `time`, and later ones with the short
+    /// digests `having`.
     ///
     /// The oldest come first, and the list is cut before `byteLimit`. A descriptor with the same contents as one from
     /// before `time` is sent as its new times and signature.
@@ -374,7 +374,7 @@ public struct DescriptorStore: Sendable {
     ) -> [DescriptorChange] {
         var left = byteLimit
         return Array(
-            news(since: time, at: now).lazy.filter { !having.contains($0.mark) }.map { held in
+            news(since: time, at: now).lazy.filter { !having.contains($0.shortDigest) }.map { held in
                 held.since < time ? .renewed(DescriptorRenewal(held.signed)) : .whole(held.signed)
             }.prefix {
                 left -= $0.size
@@ -382,12 +382,12 @@ public struct DescriptorStore: Sendable {
             })
     }
 
-    /// The marks of the descriptors published at `time` or later, ascending; of the newest 4,096.
-    public func marks(since time: UnixTime) -> [UInt64] {
+    /// The short digests of the descriptors published at `time` or later, ascending; of the newest 4,096.
+    public func shortDigests(since time: UnixTime) -> [UInt64] {
         let list = held.values.filter { $0.signed.descriptor.published >= time }.sorted {
             $0.signed.descriptor.published > $1.signed.descriptor.published
         }
-        return list.prefix(DescriptorChange.maximumMarks).map(\.mark).sorted()
+        return list.prefix(DescriptorChange.maximumShortDigests).map(\.shortDigest).sorted()
     }
 
     /// The descriptor that a change stands for; `nil` for a renewal of a descriptor that is not held.

@@ -47,7 +47,7 @@ public enum DirectoryMessage: UInt8, MessageFamily {
         case .publish, .signatures, .listSignatures: Self.bundle
         case .getSignatures, .getListSignatures: Self.number + Self.digest + Self.bitmap
         case .getListed: Self.digest + Self.bitmap
-        case .getDescriptorChanges: Self.number + 2 + DescriptorChange.maximumMarks * 8
+        case .getDescriptorChanges: Self.number + 2 + DescriptorChange.maximumShortDigests * 8
         }
     }
 

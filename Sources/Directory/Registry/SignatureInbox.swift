@@ -7,14 +7,14 @@ public import Wire
 public struct SignatureInbox: Sendable {
     /// A signature and the neighbour that sent it.
     public typealias Entry = (item: SignatureItem, source: NodeID)
-    /// The maximum number of waiting signatures; dropped ones are requested again.
+    /// The maximum number of waiting signatures; those beyond it are dropped, and requested again later.
     public static let maximum = 8_192
     /// The maximum number of waiting signatures from one neighbour.
     public static let share = 2_048
 
-    /// Those that wait, each with the digest of what it signs, oldest first.
+    /// The waiting signatures, oldest first, each with the digest that it signs.
     private var waiting: [(digest: Bytes32, entry: Entry)] = []
-    /// The neighbours that brought a wrong signature.
+    /// The neighbours that sent a wrong signature since the last ``forgive()``.
     public private(set) var liars: Set<NodeID> = []
 
     /// An empty inbox.
@@ -22,12 +22,12 @@ public struct SignatureInbox: Sendable {
 
     /// The number of waiting signatures.
     public var count: Int { waiting.count }
-    /// The digest of what the oldest one signs.
+    /// The digest that the oldest waiting signature signs; nil if none waits.
     public var digest: Bytes32? { waiting.first?.digest }
 
-    /// Keeps the items of `source` that `collection` lacks, as many as its share has room for.
+    /// Adds the items of `source` that `collection` lacks, up to the source's share of the places.
     ///
-    /// Nobody's items make others' give way, whatever they sign: none of them is verified yet.
+    /// Items that find no place are dropped. No waiting item gives way, because none of them is verified yet.
     public mutating func put<Subject>(
         _ items: [SignatureItem], from source: NodeID, for collection: Signatures<Subject>
     ) {
@@ -38,9 +38,9 @@ public struct SignatureInbox: Sendable {
         waiting += unknown.prefix(room).map { (collection.digest, ($0, source)) }
     }
 
-    /// Takes out what waits for `collection`, and returns what it still lacks.
+    /// Removes all items for `collection`, and returns those that it still lacks and whose senders are not ``liars``.
     ///
-    /// If two neighbours sent one for the same place, both are returned, because one of them may be wrong.
+    /// If two neighbours sent an item for the same place, both are returned, because one of them may be wrong.
     public mutating func take<Subject>(for collection: Signatures<Subject>) -> [Entry] {
         defer { drop(collection.digest) }
         return waiting.filter { $0.digest == collection.digest }.map(\.entry).filter {
@@ -48,10 +48,10 @@ public struct SignatureInbox: Sendable {
         }
     }
 
-    /// Drops what waits for `digest`, which is collected no longer.
+    /// Drops the items for `digest`, whose signatures are no longer collected.
     public mutating func drop(_ digest: Bytes32) { waiting.removeAll { $0.digest == digest } }
 
-    /// Listens no more to `nodes`; returns whether one of them is new.
+    /// Adds `nodes` to ``liars``; returns whether one of them was not there.
     public mutating func shun(_ nodes: Set<NodeID>) -> Bool {
         let before = liars.count
         liars.formUnion(nodes)

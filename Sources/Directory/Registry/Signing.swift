@@ -23,10 +23,10 @@ extension SignedDescriptor {
     /// The descriptor's name in lists: H(signed descriptor).
     public var digest: Bytes32 { Blake2b.digest(bytes.rawSpan) }
 
-    /// The descriptor's short name: the first eight bytes of its hash.
-    public var mark: UInt64 { Self.mark(of: digest) }
+    /// The first eight bytes of ``digest``, as GET_DESCRIPTOR_CHANGES has them.
+    public var shortDigest: UInt64 { Self.shortDigest(of: digest) }
 
-    static func mark(of digest: Bytes32) -> UInt64 {
+    static func shortDigest(of digest: Bytes32) -> UInt64 {
         digest.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 

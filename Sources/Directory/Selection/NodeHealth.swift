@@ -2,19 +2,20 @@ public import Wire
 
 /// The recent failures of nodes, as this client or node has seen them.
 ///
-/// Each failure adds marks to nodes; marks fade with a half-life of ten minutes. A node with few marks is chosen less
-/// often. A node with many marks is avoided while there are others. Marks mostly concern hops behind the guard: guards
-/// have a back-off of their own, so that a node cannot move a client to other guards by refusing builds.
+/// Each failure adds penalties to nodes; penalties fade with a half-life of ten minutes. A node with few penalties is
+/// chosen less often. A node with many penalties is avoided while there are others. Penalties mostly concern hops
+/// behind the guard: guards have a back-off of their own, so that a node cannot move a client to other guards by
+/// refusing builds.
 public struct NodeHealth: Sendable {
-    /// The time in seconds after which half of the marks have faded.
+    /// The time in seconds after which half of the penalties have faded.
     public static let halfLife: Double = 600
-    /// The number of marks from which a node is avoided.
-    public static let avoidanceMarks: Double = 3
-    /// The maximum number of marks of a node, so that it is avoided for less than an hour.
-    private static let maximumMarks: Double = 64
-    /// The maximum number of nodes with marks.
+    /// The number of penalties from which a node is avoided.
+    public static let avoidancePenalties: Double = 3
+    /// The maximum number of penalties of a node, so that it is avoided for less than an hour.
+    private static let maximumPenalties: Double = 64
+    /// The maximum number of nodes with penalties.
     private static let maximumNodes = 10_000
-    /// Fewer marks than this are dropped.
+    /// Fewer penalties than this are dropped.
     private static let negligible: Double = 0.05
 
     /// Why a hop refused a build; the values are those of the reply record (protocol.md, section 6.5).
@@ -34,7 +35,7 @@ public struct NodeHealth: Sendable {
         /// The record's time is wrong by its clock.
         case wrongTime = 7
 
-        /// The marks for the hop that refuses.
+        /// The penalties for the hop that refuses.
         var own: Double {
             switch self {
             case .overloaded, .suiteUnavailable: 1
@@ -44,7 +45,7 @@ public struct NodeHealth: Sendable {
             }
         }
 
-        /// The marks for the next hop: never more than for the hop that refuses.
+        /// The penalties for the next hop: never more than for the hop that refuses.
         var next: Double {
             switch self {
             case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: 1
@@ -53,14 +54,14 @@ public struct NodeHealth: Sendable {
         }
     }
 
-    private struct Marks {
+    private struct Penalties {
         var count: Double
         var at: UnixTime
     }
 
-    private var marks: [NodeID: Marks] = [:]
+    private var penalties: [NodeID: Penalties] = [:]
 
-    /// No marks.
+    /// No penalties.
     public init() {}
 
     /// Records that the hop `node` refused a build for `reason`; `next` is the hop behind it, if there is one.
@@ -77,50 +78,52 @@ public struct NodeHealth: Sendable {
     /// Records that a link to `node` could not be made, or died.
     public mutating func unreachable(_ node: NodeID, at now: UnixTime) { add(1, to: node, at: now) }
 
-    /// Records that a path over `hops` was built: each hop loses half of its marks.
+    /// Records that a path over `hops` was built: each hop loses half of its penalties.
     public mutating func succeeded(_ hops: [NodeID], at now: UnixTime) {
-        for node in hops where marks[node] != nil { set(count(of: node, at: now) / 2, for: node, at: now) }
+        for node in hops where penalties[node] != nil { set(count(of: node, at: now) / 2, for: node, at: now) }
     }
 
-    /// Drops the marks of `node`: the others have tested it since, and taken it back.
-    public mutating func regained(_ node: NodeID) { marks[node] = nil }
+    /// Drops the penalties of `node`: the others have tested it since, and taken it back.
+    public mutating func regained(_ node: NodeID) { penalties[node] = nil }
 
-    /// The marks of `node` at `now`.
-    public func count(of node: NodeID, at now: UnixTime) -> Double { marks[node].map { Self.faded($0, at: now) } ?? 0 }
+    /// The penalties of `node` at `now`.
+    public func count(of node: NodeID, at now: UnixTime) -> Double {
+        penalties[node].map { Self.faded($0, at: now) } ?? 0
+    }
 
-    /// Calls `body` with each node that has marks, and their number at `now`.
+    /// Calls `body` with each node that has penalties, and their number at `now`.
     func forEach(at now: UnixTime, _ body: (NodeID, Double) -> Void) {
-        for (node, entry) in marks { body(node, Self.faded(entry, at: now)) }
+        for (node, entry) in penalties { body(node, Self.faded(entry, at: now)) }
     }
 
-    private static func faded(_ entry: Marks, at now: UnixTime) -> Double {
+    private static func faded(_ entry: Penalties, at now: UnixTime) -> Double {
         guard now > entry.at else { return entry.count }
         return entry.count * power(0.5, Double(now.seconds - entry.at.seconds) / halfLife)
     }
 
     private mutating func add(_ amount: Double, to node: NodeID, at now: UnixTime) {
         guard amount > 0 else { return }
-        if marks[node] == nil, marks.count >= Self.maximumNodes {
+        if penalties[node] == nil, penalties.count >= Self.maximumNodes {
             forgetFaded(at: now)
-            guard marks.count < Self.maximumNodes else { return }
+            guard penalties.count < Self.maximumNodes else { return }
         }
         set(count(of: node, at: now) + amount, for: node, at: now)
     }
 
     private mutating func set(_ count: Double, for node: NodeID, at now: UnixTime) {
-        marks[node] = count < Self.negligible ? nil : Marks(count: min(count, Self.maximumMarks), at: now)
+        penalties[node] = count < Self.negligible ? nil : Penalties(count: min(count, Self.maximumPenalties), at: now)
     }
 
-    /// Drops marks that have faded.
+    /// Drops penalties that have faded.
     public mutating func forgetFaded(at now: UnixTime) {
-        marks = marks.filter { Self.faded($0.value, at: now) >= Self.negligible }
+        penalties = penalties.filter { Self.faded($0.value, at: now) >= Self.negligible }
     }
 
     // MARK: Rows
 
-    /// The data to keep across restarts: one row for each node with marks.
+    /// The data to keep across restarts: one row for each node with penalties.
     public var rows: [NodeRow] {
-        marks.map { node, entry in
+        penalties.map { node, entry in
             var writer = ByteWriter(capacity: 17)
             writer.u8(1)
             writer.u64(entry.count.bitPattern)

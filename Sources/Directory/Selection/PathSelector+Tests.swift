@@ -40,8 +40,8 @@ extension PathSelector {
 
     /// A path to `terminal` with `tested`, which has these addresses, as its middle; nil if there is none.
     ///
-    /// For a machine that has no route to the node: nodes that share an address family with both stand between. They may
-    /// be few, so only these are drawn. A suspended node can be tested so too.
+    /// For a machine that has no route to the node: nodes that share an address family with both stand between. They
+    /// may be few, so only these are drawn. A suspended node can be tested so too.
     public func selectTest(
         over tested: NodeID, at addresses: [Endpoint], terminal: TerminalRequirement, health: NodeHealth,
         at now: UnixTime,
@@ -68,8 +68,8 @@ extension PathSelector {
         return nil
     }
 
-    /// How many nodes can be the first or the last hop of such paths over a staked node, and how many operators' nodes the
-    /// last one.
+    /// How many nodes can be the first or the last hop of such paths over a staked node, and how many operators' nodes
+    /// the last one.
     public func neighbours(of tested: NodeID, terminal: TerminalRequirement) -> (nodes: Int, operators: Int) {
         guard let index = table.index[tested] else { return (0, 0) }
         let joined = table.candidates.indices.filter { table.mayShareAPath($0, index, rules) }

@@ -12,7 +12,7 @@ public enum TerminalRequirement: Hashable, Sendable {
 
 /// The requirements that a path does not meet, in the order in which they are given up.
 public enum Relaxation: Int, Comparable, Sendable, CaseIterable {
-    /// It meets all.
+    /// The path meets all requirements.
     case nothing
     /// A hop behind the guard is to be avoided, or is a guard in use.
     case sharedMiddle
@@ -246,7 +246,7 @@ struct Draft {
     let table: CandidateTable
     let rules: PathSelector.Rules
     private let now: UnixTime
-    /// The eighths of its weight that each candidate keeps for its marks; 0 if it is avoided.
+    /// The eighths of its weight that each candidate keeps for its penalties; 0 if it is avoided.
     private var keptEighths: [UInt8]
     private let avoiding: [Int]
     /// The guards in use; they are not used behind the guard.
@@ -264,9 +264,9 @@ struct Draft {
         self.avoiding = avoiding.compactMap { table.index[$0] }
         self.avoidedGuards = avoidedGuards.compactMap { table.index[$0] }
         var keptEighths = [UInt8](repeating: 8, count: table.candidates.count)
-        health.forEach(at: now) { node, marks in
+        health.forEach(at: now) { node, penalties in
             guard let index = table.index[node] else { return }
-            keptEighths[index] = marks >= NodeHealth.avoidanceMarks ? 0 : UInt8(8 / (1 + marks))
+            keptEighths[index] = penalties >= NodeHealth.avoidancePenalties ? 0 : UInt8(8 / (1 + penalties))
         }
         self.keptEighths = keptEighths
     }
@@ -330,7 +330,7 @@ struct Draft {
 
     /// Draws a second hop from the inner set; adds a node to it if too few of its nodes fit and work.
     ///
-    /// A terminal can cause marks on a node. Then other nodes of the set are preferred, and no node is added.
+    /// A terminal can cause penalties on a node. Then other nodes of the set are preferred, and no node is added.
     private func second(
         behind entry: Int, before last: Int, _ inner: inout InnerSet, using generator: inout some RandomNumberGenerator
     ) -> Int? {
@@ -355,7 +355,7 @@ struct Draft {
             usable += fitting.filter { !$0.member.isResting(at: now) && avoidedGuards.contains($0.index) }.map(\.index)
         case .unhealthy: usable = fitting.map(\.index)
         }
-        // Nodes with too many marks are used only if all have them, which rather points to the terminal.
+        // Nodes with too many penalties are used only if all have them, which rather points to the terminal.
         if usable.contains(where: { keptEighths[$0] > 0 }) { usable.removeAll { keptEighths[$0] == 0 } }
         let weights = usable.map { UInt64(max(1, keptEighths[$0])) }
         guard !weights.isEmpty else { return nil }

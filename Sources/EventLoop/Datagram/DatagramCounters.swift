@@ -2,7 +2,7 @@
 public struct DatagramCounters: Sendable, Equatable {
     /// Packets received, counted after runs are split into packets.
     public var packetsReceived: UInt64 = 0
-    /// Bytes received.
+    /// Bytes received, without IP and UDP headers.
     public var bytesReceived: UInt64 = 0
     /// System calls for receiving.
     public var receiveCalls: UInt64 = 0

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The UDP sockets of several workers on one address, each for a loop on another thread.
 ///
-/// The kernel gives each datagram to one of them by the byte at its offset 3, which is the worker's number. Other bytes and
-/// shorter datagrams go to worker 0. The datagrams of a coalesced run all go where its first one goes.
+/// The kernel gives each datagram to one of them by the byte at its offset 3, which is the worker's number. Other bytes
+/// and shorter datagrams go to worker 0. The datagrams of a coalesced run all go where its first one goes.
 ///
 /// No socket outside of the group can take part. The port must be free when the group opens, and a socket that joins
 /// the port later gets nothing. The kernel renumbers the sockets when one closes, so all of them are closed together.
@@ -20,7 +20,7 @@ public final class DatagramGroup: Sendable {
     /// The sockets that no loop has taken.
     private let sockets: Mutex<[KernelSocket?]>
 
-    /// The most workers.
+    /// The most workers whose sockets can share an address.
     public static let mostWorkers = 16
 
     /// Binds sockets of `workers` workers (1 to ``mostWorkers``) to `address`; port 0 lets the kernel choose.

@@ -2,11 +2,11 @@ import Synchronization
 
 /// Copies of received packets on their way to another loop, in memory that comes back and is used again.
 ///
-/// `@unchecked Sendable`: a ``PacketLane`` fills it while it is at home, the other loop uses it while it is away, and `isAway` orders
-/// the two.
+/// `@unchecked Sendable`: a ``PacketLane`` fills it while it is at home, the other loop uses it while it is away, and
+/// `isAway` orders the two.
 @safe
 public final class PacketCopies: @unchecked Sendable {
-    /// The most packets.
+    /// The most packets of one batch of copies.
     public static let capacity = 64
 
     private let packetSize: Int
@@ -88,7 +88,8 @@ public final class PacketLane {
     private var all: [PacketCopies] = []
     private var filling: PacketCopies?
 
-    /// A lane for packets of `packetSize` bytes; `send` brings copies to the other loop, where ``PacketCopies/deliver(on:to:)`` is called.
+    /// A lane for packets of `packetSize` bytes; `send` brings copies to the other loop, where
+    /// ``PacketCopies/deliver(on:to:)`` is called.
     ///
     /// It returns false where that loop is closed.
     public init(packetSize: Int, send: @escaping (PacketCopies) -> Bool) {

@@ -2,9 +2,9 @@ import Synchronization
 
 /// What each worker of a node has sent, and may send, since the limit on the rate is on the sum of all workers.
 ///
-/// Each worker writes its count once a batch, and reads its ceiling. Worker 0, whose own numbers are not here, reads the
-/// counts and writes the ceilings a few times in a second. All accesses are relaxed: each word stands for itself, and one that is read
-/// late moves a pause by a batch.
+/// Each worker writes its count once a batch, and reads its ceiling. Worker 0, whose own numbers are not here, reads
+/// the counts and writes the ceilings a few times in a second. All accesses are relaxed: each word stands for itself,
+/// and one that is read late moves a pause by a batch.
 @safe
 public final class SendShares: Sendable {
     /// How many workers there are.

@@ -19,7 +19,7 @@ public struct SendSlot: ~Copyable {
 
     deinit { unsafe queue.pointee.releaseSlot(slot) }
 
-    /// The slot's bytes.
+    /// The bytes of the packet; they hold old data at first.
     public var bytes: MutableRawSpan {
         @_lifetime(&self)
         mutating get {

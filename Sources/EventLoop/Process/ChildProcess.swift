@@ -20,7 +20,7 @@ public final class ChildProcess: HandleOwner {
     }
 
     /// How a child ended.
-    public enum Exit: Sendable, Equatable {
+    public enum ExitStatus: Sendable, Equatable {
         /// It returned this status.
         case status(Int64)
         /// This signal ended it.
@@ -58,17 +58,17 @@ public final class ChildProcess: HandleOwner {
     /// The child's process id.
     public var processIdentifier: Int32 { unsafe handle.pointee.pid }
     /// How it ended; nil while it runs.
-    public private(set) var exit: Exit?
+    public private(set) var exit: ExitStatus?
 
     private let loop: Loop
     private let handle: UnsafeMutablePointer<uv_process_t>
-    private var onExit: ((Exit) -> Void)?
+    private var onExit: ((ExitStatus) -> Void)?
     private var isClosed = false
     /// This process's end of the pipe whose closing tells the child that this process has ended, or -1.
     private var lifeline = Int32(-1)
 
     /// Starts `command`; `onExit` is called once, after the child has ended.
-    public init(on loop: Loop, _ command: Command, onExit: @escaping (Exit) -> Void) throws(UVError) {
+    public init(on loop: Loop, _ command: Command, onExit: @escaping (ExitStatus) -> Void) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
         self.loop = loop
@@ -145,7 +145,7 @@ public final class ChildProcess: HandleOwner {
 
     fileprivate func exited(status: Int64, signal: Int32) {
         guard !isClosed else { return }
-        let exit = signal != 0 ? Exit.signal(signal) : Exit.status(status)
+        let exit = signal != 0 ? ExitStatus.signal(signal) : ExitStatus.status(status)
         self.exit = exit
         onExit?(exit)
         close()

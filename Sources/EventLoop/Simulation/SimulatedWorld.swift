@@ -23,8 +23,8 @@ package final class SimulatedWorld {
     package var silentNames: ((String) -> Bool)?
     /// Whether packets pass from one host to another; nil: between all hosts.
     package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
-    /// A test's hook: called for each datagram from one host to another or to nobody, with its source and target, before the network
-    /// loses or carries it; a host's turn is under way.
+    /// A test's hook: called for each datagram from one host to another or to nobody, with its source and target,
+    /// before the network loses or carries it; a host's turn is under way.
     package var overhear: (([UInt8], SocketAddress, SocketAddress) -> Void)?
     /// A test's hook: called for each event, with its time, host, kind and number of bytes.
     package var trace: ((UInt64, Int, StaticString, Int) -> Void)?

@@ -63,7 +63,7 @@ extension ByteStream {
     }
 
     /// The descriptor of an open stream.
-    private var descriptor: Int32? {
+    var descriptor: Int32? {
         var found: uv_os_fd_t = -1
         guard end == nil, state == .open,
             unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0

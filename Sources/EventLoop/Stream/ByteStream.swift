@@ -111,7 +111,7 @@ public final class ByteStream: HandleOwner {
             stream.close()
             throw UVError(code: result, call: "connect")
         }
-        stream.setOptions()
+        unsafe setOptions(stream.tcp)
         unsafe stream.connectRequest = request
         stream.delegate = delegate
         return stream
@@ -148,10 +148,10 @@ public final class ByteStream: HandleOwner {
     /// With the system's ten probes 75 s apart, an end that vanished is detected within a quarter of an hour.
     private static let keepAlive: UInt32 = 120
 
-    /// Sets the options of every TCP connection.
-    private func setOptions() {
+    /// Sets the options of every TCP connection; those of a listening socket are those of each that it accepts.
+    static func setOptions(_ tcp: UnsafeMutablePointer<uv_tcp_t>) {
         unsafe uv_tcp_nodelay(tcp, 1)
-        unsafe uv_tcp_keepalive(tcp, 1, Self.keepAlive)
+        unsafe uv_tcp_keepalive(tcp, 1, keepAlive)
     }
 
     /// Accepts the next connection of a listening handle.
@@ -164,11 +164,10 @@ public final class ByteStream: HandleOwner {
             stream.close()
             throw UVError(code: result, call: "accept")
         }
-        guard kind == .unix || loop.hasDescriptorsToSpare else {
+        guard kind == .unix || loop.leavesReserve(stream.descriptor ?? -1) else {
             stream.close()
             throw UVError(code: UV_EMFILE.rawValue, call: "accept")
         }
-        if kind == .tcp { stream.setOptions() }
         return stream
     }
 

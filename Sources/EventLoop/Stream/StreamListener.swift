@@ -62,6 +62,7 @@ public final class StreamListener: HandleOwner {
         let bound = unsafe address.withSockaddr { name, _ in unsafe uv_tcp_bind(listener.tcp, name, flags) }
         do throws(UVError) {
             try UVError.check(bound, "bind")
+            unsafe ByteStream.setOptions(listener.tcp)
             try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
         } catch {
             listener.close()
@@ -128,6 +129,7 @@ public final class StreamListener: HandleOwner {
                 }
             if opened != 0 { Glibc.close(copy) }
             try UVError.check(opened, "uv_open")
+            if kind == .tcp { unsafe ByteStream.setOptions(listener.tcp) }
             try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
         } catch {
             listener.close()

@@ -20,8 +20,8 @@ struct HandshakeBudget: Sendable {
     private var fresh: SharedRate<NetworkShare, Never>
     private var others: SharedRate<NetworkShare, Never>
     private var returning: SharedRate<NetworkShare, Never>
-    /// When a source of the bucket had its last handshake, in seconds and one more, and in the lowest bit whether it has
-    /// come back since it was new; 0: never.
+    /// When a source of the bucket had its last handshake, in seconds and one more, and in the lowest bit whether it
+    /// has come back since it was new; 0: never.
     private var lastAt = PagedArray(repeating: UInt32(0), count: 2 * buckets)
 
     /// The handshakes a second of new sources (`fresh`), of all others and of those `returning`, and the `burst` of

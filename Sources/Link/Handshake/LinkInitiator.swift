@@ -12,7 +12,7 @@ public struct LinkInitiator: ~Copyable {
     public struct Timing: Sendable {
         /// The wait before the first repetition; each further one is twice as long.
         public var firstRetry = TimeSpan.milliseconds(250)
-        /// The longest wait.
+        /// The longest wait between two repetitions.
         public var longestRetry = TimeSpan.seconds(4)
         /// The longest wait after a cookie has come, or twice the round trip if that is longer.
         ///
@@ -25,7 +25,7 @@ public struct LinkInitiator: ~Copyable {
         public init() {}
     }
 
-    /// The next step.
+    /// What the caller must do next.
     public enum Step: Equatable {
         /// Sends this datagram to the responder.
         case send([UInt8])

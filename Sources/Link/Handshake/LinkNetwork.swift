@@ -6,7 +6,7 @@ public struct LinkNetwork: Hashable, Sendable {
     /// The protocol version that this code speaks (protocol.md, section 3).
     public static let version: UInt16 = 2
 
-    /// The network's id.
+    /// The id that the handshake authenticates: peers of other networks drop each other's packets.
     public let id: Bytes32
     /// The size of every datagram in bytes.
     public let packetSize: Int

@@ -46,12 +46,12 @@ public struct LinkResponder: ~Copyable {
         /// Nodes whose last timestamp is remembered.
         public var nodes = 65_536
 
-        /// The defaults.
+        /// The limits of a node.
         public init() {}
     }
 
     /// The result of an initiation.
-    public enum Verdict: ~Copyable {
+    public enum Outcome: ~Copyable {
         /// The initiation is dropped and nothing is sent.
         case drop(LinkDropReason)
         /// Sends this datagram back to the source; it is as long as the initiation.
@@ -108,13 +108,13 @@ public struct LinkResponder: ~Copyable {
     /// Processes a datagram that begins a handshake: its first four bytes are below 256, and it is not an answer.
     ///
     /// `wallClock` is nanoseconds since 1970. `isStaked` says whether a node id is staked, `isKnown` whether a staked
-    /// node's descriptor has an endpoint, `isKnownAddress` whether one has its address, and `hasLink` whether a client at an
-    /// address has a link up.
+    /// node's descriptor has an endpoint, `isKnownAddress` whether one has its address, and `hasLink` whether a client
+    /// at an address has a link up.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },
         isKnownAddress: (IPAddress) -> Bool = { _ in false }, hasLink: (AddressShare) -> Bool = { _ in false }
-    ) -> Verdict {
+    ) -> Outcome {
         guard datagram.byteCount == network.packetSize else { return .drop(.wrongSize) }
         let kind: HandshakeKind
         switch HandshakeKind(rawValue: datagram.receiverIndex) {
@@ -171,7 +171,7 @@ public struct LinkResponder: ~Copyable {
     private mutating func read(
         _ noise: RawSpan, kind: HandshakeKind, remoteIndex: UInt32, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool
-    ) -> Verdict {
+    ) -> Outcome {
         let prologue = network.prologue(kind, responder: identity.nodeID)
         var handshake = NoiseHandshake(responder: kind.pattern, prologue: prologue.rawSpan, identity: identity)
         guard let payload = try? handshake.readFirst(noise) else { return .drop(.badHandshake) }

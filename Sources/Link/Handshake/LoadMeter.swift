@@ -13,7 +13,8 @@ struct LoadMeter {
         windowStart = now
     }
 
-    /// Counts one initiation and says whether the responder is under load: above the threshold in this second or the last.
+    /// Counts one initiation and says whether the responder is under load: above the threshold in this second or the
+    /// last.
     mutating func count(now: Instant) -> Bool {
         let age = now - windowStart
         if age >= Self.window {

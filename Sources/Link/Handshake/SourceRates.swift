@@ -17,7 +17,8 @@ public struct SourceRates: Sendable {
     private let rate: TokenBucket.Rate
     private var entries: PagedArray<Entry?>
 
-    /// Buckets of `burst` tokens that gain `rate` tokens a second, for at most `capacity` sources (rounded up to a power of two).
+    /// Buckets of `burst` tokens that gain `rate` tokens a second, for at most `capacity` sources (rounded up to a
+    /// power of two).
     public init(rate: Int, burst: Int, capacity: Int) {
         var sets = 1
         while sets * Self.ways < capacity { sets *= 2 }

@@ -18,7 +18,8 @@ struct TimestampMemory: Sendable {
     /// The accepted timestamps above it that were ahead, ascending.
     private var ahead: [UInt64] = []
 
-    /// Whether `timestamp` is fresh at the own clock's `wallClock`, both in nanoseconds since 1970; if so it is remembered.
+    /// Whether `timestamp` is fresh at the own clock's `wallClock`, both in nanoseconds since 1970; if so it is
+    /// remembered.
     mutating func accept(_ timestamp: UInt64, wallClock: UInt64) -> Bool {
         // No correct clock is that far behind the own one, so from now on such timestamps only block replays.
         let past = wallClock > Self.tolerance ? wallClock - Self.tolerance : 0

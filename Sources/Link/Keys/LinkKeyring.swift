@@ -4,7 +4,7 @@ public import Wire
 /// The generations of a link's keys: how they are made and when they end (protocol.md, sections 3.5, 3.7 and 4).
 ///
 /// It belongs to worker 0, like the control connection. Incoming packets use a ``LinkReceiver`` and outgoing ones a
-/// ``LinkSender`` of ``line``; both get each new generation from here.
+/// ``LinkSender`` of ``sendKey``; both get each new generation from here.
 public struct LinkKeyring: ~Copyable {
     /// The times at which keys change and end.
     public struct Timing: Sendable {
@@ -27,13 +27,13 @@ public struct LinkKeyring: ~Copyable {
     public struct RekeyAnswer: ~Copyable {
         /// The body of the answer.
         public let body: [UInt8]
-        /// The line that all senders use once the peer uses the keys.
-        public let line: LinkLine
+        /// The send key that all senders use once the peer uses the keys.
+        public let sendKey: LinkSendKey
         private let keys: ReceivingKeys
 
-        init(_ body: [UInt8], _ line: LinkLine, _ keys: consuming ReceivingKeys) {
+        init(_ body: [UInt8], _ sendKey: LinkSendKey, _ keys: consuming ReceivingKeys) {
             self.body = body
-            self.line = line
+            self.sendKey = sendKey
             self.keys = keys
         }
 
@@ -50,7 +50,7 @@ public struct LinkKeyring: ~Copyable {
     private var current: SendingKeys
     /// The keys that become current with the peer's first packet under them.
     private var next: SendingKeys?
-    /// The keys before the current ones, until all senders have the new line.
+    /// The keys before the current ones, until all senders have the new send key.
     private var replaced: SendingKeys?
     /// A rekey that waits for its answer, and the local index of its keys.
     private var pending: NoiseHandshake?
@@ -79,7 +79,7 @@ public struct LinkKeyring: ~Copyable {
     }
 
     /// The sending side of the current keys.
-    public var line: LinkLine { current.line }
+    public var sendKey: LinkSendKey { current.sendKey }
 
     // MARK: Control packets
 
@@ -90,15 +90,15 @@ public struct LinkKeyring: ~Copyable {
     public mutating func skipControlNumbers(_ count: UInt64) { sendControlNext &+= count }
 
     /// Seals the payload of a control packet in place and writes slots and path id; its header must be sealed next,
-    /// under `line`.
+    /// under `sendKey`.
     ///
-    /// `line` may be that of the waiting keys: a sender can change to it before ``switched()`` is called. It may be that
-    /// of the keys before the current ones, which a sender uses until it is told of the new line.
-    public mutating func sealControl(_ packet: inout MutableRawSpan, for line: LinkLine) {
+    /// `sendKey` may be that of the waiting keys: a sender can change to it before ``switched()`` is called. It may be
+    /// that of the keys before the current ones, which a sender uses until it is told of the new send key.
+    public mutating func sealControl(_ packet: inout MutableRawSpan, for sendKey: LinkSendKey) {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
-        if next?.sealControl(&packet, counter: counter, ifFor: line) ?? false { return }
-        if replaced?.sealControl(&packet, counter: counter, ifFor: line) ?? false { return }
+        if next?.sealControl(&packet, counter: counter, ifFor: sendKey) ?? false { return }
+        if replaced?.sealControl(&packet, counter: counter, ifFor: sendKey) ?? false { return }
         current.sealControl(&packet, counter: counter)
     }
 
@@ -107,7 +107,7 @@ public struct LinkKeyring: ~Copyable {
     /// The peer's first packet has come.
     public mutating func confirmed() { isConfirmed = true }
 
-    /// The peer has begun to use the waiting keys: their line becomes the current one for all senders.
+    /// The peer has begun to use the waiting keys: their send key becomes the current one for all senders.
     ///
     /// When all senders have it, call ``retireReplaced()``.
     public mutating func switched() {
@@ -122,9 +122,11 @@ public struct LinkKeyring: ~Copyable {
         replaced = consume keys
     }
 
-    /// Ends the line that ``line`` has replaced, and wipes its keys; to be called when no sender needs them.
+    /// Ends the send key that ``sendKey`` has replaced, and wipes its control key.
+    ///
+    /// Call it when all senders have the new one.
     public mutating func retireReplaced() {
-        replaced?.line.retire()
+        replaced?.sendKey.retire()
         replaced = nil
     }
 
@@ -136,7 +138,7 @@ public struct LinkKeyring: ~Copyable {
     /// Whether it is time to call `startRekey`.
     public func wantsRekey(now: Instant) -> Bool {
         guard isInitiator, isConfirmed, pendingIndex == nil, now >= rekeyNotBefore else { return false }
-        return now - current.createdAt >= timing.rekeyAfter || current.line.taken >= timing.rekeyAfterPackets
+        return now - current.createdAt >= timing.rekeyAfter || current.sendKey.taken >= timing.rekeyAfterPackets
     }
 
     /// The body of a REKEY message; `localIndex` is for the new keys, chosen at random and unused.
@@ -157,7 +159,7 @@ public struct LinkKeyring: ~Copyable {
 
     /// Processes the answer to REKEY; nil if it is not valid or none is expected.
     ///
-    /// If it is valid, ``line`` is new, and the returned keys are for ``LinkReceiver/renew(_:)``. When receiver and
+    /// If it is valid, ``sendKey`` is new, and the returned keys are for ``LinkReceiver/renew(_:)``. When receiver and
     /// senders have them, call ``retireReplaced()``, and send a packet soon.
     public mutating func finishRekey(_ answer: RawSpan, now: Instant) -> ReceivingKeys? {
         guard let rekey = pending.take(), let localIndex = pendingIndex else { return nil }
@@ -205,28 +207,30 @@ public struct LinkKeyring: ~Copyable {
         answer.raw(result.bytes)
         let split = result.takeKeys()
         let keys = SendingKeys(split, isInitiator: false, suite: suite, remoteIndex: body.receiverIndex, now: now)
-        let line = keys.line
+        let sendKey = keys.sendKey
         endWaiting()
         next = consume keys
         return RekeyAnswer(
-            answer.bytes, line,
+            answer.bytes, sendKey,
             ReceivingKeys(split, isInitiator: false, suite: suite, localIndex: localIndex, now: now))
     }
 
     // MARK: Time
 
-    /// Wipes waiting keys past their lifetime; true if the link must close: the current keys are past theirs, or their line is over
-    /// while no others are on their way.
+    /// Wipes waiting keys past their lifetime.
+    ///
+    /// Returns true if the link must close: the current keys are past theirs, or their send key is over and no new keys
+    /// are on their way.
     ///
     /// ``LinkReceiver/expire(now:)`` does the same to the receiving keys, which are as old.
     public mutating func expire(now: Instant) -> Bool {
         if let isOld = next?.isOver(timing.keyLifetime, now), isOld { endWaiting() }
-        return current.isOver(timing.keyLifetime, now) || current.line.isOver && pendingIndex == nil && next == nil
+        return current.isOver(timing.keyLifetime, now) || current.sendKey.isOver && pendingIndex == nil && next == nil
     }
 
-    /// Drops the keys that wait for the peer's first packet, and ends their line, whoever holds it.
+    /// Drops the keys that wait for the peer's first packet, and ends their send key, whoever holds it.
     private mutating func endWaiting() {
-        next?.line.retire()
+        next?.sendKey.retire()
         next = nil
     }
 

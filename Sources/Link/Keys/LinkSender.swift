@@ -2,48 +2,52 @@ public import OnionCrypto
 public import Synchronization
 public import Wire
 
-/// What one thread needs to send on a link: the key of one ``LinkLine``, expanded, and the way to its counter.
+/// One thread's means to send on a link: the expanded key of a ``LinkSendKey``, and access to its counter.
 ///
-/// It can neither be copied nor shared: an expanded key has memory that each packet changes. The key is wiped with the value.
+/// One thread uses it, because sealing a packet changes memory of the expanded key. The expanded key is wiped with the
+/// value.
 @safe public struct LinkSender: ~Copyable {
-    /// The line whose key this is; a sole sender does not touch it for a packet.
-    public let line: LinkLine
+    /// The key that was expanded.
+    ///
+    /// A sole sender reads nothing of this object for a packet.
+    public let sendKey: LinkSendKey
     @usableFromInline let key: AEADKey
-    /// The line's counter for a sole sender, which lives as long as the line; for another a word that is always over.
+    /// A sole sender's counter, which lives as long as ``sendKey``; ``LinkSendKey/alwaysOver`` for any other.
     @usableFromInline let ownCounter: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline let remoteIndex: UInt32
 
-    /// Expands the key of `line`.
+    /// Expands `sendKey`.
     ///
-    /// `sole` is for a node with one worker, whose counters cost no locked instruction. That it is the only one is known because
-    /// the line takes one sole sender or any number of others, and traps where it is told to take both.
-    public init(_ line: LinkLine, sole: Bool) {
-        line.admit(sole: sole)
-        key = AEADKey(line.suite, line.secret)
-        unsafe ownCounter = sole ? line.counter : LinkLine.alwaysOver
-        remoteIndex = line.remoteIndex
-        self.line = line
+    /// With `sole`, for a node with one worker, taking a counter needs no locked instruction. Traps if `sendKey` has
+    /// another sender and one of the two is sole.
+    public init(_ sendKey: LinkSendKey, sole: Bool) {
+        sendKey.admit(sole: sole)
+        key = AEADKey(sendKey.suite, sendKey.secret)
+        unsafe ownCounter = sole ? sendKey.counter : LinkSendKey.alwaysOver
+        remoteIndex = sendKey.remoteIndex
+        self.sendKey = sendKey
     }
 
-    /// Takes the link counters of `count` packets (at least 1) that are sealed together, which no other packet under the key gets.
+    /// Takes the link counters of `count` packets, at least 1; no other packet under the key gets them.
     ///
-    /// Returns the first; nil when the line is over or its counters are used up, and then nothing may be sealed. A counter that is
-    /// not used leaves a gap, which the peer's window allows.
+    /// Returns the first, or nil if the key is over; then nothing may be sealed. A counter that is not used leaves a
+    /// gap, which the peer's replay window allows.
     @inlinable @inline(__always)
     public func takeCounters(_ count: Int) -> UInt64? {
         assert(count > 0, "a run has a packet at least, or a counter would repeat")
-        // Of a sole sender no other thread writes the word: a load and a store, which no lock joins. One branch tells it from all
-        // others, and whether the line is over; those others touch their line's word by the addition alone.
+        // Nobody else writes a sole sender's counter, so a load and a store suffice. The branch below finds both that
+        // the key is over and, through `alwaysOver`, that the sender is not sole.
         let first = unsafe ownCounter.pointee.load(ordering: .relaxed)
         let end = first &+ UInt64(truncatingIfNeeded: count)
-        guard end < LinkLine.over else { return line.takeShared(count) }
+        guard end < LinkSendKey.over else { return sendKey.takeShared(count) }
         unsafe ownCounter.pointee.store(end, ordering: .relaxed)
         return first
     }
 
     /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.
     ///
-    /// The counter must be one of ``takeCounters(_:)`` that no packet has had.
+    /// `counter` must come from ``takeCounters(_:)``, and each may be used once. Traps if `packet` is shorter than a
+    /// header.
     @inlinable @inline(__always)
     public func sealHeader(_ packet: inout MutableRawSpan, counter: UInt64) {
         precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
@@ -52,7 +56,9 @@ public import Wire
         key.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
     }
 
-    /// The same under the next counter; false, with the packet as it was, when there is none: then it must not be sent.
+    /// Seals the header under the next counter.
+    ///
+    /// Returns false if the key is over: the packet is unchanged and must not be sent.
     @inlinable @inline(__always)
     public func sealHeader(_ packet: inout MutableRawSpan) -> Bool {
         guard let counter = takeCounters(1) else { return false }

@@ -1,18 +1,18 @@
 internal import OnionCrypto
 internal import Wire
 
-/// One generation of a link's keys as worker 0 keeps it: the sending line, the key of outgoing control packets, and the
+/// One generation of a link's keys as worker 0 keeps it: the send key, the key of outgoing control packets, and the
 /// secret of the next rekey.
 struct SendingKeys: ~Copyable {
-    /// The line under which all senders seal headers.
-    let line: LinkLine
+    /// The send key under which all senders seal headers.
+    let sendKey: LinkSendKey
     /// When the handshake that made them finished.
     let createdAt: Instant
     private let control: AEADKey
     private let rekeySecret: Secret
 
     init(_ split: borrowing SplitKeys, isInitiator: Bool, suite: Suite, remoteIndex: UInt32, now: Instant) {
-        line = LinkLine(split, isInitiator: isInitiator, suite: suite, remoteIndex: remoteIndex)
+        sendKey = LinkSendKey(split, isInitiator: isInitiator, suite: suite, remoteIndex: remoteIndex)
         createdAt = now
         control = AEADKey(
             suite, isInitiator ? split.initiator.derive("control") : split.responder.derive("control"))
@@ -30,9 +30,9 @@ struct SendingKeys: ~Copyable {
         control.seal(&packet, from: Packet.payloadOffset, to: packet.byteCount, counter: counter)
     }
 
-    /// The same if `line` is that of these keys; false otherwise.
-    borrowing func sealControl(_ packet: inout MutableRawSpan, counter: UInt64, ifFor line: LinkLine) -> Bool {
-        guard line === self.line else { return false }
+    /// The same if `sendKey` is that of these keys; false otherwise.
+    borrowing func sealControl(_ packet: inout MutableRawSpan, counter: UInt64, ifFor sendKey: LinkSendKey) -> Bool {
+        guard sendKey === self.sendKey else { return false }
         sealControl(&packet, counter: counter)
         return true
     }

@@ -37,7 +37,7 @@ public struct ClockEstimate: Sendable {
     /// ``agreeing``.
     public var operators = Int.max
 
-    /// No opinions yet.
+    /// An estimate without opinions, for any number of operators until ``operators`` is set.
     public init() {}
 
     /// How many operators' opinions there are.

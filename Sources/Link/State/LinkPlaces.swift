@@ -60,7 +60,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
 
     /// The place for a new link.
     public enum Room: Equatable, Sendable {
-        /// A free place.
+        /// A place is free.
         case free
         /// The place of this link, which must be removed before the insertion.
         case after(Link)
@@ -259,7 +259,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Removes a link.
+    /// Removes a link and frees its place; has no effect on an unknown link.
     public mutating func remove(_ link: Link) {
         guard let entry = entries.removeValue(forKey: link) else { return }
         members[entry.source]?.removeAll { $0 == link }

@@ -3,10 +3,10 @@ public import Wire
 /// Detects whether the other end of a link is still there (protocol.md, section 3.8).
 ///
 /// While a packet that needs an answer was sent and nothing authentic has come since, it asks for pings and finally
-/// reports the link dead. The waits follow the measured round trip. A late tick shows that the own loop was stopped, and
-/// then the peer gets more time.
+/// reports the link dead. The waits follow the measured round trip. A late tick shows that the own loop was stopped,
+/// and then the peer gets more time.
 public struct Liveness: Sendable {
-    /// The intervals.
+    /// How long a peer may be silent, and when it is pinged.
     public struct Timing: Sendable {
         /// How long a sent packet may stay unanswered before a ping.
         public var unanswered = TimeSpan.milliseconds(250)
@@ -114,7 +114,8 @@ public struct Liveness: Sendable {
         received(now: moment)
     }
 
-    /// Whether a packet was sent since the last one came, or since the last call; for a worker that only tells another one.
+    /// Whether a packet was sent since the last one came, or since the last call; for a worker that only tells another
+    /// one.
     public mutating func takeSent() -> Bool {
         defer { state = .answered }
         return state != .answered

@@ -51,7 +51,8 @@ internal import Wire
         }
     }
 
-    /// Lets an index lead to `place`: one that is in use, or that worker 0 has drawn from a table which it keeps for this worker.
+    /// Lets an index lead to `place`: one that is in use, or that worker 0 has drawn from a table which it keeps for
+    /// this worker.
     mutating func lead(_ index: UInt32, to place: UInt32) {
         guard find(index) == nil else { return move(index, to: place) }
         let entry = unsafe entries + Int(index & mask)

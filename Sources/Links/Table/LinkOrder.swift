@@ -8,13 +8,13 @@ internal import Wire
 public struct LinkOrder: Sendable {
     enum Kind: Sendable {
         /// A link at its place; the receiving side is for its owner.
-        case add(Parcel<LinkReceiver>?, LinkLine, Liveness, SocketAddress, mayMove: Bool)
+        case add(Parcel<LinkReceiver>?, LinkSendKey, Liveness, SocketAddress, mayMove: Bool)
         /// For the owner: packets under these keys may come, and the peer has them.
         case renew(Parcel<ReceivingKeys>)
-        /// For the owner: packets under these keys may come, and the first one says that the peer uses them. The line is for a worker
-        /// that is the only one.
-        case expect(Parcel<ReceivingKeys>, LinkLine?)
-        case use(LinkLine)
+        /// For the owner: packets under these keys may come, and the first one says that the peer uses them. The send
+        /// key is for a worker that is the only one.
+        case expect(Parcel<ReceivingKeys>, LinkSendKey?)
+        case use(LinkSendKey)
         case move(SocketAddress)
         case remove
     }
@@ -31,7 +31,7 @@ public struct LinkAnswer: Sendable {
         case confirmed
         /// The peer has begun to use the keys that waited.
         case switched
-        /// Keys are over.
+        /// Receiving keys are past their lifetime, and were wiped.
         case expired
     }
 
@@ -46,21 +46,21 @@ extension LinkTable {
     mutating func take(_ order: LinkOrder) -> LinkAnswer? {
         let link = order.link
         switch order.kind {
-        case .add(let receiver, let line, let liveness, let address, let mayMove):
+        case .add(let receiver, let sendKey, let liveness, let address, let mayMove):
             if let receiver {
-                enter(link, receiver.take(), line: line, liveness: liveness, address: address, mayMove: mayMove)
+                enter(link, receiver.take(), sendKey: sendKey, liveness: liveness, address: address, mayMove: mayMove)
             } else {
-                enter(link, nil, line: line, liveness: liveness, address: address, mayMove: mayMove)
+                enter(link, nil, sendKey: sendKey, liveness: liveness, address: address, mayMove: mayMove)
             }
             return LinkAnswer(link: link, kind: .added)
         case .renew(let keys):
             renew(link, keys.take())
             return LinkAnswer(link: link, kind: .renewed, forgotten: freeRetired(link))
-        case .expect(let keys, let line):
-            expect(link, keys.take(), line)
+        case .expect(let keys, let sendKey):
+            expect(link, keys.take(), sendKey)
             return LinkAnswer(link: link, kind: .expects, forgotten: freeRetired(link))
-        case .use(let line):
-            use(link, line)
+        case .use(let sendKey):
+            use(link, sendKey)
             return LinkAnswer(link: link, kind: .uses)
         case .move(let address):
             setAddress(address, of: link)

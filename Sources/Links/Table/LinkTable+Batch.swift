@@ -144,7 +144,7 @@ extension LinkTable {
         var payload = packet._mutatingExtracting(Packet.payloadOffset..<packetSize)
         let result = fill(&payload, number)
         guard result.isFilled else { return false }
-        keyring.sealControl(&packet, for: unsafe entry.pointee.sending.sender.line)
+        keyring.sealControl(&packet, for: unsafe entry.pointee.sending.sender.sendKey)
         guard unsafe entry.pointee.sending.sender.sealHeader(&packet) else {
             counters.drops.count(.notSendable)
             return false

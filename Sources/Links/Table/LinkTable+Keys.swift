@@ -47,18 +47,18 @@ extension LinkTable {
     }
 
     /// Sends with new keys.
-    mutating func use(_ link: LinkID, _ line: LinkLine) {
+    mutating func use(_ link: LinkID, _ sendKey: LinkSendKey) {
         guard let entry = unsafe liveEntry(link) else { return }
-        unsafe entry.pointee.sending.use(line)
+        unsafe entry.pointee.sending.use(sendKey)
     }
 
-    /// Receives an own link's packets under new keys from the peer's first one on, and sends with their line from then on if that is
-    /// given.
-    mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ line: LinkLine?) {
+    /// Receives an own link's packets under new keys from the peer's first one on, and sends with their send key from
+    /// then on if that is given.
+    mutating func expect(_ link: LinkID, _ keys: consuming ReceivingKeys, _ sendKey: LinkSendKey?) {
         guard let receiver = unsafe receiver(of: link) else { return }
         indices.lead(keys.localIndex, to: UInt32(truncatingIfNeeded: link.place))
         unsafe receiver.pointee.expect(keys)
-        unsafe entry(link).pointee.sending.waiting = line
+        unsafe entry(link).pointee.sending.waiting = sendKey
     }
 
     /// Wipes an own link's receiving keys that are over; returns the receiver indices that are free.

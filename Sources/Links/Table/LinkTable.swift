@@ -6,47 +6,49 @@ public import Wire
 
 /// The state of all links that packets touch, and the sockets to send on.
 ///
-/// Every worker has the sending side of each link. The receiving side has the link's owner alone, the worker to which its packets
-/// come. Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread. It has more members
-/// than most types, so that one access to it serves a whole batch.
+/// Each worker has one, and only the worker's thread uses it. It has the sending side of every link, and the receiving
+/// side of the links that the worker owns: those whose receiver indices have its number. No packet costs an allocation,
+/// a hash look-up or a call of an object.
+///
+/// It has more members than most types, so that one access to it serves a whole batch.
 @safe public struct LinkTable: ~Copyable {
     /// The state of one link.
     @usableFromInline
     struct Entry: ~Copyable {
-        /// What packets out need.
+        /// The state for packets out.
         var sending: SendingSide
         var liveness: Liveness
         let mayMove: Bool
         /// The batch in which a packet last came from another address than the peer's.
         var newAddressBatch: UInt64 = 0
-        /// Whether this worker owns the link, so that it has its receiving side.
+        /// Whether this worker owns the link; then `receivers` has its receiving side at the same place.
         let isOwn: Bool
     }
 
     /// The state for the packets that this worker sends on a link.
     @usableFromInline
     struct SendingSide: ~Copyable {
-        /// The line for new keys, until the peer uses them.
-        var waiting: LinkLine?
+        /// The send key of new keys, until the peer has used them; then it replaces that of `sender`.
+        var waiting: LinkSendKey?
         var sender: LinkSender
         var address: SocketAddress
-        /// Whether this worker is the only one, so that its senders are.
+        /// Whether there is one worker; then each sender is the sole one of its send key.
         private let isSole: Bool
 
-        init(_ line: LinkLine, to address: SocketAddress, isSole: Bool) {
-            sender = LinkSender(line, sole: isSole)
+        init(_ sendKey: LinkSendKey, to address: SocketAddress, isSole: Bool) {
+            sender = LinkSender(sendKey, sole: isSole)
             self.address = address
             self.isSole = isSole
         }
 
-        /// Switches to the line of new keys.
-        mutating func use(_ line: LinkLine) {
-            sender = LinkSender(line, sole: isSole)
+        /// Switches to the send key of new keys.
+        mutating func use(_ sendKey: LinkSendKey) {
+            sender = LinkSender(sendKey, sole: isSole)
             waiting = nil
         }
     }
 
-    /// The time of the present batch or turn; `Links` sets it before it uses the table.
+    /// The loop's time; `Links` sets it before each batch and each turn in which it uses the table.
     public internal(set) var now: Instant
     /// The size of every packet.
     public let packetSize: Int
@@ -54,7 +56,7 @@ public import Wire
     public internal(set) var counters = LinkCounters()
 
     var indices: IndexTable
-    /// A lower bound of the moments at which any link's liveness is due for a tick.
+    /// No link's liveness is due for a tick before this time.
     var earliestTick = Instant(nanoseconds: .max)
     /// Links that were confirmed, and links that switched keys, by a packet of this batch; handled after the batch.
     var confirmed: [LinkID] = []
@@ -69,7 +71,10 @@ public import Wire
     /// `Links` keeps each open while it is here.
     var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
-    /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
+    /// The links of the last packet in and of the last packet out: most packets have the same links as the one before.
+    ///
+    /// They point into the table, so ``forgetFound()`` clears them when a link is removed, or its address or a socket
+    /// changes.
     @usableFromInline var lastIn: FoundIn?
     private var lastOut: FoundOut?
 
@@ -91,11 +96,13 @@ public import Wire
     }
 
     private let entries: UnsafeMutablePointer<Entry>
-    /// The receiving sides of own links, at their places; others' have no memory initialised.
+    /// The receiving sides of own links.
+    ///
+    /// At the places of other links the memory is not initialised.
     private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
     private var free: [Int32] = []
-    /// How many places were ever used; the memory of the others is not initialised.
+    /// The number of places ever used; `entries` from there on are not initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
     /// This worker's number, and how many there are.
@@ -135,9 +142,12 @@ public import Wire
 
     // MARK: Links
 
-    /// Adds a link, whose receiving side is another worker's if it is nil; nil when the table is full.
+    /// Adds a link.
+    ///
+    /// `receiver` is nil if another worker owns the link. Returns nil if the table is full.
     mutating func insert(
-        _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress, mayMove: Bool
+        _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness, address: SocketAddress,
+        mayMove: Bool
     ) -> LinkID? {
         let place: Int
         if let last = free.popLast() {
@@ -149,18 +159,21 @@ public import Wire
             return nil
         }
         let link = unsafe LinkID(place: place, generation: (generations[place] + 1) & LinkID.generationMask)
-        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
+        fill(link, receiver, SendingSide(sendKey, to: address, isSole: workers == 1), liveness, mayMove)
         return link
     }
 
-    /// Adds a link at the place that worker 0 has given it in its own table; receiver indices are drawn there too.
+    /// Adds a link that worker 0 has added to its own table, at the same place; traps if the place is not free.
+    ///
+    /// Worker 0's table draws the receiver indices, too.
     mutating func enter(
-        _ link: LinkID, _ receiver: consuming LinkReceiver?, line: LinkLine, liveness: Liveness, address: SocketAddress,
+        _ link: LinkID, _ receiver: consuming LinkReceiver?, sendKey: LinkSendKey, liveness: Liveness,
+        address: SocketAddress,
         mayMove: Bool
     ) {
         precondition(self.link(at: link.place) == nil && link.place < capacity, "a free place")
         placesUsed = max(placesUsed, link.place + 1)
-        fill(link, receiver, SendingSide(line, to: address, isSole: workers == 1), liveness, mayMove)
+        fill(link, receiver, SendingSide(sendKey, to: address, isSole: workers == 1), liveness, mayMove)
     }
 
     private mutating func fill(
@@ -183,10 +196,13 @@ public import Wire
         earliestTick = min(earliestTick, liveness.nextDeadline)
     }
 
-    /// Takes a link out and wipes its keys; returns its receiver indices, which are free.
+    /// Removes a link and wipes its keys.
     ///
-    /// Those of its rekeys are the caller's to free.
-    /// With `keepsPlace`, its place is not free for another one until ``freePlace(of:)``.
+    /// Returns the receiver indices of its keys, which are free from now on; none if the link is gone or another worker
+    /// owns it.
+    ///
+    /// The caller frees the indices of rekeys under way. With `keepsPlace`, no other link gets the place before
+    /// ``freePlace(of:)``.
     @discardableResult
     mutating func remove(_ link: LinkID, keepsPlace: Bool = false) -> [UInt32] {
         guard isLive(link) else { return [] }
@@ -204,10 +220,10 @@ public import Wire
         return freed
     }
 
-    /// Lets another link have the place of one that was taken out.
+    /// Frees the place of a link that was removed with `keepsPlace`.
     mutating func freePlace(of link: LinkID) { free.append(Int32(truncatingIfNeeded: link.place)) }
 
-    /// Whether the link stands.
+    /// Whether the link is in the table; false for a handle of an earlier link at the same place.
     public func isLive(_ link: LinkID) -> Bool {
         link.place < placesUsed && link.generation & 1 == 1
             && matches(link)
@@ -245,7 +261,7 @@ public import Wire
         return unsafe receivers + link.place
     }
 
-    /// Lets both links be looked up anew: to be called whenever a link goes, or the way to one changes.
+    /// Clears ``lastIn`` and the last link out; call it whenever a link is removed, or its address or socket changes.
     mutating func forgetFound() {
         lastIn = nil
         lastOut = nil
@@ -323,7 +339,7 @@ public import Wire
         case .confirmed: confirmed.append(arrival.link)
         case .switched:
             let entry = unsafe entry(arrival.link)
-            if let line = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(line) }
+            if let sendKey = unsafe entry.pointee.sending.waiting.take() { unsafe entry.pointee.sending.use(sendKey) }
             switched.append(arrival.link)
         }
         return true
@@ -383,8 +399,9 @@ public import Wire
 
     /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.
     ///
-    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone or its line over, no memory is free,
-    /// or `fill` returned false. The counter is taken last, and without one the memory goes back unsent.
+    /// The packet's memory holds old bytes at first. Returns false if nothing was sent: the link is gone, its send key
+    /// is over, no memory is free, or `fill` returned false. The counter is taken after `fill`, so that no counter is
+    /// lost when there is nothing to send.
     public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
         guard let entry = unsafe liveEntry(link) else { return false }
         let address = unsafe entry.pointee.sending.address

@@ -28,7 +28,8 @@ public final class HandoverLane {
 
     private let waitingCount: () -> Int
     private let send: (LinkHandover) -> Bool
-    /// The links of the handovers that were in the lane when it was last looked at, in their order, and how many each has.
+    /// The links of the handovers that were in the lane when it was last looked at, in their order, and how many each
+    /// has.
     private var links = Deque<LinkID>()
     private var counts: [LinkID: Int] = [:]
 

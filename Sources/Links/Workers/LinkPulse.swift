@@ -4,8 +4,8 @@ internal import Wire
 /// What another worker tells worker 0 every ``LinkWorker/pulseInterval``: whether it runs, what it has received, and on
 /// which links packets came and went.
 ///
-/// Worker 0 alone decides whether a peer is dead. Its own table has the ``Liveness`` that counts; those of other workers
-/// collect what it is to be told.
+/// Worker 0 alone decides whether a peer is dead. Its own table has the ``Liveness`` that counts; those of other
+/// workers collect what it is to be told.
 public struct LinkPulse: Sendable {
     /// One link since the pulse before.
     struct Part: Sendable {

@@ -2,7 +2,8 @@ public import EventLoop
 internal import Link
 public import Wire
 
-/// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders (docs/architecture/workers.md).
+/// A worker's part of the links: its sockets, and its table, which obeys worker 0's orders
+/// (docs/architecture/workers.md).
 ///
 /// It belongs to its loop's thread.
 public final class LinkWorker {
@@ -32,7 +33,7 @@ public final class LinkWorker {
         }
     }
 
-    /// The loop.
+    /// The worker's loop; all calls must come from its thread.
     public let loop: Loop
     /// Takes data packets, as ``Links/relay`` does.
     public weak var relay: (any PacketHandler)?
@@ -82,7 +83,7 @@ public final class LinkWorker {
     /// Each socket's counters, in the order of the configuration's addresses.
     public var socketCounters: [DatagramCounters] { sockets.counters }
 
-    /// Closes the sockets.
+    /// Closes sockets and timers; to be called before the worker is released.
     public func close() {
         timer?.close()
         pauseTimer?.close()

@@ -61,7 +61,8 @@ extension Links {
         table.noteHeard(link.id)
         switch handover.kind {
         case .control(let number, let payload):
-            // The owner has committed a packet: the peer has the keys, also where the owner's word of it is still on its way.
+            // The owner has committed a packet: the peer has the keys, also where the owner's word of it is still on
+            // its way.
             confirmed(link.id)
             guard !link.isGone else { break }
             link.exchange.receive(packetNumber: number, payload.rawSpan, now: table.now)

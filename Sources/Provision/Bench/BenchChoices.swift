@@ -29,7 +29,7 @@ package struct BenchChoices {
     /// Whether a direct connection is measured.
     package var direct = false
     /// The place of the sink.
-    package var target: Target?
+    package var target: ProxyTarget?
     /// Whether the process is the sink.
     package var sink = false
     /// Where the sink listens.

@@ -15,11 +15,11 @@ package final class BenchRun {
         /// A network of the benchmark's own, with the default limits or higher ones.
         case devnet(hops: Int, raisesLimits: Bool)
         /// The network of a file, through a client of the benchmark's own.
-        case network(String, Target, hops: Int)
+        case network(String, ProxyTarget, hops: Int)
         /// Any SOCKS5 proxy.
-        case proxy(Endpoint, Target?)
+        case proxy(Endpoint, ProxyTarget?)
         /// A direct connection.
-        case direct(Target?)
+        case direct(ProxyTarget?)
     }
 
     private let plan: Benchmark.Plan

@@ -12,7 +12,7 @@ final class Member {
     var control: String
     private(set) var pid: Int32 = 0
     private var process: ChildProcess?
-    private var exit: ChildProcess.Exit?
+    private var exit: ChildProcess.ExitStatus?
     private var isAsking = false
     /// Its last status report.
     private(set) var status: StatusReport?

@@ -60,7 +60,7 @@ struct FirstLedger {
                 registering: node.key, fee: Self.fee, stake: parameters.fullStake, network: network, nonce: 0,
                 key: holder.key)
         }
-        let proof = authorities[0].key.prove(chain.turn.rawSpan)
+        let proof = authorities[0].key.prove(chain.proofInput.rawSpan)
         let block = chain.draft(
             registrations, time: time, maker: 0, proof: proof, random: Bytes32(copying: SecureRandom.bytes(32).rawSpan))
         let message = rules.seal(height: block.height, slot: 0, hash: block.hash)

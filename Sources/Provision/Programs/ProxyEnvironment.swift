@@ -4,9 +4,9 @@ internal import FoundationEssentials
 enum ProxyEnvironment {
     /// The variables that name a proxy, and its protocol in each.
     ///
-    /// Programs that read HTTP_PROXY and HTTPS_PROXY expect an HTTP proxy; few of them support SOCKS5. Many programs look
-    /// only at the variable of the address's scheme, and connect directly without it: wget with ftp:, others with ws: and
-    /// wss:. curl takes SOCKS5 for ftp:, and wget refuses it.
+    /// Programs that read HTTP_PROXY and HTTPS_PROXY expect an HTTP proxy; few of them support SOCKS5. Many programs
+    /// look only at the variable of the address's scheme, and connect directly without it: wget with ftp:, others with
+    /// ws: and wss:. curl takes SOCKS5 for ftp:, and wget refuses it.
     private static let names = [
         ("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http"), ("FTP_PROXY", "socks5h"),
         ("WS_PROXY", "http"), ("WSS_PROXY", "http"),

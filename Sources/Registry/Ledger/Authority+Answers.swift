@@ -3,12 +3,13 @@ internal import Wire
 // How an authority answers the leaders of other slots.
 
 extension Authority {
-    /// Answers a request of the authority at `other`; a returned vote must be on disk before the answer is sent.
+    /// Answers a request of the authority at `other`; a returned acceptor state must be on disk before the answer is
+    /// sent.
     public mutating func answer(
         _ request: AuthorityRequest, from other: Int, _ chain: inout LedgerChain, now: UInt64
-    ) -> (keep: AuthorityVote?, answer: AuthorityAnswer) {
+    ) -> (keep: AcceptorState?, answer: AuthorityAnswer) {
         follow(chain)
-        guard other != index, request.height == chain.height + 1, vote.height == request.height else {
+        guard other != index, request.height == chain.height + 1, acceptor.height == request.height else {
             return (nil, .refused(.otherHeight, height: chain.height))
         }
         let slot = request.slot
@@ -18,19 +19,19 @@ extension Authority {
         }
         let present = rules.slot(at: now)
         guard slot <= present + 1 else { return (nil, .refused(.wrongTime, height: chain.height)) }
-        // A promise costs a write, and a proposal may cost a check of a block. So both are for the present: a leader has
-        // millions of past slots. A COMMIT is for the slot of the accepted block alone.
+        // A promise costs a write, and a proposal may cost a check of a block. So both are for the present: a leader
+        // has millions of past slots. A COMMIT is for the slot of the accepted block alone.
         let isOver: Bool
         switch request {
         case .prepare, .propose: isOver = slot + 1 < present
         case .commit: isOver = false
         }
-        guard slot >= vote.promised, !isOver else {
+        guard slot >= acceptor.promised, !isOver else {
             // Rounds begin in the present slot. If the slot of a PREPARE is long over, the other clock is wrong.
             let isOfClock = if case .prepare = request { isOver } else { false }
             return (nil, .refused(isOfClock ? .wrongTime : .wrongSlot, height: chain.height))
         }
-        let before = vote
+        let before = acceptor
         let result: AuthorityAnswer
         switch request {
         case .prepare: result = promise(slot, chain)
@@ -38,13 +39,13 @@ extension Authority {
             result = accept(block, certificate, slot, from: other, &chain, now: now)
         case .commit(_, let hash, let certificate): result = sign(hash, certificate, from: other, chain)
         }
-        return (vote == before ? nil : vote, result)
+        return (acceptor == before ? nil : acceptor, result)
     }
 
     private mutating func promise(_ slot: UInt64, _ chain: LedgerChain) -> AuthorityAnswer {
-        guard slot > vote.promised else { return .refused(.wrongSlot, height: chain.height) }
-        vote.promised = slot
-        return .promise(vote.lock)
+        guard slot > acceptor.promised else { return .refused(.wrongSlot, height: chain.height) }
+        acceptor.promised = slot
+        return .promise(acceptor.lock)
     }
 
     /// Accepts a block in a slot; an authority accepts at most one block in a slot.
@@ -53,10 +54,12 @@ extension Authority {
         now: UInt64
     ) -> AuthorityAnswer {
         let acceptance = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
-        if slot == vote.acceptedSlot, block.hash == vote.accepted?.hash { return .signature(sign(acceptance).bytes) }
-        guard slot > vote.acceptedSlot else { return .refused(.wrongSlot, height: chain.height) }
+        if slot == acceptor.acceptedSlot, block.hash == acceptor.accepted?.hash {
+            return .signature(sign(acceptance).bytes)
+        }
+        guard slot > acceptor.acceptedSlot else { return .refused(.wrongSlot, height: chain.height) }
         // A certificate of a slot above the lock's releases the lock.
-        if let lock = vote.lock, block.hash != lock.block.hash, certificate?.slot ?? 0 <= lock.slot {
+        if let lock = acceptor.lock, block.hash != lock.block.hash, certificate?.slot ?? 0 <= lock.slot {
             return .refused(.locked, height: chain.height)
         }
         let seconds = now / 1_000
@@ -77,10 +80,10 @@ extension Authority {
             spoiltSlots[other] = slot
             return .refused(.badBlock, height: chain.height)
         }
-        vote.promised = slot
-        vote.acceptedSlot = slot
-        vote.accepted = block
-        if let certificate, certificate.slot > vote.certificate?.slot ?? 0 { vote.certificate = certificate }
+        acceptor.promised = slot
+        acceptor.acceptedSlot = slot
+        acceptor.accepted = block
+        if let certificate, certificate.slot > acceptor.certificate?.slot ?? 0 { acceptor.certificate = certificate }
         return .signature(sign(acceptance).bytes)
     }
 
@@ -88,16 +91,16 @@ extension Authority {
     private mutating func sign(
         _ hash: Bytes32, _ certificate: Certificate, from other: Int, _ chain: LedgerChain
     ) -> AuthorityAnswer {
-        guard certificate.slot == vote.acceptedSlot, vote.accepted?.hash == hash else {
+        guard certificate.slot == acceptor.acceptedSlot, acceptor.accepted?.hash == hash else {
             return .refused(.notAccepted, height: chain.height)
         }
-        if vote.certificate?.slot != certificate.slot {
-            guard rules.isGood(certificate, height: vote.height, hash: hash) else {
+        if acceptor.certificate?.slot != certificate.slot {
+            guard rules.isGood(certificate, height: acceptor.height, hash: hash) else {
                 spoiltSlots[other] = certificate.slot
                 return .refused(.notAccepted, height: chain.height)
             }
-            vote.certificate = certificate
+            acceptor.certificate = certificate
         }
-        return .signature(sign(rules.seal(height: vote.height, slot: certificate.slot, hash: hash)).bytes)
+        return .signature(sign(rules.seal(height: acceptor.height, slot: certificate.slot, hash: hash)).bytes)
     }
 }

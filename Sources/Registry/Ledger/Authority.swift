@@ -5,13 +5,13 @@ public import Wire
 /// blocks").
 ///
 /// For each height the authorities agree on one block, slot by slot, with acceptances, certificates of acceptances, and
-/// locks. A returned vote must be on disk before anything after it in the list is sent. `Authority+Answers.swift` has
-/// this authority's part in others' slots.
+/// locks. A returned acceptor state must be on disk before anything after it in the list is sent.
+/// `Authority+Answers.swift` has this authority's part in others' slots.
 public struct Authority {
     /// A step for the owner; steps must be done in order.
     public enum Action: Hashable, Sendable {
-        /// Write the vote to disk.
-        case keep(AuthorityVote)
+        /// Write the acceptor state to disk.
+        case keep(AcceptorState)
         /// Send the request to these authorities.
         case ask(AuthorityRequest, [Int])
         /// Append a final block.
@@ -46,8 +46,8 @@ public struct Authority {
     private let draw: () -> Bytes32
     /// This authority's place in the network file.
     public let index: Int
-    /// Its votes for the height after the chain's.
-    public internal(set) var vote: AuthorityVote
+    /// Its acceptor state for the height after the chain's.
+    public internal(set) var acceptor: AcceptorState
     /// For each authority that has sent something invalid, the highest slot in which it did.
     ///
     /// It gets no second try in this slot or a lower one, because each costs a check of a block.
@@ -56,11 +56,12 @@ public struct Authority {
     /// The last slot in which this authority began a round.
     private var begun: UInt64 = 0
 
-    /// The authority of `key`, with its last stored vote; nil if the network has no authority with this key.
+    /// The authority of `key`, with its last stored acceptor state; nil if the network has no authority with this key.
     ///
-    /// `draw` makes the random bytes of a new block: by the system's secure generator, unless a test needs them to repeat.
+    /// `draw` makes the random bytes of a new block: by the system's secure generator, unless a test needs them to
+    /// repeat.
     public init?(
-        _ rules: LedgerRules, key: consuming SigningKey, kept: AuthorityVote?,
+        _ rules: LedgerRules, key: consuming SigningKey, kept: AcceptorState?,
         draw: @escaping () -> Bytes32 = { Bytes32(copying: SecureRandom.bytes(32).rawSpan) }
     ) {
         let publicKey = key.publicKey
@@ -69,12 +70,12 @@ public struct Authority {
         self.index = index
         self.key = Key(key)
         self.draw = draw
-        vote = kept ?? AuthorityVote(height: 1)
+        acceptor = kept ?? AcceptorState(height: 1)
     }
 
-    /// Returns to the last stored vote, like a new process: later votes have not left this machine.
-    mutating func restart(kept: AuthorityVote?) {
-        vote = kept ?? AuthorityVote(height: 1)
+    /// Returns to the last stored acceptor state, like a new process: later ones have not left this machine.
+    mutating func restart(kept: AcceptorState?) {
+        acceptor = kept ?? AcceptorState(height: 1)
         spoiltSlots = [:]
         begun = 0
         round = nil
@@ -84,8 +85,8 @@ public struct Authority {
 
     /// Follows the chain to a new height.
     mutating func follow(_ chain: LedgerChain) {
-        if vote.height <= chain.height {
-            vote = AuthorityVote(height: chain.height + 1)
+        if acceptor.height <= chain.height {
+            acceptor = AcceptorState(height: chain.height + 1)
             spoiltSlots = [:]
             begun = 0
         }
@@ -98,55 +99,56 @@ public struct Authority {
     public mutating func tick(_ chain: LedgerChain, now: UInt64) -> [Action] {
         follow(chain)
         let slot = rules.slot(at: now)
-        // A vote for a height beyond the next means that blocks were lost and must be fetched first. In the second half
-        // of a slot the time before the next leader begins is too short.
-        guard vote.height == chain.height + 1, chain.leader(of: slot) == index, slot > vote.promised, slot != begun,
+        // An acceptor state for a height beyond the next means that blocks were lost and must be fetched first. In the
+        // second half of a slot the time before the next leader begins is too short.
+        guard acceptor.height == chain.height + 1, chain.leader(of: slot) == index, slot > acceptor.promised,
+            slot != begun,
             now % rules.slotLength < (rules.slotLength + 1) / 2, now / 1_000 >= chain.state.time + rules.blockSeconds
         else { return [] }
         begun = slot
         // Its own promise follows the others'. If its clock is wrong, none of them promises; a promise of a slot far
         // ahead would exclude this authority from the height until then.
         round = Round(
-            height: vote.height, slot: slot, began: now,
-            phase: .preparing(answered: [], promised: [index], best: vote.lock))
-        return [.ask(.prepare(height: vote.height, slot: slot), others)]
+            height: acceptor.height, slot: slot, began: now,
+            phase: .preparing(answered: [], promised: [index], best: acceptor.lock))
+        return [.ask(.prepare(height: acceptor.height, slot: slot), others)]
     }
 
     /// Continues if enough have answered, even if that is this authority alone; call it after each tick and answer.
     public mutating func advance(
         _ chain: inout LedgerChain, pool: OperationPool, now: UInt64
     ) -> [Action] {
-        guard let round, round.height == chain.height + 1, vote.height == round.height else { return [] }
+        guard let round, round.height == chain.height + 1, acceptor.height == round.height else { return [] }
         switch round.phase {
         case .preparing(let answered, let promised, var best):
             // A missing lock may make its holder refuse the block, so all have a quarter of the slot to send theirs.
-            guard promised.count >= rules.threshold, vote.promised < round.slot,
+            guard promised.count >= rules.threshold, acceptor.promised < round.slot,
                 answered.count == others.count || now >= round.began + rules.slotLength / 4
             else { return [] }
             // Its own lock may have changed since, in a lower slot.
-            if let lock = vote.lock, lock.slot > best?.slot ?? 0 { best = lock }
+            if let lock = acceptor.lock, lock.slot > best?.slot ?? 0 { best = lock }
             let block: Block
             if let best {
                 guard isGood(best.block, &chain, now: now) else { return abandon() }
-                (block, vote.certificate) = (best.block, best.certificate)
+                (block, acceptor.certificate) = (best.block, best.certificate)
             } else {
-                let proof = key.key.prove(chain.turn.rawSpan)
+                let proof = key.key.prove(chain.proofInput.rawSpan)
                 block = chain.draft(
                     pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof, random: draw())
             }
-            vote.promised = round.slot
-            vote.acceptedSlot = round.slot
-            vote.accepted = block
+            acceptor.promised = round.slot
+            acceptor.acceptedSlot = round.slot
+            acceptor.accepted = block
             let acceptance = sign(rules.acceptance(height: block.height, slot: round.slot, hash: block.hash))
             self.round?.phase = .proposing(block, [acceptance])
-            return [.keep(vote), .ask(.propose(slot: round.slot, best?.certificate, block), others)]
+            return [.keep(acceptor), .ask(.propose(slot: round.slot, best?.certificate, block), others)]
         case .proposing(let block, let acceptances):
-            guard acceptances.count >= rules.threshold, vote.promised == round.slot else { return [] }
+            guard acceptances.count >= rules.threshold, acceptor.promised == round.slot else { return [] }
             let certificate = Certificate(slot: round.slot, acceptances: acceptances)
-            vote.certificate = certificate
+            acceptor.certificate = certificate
             let seal = sign(rules.seal(height: block.height, slot: round.slot, hash: block.hash))
             self.round?.phase = .committing(block, [seal])
-            return [.keep(vote), .ask(.commit(height: block.height, hash: block.hash, certificate), others)]
+            return [.keep(acceptor), .ask(.commit(height: block.height, hash: block.hash, certificate), others)]
         case .committing(let block, let seals):
             guard seals.count >= rules.threshold else { return [] }
             self.round = nil
@@ -202,7 +204,10 @@ public struct Authority {
         self.round = round
     }
 
-    /// Whether a promise's lock is none, is not above `slot`, or is a certified one of the round's height and an earlier slot.
+    /// Whether a promise's lock may be used for `round`.
+    ///
+    /// A lock of a slot up to `slot` is not used, so it is not checked. A later one must be of the round's height and
+    /// an earlier slot than the round's, with a valid certificate.
     private func isGood(_ lock: BlockLock?, above slot: UInt64, _ round: Round) -> Bool {
         guard let lock, lock.slot > slot else { return true }
         return lock.slot < round.slot && lock.block.height == round.height

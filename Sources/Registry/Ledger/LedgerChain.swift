@@ -85,7 +85,7 @@ public struct LedgerChain: Sendable {
     }
 
     /// The message for which the maker of the next block proves its random value.
-    public var turn: [UInt8] { rules.turn(height: height + 1, after: state.seed) }
+    public var proofInput: [UInt8] { rules.proofInput(height: height + 1, after: state.seed) }
 
     /// The place of the authority that leads in a slot of the next height.
     func leader(of slot: UInt64) -> Int { rules.leader(of: slot, after: state.seed) }
@@ -93,8 +93,8 @@ public struct LedgerChain: Sendable {
     /// Makes the next block.
     ///
     /// It contains those of `operations` that the rules allow, and the distributions that are due. Its time is `time`
-    /// in seconds since 1970, or the previous block's if that is later. `proof` is the maker's for ``turn``, and `random` was
-    /// drawn by the maker for this block.
+    /// in seconds since 1970, or the previous block's if that is later. `proof` is the maker's for ``proofInput``, and
+    /// `random` was drawn by the maker for this block.
     public mutating func draft(
         _ operations: [RegistryOperation], time: UInt64, maker: UInt8, proof: [UInt8], random: Bytes32
     ) -> Block {

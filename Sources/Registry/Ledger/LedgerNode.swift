@@ -8,16 +8,16 @@ public import Wire
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. Actions must be
 /// done in order; one that fails ends the list, so that nothing is sent that is not on disk.
 ///
-/// It has more members than most types: what its events share.
+/// It has more members than most types, because every event may read or change all of them.
 public struct LedgerNode {
     /// A step for the owner.
     public enum Action: Hashable, Sendable {
-        /// Write an authority's vote to disk.
-        case keepVote(AuthorityVote)
+        /// Write an authority's acceptor state to disk.
+        case keepAcceptor(AcceptorState)
         /// Write a block to disk, and sometimes the state after it; the chain has it already.
         case keepBlock(FinalBlock, RegistryState?)
         /// Send a request; pass the answer, or nil, to ``answered(_:_:from:now:)`` with this number.
-        case ask(Target, LedgerRequest, UInt64)
+        case ask(Receiver, LedgerRequest, UInt64)
         /// Announce the chain's height to neighbours.
         case announce(height: UInt64)
         /// The result of the operation that was submitted with this number.
@@ -27,10 +27,10 @@ public struct LedgerNode {
     }
 
     /// The receiver of a request.
-    public enum Target: Hashable, Sendable {
-        /// This node.
+    public enum Receiver: Hashable, Sendable {
+        /// The node with this id.
         case node(NodeID)
-        /// A random neighbour, and none of these as long as there are others.
+        /// A random neighbour; one of these only if there are no others.
         case anyone(but: Set<NodeID>)
     }
 
@@ -108,10 +108,10 @@ public struct LedgerNode {
     /// Returns to the state on disk, after a write has failed; pending requests are dropped.
     ///
     /// The numbers of requests continue, so that a late answer is not taken for another.
-    public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, vote: AuthorityVote?) {
+    public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, acceptor: AcceptorState?) {
         self.chain = chain
         self.epochs = epochs
-        authority?.restart(kept: vote)
+        authority?.restart(kept: acceptor)
         pool = OperationPool()
         questions = [:]
         submissions = [:]
@@ -122,8 +122,8 @@ public struct LedgerNode {
 
     /// Whether this node is an authority.
     public var isAuthority: Bool { authority != nil }
-    /// This authority's votes.
-    var currentVote: AuthorityVote? { authority?.vote }
+    /// This authority's acceptor state.
+    var currentAcceptor: AcceptorState? { authority?.acceptor }
     /// How many operations wait at this authority.
     public var waitingCount: Int { pool.count }
 
@@ -179,12 +179,12 @@ public struct LedgerNode {
         var fetch = fetch
         fetch.above = chain.height
         fetches.began(fetch, question: nextQuestion)
-        let target: Target = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided)
+        let target: Receiver = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided)
         ask(target, .blocks(above: chain.height), .blocks, &actions)
     }
 
     private mutating func ask(
-        _ target: Target, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
+        _ target: Receiver, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
     ) {
         questions[nextQuestion] = question
         actions.append(.ask(target, request, nextQuestion))
@@ -361,8 +361,8 @@ public struct LedgerNode {
         _ request: AuthorityRequest, from other: NodeID, now: UInt64
     ) -> (actions: [Action], answer: AuthorityAnswer)? {
         guard authority != nil, let index = rules.authority(at: other) else { return nil }
-        let (vote, answer) = authority!.answer(request, from: index, &chain, now: now)
-        var actions: [Action] = vote.map { [.keepVote($0)] } ?? []
+        let (acceptor, answer) = authority!.answer(request, from: index, &chain, now: now)
+        var actions: [Action] = acceptor.map { [.keepAcceptor($0)] } ?? []
         if case .refused(.wrongTime, _) = answer {
             tellClock(of: index, ahead: rules.clockDifference(of: request, now: now), &actions, now: now)
         }
@@ -418,10 +418,10 @@ public struct LedgerNode {
         while true {
             for step in steps {
                 switch step {
-                case .keep(let vote): actions.append(.keepVote(vote))
+                case .keep(let acceptor): actions.append(.keepAcceptor(acceptor))
                 case .ask(let request, let others):
                     for other in others {
-                        let target = Target.node(rules.authorities[other].node)
+                        let target = Receiver.node(rules.authorities[other].node)
                         ask(target, .authority(request), .authority(request, other), &actions)
                     }
                 case .finish(let block):

@@ -10,7 +10,7 @@ public struct LedgerRules: Sendable {
 
     /// An authority, which signs blocks.
     public struct Member: Hashable, Sendable {
-        /// The public key.
+        /// The authority's Ed25519 public key.
         public let key: Bytes32
         /// The node at which it is reached.
         public let node: NodeID
@@ -98,7 +98,7 @@ public struct LedgerRules: Sendable {
     }
 
     /// The message for which the maker of the block at `height` proves its random value, after the state with `seed`.
-    public func turn(height: UInt64, after seed: Bytes32) -> [UInt8] {
+    public func proofInput(height: UInt64, after seed: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.prefix(.ledgerTurn)
         writer.bytes32(network)
@@ -112,7 +112,7 @@ public struct LedgerRules: Sendable {
         let place = Int(maker)
         guard place < authorities.count else { return nil }
         let value = SigningKey.randomValue(
-            of: proof.rawSpan, for: turn(height: height, after: seed).rawSpan, by: authorities[place].key)
+            of: proof.rawSpan, for: proofInput(height: height, after: seed).rawSpan, by: authorities[place].key)
         return value.map { Block.hash(.ledgerSeed, $0) }
     }
 

@@ -15,7 +15,7 @@ final class DescriptorAnswers {
     /// A question for the changes of descriptors.
     private struct ChangesQuestion: Sendable {
         let since: UnixTime
-        let marks: Set<UInt64>
+        let shortDigests: Set<UInt64>
         let responder: ControlResponder
     }
 
@@ -73,10 +73,10 @@ final class DescriptorAnswers {
     ///
     /// Askers take turns.
     func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
-        guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan),
+        guard let (time, shortDigests) = try? DescriptorChange.readQuestion(body.rawSpan),
             let source = links.source(of: responder.link)
         else { return links.refuse(responder) }
-        let question = ChangesQuestion(since: time, marks: marks, responder: responder)
+        let question = ChangesQuestion(since: time, shortDigests: shortDigests, responder: responder)
         if let dropped = comparing.add(question, from: Asker(source)) { links.refuse(dropped.responder) }
         compare()
     }
@@ -89,7 +89,7 @@ final class DescriptorAnswers {
             links.loop.work {
                 DescriptorChange.encodeList(
                     descriptors.changes(
-                        since: question.since, having: question.marks, at: now, byteLimit: Self.byteLimit))
+                        since: question.since, having: question.shortDigests, at: now, byteLimit: Self.byteLimit))
             } completion: { [weak self] in
                 guard let self else { return }
                 isComparing = false

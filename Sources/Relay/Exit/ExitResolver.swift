@@ -6,13 +6,13 @@ internal import Wire
 ///
 /// Look-ups that wait for an answer have places, which sources and their sessions share. A look-up on which the
 /// resolver works also has a slot (``LookupSlots``), until the resolver is done with it. A look-up without a slot waits
-/// in line until another look-up of the same source ends.
+/// in a queue until another look-up of the same source ends.
 final class ExitResolver {
     /// The most look-ups of all sessions whose answers are awaited.
     static let queryLimit = 4_096
     /// The most look-ups of one session that wait for an answer.
     static let sessionLimit = 1_024
-    /// The most sessions in line that are tried when a slot becomes free.
+    /// The most sessions in a queue that are tried when a slot becomes free.
     private static let mostAsked = 8
 
     /// A look-up, for ``cancel(_:)``.
@@ -23,7 +23,7 @@ final class ExitResolver {
         /// Asks the resolver.
         let ask: () -> Resolver.Query
         let refuse: () -> Void
-        /// The resolver's query; nil while the look-up waits in line.
+        /// The resolver's query; nil while the look-up waits in a queue.
         var query: Resolver.Query?
     }
 
@@ -42,7 +42,7 @@ final class ExitResolver {
     private var slots = LookupSlots()
     private var works: [Resolver.Query: Work] = [:]
     /// The look-ups of each source that wait for a slot; a source waits only while it holds slots.
-    private var lines: [LinkSource.Group: LookupLine] = [:]
+    private var queues: [LinkSource.Group: LookupQueue] = [:]
     private var nextNumber: UInt64 = 0
 
     /// A resolver for sessions, whose `configuration` must have room for ``LookupSlots/capacity`` queries.
@@ -94,9 +94,9 @@ final class ExitResolver {
     ) -> Query? {
         let number = nextNumber
         nextNumber += 1
-        let isInLine = lines[share.group]?.holds(share.session) == true
-        let slot = isInLine ? nil : slots.take(for: share)
-        // A look-up in line gets a slot only when another look-up of its source ends.
+        let isQueued = queues[share.group]?.holds(share.session) == true
+        let slot = isQueued ? nil : slots.take(for: share)
+        // A look-up in a queue gets a slot only when another look-up of its source ends.
         guard slot != nil || slots.count(of: share.group) > 0 else { return nil }
         let insertion = places.insert(number, for: share.session, in: share.group)
         if case .refused = insertion {
@@ -114,7 +114,7 @@ final class ExitResolver {
         if let slot {
             work(on: number, slot)
         } else {
-            lines[share.group, default: LookupLine()].add(number, of: share.session)
+            queues[share.group, default: LookupQueue()].add(number, of: share.session)
         }
         if case .replaced(let other) = insertion, let loser = lookups.removeValue(forKey: other) {
             giveUp(other, loser)
@@ -130,30 +130,30 @@ final class ExitResolver {
         works[query] = Work(number: number, slot: slot, group: lookup.share.group)
     }
 
-    /// Gives up a look-up: one in line is removed; the resolver works on any other until its time is over.
+    /// Gives up a look-up: one in a queue is removed; the resolver works on any other until its time is over.
     private func giveUp(_ number: UInt64, _ lookup: Lookup) {
         if let query = lookup.query {
             resolver.cancel(query)
         } else {
             places.remove(number)
-            lines[lookup.share.group]?.remove(number, of: lookup.share.session)
-            if lines[lookup.share.group]?.isEmpty == true { lines[lookup.share.group] = nil }
+            queues[lookup.share.group]?.remove(number, of: lookup.share.session)
+            if queues[lookup.share.group]?.isEmpty == true { queues[lookup.share.group] = nil }
         }
     }
 
-    /// The resolver is done with a query: its slot goes to a look-up in line of the same source.
+    /// The resolver is done with a query: its slot goes to a look-up in a queue of the same source.
     private func ended(_ query: Resolver.Query) {
         guard let work = works.removeValue(forKey: query) else { return }
         slots.release(work.slot)
         places.remove(work.number)
-        let asked = min(lines[work.group]?.sessions ?? 0, Self.mostAsked)
+        let asked = min(queues[work.group]?.sessions ?? 0, Self.mostAsked)
         for _ in 0..<asked {
-            guard let next = lines[work.group]?.next() else { break }
+            guard let next = queues[work.group]?.next() else { break }
             guard let share = lookups[next.number]?.share, let slot = slots.take(for: share) else { continue }
-            lines[work.group]?.remove(next.number, of: next.session)
+            queues[work.group]?.remove(next.number, of: next.session)
             self.work(on: next.number, slot)
         }
-        if lines[work.group]?.isEmpty == true { lines[work.group] = nil }
+        if queues[work.group]?.isEmpty == true { queues[work.group] = nil }
     }
 
     /// Cancels a look-up; its callback is not called.
@@ -167,7 +167,7 @@ final class ExitResolver {
     /// Cancels all look-ups and closes the resolver's sockets.
     func close() {
         lookups = [:]
-        lines = [:]
+        queues = [:]
         resolver.close()
     }
 }

@@ -73,7 +73,7 @@ struct LookupSlots {
 }
 
 /// The look-ups of one source that wait for a slot: its sessions take turns, each with its oldest look-up first.
-struct LookupLine {
+struct LookupQueue {
     private var turns: Deque<ObjectIdentifier> = []
     private var waiting: [ObjectIdentifier: Deque<UInt64>] = [:]
 

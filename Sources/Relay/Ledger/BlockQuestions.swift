@@ -3,9 +3,9 @@ internal import Wire
 
 /// Other nodes' and clients' questions for blocks: those that wait, and those that are being answered.
 ///
-/// An answer counts until the peer has received all of it. There is at most one on a link, `limitPerAsker` for an asker,
-/// `limitPerGroup` for the addresses of a network and `limit` in all. This bounds the memory of answers before they are
-/// made.
+/// An answer counts until the peer has received all of it. There is at most one on a link, `limitPerAsker` for an
+/// asker, `limitPerGroup` for the addresses of a network and `limit` in all. This bounds the memory of answers before
+/// they are made.
 struct BlockQuestions {
     struct Question {
         let asker: Asker

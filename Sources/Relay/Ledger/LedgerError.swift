@@ -21,15 +21,15 @@ public enum LedgerError: Error, Equatable, CustomStringConvertible {
         case state(WireError)
         /// A block is malformed, or does not fit the ones before it.
         case block(LedgerRefusal)
-        /// The authority's vote is malformed.
-        case vote(WireError)
+        /// The authority's acceptor state is malformed.
+        case acceptor(WireError)
 
         fileprivate var text: String {
             switch self {
             case .stateOfNoBlock: "a state before the first block"
             case .state(let error): "the state: \(error)"
             case .block(let refusal): "a block: \(refusal)"
-            case .vote(let error): "the vote: \(error)"
+            case .acceptor(let error): "the acceptor state: \(error)"
             }
         }
     }

@@ -254,7 +254,7 @@ public final class LedgerService {
 
     // MARK: Questions
 
-    private func ask(_ target: LedgerNode.Target, _ message: LedgerMessage, _ body: [UInt8], _ id: UInt64) {
+    private func ask(_ target: LedgerNode.Receiver, _ message: LedgerMessage, _ body: [UInt8], _ id: UInt64) {
         let chosen: NodeID? =
             switch target {
             case .node(let other): other

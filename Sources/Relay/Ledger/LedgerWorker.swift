@@ -11,9 +11,9 @@ internal import Wire
 protocol LedgerDisk: AnyObject {
     func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])?
     func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]]
-    func vote() throws(StoreError) -> [UInt8]?
+    func acceptor() throws(StoreError) -> [UInt8]?
     func add(_ block: [UInt8], at height: UInt64, state: [UInt8]?) throws(StoreError)
-    func setVote(_ bytes: [UInt8]) throws(StoreError)
+    func setAcceptor(_ bytes: [UInt8]) throws(StoreError)
 }
 
 extension LedgerStore: LedgerDisk {}
@@ -34,7 +34,7 @@ final class LedgerWorker: @unchecked Sendable {
 
     /// A task for the loop.
     enum Effect: Sendable {
-        case ask(LedgerNode.Target, LedgerMessage, [UInt8], UInt64)
+        case ask(LedgerNode.Receiver, LedgerMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
@@ -75,13 +75,13 @@ final class LedgerWorker: @unchecked Sendable {
         self.store = store
         self.rules = rules
         self.epochSeconds = epochSeconds
-        let kept: (LedgerChain, EpochSnapshots, AuthorityVote?)
+        let kept: (LedgerChain, EpochSnapshots, AcceptorState?)
         do throws(LedgerFailure) {
             kept = try Self.read(store, rules, epochSeconds)
         } catch {
             throw error.cause
         }
-        var (chain, epochs, vote) = kept
+        var (chain, epochs, acceptor) = kept
         for block in first where block.block.height > chain.height {
             do throws(LedgerRefusal) {
                 try chain.append(block, now: now)
@@ -93,16 +93,16 @@ final class LedgerWorker: @unchecked Sendable {
         }
         var authority: Authority?
         if let key {
-            authority = Authority(rules, key: key, kept: vote)
+            authority = Authority(rules, key: key, kept: acceptor)
             guard authority != nil else { throw LedgerError.notAuthority }
         }
         self.node = LedgerNode(node: node, chain: chain, epochs: epochs, authority: authority)
     }
 
-    /// Reads and checks the chain, its epochs and an authority's vote from the disk.
+    /// Reads and checks the chain, its epochs and an authority's acceptor state from the disk.
     private static func read(
         _ store: (any LedgerDisk)?, _ rules: LedgerRules, _ epochSeconds: UInt64
-    ) throws(LedgerFailure) -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
+    ) throws(LedgerFailure) -> (LedgerChain, EpochSnapshots, AcceptorState?) {
         var chain = try start(store, rules)
         var epochs = EpochSnapshots(seconds: epochSeconds)
         epochs.follow(chain.state)
@@ -123,13 +123,13 @@ final class LedgerWorker: @unchecked Sendable {
                 epochs.follow(chain.state)
             }
         }
-        guard let kept = try LedgerFailure.ofFile({ () throws(StoreError) in try store?.vote() }) else {
+        guard let kept = try LedgerFailure.ofFile({ () throws(StoreError) in try store?.acceptor() }) else {
             return (chain, epochs, nil)
         }
         do throws(WireError) {
-            return (chain, epochs, try AuthorityVote(decoding: kept.rawSpan))
+            return (chain, epochs, try AcceptorState(decoding: kept.rawSpan))
         } catch {
-            throw .content(.damaged(.vote(error)))
+            throw .content(.damaged(.acceptor(error)))
         }
     }
 
@@ -207,14 +207,14 @@ final class LedgerWorker: @unchecked Sendable {
     /// Reads the state on disk and continues from it, if the file can be written again.
     private func goOn(after pause: UInt64, _ effects: inout [Effect], now: UInt64) {
         do throws(LedgerFailure) {
-            let (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
-            // Writing the present vote again changes nothing, and shows whether the disk accepts a write.
+            let (chain, epochs, acceptor) = try Self.read(store, rules, epochSeconds)
+            // Writing the present acceptor state again changes nothing, and shows whether the disk accepts a write.
             do throws(StoreError) {
-                try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
+                try store?.setAcceptor((acceptor ?? AcceptorState(height: chain.height + 1)).encoded())
             } catch {
                 throw .file(error)
             }
-            node.restart(chain: chain, epochs: epochs, vote: vote)
+            node.restart(chain: chain, epochs: epochs, acceptor: acceptor)
             failure = nil
             last = (pause, now + 2 * Self.pause.longest)
             effects.append(.recovered(state, snapshots))
@@ -275,7 +275,7 @@ final class LedgerWorker: @unchecked Sendable {
     private func perform(_ actions: [LedgerNode.Action], _ effects: inout [Effect]) throws(StoreError) {
         for action in actions {
             switch action {
-            case .keepVote(let vote): try store?.setVote(vote.encoded())
+            case .keepAcceptor(let acceptor): try store?.setAcceptor(acceptor.encoded())
             case .keepBlock(let block, let state):
                 try store?.add(block.encoded(), at: block.block.height, state: state?.encoded())
             case .ask(let target, let request, let id):

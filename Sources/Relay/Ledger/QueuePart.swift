@@ -4,15 +4,15 @@ internal import Wire
 
 /// The requests of nodes, or those of strangers, in a `SharedQueue`.
 ///
-/// The group whose last turn was longest ago is next, and in it the asker whose last turn was longest ago. Those without
-/// a turn come before all others, in an order that lots decide when they begin to wait. If all places are taken, the
-/// group with the most loses one; of several with as many, the one whose turn is last. In the group the same rule finds
-/// the asker, which loses its newest request. So a newcomer gets the place of a group that has been served, whoever came
-/// first.
+/// The group whose last turn was longest ago is next, and in it the asker whose last turn was longest ago. Those
+/// without a turn come before all others, in an order that lots decide when they begin to wait. If all places are
+/// taken, the group with the most loses one; of several with as many, the one whose turn is last. In the group the same
+/// rule finds the asker, which loses its newest request. So a newcomer gets the place of a group that has been served,
+/// whoever came first.
 ///
 /// Every operation takes time in proportion to the requests that wait, at most.
 struct QueuePart<Request> {
-    private struct Line {
+    private struct AskerQueue {
         let asker: Asker
         var turn: UInt64
         var requests: Deque<Request> = []
@@ -22,14 +22,14 @@ struct QueuePart<Request> {
         let key: LinkSource.Group
         var turn: UInt64
         /// The askers that wait; never empty between two calls.
-        var lines: [Line] = []
+        var queues: [AskerQueue] = []
         /// The number of requests.
         var count = 0
     }
 
     private struct Place {
         let group: Int
-        let line: Int
+        let queue: Int
         let request: Int
     }
 
@@ -53,18 +53,18 @@ struct QueuePart<Request> {
     }
 
     /// The request whose turn it is.
-    var first: Request? { next { _, _ in true }.map { groups[$0.group].lines[$0.line].requests[$0.request] } }
+    var first: Request? { next { _, _ in true }.map { groups[$0.group].queues[$0.queue].requests[$0.request] } }
 
     /// Adds a request; returns a request without a place, if any: this one or another.
     mutating func add(_ request: Request, from asker: Asker) -> Request? {
         let group = index(of: asker.group)
-        let line = groups[group].lines.firstIndex { $0.asker == asker }
-        if let line, groups[group].lines[line].requests.count >= most, count >= freely { return request }
-        if let line {
-            groups[group].lines[line].requests.append(request)
+        let queue = groups[group].queues.firstIndex { $0.asker == asker }
+        if let queue, groups[group].queues[queue].requests.count >= most, count >= freely { return request }
+        if let queue {
+            groups[group].queues[queue].requests.append(request)
         } else {
-            let turn = turnsOfAskers.last(of: asker) ?? lot(isAlone: groups[group].lines.isEmpty)
-            groups[group].lines.append(Line(asker: asker, turn: turn, requests: [request]))
+            let turn = turnsOfAskers.last(of: asker) ?? lot(isAlone: groups[group].queues.isEmpty)
+            groups[group].queues.append(AskerQueue(asker: asker, turn: turn, requests: [request]))
         }
         groups[group].count += 1
         count += 1
@@ -74,29 +74,29 @@ struct QueuePart<Request> {
     /// Takes the request whose turn it is of those for which `condition` holds.
     mutating func take(where condition: (Asker, Request) -> Bool) -> (asker: Asker, request: Request)? {
         guard let place = next(where: condition) else { return nil }
-        let asker = groups[place.group].lines[place.line].asker
+        let asker = groups[place.group].queues[place.queue].asker
         // All turns are numbered in one order. So nobody is ahead of others for a turn that it could not take before.
         groups[place.group].turn = turnsOfGroups.take(asker.group)
-        groups[place.group].lines[place.line].turn = turnsOfAskers.take(asker)
+        groups[place.group].queues[place.queue].turn = turnsOfAskers.take(asker)
         return (asker, remove(place))
     }
 
     /// Removes the requests for which `condition` holds; that is nobody's turn.
     mutating func remove(where condition: (Request) -> Bool) {
         for group in groups.indices {
-            for line in groups[group].lines.indices {
-                groups[group].lines[line].requests.removeAll(where: condition)
+            for queue in groups[group].queues.indices {
+                groups[group].queues[queue].requests.removeAll(where: condition)
             }
-            groups[group].lines.removeAll { $0.requests.isEmpty }
-            groups[group].count = groups[group].lines.reduce(0) { $0 + $1.requests.count }
+            groups[group].queues.removeAll { $0.requests.isEmpty }
+            groups[group].count = groups[group].queues.reduce(0) { $0 + $1.requests.count }
         }
-        groups.removeAll { $0.lines.isEmpty }
+        groups.removeAll { $0.queues.isEmpty }
         count = groups.reduce(0) { $0 + $1.count }
     }
 
     /// Whether `condition` holds for a request that waits.
     func contains(where condition: (Request) -> Bool) -> Bool {
-        groups.contains { $0.lines.contains { $0.requests.contains(where: condition) } }
+        groups.contains { $0.queues.contains { $0.requests.contains(where: condition) } }
     }
 
     /// The index of `key`, which is added if it does not wait yet.
@@ -112,19 +112,21 @@ struct QueuePart<Request> {
     private func next(where condition: (Asker, Request) -> Bool) -> Place? {
         var found: Place?
         for group in groups.indices where found.map({ groups[group].turn < groups[$0.group].turn }) ?? true {
-            if let (line, request) = next(in: groups[group].lines, where: condition) {
-                found = Place(group: group, line: line, request: request)
+            if let (queue, request) = next(in: groups[group].queues, where: condition) {
+                found = Place(group: group, queue: queue, request: request)
             }
         }
         return found
     }
 
-    private func next(in lines: [Line], where condition: (Asker, Request) -> Bool) -> (line: Int, request: Int)? {
-        var found: (line: Int, request: Int)?
-        for line in lines.indices where found.map({ lines[line].turn < lines[$0.line].turn }) ?? true {
-            let asker = lines[line].asker
-            if let request = lines[line].requests.firstIndex(where: { condition(asker, $0) }) {
-                found = (line, request)
+    private func next(
+        in queues: [AskerQueue], where condition: (Asker, Request) -> Bool
+    ) -> (queue: Int, request: Int)? {
+        var found: (queue: Int, request: Int)?
+        for queue in queues.indices where found.map({ queues[queue].turn < queues[$0.queue].turn }) ?? true {
+            let asker = queues[queue].asker
+            if let request = queues[queue].requests.firstIndex(where: { condition(asker, $0) }) {
+                found = (queue, request)
             }
         }
         return found
@@ -135,19 +137,21 @@ struct QueuePart<Request> {
         var group = 0
         for other in groups.indices.dropFirst()
         where (groups[other].count, groups[other].turn) > (groups[group].count, groups[group].turn) { group = other }
-        var line = 0
-        for other in groups[group].lines.indices.dropFirst() {
-            let (one, two) = (groups[group].lines[other], groups[group].lines[line])
-            if (one.requests.count, one.turn) > (two.requests.count, two.turn) { line = other }
+        var queue = 0
+        for other in groups[group].queues.indices.dropFirst() {
+            let (one, two) = (groups[group].queues[other], groups[group].queues[queue])
+            if (one.requests.count, one.turn) > (two.requests.count, two.turn) { queue = other }
         }
-        return remove(Place(group: group, line: line, request: groups[group].lines[line].requests.count - 1))
+        return remove(Place(group: group, queue: queue, request: groups[group].queues[queue].requests.count - 1))
     }
 
     private mutating func remove(_ place: Place) -> Request {
-        let request = groups[place.group].lines[place.line].requests.remove(at: place.request)
-        if groups[place.group].lines[place.line].requests.isEmpty { groups[place.group].lines.remove(at: place.line) }
+        let request = groups[place.group].queues[place.queue].requests.remove(at: place.request)
+        if groups[place.group].queues[place.queue].requests.isEmpty {
+            groups[place.group].queues.remove(at: place.queue)
+        }
         groups[place.group].count -= 1
-        if groups[place.group].lines.isEmpty { groups.remove(at: place.group) }
+        if groups[place.group].queues.isEmpty { groups.remove(at: place.group) }
         count -= 1
         return request
     }

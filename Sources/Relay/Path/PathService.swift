@@ -30,7 +30,7 @@ final class PathService: PacketHandler {
     /// What goes on once other workers have their halves of a path, or it has ended: one for each path.
     private var waiting: [PathHandle: (Standing) -> Void] = [:]
     /// The traffic of each path, as counted at the last ``endQuiet()``.
-    private var marks: [PathHandle: UInt64] = [:]
+    private var passedBefore: [PathHandle: UInt64] = [:]
 
     /// No paths yet.
     ///
@@ -108,8 +108,8 @@ final class PathService: PacketHandler {
 
     /// Enters a path that was requested over `link` and leads on over `next`, or ends here if `next` is nil.
     ///
-    /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and would
-    /// not end the path.
+    /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and
+    /// would not end the path.
     ///
     /// In a full table, a path of the source with the most paths is ended to make room.
     func insert(
@@ -158,7 +158,8 @@ final class PathService: PacketHandler {
     /// Whether all workers have their halves of a path.
     enum Standing: Equatable {
         case stands
-        /// It has ended before, by a neighbour's message, silence or the end of its link, or without a link by this node.
+        /// It has ended before, by a neighbour's message, silence or the end of its link, or without a link by this
+        /// node.
         case ended(by: LinkID?)
     }
 
@@ -265,7 +266,7 @@ final class PathService: PacketHandler {
     ///
     /// Their clients build other paths over other nodes, and open streams continue over those.
     func endQuiet() {
-        for path in forwarding.quietPaths(since: &marks) where ends[path]?.isNeeded != true { end(path) }
+        for path in forwarding.quietPaths(since: &passedBefore) where ends[path]?.isNeeded != true { end(path) }
     }
 
     /// Ends all paths.

@@ -23,7 +23,7 @@ final class HostedSession: SessionOwner {
     /// How many of them a service has taken.
     private var served = 0
     private var newStreams: TokenBucket
-    /// Whether it waits in line at the rate gate.
+    /// Whether it waits at the rate gate.
     private var isHeldBack = false
 
     /// A session of `host` without legs.
@@ -126,7 +126,8 @@ final class HostedSession: SessionOwner {
         if served == 1 { host.setBusy(self, true) }
     }
 
-    /// To be called when a stream of the peer no longer holds resources; `wasServed` tells whether a service had taken it.
+    /// To be called when a stream of the peer no longer holds resources; `wasServed` tells whether a service had taken
+    /// it.
     func streamEnded(wasServed: Bool) {
         streams -= 1
         guard wasServed else { return }

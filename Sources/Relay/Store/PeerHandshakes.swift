@@ -8,29 +8,29 @@ struct PeerHandshakes {
     /// The links that are being made at once, and those to replicas that have failed among them.
     static let places = (all: 32, failed: 8)
 
-    private struct Turn {
+    private struct Handshake {
         let peer: NodeID
         let hasFailed: Bool
     }
 
-    private var underway: [NodeID: Turn] = [:]
+    private var underway: [NodeID: Handshake] = [:]
     /// In the order in which they came; each replica once.
-    private var line: [Turn] = []
+    private var queue: [Handshake] = []
 
     /// How many links are being made.
     var count: Int { underway.count }
     /// How many replicas wait.
-    var waiting: Int { line.count }
+    var waiting: Int { queue.count }
 
     /// Takes a place for `peer`, which has none; false if it has to wait.
     mutating func begin(_ peer: NodeID, hasFailed: Bool) -> Bool {
         assert(underway[peer] == nil, "a replica has one place")
-        let turn = Turn(peer: peer, hasFailed: hasFailed)
-        guard hasPlace(for: turn) else {
-            line.append(turn)
+        let handshake = Handshake(peer: peer, hasFailed: hasFailed)
+        guard hasPlace(for: handshake) else {
+            queue.append(handshake)
             return false
         }
-        underway[peer] = turn
+        underway[peer] = handshake
         return true
     }
 
@@ -38,16 +38,16 @@ struct PeerHandshakes {
     mutating func ended(_ peer: NodeID) -> NodeID? {
         underway[peer] = nil
         guard
-            let index = line.firstIndex(where: { !$0.hasFailed && hasPlace(for: $0) })
-                ?? line.firstIndex(where: { hasPlace(for: $0) })
+            let index = queue.firstIndex(where: { !$0.hasFailed && hasPlace(for: $0) })
+                ?? queue.firstIndex(where: { hasPlace(for: $0) })
         else { return nil }
-        let next = line.remove(at: index)
+        let next = queue.remove(at: index)
         underway[next.peer] = next
         return next.peer
     }
 
-    private func hasPlace(for turn: Turn) -> Bool {
+    private func hasPlace(for handshake: Handshake) -> Bool {
         underway.count < Self.places.all
-            && (!turn.hasFailed || underway.values.count { $0.hasFailed } < Self.places.failed)
+            && (!handshake.hasFailed || underway.values.count { $0.hasFailed } < Self.places.failed)
     }
 }

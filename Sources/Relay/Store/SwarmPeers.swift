@@ -18,7 +18,7 @@ final class SwarmPeers {
     /// How long a node without a link is asked nothing, in milliseconds.
     static let pause = (first: UInt64(30_000), longest: UInt64(240_000))
 
-    private struct Line {
+    private struct PeerQueue {
         var underway = 0
         var waiting: [(kind: SwarmMessage, body: [UInt8], done: Done)] = []
         /// Whether the link is being made, or waits for its turn.
@@ -27,7 +27,7 @@ final class SwarmPeers {
 
     private let links: Links
     private let nodes: KnownNodes
-    private var lines: [NodeID: Line] = [:]
+    private var queues: [NodeID: PeerQueue] = [:]
     private var handshakes = PeerHandshakes()
     private var failures = Pauses<NodeID>(
         first: SwarmPeers.pause.first, longest: SwarmPeers.pause.longest, capacity: 1_024)
@@ -41,15 +41,15 @@ final class SwarmPeers {
     private var milliseconds: UInt64 { links.now.nanoseconds / 1_000_000 }
 
     /// How many nodes have questions under way or waiting.
-    var count: Int { lines.count }
+    var count: Int { queues.count }
 
     /// Asks a node; `done` is called once, later or inside this call, with the answer or with nil.
     func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], done: @escaping Done) {
         let isLinked = links.existingLink(to: peer) != nil
         guard isLinked || !failures.isPaused(peer, now: milliseconds),
-            lines[peer]?.waiting.count ?? 0 < Self.waiting
+            queues[peer]?.waiting.count ?? 0 < Self.waiting
         else { return done(nil) }
-        lines[peer, default: Line()].waiting.append((kind, body, done))
+        queues[peer, default: PeerQueue()].waiting.append((kind, body, done))
         advance(peer)
     }
 
@@ -61,9 +61,9 @@ final class SwarmPeers {
 
     private func advance(_ peer: NodeID) {
         guard let link = links.existingLink(to: peer) else { return connect(peer) }
-        while let line = lines[peer], line.underway < Self.underway, let next = line.waiting.first {
-            lines[peer]?.waiting.removeFirst()
-            lines[peer]?.underway += 1
+        while let queue = queues[peer], queue.underway < Self.underway, let next = queue.waiting.first {
+            queues[peer]?.waiting.removeFirst()
+            queues[peer]?.underway += 1
             links.request(on: link, next.kind, body: next.body, timeout: Self.answerTime) { [weak self] result in
                 let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
                 self?.ended(peer)
@@ -73,21 +73,21 @@ final class SwarmPeers {
     }
 
     private func ended(_ peer: NodeID) {
-        lines[peer]?.underway -= 1
-        guard let line = lines[peer] else { return }
-        // One that waits for its place in line for a link keeps it.
-        if line.underway == 0, line.waiting.isEmpty, !line.isConnecting { lines[peer] = nil } else { advance(peer) }
+        queues[peer]?.underway -= 1
+        guard let queue = queues[peer] else { return }
+        // One that waits for its place in the queue for a link keeps it.
+        if queue.underway == 0, queue.waiting.isEmpty, !queue.isConnecting { queues[peer] = nil } else { advance(peer) }
     }
 
     private func connect(_ peer: NodeID) {
-        guard let line = lines[peer], !line.isConnecting, !line.waiting.isEmpty else { return }
-        lines[peer]?.isConnecting = true
+        guard let queue = queues[peer], !queue.isConnecting, !queue.waiting.isEmpty else { return }
+        queues[peer]?.isConnecting = true
         if handshakes.begin(peer, hasFailed: failures.hasFailed(peer)) { makeLink(to: peer) }
     }
 
     /// Makes the link to a node that has a place in ``PeerHandshakes``.
     private func makeLink(to peer: NodeID) {
-        guard let line = lines[peer], !line.waiting.isEmpty, let addresses = nodes.addresses(of: peer) else {
+        guard let queue = queues[peer], !queue.waiting.isEmpty, let addresses = nodes.addresses(of: peer) else {
             return linkEnded(peer, .failure(.noAddress))
         }
         links.link(to: peer, at: addresses, within: Self.linkTime) { [weak self] result in
@@ -96,7 +96,7 @@ final class SwarmPeers {
     }
 
     private func linkEnded(_ peer: NodeID, _ result: Result<LinkID, LinkFailure>) {
-        lines[peer]?.isConnecting = false
+        queues[peer]?.isConnecting = false
         // Before those who are told ask again, and begin the next link.
         let next = handshakes.ended(peer)
         switch result {
@@ -112,12 +112,12 @@ final class SwarmPeers {
 
     /// Ends all questions that wait for a node's link.
     private func fail(_ peer: NodeID) {
-        let waiting = lines[peer]?.waiting ?? []
-        lines[peer]?.waiting = []
-        if lines[peer]?.underway == 0, lines[peer]?.isConnecting == false { lines[peer] = nil }
+        let waiting = queues[peer]?.waiting ?? []
+        queues[peer]?.waiting = []
+        if queues[peer]?.underway == 0, queues[peer]?.isConnecting == false { queues[peer] = nil }
         for question in waiting { question.done(nil) }
     }
 
     /// Forgets all questions; none is answered any more.
-    func close() { lines = [:] }
+    func close() { queues = [:] }
 }

@@ -48,8 +48,9 @@ final class SwarmService: SnapshotFollower {
 
     /// The store of the node with `identity` by the numbers of `network`; `snapshot` is the trusted one.
     ///
-    /// Its items are in `swarm.sqlite` in the data folder of `folder`, or in memory. A damaged file is set aside. A file that
-    /// cannot be opened, or is of another network, is refused here; it is read in full by the first job of the worker.
+    /// Its items are in `swarm.sqlite` in the data folder of `folder`, or in memory. A damaged file is set aside. A
+    /// file that cannot be opened, or is of another network, is refused here; it is read in full by the first job of
+    /// the worker.
     init(
         links: Links, nodes: KnownNodes, network: NetworkFile, configuration: RelayConfiguration,
         identity: LinkIdentity, snapshot: Snapshot, folder: Store?, log: Logger

@@ -151,8 +151,8 @@ final class SwarmWorker: @unchecked Sendable {
         if let disk { AnyStorage(disk) } else { AnyStorage(MemoryStorage(logSalt: SecureRandom.u64())) }
     }
 
-    /// Begins anew with an empty file in place of one that turned out to be damaged; without success, the next batch tries
-    /// again, and until then nothing can be written.
+    /// Begins anew with an empty file in place of one that turned out to be damaged; without success, the next batch
+    /// tries again, and until then nothing can be written.
     private func replace(_ outcome: inout Outcome) {
         guard let new = try? disk?.replace() else { return }
         (disk, outcome.setAside) = (new.store, new.setAside)

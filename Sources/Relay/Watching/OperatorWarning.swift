@@ -36,11 +36,11 @@ public struct OperatorWarning {
             switch self {
             case .decommissioned:
                 "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
-                    + "tests; see that its UDP port can be reached, and run 'tunic relay --check'."
-            case .suspected: "Other nodes report that this one does not serve; run 'tunic relay --check'."
+                    + "tests; see that its UDP port can be reached."
+            case .suspected: "Other nodes report that this one does not serve."
             case .unreached(let silence):
                 "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
-                    + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
+                    + "reachable; see that its UDP port is open."
             }
         }
     }

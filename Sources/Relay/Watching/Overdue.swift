@@ -28,8 +28,8 @@ struct Overdue {
 
     /// Whether a node without a descriptor should have published one, which should be here.
     ///
-    /// It has been watched for long, because a tester that has just started may not have learnt of it. With a ledger, it
-    /// also became active long ago, at `activeSince`.
+    /// It has been watched for long, because a tester that has just started may not have learnt of it. With a ledger,
+    /// it also became active long ago, at `activeSince`.
     func isMissing(_ node: NodeID, activeSince: UnixTime?, at time: UnixTime, now: Instant) -> Bool {
         guard isWatchedLong(node, now: now) else { return false }
         guard let activeSince else { return true }

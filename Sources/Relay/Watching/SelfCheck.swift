@@ -8,7 +8,7 @@ internal import Wire
 /// One check of an operator's node.
 public struct CheckItem: Sendable, Equatable {
     /// The result of a check.
-    public enum Verdict: String, Sendable {
+    public enum Outcome: String, Sendable {
         /// The node meets the requirement.
         case good
         /// The problem keeps the node from serving.
@@ -22,12 +22,12 @@ public struct CheckItem: Sendable, Equatable {
     /// The finding.
     public let finding: CheckFinding
     /// The result.
-    public let verdict: Verdict
+    public let outcome: Outcome
 
     /// A finding and what it means for the node.
-    init(_ finding: CheckFinding, _ verdict: Verdict) {
+    init(_ finding: CheckFinding, _ outcome: Outcome) {
         self.finding = finding
-        self.verdict = verdict
+        self.outcome = outcome
     }
 }
 

@@ -67,7 +67,8 @@ final class TestChoice {
         return nil
     }
 
-    /// The numbers of nodes and of last hops' operators that can stand beside `tested`, to which this machine has no route.
+    /// The numbers of nodes and of last hops' operators that can stand beside `tested`, to which this machine has no
+    /// route.
     func neighbours(of tested: NodeID) -> (nodes: Int, operators: Int) {
         let (selector, exit) = current()
         let found = selector.neighbours(of: tested, terminal: exit)

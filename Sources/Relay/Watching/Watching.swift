@@ -156,8 +156,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return overdue.isMissing(node, activeSince: since, at: links.time, now: now)
     }
 
-    /// Whether a staked node to which this machine has no route has passed no test for two epochs, and so few others can stand
-    /// beside it that no score could ever show that it does not serve.
+    /// Whether a staked node to which this machine has no route has passed no test for two epochs, and so few others
+    /// can stand beside it that no score could ever show that it does not serve.
     ///
     /// Such a node has to show that it serves. To be called after each test that it did not pass.
     private func isUnproven(_ node: NodeID, at addresses: [Endpoint]) -> Bool {

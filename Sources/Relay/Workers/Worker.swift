@@ -4,7 +4,8 @@ internal import Links
 internal import Onion
 internal import Wire
 
-/// A worker other than worker 0: its links and its halves of paths, which worker 0 orders (docs/architecture/workers.md).
+/// A worker other than worker 0: its links and its halves of paths, which worker 0 orders
+/// (docs/architecture/workers.md).
 ///
 /// It belongs to its loop's thread.
 final class Worker: PacketHandler {

@@ -63,8 +63,8 @@ struct WorkerSetup: Sendable {
     let shares: SendShares
 }
 
-/// A packet of a path that ends at this node, on its way to worker 0: nobody needs its header any more, so that this has
-/// the path and the packet number.
+/// A packet of a path that ends at this node, on its way to worker 0: nobody needs its header any more, so that this
+/// has the path and the packet number.
 enum EndPackets {
     private static let pathOffset = 0
     private static let numberOffset = 8

@@ -26,7 +26,7 @@ public struct RequestClient {
 
     /// A purpose within an isolation key; the owner numbers the keys.
     public struct Scope: Hashable, Sendable {
-        /// The isolation key.
+        /// The owner's number of the isolation key.
         public let isolation: UInt64
         /// The purpose.
         public let purpose: Purpose

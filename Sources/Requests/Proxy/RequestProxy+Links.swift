@@ -74,7 +74,7 @@ extension RequestProxy {
         askers[entry.source]?.tickets.removeAll { $0 == ticket }
         switch entry.state {
         case .connecting: handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
-        case .waiting: leaveLine(ticket, entry)
+        case .waiting: leaveQueue(ticket, entry)
         case .asked, .own: break
         }
         return entry
@@ -115,8 +115,8 @@ extension RequestProxy {
         failures.delivered(node)
         let waiting = handshakes[node]?.tickets ?? []
         endHandshake(node)
-        for ticket in waiting { line(up: ticket, now) }
-        advanceLine(of: node, now, &actions)
+        for ticket in waiting { enqueue(ticket, now) }
+        advanceQueue(of: node, now, &actions)
         return actions
     }
 
@@ -181,7 +181,7 @@ extension RequestProxy {
             end(ticket, .tooMany, &actions)
         case .failure(.refused), .failure(.timedOut), .failure(.linkDown): end(ticket, .noAnswer, &actions)
         }
-        advanceLines(now, &actions)
+        advanceQueues(now, &actions)
         return actions
     }
 
@@ -196,7 +196,7 @@ extension RequestProxy {
         }
         landed(ticket)
         deliver(ticket, message.answer, body.count, now, &actions)
-        advanceLines(now, &actions)
+        advanceQueues(now, &actions)
         return actions
     }
 
@@ -245,7 +245,7 @@ extension RequestProxy {
             end(ticket, .noAnswer, &actions)
         }
         while let ticket = deadlines.age.next(now) { end(ticket, .noAnswer, &actions) }
-        advanceLines(now, &actions)
+        advanceQueues(now, &actions)
         return actions
     }
 }

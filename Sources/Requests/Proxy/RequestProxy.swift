@@ -21,7 +21,7 @@ public struct RequestProxy {
 
     /// The source of a request: shares, rates and turns are divided by `origin`, and within it by `session`.
     public struct Source: Hashable, Sendable {
-        /// The source's origin.
+        /// The link or node that the requests came from.
         public let origin: Origin
         /// The number that the owner gave the session; 0 for RELAY.
         public let session: UInt64
@@ -78,7 +78,7 @@ public struct RequestProxy {
 
     /// The counters of a proxy.
     public struct Counters: Equatable, Sendable {
-        /// Requests that arrived.
+        /// Requests that arrived, refused ones included.
         public var asked = 0
         /// Requests that were refused, or lost their place to others.
         public var refused = 0
@@ -159,8 +159,8 @@ public struct RequestProxy {
     var handshakes: [NodeID: Handshake] = [:]
     var handshakePlaces = RequestPlaces<NodeID>(RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
     /// For each target the requests under way and the requests that wait.
-    var lines: [NodeID: Line] = [:]
-    /// The targets whose lines may go on, and from when.
+    var queues: [NodeID: TargetQueue] = [:]
+    /// The targets whose queues may go on, and from when.
     var movable = (targets: Set<NodeID>(), at: Instant?.none)
     var failures = Pauses<NodeID>(
         first: RequestLimits.failureMemory, longest: RequestLimits.failureMemory, capacity: RequestLimits.failures)
@@ -247,8 +247,8 @@ public struct RequestProxy {
         else { return actions + refuse(asker) }
         if known.hasLink {
             deadlines.link.append(ticket, now: now)
-            line(up: ticket, now)
-            advanceLine(of: target, now, &actions)
+            enqueue(ticket, now)
+            advanceQueue(of: target, now, &actions)
         } else if connect(ticket, target, source, now, &actions) {
             deadlines.link.append(ticket, now: now)
         } else {

@@ -66,8 +66,8 @@ public final class SwarmStore {
 
     /// Opens the file in the data folder at `folder`, whose lock a `Store` or `DataFolder` must hold.
     ///
-    /// A file of another network is refused. After an unclean exit of the process the whole file is checked first, which may
-    /// take minutes; without `checks` the caller does it by ``check()`` before any other call.
+    /// A file of another network is refused. After an unclean exit of the process the whole file is checked first,
+    /// which may take minutes; without `checks` the caller does it by ``check()`` before any other call.
     public init(folder: String, network: Bytes32, checks: Bool = true) throws(StoreError) {
         let path = "\(folder)/\(Self.fileName)"
         self.folder = folder
@@ -106,8 +106,8 @@ public final class SwarmStore {
 
     /// Checks the file after an unclean exit of the process, and reads the small tables.
     ///
-    /// After one that found damage, each later call fails alike, until ``replace()`` has succeeded. An interrupted one fails,
-    /// and the next start checks the file.
+    /// After one that found damage, each later call fails alike, until ``replace()`` has succeeded. An interrupted one
+    /// fails, and the next start checks the file.
     public func check(_ interruption: Interruption = Interruption()) throws(StoreError) {
         guard !isDamaged else { throw .damaged(path: database.path) }
         do throws(StoreError) {
@@ -128,7 +128,8 @@ public final class SwarmStore {
         isChecked = true
     }
 
-    /// Opens the file as ``init(folder:network:checks:)`` does; a damaged one is set aside, and an empty one takes its place.
+    /// Opens the file as ``init(folder:network:checks:)`` does; a damaged one is set aside, and an empty one takes its
+    /// place.
     ///
     /// `setAside` is then the path of the damaged file.
     public static func open(
@@ -143,7 +144,8 @@ public final class SwarmStore {
         }
     }
 
-    /// Closes a damaged file and sets it aside; the result is an empty one in its place, and the path of the damaged one.
+    /// Closes a damaged file and sets it aside; the result is an empty one in its place, and the path of the damaged
+    /// one.
     ///
     /// After a failure it can be called again: the damaged file is moved once.
     public func replace() throws(StoreError) -> (store: SwarmStore, setAside: String) {
@@ -155,7 +157,8 @@ public final class SwarmStore {
 
     /// Renames the file, in place of an earlier one that was set aside; no `SwarmStore` may have it open.
     public static func setAside(folder: String) throws(StoreError) {
-        // The log comes last: without it a second attempt finds the file, and with it alone SQLite would begin a new one.
+        // The log comes last: without it a second attempt finds the file, and with it alone SQLite would begin a new
+        // one.
         var isMoved = false
         for ending in ["", "-shm", "-wal"] {
             let (from, to) = ("\(folder)/\(fileName)\(ending)", "\(folder)/\(damagedName)\(ending)")
@@ -186,8 +189,8 @@ public final class SwarmStore {
 
     /// Closes the file at the end of the process in order.
     ///
-    /// The next start then keeps the numberings of the boxes. If this fails, readers begin anew, and nothing is lost. A file
-    /// that is not checked yet gets no mark, so that the next start checks it.
+    /// The next start then keeps the numberings of the boxes. If this fails, readers begin anew, and nothing is lost. A
+    /// file that is not checked yet gets no mark, so that the next start checks it.
     public func end() {
         defer { close() }
         // After a failed commit a new numbering may not be on the disk.

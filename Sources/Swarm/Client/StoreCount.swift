@@ -1,7 +1,7 @@
 /// What the replicas of a box have answered when a call ends without a result.
 ///
-/// Nothing in it is decided: a replica that signed may lose the item, one that refused may lie, and one that said nothing
-/// may have it.
+/// Nothing in it is decided: a replica that signed may lose the item, one that refused may lie, and one that said
+/// nothing may have it.
 public struct StoreCount: Equatable, Sendable {
     /// How many have signed that they hold the item; of a look-up, how many have said that they hold nothing.
     public var signed: Int

@@ -25,7 +25,7 @@ public struct StoreProof: Hashable, Sendable {
 /// counts when two replicas give it.
 public struct StoreTally: Sendable {
     /// The state after an answer.
-    public enum Verdict: Hashable, Sendable {
+    public enum Outcome: Hashable, Sendable {
         /// A majority has signed.
         case stored(StoreProof)
         /// Two replicas refuse the item for the same reason.
@@ -54,7 +54,7 @@ public struct StoreTally: Sendable {
     }
 
     /// Counts the answer of `replica`; nil: it cannot be read.
-    public mutating func add(_ answer: StoreAnswer?, from replica: NodeID) -> Verdict {
+    public mutating func add(_ answer: StoreAnswer?, from replica: NodeID) -> Outcome {
         switch answer {
         case .stored(swarm.height, let new):
             for entry in new {

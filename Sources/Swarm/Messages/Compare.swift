@@ -296,9 +296,9 @@ extension ByteReader {
 
 /// FETCH_COPIES: asks for copies that a comparison has shown to be missing.
 public struct FetchCopies: Hashable, Sendable {
-    /// The comparison's key.
+    /// The key of the comparison that found them missing; the short ids are made with it.
     public let key: Bytes16
-    /// The range.
+    /// The range that has them.
     public let range: RangeKey
     /// Up to 4,096 short ids, ascending.
     public let shortIDs: [UInt64]

@@ -18,22 +18,22 @@ struct DescriptorPlaces: Sendable {
         /// The node that brought it here: the client's proxy, or the coordinator.
         let bringer: NodeID
 
-        fileprivate var line: Line { Line(shard: shard, coordinator: coordinator) }
+        fileprivate var group: Group { Group(shard: shard, coordinator: coordinator) }
     }
 
     /// What one coordinator brought for one shard.
-    fileprivate struct Line: Hashable {
+    fileprivate struct Group: Hashable {
         let shard: UInt16
         let coordinator: NodeID
     }
 
     private var shards: GroupedShares<UInt16, NodeID>
-    private var lines: GroupedShares<Line, NodeID>
+    private var groups: GroupedShares<Group, NodeID>
 
     /// A table of `capacity` places.
     init(capacity: Int) {
         shards = GroupedShares(capacity: capacity)
-        lines = GroupedShares(capacity: capacity)
+        groups = GroupedShares(capacity: capacity)
     }
 
     /// How many places there are.
@@ -42,7 +42,7 @@ struct DescriptorPlaces: Sendable {
     var hasRoom: Bool { shards.count < capacity }
 
     /// How many entries count for `source`.
-    func places(of source: Source) -> Int { lines.places(of: source.bringer, in: source.line) }
+    func places(of source: Source) -> Int { groups.places(of: source.bringer, in: source.group) }
 
     /// The source that loses an entry in a full table so that `source` gets a place; nil: the others need theirs.
     ///
@@ -53,22 +53,22 @@ struct DescriptorPlaces: Sendable {
         let own = shards.places(of: source.shard)
         guard shards.places(of: largest) <= own + 1 else { return self.largest(in: largest) }
         guard own > 0, let coordinator = shards.largest(in: source.shard) else { return nil }
-        let ownLine = shards.places(of: source.coordinator, in: source.shard)
-        guard shards.places(of: coordinator, in: source.shard) <= ownLine + 1 else {
-            return self.largest(in: Line(shard: source.shard, coordinator: coordinator))
+        let ownGroup = shards.places(of: source.coordinator, in: source.shard)
+        guard shards.places(of: coordinator, in: source.shard) <= ownGroup + 1 else {
+            return self.largest(in: Group(shard: source.shard, coordinator: coordinator))
         }
-        guard ownLine > 0, let bringer = lines.largest(in: source.line) else { return nil }
+        guard ownGroup > 0, let bringer = groups.largest(in: source.group) else { return nil }
         let places = places(of: source)
-        guard lines.places(of: bringer, in: source.line) <= places + 1 else { return self.largest(in: source.line) }
+        guard groups.places(of: bringer, in: source.group) <= places + 1 else { return self.largest(in: source.group) }
         return places > 0 ? source : nil
     }
 
     private func largest(in shard: UInt16) -> Source? {
-        shards.largest(in: shard).flatMap { largest(in: Line(shard: shard, coordinator: $0)) }
+        shards.largest(in: shard).flatMap { largest(in: Group(shard: shard, coordinator: $0)) }
     }
 
-    private func largest(in line: Line) -> Source? {
-        lines.largest(in: line).map { Source(shard: line.shard, coordinator: line.coordinator, bringer: $0) }
+    private func largest(in group: Group) -> Source? {
+        groups.largest(in: group).map { Source(shard: group.shard, coordinator: group.coordinator, bringer: $0) }
     }
 
     /// Whether an entry of `old` is safer if it counts for `new`: a coordinator with less of the same shard.
@@ -80,12 +80,12 @@ struct DescriptorPlaces: Sendable {
     /// Counts an entry of `source`.
     mutating func add(_ source: Source) {
         shards.add(source.coordinator, in: source.shard)
-        lines.add(source.bringer, in: source.line)
+        groups.add(source.bringer, in: source.group)
     }
 
     /// Returns the place of an entry of `source`.
     mutating func release(_ source: Source) {
         shards.release(source.coordinator, in: source.shard)
-        lines.release(source.bringer, in: source.line)
+        groups.release(source.bringer, in: source.group)
     }
 }

@@ -73,9 +73,9 @@ public struct BoxRecord: Hashable, Sendable {
 public struct BoxUsage: Hashable, Sendable {
     /// The bytes of items, and the share of tombstones.
     public var bytes = 0
-    /// How many items.
+    /// The number of items, without tombstones.
     public var items = 0
-    /// How many tombstones.
+    /// The number of tombstones.
     public var tombstones = 0
     /// How many of the tombstones are by the box key.
     public var finals = 0

@@ -145,9 +145,9 @@ public struct MemoryStorage: ItemStorage, Sendable {
     public func entries(of box: Bytes32, _ kinds: ItemKinds, above offset: UInt64, limit: Int) -> [StoredEntry] {
         guard offset < .max, let log = tables.boxes[box]?.log else { return [] }
         var found: [StoredEntry] = []
-        for line in log[Self.place(of: offset + 1, in: log)...] {
+        for item in log[Self.place(of: offset + 1, in: log)...] {
             guard found.count < limit else { break }
-            if let entry = tables.entries[line.id], kinds.contains(entry.kind) { found.append(entry) }
+            if let entry = tables.entries[item.id], kinds.contains(entry.kind) { found.append(entry) }
         }
         return found
     }

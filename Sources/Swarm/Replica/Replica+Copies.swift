@@ -44,7 +44,8 @@ extension Replica {
         }
     }
 
-    /// Whether a coordinator may have a client with the snapshot of this height: at most three snapshots from the newest here.
+    /// Whether a coordinator may have a client with the snapshot of this height: at most three snapshots from the
+    /// newest here.
     ///
     /// Heights of snapshots may be blocks apart, which differs by network. With one snapshot nothing is known of it.
     private func isNear(_ other: UInt64) -> Bool {

@@ -59,7 +59,8 @@ extension Replica {
     /// The shards that the replica holds.
     public var shards: [UInt16] { roles.keys.sorted() }
 
-    /// How many shards the newest snapshot names the replica for, and of how many of them it has seen all that it may lack.
+    /// How many shards the newest snapshot names the replica for, and of how many of them it has seen all that it may
+    /// lack.
     public var completeness: (held: Int, complete: Int) {
         roles.values.reduce(into: (0, 0)) { sum, role in
             guard role.record.left == nil else { return }

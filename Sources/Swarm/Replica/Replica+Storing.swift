@@ -157,13 +157,13 @@ extension Replica {
 
     /// Sends each node its copies in as few messages as possible.
     mutating func flushOutbox() {
-        for (peer, lines) in coordinator.outbox.sorted(by: { $0.key < $1.key }) {
-            var open = lines[...]
+        for (peer, entries) in coordinator.outbox.sorted(by: { $0.key < $1.key }) {
+            var open = entries[...]
             while let first = open.first {
                 var size = 0
-                let batch = open.prefix(SwarmLimits.replicateCopies).prefix { line in
-                    size += line.copy.bytes.count + Copy.overhead
-                    return line.height == first.height && size <= Replicate.room
+                let batch = open.prefix(SwarmLimits.replicateCopies).prefix { entry in
+                    size += entry.copy.bytes.count + Copy.overhead
+                    return entry.height == first.height && size <= Replicate.room
                 }
                 open = open.dropFirst(batch.count)
                 let message = Replicate(height: first.height, copies: batch.map(\.copy))

@@ -165,7 +165,8 @@ public struct Replica<Storage: ItemStorage> {
         let isOnDisk = holdings.storage.commit()
         if !isOnDisk {
             undo()
-            // A storage that still refuses the roles gets them at the next tick; the next events have a fresh transaction.
+            // A storage that still refuses the roles gets them at the next tick; the next events have a fresh
+            // transaction.
             _ = holdings.storage.commit()
         }
         finish(isOnDisk: isOnDisk)

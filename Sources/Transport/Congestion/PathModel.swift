@@ -30,8 +30,8 @@ struct PathModel {
     private static let windowGain = 2.0
     private static let queuedWindowGain = 1.5
     /// The round trips between two probes: the least, and the most, when probes meet loss.
-    private static let cruiseTurns: UInt64 = 4
-    private static let mostCruiseTurns: UInt64 = 32
+    private static let cruiseRounds: UInt64 = 4
+    private static let mostCruiseRounds: UInt64 = 32
     /// This many samples of a queue in a row are more than noise.
     private static let lateSamples = 3
     /// A queue that has stood for this many round trips is drained.
@@ -40,10 +40,10 @@ struct PathModel {
     private static let lastPatience = 6
     /// The factor for the rate after loss on a shared path, the same as CUBIC's.
     private static let yieldFactor = 0.7
-    private static let restTurns: Int64 = 8
+    private static let restRounds: Int64 = 8
     private static let roundTripLifetime = TimeSpan.seconds(10)
     private static let smallestRoundTrip = TimeSpan.milliseconds(2)
-    /// The share of lost bytes in a turn above which the bytes in flight are limited, and the least share that counts
+    /// The share of lost bytes in a round above which the bytes in flight are limited, and the least share that counts
     /// behind a queue.
     private static let lossLimits = (heavy: 0.08, least: 0.003)
 
@@ -58,23 +58,23 @@ struct PathModel {
     private var roundTrip: TimeSpan?
     private var roundTripTime = Instant(nanoseconds: 0)
 
-    /// Measurements of this turn, which lasts a round trip, and at least until a packet sent after `mark` is
+    /// Measurements of this round, which lasts a round trip, and at least until a packet sent after `roundEnd` is
     /// acknowledged.
-    private var turn = Turn()
-    private var mark: UInt64 = 0
+    private var round = Round()
+    private var roundEnd: UInt64 = 0
     /// How many samples in a row showed a queue.
     private var late = 0
-    private var queuedTurns = 0
+    private var queuedRounds = 0
 
     private var fullRate = 0.0
-    private var fullTurns = 0
+    private var fullRounds = 0
 
     private var gain = 1.0
     private var probeGain = Self.probeGain
-    private var turnsLeft: UInt64 = 0
-    private var cruiseTurns = Self.cruiseTurns
-    private var phaseTurns = 0
-    /// Whether a queue was seen in the turn before.
+    private var roundsLeft: UInt64 = 0
+    private var cruiseRounds = Self.cruiseRounds
+    private var phaseRounds = 0
+    /// Whether a queue was seen in the round before.
     private var sawQueue = false
     private var probeLost = false
     /// The share of lost bytes without a queue.
@@ -85,7 +85,7 @@ struct PathModel {
     /// The cap set by loss.
     private var cap = Double.infinity
 
-    private struct Turn {
+    private struct Round {
         var start = Instant(nanoseconds: 0)
         var rate = 0.0
         var lowest = TimeSpan(nanoseconds: .max)
@@ -122,16 +122,16 @@ struct PathModel {
     /// window.
     private func bytes(_ count: Double) -> Int { Int(min(max(count, 0), CongestionController.largestWindow)) }
 
-    mutating func lost(bytes: Int) { turn.lost += bytes }
+    mutating func lost(bytes: Int) { round.lost += bytes }
 
-    mutating func lossWasSpurious(bytes: Int) { turn.lost = max(0, turn.lost - bytes) }
+    mutating func lossWasSpurious(bytes: Int) { round.lost = max(0, round.lost - bytes) }
 
     /// Sends again with nothing in flight: old measurements count for less, and the model starts anew.
     ///
     /// The rate halves for every eight round trips, or every second if that is longer, without a measurement.
     mutating func resumed(now: Instant, delivered: UInt64) {
         guard let rateTime else { return }
-        let half = max((roundTrip ?? .zero) * Self.restTurns, .seconds(1))
+        let half = max((roundTrip ?? .zero) * Self.restRounds, .seconds(1))
         let age = now - rateTime
         guard age >= half else { return }
         let halvings = age.nanoseconds / half.nanoseconds
@@ -140,7 +140,7 @@ struct PathModel {
         if age > Self.roundTripLifetime { roundTrip = nil }
         roundTripTime = now
         cap = .infinity
-        cruiseTurns = Self.cruiseTurns
+        cruiseRounds = Self.cruiseRounds
         usualLoss = 0
         window = max(bytes(product), packet * Self.initialPackets)
         pacingRate = max(rate, Double(window) / max(roundTrip ?? .milliseconds(100), .milliseconds(1)).inSeconds)
@@ -150,13 +150,13 @@ struct PathModel {
     mutating func acknowledged(_ sample: AckSample) {
         updateRoundTrip(sample)
         updateRate(sample)
-        turn.delivered += sample.acknowledged
+        round.delivered += sample.acknowledged
         if phase == .startup, late >= Self.lateSamples {
             pause(afterLoss: false)
             enter(.drain, now: sample.now, delivered: sample.delivered)
         }
         let length = max(roundTrip ?? .milliseconds(1), .milliseconds(1))
-        if sample.now - turn.start >= length, sample.priorDelivered >= mark { endTurn(sample) }
+        if sample.now - round.start >= length, sample.priorDelivered >= roundEnd { endRound(sample) }
         if phase == .drain, sample.inFlight <= max(bytes(product), minimumWindow) {
             enter(.cruise, now: sample.now, delivered: sample.delivered)
         }
@@ -170,28 +170,28 @@ struct PathModel {
         return random >> 8
     }
 
-    /// Changes the phase; the new turn ends when a packet sent from now on has been acknowledged.
+    /// Changes the phase; the new round ends when a packet sent from now on has been acknowledged.
     private mutating func enter(_ next: Phase, now: Instant, delivered: UInt64) {
         phase = next
         gain = 1
-        mark = delivered
+        roundEnd = delivered
         late = 0
-        phaseTurns = 0
-        fullTurns = 0
+        phaseRounds = 0
+        fullRounds = 0
         fullRate = rate
-        turn = Turn(start: now)
+        round = Round(start: now)
     }
 
     private mutating func updateRate(_ sample: AckSample) {
         guard let measured = sample.rate else { return }
         if !sample.isAppLimited { rateTime = sample.now }
         guard measured >= rate || !sample.isAppLimited else { return }
-        turn.rate = max(turn.rate, measured)
+        round.rate = max(round.rate, measured)
         rate = max(rate, measured)
     }
 
-    private mutating func endTurn(_ sample: AckSample) {
-        let seen = turn
+    private mutating func endRound(_ sample: AckSample) {
+        let seen = round
         let isQueued = seen.lowest.nanoseconds < .max && seen.lowest > queuedRoundTrip
         let total = seen.lost + seen.delivered
         let loss = total > 0 ? Double(seen.lost) / Double(total) : 0
@@ -201,23 +201,23 @@ struct PathModel {
             && loss > max(usualLoss * 2, Self.lossLimits.least)
         if !seen.sawQueue, !sawQueue { usualLoss += (loss - usualLoss) / 8 }
         sawQueue = seen.sawQueue
-        phaseTurns += 1
-        turn = Turn(start: sample.now)
+        phaseRounds += 1
+        round = Round(start: sample.now)
         updateCap(sample, lost: seen.lost, share: loss)
         switch phase {
         case .startup:
             guard !sample.isAppLimited else { return }
             if rate >= fullRate * 1.25 {
                 fullRate = rate
-                fullTurns = 0
+                fullRounds = 0
             } else {
-                fullTurns += 1
-                if fullTurns >= 3 { enter(.drain, now: sample.now, delivered: sample.delivered) }
+                fullRounds += 1
+                if fullRounds >= 3 { enter(.drain, now: sample.now, delivered: sample.delivered) }
             }
         case .cruise: cruise(sample, seen, isQueued: isQueued, isUnusual: isUnusual)
         case .probe:
             probeLost = probeLost || isUnusual
-            guard phaseTurns > 1 else {
+            guard phaseRounds > 1 else {
                 gain = 1
                 return
             }
@@ -240,26 +240,26 @@ struct PathModel {
         }
     }
 
-    private mutating func cruise(_ sample: AckSample, _ seen: Turn, isQueued: Bool, isUnusual: Bool) {
-        queuedTurns = isQueued ? queuedTurns + 1 : 0
-        turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
-        // The first turn still has losses that the probe before it has caused.
-        if isUnusual, phaseTurns > 1 {
+    private mutating func cruise(_ sample: AckSample, _ seen: Round, isQueued: Bool, isUnusual: Bool) {
+        queuedRounds = isQueued ? queuedRounds + 1 : 0
+        roundsLeft = roundsLeft > 0 ? roundsLeft - 1 : 0
+        // The first round still has losses that the probe before it has caused.
+        if isUnusual, phaseRounds > 1 {
             rate = min(rate, max(seen.rate, rate / 2)) * Self.yieldFactor
             pause(afterLoss: true)
             enter(.drain, now: sample.now, delivered: sample.delivered)
-        } else if queuedTurns >= Self.lastPatience {
-            queuedTurns = 0
+        } else if queuedRounds >= Self.lastPatience {
+            queuedRounds = 0
             roundTrip = seen.lowest
             roundTripTime = sample.now
-        } else if seen.rate > 0, isQueued, queuedTurns >= Self.patience || seen.rate < rate * 0.75 {
+        } else if seen.rate > 0, isQueued, queuedRounds >= Self.patience || seen.rate < rate * 0.75 {
             // Behind a queue, the measured rate is all that the path carries.
             rate = min(rate, seen.rate)
             enter(.drain, now: sample.now, delivered: sample.delivered)
         } else if seen.rate > 0, !isQueued, seen.rate < rate {
             rate -= (rate - seen.rate) / 8
         }
-        if phase == .cruise, turnsLeft == 0, !sample.isAppLimited {
+        if phase == .cruise, roundsLeft == 0, !sample.isAppLimited {
             probeLost = false
             enter(.probe, now: sample.now, delivered: sample.delivered)
             setProbe(from: seen.rate > 0 ? min(seen.rate, rate) : rate, gain: Self.probeGain)
@@ -276,8 +276,9 @@ struct PathModel {
 
     /// Sets the time until the next probe: longer after loss, which other flows may have caused.
     private mutating func pause(afterLoss: Bool) {
-        cruiseTurns = afterLoss ? min(cruiseTurns * 2, Self.mostCruiseTurns) : max(cruiseTurns / 2, Self.cruiseTurns)
-        turnsLeft = cruiseTurns + nextRandom() % 4
+        cruiseRounds =
+            afterLoss ? min(cruiseRounds * 2, Self.mostCruiseRounds) : max(cruiseRounds / 2, Self.cruiseRounds)
+        roundsLeft = cruiseRounds + nextRandom() % 4
     }
 
     private mutating func updateCap(_ sample: AckSample, lost: Int, share: Double) {
@@ -296,9 +297,9 @@ struct PathModel {
         if let measured = sample.roundTrip {
             if hasExpired || roundTrip.map({ measured <= $0 }) ?? true { roundTrip = measured }
             if roundTrip.map({ measured <= $0 + $0 / 32 }) ?? true { roundTripTime = sample.now }
-            turn.lowest = min(turn.lowest, measured)
+            round.lowest = min(round.lowest, measured)
             late = measured > queuedRoundTrip ? late + 1 : 0
-            if late >= Self.lateSamples { turn.sawQueue = true }
+            if late >= Self.lateSamples { round.sawQueue = true }
         }
         if hasExpired, phase != .probeRoundTrip, !sample.isAppLimited {
             enter(.probeRoundTrip, now: sample.now, delivered: sample.delivered)
@@ -308,7 +309,7 @@ struct PathModel {
         if let probeEnd {
             guard sample.now >= probeEnd else { return }
             roundTripTime = sample.now
-            turnsLeft = cruiseTurns
+            roundsLeft = cruiseRounds
             enter(.cruise, now: sample.now, delivered: sample.delivered)
         } else if sample.inFlight <= max(bytes(product / 2), minimumWindow) {
             probeEnd = sample.now + max(.milliseconds(100), roundTrip ?? .zero)

@@ -49,7 +49,7 @@ struct Stream: ~Copyable {
     var control: Control = []
     var isInSendQueue = false
     /// The bytes that the stream may send before it goes to the end of the queue.
-    var turnLeft = 0
+    var quantumLeft = 0
     /// Whether it waits for the connection's credit.
     var isBlocked = false
     var isInEventQueue = false

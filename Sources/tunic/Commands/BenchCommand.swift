@@ -88,7 +88,7 @@ struct BenchCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp("Where 'tunic bench --sink' listens, as the exit sees it.", valueName: "host:port"),
         transform: benchTarget)
-    var target: Target?
+    var target: ProxyTarget?
 
     @Flag(help: "Be the source and sink behind the exit for others' benchmarks, until Ctrl-C.")
     var sink = false
@@ -159,7 +159,7 @@ private func measurements(_ text: String) throws -> [Benchmark.Measurement] {
 }
 
 /// A host and a port on the command line.
-private func benchTarget(_ text: String) throws -> Target {
-    if let target = Target(text) { return target }
+private func benchTarget(_ text: String) throws -> ProxyTarget {
+    if let target = ProxyTarget(text) { return target }
     throw ValidationError("'\(text)' is not a host with a port, such as 203.0.113.7:7000 or sink.example:7000")
 }

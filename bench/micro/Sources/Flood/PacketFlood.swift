@@ -131,9 +131,9 @@ private final class Initiator {
             packet[Packet.payloadOffset] = 1  // PING
             do {
                 var bytes = packet.mutableRawSpan
-                keyring.sealControl(&bytes, for: keyring.line)
-                let isSealed = LinkSender(keyring.line, sole: true).sealHeader(&bytes)
-                precondition(isSealed, "a new line has counters")
+                keyring.sealControl(&bytes, for: keyring.sendKey)
+                let isSealed = LinkSender(keyring.sendKey, sole: true).sealHeader(&bytes)
+                precondition(isSealed, "a new send key has counters")
             }
             return .first(packet)
         }

@@ -116,7 +116,7 @@ struct LinkSides: ~Copyable {
     init(_ link: consuming NewLink) {
         receiver = link.takeReceiver()
         let keyring = link.takeKeyring()
-        sender = LinkSender(keyring.line, sole: true)
+        sender = LinkSender(keyring.sendKey, sole: true)
     }
 }
 

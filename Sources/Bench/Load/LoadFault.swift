@@ -1,5 +1,5 @@
 /// The reason why a stream or a measurement gives no figure.
-public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
+public struct LoadFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kind of a fault.
     ///
     /// The report prints its raw value.
@@ -30,9 +30,9 @@ public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// The faults of one measurement.
-public struct Faults: Error, Equatable, Sendable, CustomStringConvertible {
+public struct LoadFaults: Error, Equatable, Sendable, CustomStringConvertible {
     /// The number of streams with a fault of each kind.
-    public private(set) var counts: [Fault.Kind: Int] = [:]
+    public private(set) var counts: [LoadFault.Kind: Int] = [:]
     /// The detail of the first fault.
     public private(set) var detail = ""
 
@@ -40,7 +40,7 @@ public struct Faults: Error, Equatable, Sendable, CustomStringConvertible {
     public init() {}
 
     /// One fault.
-    public init(_ fault: Fault) { add(fault) }
+    public init(_ fault: LoadFault) { add(fault) }
 
     /// The number of faults.
     public var count: Int { counts.values.reduce(0, +) }
@@ -49,14 +49,14 @@ public struct Faults: Error, Equatable, Sendable, CustomStringConvertible {
     public var isEmpty: Bool { counts.isEmpty }
 
     /// Counts one more fault.
-    public mutating func add(_ fault: Fault) {
+    public mutating func add(_ fault: LoadFault) {
         if counts.isEmpty { detail = fault.detail }
         counts[fault.kind, default: 0] += 1
     }
 
     /// The number of faults of each kind, and the detail of the first.
     public var description: String {
-        let kinds = Fault.Kind.allCases.compactMap { kind in counts[kind].map { "\($0) \(kind.rawValue)" } }
+        let kinds = LoadFault.Kind.allCases.compactMap { kind in counts[kind].map { "\($0) \(kind.rawValue)" } }
         return "\(kinds.joined(separator: ", ")) (\(detail))"
     }
 }

@@ -5,31 +5,31 @@ import Testing
 
 @testable import Link
 
-/// Counters of one line as several threads take them at once.
+/// Counters of one send key as several threads take them at once.
 ///
-/// They are threads of the system: none waits for another's end, however few cores there are. On one core they change places only
-/// where the system or `sched_yield` makes them, so several cores prove more.
-@Suite struct LineThreadTests {
+/// They are threads of the system: none waits for another's end, however few cores there are. On one core they change
+/// places only where the system or `sched_yield` makes them, so several cores prove more.
+@Suite struct SendKeyThreadTests {
     private static let threads = 4
-    /// Whoever has had so many runs ends the line.
+    /// Whoever has had so many runs ends the send key.
     private static let enough = 3_000
-    /// The most runs of a thread, should the line not end.
+    /// The most runs of a thread, should the send key not end.
     private static let most = 10_000
 
-    @Test("counters that several threads take are never the same, and none are taken from a line that is over")
+    @Test("counters that several threads take are never the same, and none are taken from a send key that is over")
     func threads() {
         for _ in 0..<3 { round() }
     }
 
     private func round() {
-        let line = LinkLine(.chacha20poly1305, .random(), remoteIndex: 4_321)
-        let takers = Takers(line, count: Self.threads)
+        let sendKey = LinkSendKey(.chacha20poly1305, .random(), remoteIndex: 4_321)
+        let takers = Takers(sendKey, count: Self.threads)
         let threads = (0..<Self.threads).map { number in LineThread { takers.takeAll(number, Self.enough, Self.most) } }
         for thread in threads { thread.join() }
-        #expect(line.isOver)
+        #expect(sendKey.isOver)
         let taken = takers.results.withLock { $0 }
         #expect(taken.count == Self.threads)
-        // Nobody gets another one after its own end of the line.
+        // Nobody gets another one after its own end of the send key.
         #expect(taken.allSatisfy { $0.runs.count <= Self.enough && $0.late == 0 })
         #expect(taken.contains { $0.runs.count == Self.enough })
         var next: UInt64 = 0
@@ -44,27 +44,27 @@ import Testing
     }
 }
 
-/// Threads that take counters of one line, and what they got.
+/// Threads that take counters of one send key, and what they got.
 private final class Takers: Sendable {
     struct Taken {
         var runs: [Range<UInt64>] = []
-        /// How many runs it got after it had found the line over.
+        /// How many runs it got after it had found the send key over.
         var late = 0
     }
 
     let results = Mutex<[Taken]>([])
-    private let line: LinkLine
+    private let sendKey: LinkSendKey
     private let count: Int
     private let arrived = Atomic(0)
 
-    init(_ line: LinkLine, count: Int) {
-        self.line = line
+    init(_ sendKey: LinkSendKey, count: Int) {
+        self.sendKey = sendKey
         self.count = count
     }
 
-    /// Takes runs of different lengths until the line gives none.
+    /// Takes runs of different lengths until the send key gives none.
     func takeAll(_ number: Int, _ enough: Int, _ most: Int) {
-        let sender = LinkSender(line, sole: false)
+        let sender = LinkSender(sendKey, sole: false)
         var taken = Taken()
         taken.runs.reserveCapacity(most)
         // All begin together.
@@ -75,7 +75,7 @@ private final class Takers: Sendable {
             length = length % 7 + 1
             guard let first = sender.takeCounters(length) else { break }
             taken.runs.append(first..<first + UInt64(length))
-            if taken.runs.count == enough { line.retire() }
+            if taken.runs.count == enough { sendKey.retire() }
             if taken.runs.count % 64 == 0 { sched_yield() }
         }
         for _ in 0..<100 where sender.takeCounters(1) != nil { taken.late += 1 }

@@ -5,7 +5,7 @@ internal import Wire
 ///
 /// If a node is gone, a link must carry one message for each of up to thousands of paths that led there. It may have
 /// 128 messages under way, of which the peer accepts a limited number each second.
-struct DestroyLine {
+struct DestroyQueue {
     /// How many times a message is sent.
     static let attempts: UInt8 = 4
     /// The pause after the peer has refused a message.

@@ -1,12 +1,12 @@
 internal import DequeModule
 
 /// The apps of one isolation key that wait for a stream, in order of arrival.
-struct AppLine {
+struct AppQueue {
     private var apps = Deque<any SessionApp>()
-    /// The size at which apps that no longer wait are removed from the middle of the line.
+    /// The size at which apps that no longer wait are removed from the middle of the queue.
     private var sweepSize = 64
 
-    /// The number of apps in the line, including at most 64, or as many as wait, that no longer do.
+    /// The number of apps in the queue, including at most 64, or as many as wait, that no longer do.
     var count: Int { apps.count }
 
     /// Whether an app still waits; apps before it that no longer wait are dropped.

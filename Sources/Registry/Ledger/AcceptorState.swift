@@ -1,7 +1,9 @@
 public import Wire
 
-/// An authority's votes for one height; they must be on disk before any message that depends on them is sent.
-public struct AuthorityVote: Hashable, Sendable {
+/// What an authority has promised and accepted for one height.
+///
+/// It must be on disk before any message that depends on it is sent.
+public struct AcceptorState: Hashable, Sendable {
     /// The version of the format.
     static let version: UInt8 = 2
 
@@ -16,7 +18,7 @@ public struct AuthorityVote: Hashable, Sendable {
     /// The certificate of the highest slot seen for a block; only one of a higher slot makes another block acceptable.
     public internal(set) var certificate: Certificate?
 
-    /// No votes for `height`.
+    /// Nothing promised and nothing accepted for `height`.
     public init(height: UInt64) { self.height = height }
 
     /// The block that the authority is locked on, with its certificate.

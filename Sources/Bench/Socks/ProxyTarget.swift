@@ -1,7 +1,7 @@
 public import EventLoop
 
 /// A host and a port behind the proxy.
-public struct Target: Hashable, Sendable, CustomStringConvertible {
+public struct ProxyTarget: Hashable, Sendable, CustomStringConvertible {
     /// A name or a numeric address.
     public var host: String
     /// The port.

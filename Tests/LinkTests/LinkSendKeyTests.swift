@@ -6,27 +6,27 @@ import Wire
 
 @testable import Link
 
-@Suite struct LinkLineTests {
-    private static func line(_ suite: Suite = .chacha20poly1305) -> LinkLine {
-        LinkLine(suite, .random(), remoteIndex: 4_321)
+@Suite struct LinkSendKeyTests {
+    private static func sendKey(_ suite: Suite = .chacha20poly1305) -> LinkSendKey {
+        LinkSendKey(suite, .random(), remoteIndex: 4_321)
     }
 
     @Test("the counter has its cache lines to itself") func place() {
-        let line = Self.line()
-        #expect(unsafe UInt(bitPattern: line.counter) % UInt(LinkLine.counterSpace) == 0)
-        #expect(unsafe UInt(bitPattern: LinkLine.alwaysOver) % UInt(LinkLine.counterSpace) == 0)
-        #expect(LinkLine.counterSpace >= 64)
+        let sendKey = Self.sendKey()
+        #expect(unsafe UInt(bitPattern: sendKey.counter) % UInt(LinkSendKey.counterSpace) == 0)
+        #expect(unsafe UInt(bitPattern: LinkSendKey.alwaysOver) % UInt(LinkSendKey.counterSpace) == 0)
+        #expect(LinkSendKey.counterSpace >= 64)
     }
 
-    @Test("senders of one line seal for one peer, whatever order their packets leave in", arguments: [false, true])
+    @Test("senders of one send key seal for one peer, whatever order their packets leave in", arguments: [false, true])
     func senders(isNode: Bool) throws {
         var parties = Handshakes()
         var pair = try parties.pair(isNode: isNode)
-        // The line of the far end, as two workers have it.
-        let own = pair.far.line
-        let line = LinkLine(own.suite, own.secret.clone(), remoteIndex: own.remoteIndex)
-        let a = LinkSender(line, sole: false)
-        let b = LinkSender(line, sole: false)
+        // The send key of the far end, as two workers have it.
+        let own = pair.far.sendKey
+        let sendKey = LinkSendKey(own.suite, own.secret.clone(), remoteIndex: own.remoteIndex)
+        let a = LinkSender(sendKey, sole: false)
+        let b = LinkSender(sendKey, sole: false)
         var sent: [[UInt8]] = []
         for _ in 0..<20 {
             for count in 1...3 {
@@ -52,43 +52,43 @@ import Wire
         }
     }
 
-    @Test("a packet is as it was where the line is over") func overSealsNothing() {
-        let line = Self.line()
-        let sender = LinkSender(line, sole: true)
+    @Test("a packet is as it was where the send key is over") func overSealsNothing() {
+        let sendKey = Self.sendKey()
+        let sender = LinkSender(sendKey, sole: true)
         var packet = blank(3, pathID: 9)
         let before = packet
-        line.retire()
+        sendKey.retire()
         do {
             var span = packet.mutableRawSpan
             check(!sender.sealHeader(&span))
             check(sender.takeCounters(1) == nil)
         }
         #expect(packet == before)
-        #expect(line.isOver)
+        #expect(sendKey.isOver)
     }
 
-    @Test("a line whose counters are used up seals nothing", arguments: [false, true]) func exhausted(sole: Bool) {
-        let line = Self.line()
-        unsafe line.counter.pointee.store(LinkLine.over - 4, ordering: .relaxed)
-        let sender = LinkSender(line, sole: sole)
-        check(sender.takeCounters(2) == LinkLine.over - 4)
-        check(sender.takeCounters(1) == LinkLine.over - 2)
+    @Test("a send key whose counters are used up seals nothing", arguments: [false, true]) func exhausted(sole: Bool) {
+        let sendKey = Self.sendKey()
+        unsafe sendKey.counter.pointee.store(LinkSendKey.over - 4, ordering: .relaxed)
+        let sender = LinkSender(sendKey, sole: sole)
+        check(sender.takeCounters(2) == LinkSendKey.over - 4)
+        check(sender.takeCounters(1) == LinkSendKey.over - 2)
         // A run is sealed whole or not at all.
         check(sender.takeCounters(2) == nil)
         check(sender.takeCounters(1) == nil)
-        check(line.isOver && line.taken >= LinkLine.over)
+        check(sendKey.isOver && sendKey.taken >= LinkSendKey.over)
     }
 
-    @Test("K4: the secret goes with the last that held the line") func wipe() {
-        weak var seen: LinkLine?
+    @Test("K4: the secret goes with the last that held the send key") func wipe() {
+        weak var seen: LinkSendKey?
         do {
-            let line = Self.line()
-            seen = line
+            let sendKey = Self.sendKey()
+            seen = sendKey
             do {
-                let other = LinkSender(line, sole: false)
+                let other = LinkSender(sendKey, sole: false)
                 check(other.takeCounters(1) == 0)
             }
-            let sender = LinkSender(line, sole: false)
+            let sender = LinkSender(sendKey, sole: false)
             check(sender.takeCounters(1) == 1)
             check(seen != nil)
         }
@@ -98,37 +98,37 @@ import Wire
 
     // MARK: Rekey
 
-    @Test("rekey: the initiator's old line ends at once, the responder's with the first packet under the new keys")
+    @Test("rekey: the initiator's old send key ends at once, the responder's with the first packet under the new keys")
     func rekey() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
-        var nearLine: LinkLine? = pair.near.line
-        var farLine: LinkLine? = pair.far.line
-        weak let nearSeen = nearLine
-        weak let farSeen = farLine
+        var nearKey: LinkSendKey? = pair.near.sendKey
+        var farKey: LinkSendKey? = pair.far.sendKey
+        weak let nearSeen = nearKey
+        weak let farSeen = farKey
         let body = pair.near.startRekey(localIndex: 10_001)
         let answer = pair.far.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now) ?? []
-        #expect(nearLine?.isOver == false && farLine?.isOver == false)
+        #expect(nearKey?.isOver == false && farKey?.isOver == false)
         check(pair.near.finishRekey(answer.rawSpan, now: parties.now))
-        #expect(nearLine?.isOver == true && farLine?.isOver == false)
+        #expect(nearKey?.isOver == true && farKey?.isOver == false)
         // Nobody else holds it, so that its secret goes with it.
-        nearLine = nil
+        nearKey = nil
         #expect(nearSeen == nil)
-        check(pair.near.line.remoteIndex == 20_001)
-        check(pair.near.line.taken == 0)
-        check(pair.far.line === farLine)
+        check(pair.near.sendKey.remoteIndex == 20_001)
+        check(pair.near.sendKey.taken == 0)
+        check(pair.far.sendKey === farKey)
         let packet = pair.near.data()
         check(pair.far.take(packet, now: parties.now) == .success(.switched))
-        #expect(farLine?.isOver == true)
-        farLine = nil
+        #expect(farKey?.isOver == true)
+        farKey = nil
         #expect(farSeen == nil)
-        check(pair.far.line.remoteIndex == 10_001)
-        check(pair.far.line.taken == 0)
+        check(pair.far.sendKey.remoteIndex == 10_001)
+        check(pair.far.sendKey.taken == 0)
         let back = pair.far.data()
         check(pair.near.take(back, now: parties.now) == .success(.confirmed))
     }
 
-    @Test("rekey: a line that waited for its first packet gives way to the next one's") func waitingLine() throws {
+    @Test("rekey: a send key that waited for its first packet gives way to the next one's") func waitingKey() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
         let body = pair.near.startRekey(localIndex: 10_001)
@@ -136,24 +136,24 @@ import Wire
         var first = pair.far.waiting
         weak let firstSeen = first
         #expect(first?.isOver == false)
-        // The answer is lost: both go on with the lines that they have.
+        // The answer is lost: both go on with the send keys that they have.
         pair.near.rekeyFailed(now: parties.now)
-        check(!pair.near.line.isOver)
-        check(!pair.far.line.isOver)
+        check(!pair.near.sendKey.isOver)
+        check(!pair.far.sendKey.isOver)
         parties.now = parties.now + .seconds(30)
         let again = pair.near.startRekey(localIndex: 10_002)
         let answer = pair.far.answerRekey(again.rawSpan, localIndex: 20_002, now: parties.now) ?? []
-        // Whoever has got the first one's line seals nothing with it.
+        // Whoever has got the first one's send key seals nothing with it.
         #expect(first?.isOver == true)
         first = nil
         #expect(firstSeen == nil)
         check(pair.near.finishRekey(answer.rawSpan, now: parties.now))
         let packet = pair.near.data()
         check(pair.far.take(packet, now: parties.now) == .success(.switched))
-        check(pair.far.line.remoteIndex == 10_002)
-        check(!pair.far.line.isOver)
-        check(pair.near.line.remoteIndex == 20_002)
-        // Where they are over before the peer uses them, they take their line along.
+        check(pair.far.sendKey.remoteIndex == 10_002)
+        check(!pair.far.sendKey.isOver)
+        check(pair.near.sendKey.remoteIndex == 20_002)
+        // Where they are over before the peer uses them, they take their send key along.
         let last = pair.near.startRekey(localIndex: 10_003)
         check(pair.far.answerRekey(last.rawSpan, localIndex: 20_003, now: parties.now + .seconds(31)) != nil)
         var unused = pair.far.waiting
@@ -163,17 +163,17 @@ import Wire
         #expect(unused?.isOver == true)
         unused = nil
         #expect(unusedSeen == nil)
-        check(pair.far.line.remoteIndex == 10_002)
+        check(pair.far.sendKey.remoteIndex == 10_002)
     }
 
-    @Test("a link whose line is over ends, unless new keys are on their way") func overEndsLink() throws {
+    @Test("a link whose send key is over ends, unless new keys are on their way") func overEndsLink() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
         let body = pair.near.startRekey(localIndex: 10_001)
         check(pair.far.answerRekey(body.rawSpan, localIndex: 20_001, now: parties.now) != nil)
         check(!pair.near.expire(now: parties.now) && !pair.far.expire(now: parties.now))
-        pair.near.line.retire()
-        pair.far.line.retire()
+        pair.near.sendKey.retire()
+        pair.far.sendKey.retire()
         // The answer may come, or the first packet under the waiting keys.
         check(!pair.near.expire(now: parties.now) && !pair.far.expire(now: parties.now))
         pair.near.rekeyFailed(now: parties.now)
@@ -187,9 +187,9 @@ import Wire
         var pair = try parties.pair()
         check(pair.near.take(pair.far.data(), now: parties.now) == .success(.confirmed))
         check(!pair.near.wantsRekey(now: parties.now))
-        unsafe pair.near.line.counter.pointee.store(1 << 60, ordering: .relaxed)
+        unsafe pair.near.sendKey.counter.pointee.store(1 << 60, ordering: .relaxed)
         check(pair.near.wantsRekey(now: parties.now))
-        unsafe pair.near.line.counter.pointee.store(LinkLine.over, ordering: .relaxed)
+        unsafe pair.near.sendKey.counter.pointee.store(LinkSendKey.over, ordering: .relaxed)
         check(pair.near.wantsRekey(now: parties.now))
         var packet = blank(1, pathID: 5)
         let before = packet

@@ -5,7 +5,7 @@ import Wire
 @testable import Messages
 
 /// DESTROY messages that find no room at once.
-@Suite struct DestroyLineTests {
+@Suite struct DestroyQueueTests {
     @Test(
         "s27: of a thousand paths that end in one turn the peer hears of every one, over a link that takes few at a time"
     )
@@ -57,33 +57,33 @@ import Wire
         #expect(harness.run { heard == Set(1...5) })
     }
 
-    @Test("s27: the line has a bound, rests after a refusal, and gives one up after four attempts")
+    @Test("s27: the queue has a bound, rests after a refusal, and gives one up after four attempts")
     func bound() {
         let start = Instant(nanoseconds: 1_000_000_000)
-        var line = DestroyLine()
-        for path in 0..<5_000 as Range<UInt64> { line.add(path, limit: 3_000) }
-        #expect(line.count == 3_000)
+        var queue = DestroyQueue()
+        for path in 0..<5_000 as Range<UInt64> { queue.add(path, limit: 3_000) }
+        #expect(queue.count == 3_000)
         var order: [UInt64] = []
-        while order.count < 3_000, let entry = line.next(at: start, limit: 64) {
+        while order.count < 3_000, let entry = queue.next(at: start, limit: 64) {
             order.append(entry.pathID)
-            line.ended(entry, wasSent: true)
+            queue.ended(entry, wasSent: true)
         }
         #expect(order == Array(0..<3_000))
-        #expect(line.count == 0 && line.underWay == 0)
+        #expect(queue.count == 0 && queue.underWay == 0)
 
-        line.add(7, limit: 1)
+        queue.add(7, limit: 1)
         var now = start
-        for _ in 0..<DestroyLine.attempts {
-            let entry = line.next(at: now, limit: 1)
+        for _ in 0..<DestroyQueue.attempts {
+            let entry = queue.next(at: now, limit: 1)
             #expect(entry?.pathID == 7)
-            #expect(line.next(at: now, limit: 1) == nil)
+            #expect(queue.next(at: now, limit: 1) == nil)
             if let entry {
-                line.ended(entry, wasSent: true)
-                line.addAgain(entry, at: now)
+                queue.ended(entry, wasSent: true)
+                queue.addAgain(entry, at: now)
             }
-            #expect(line.next(at: now, limit: 1) == nil)
-            now = now + DestroyLine.pause
+            #expect(queue.next(at: now, limit: 1) == nil)
+            now = now + DestroyQueue.pause
         }
-        #expect(line.count == 0)
+        #expect(queue.count == 0)
     }
 }

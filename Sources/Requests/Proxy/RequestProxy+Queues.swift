@@ -4,7 +4,7 @@ internal import Wire
 ///
 /// A flood of one source, or of many, therefore costs another source no more than the flood's share of the target.
 extension RequestProxy {
-    struct Line {
+    struct TargetQueue {
         enum Grant {
             /// The request that goes next; it counts as unanswered.
             case granted(Ticket)
@@ -21,7 +21,7 @@ extension RequestProxy {
 
         /// The next request to send; nil if none waits or the target has its limit of unanswered requests.
         ///
-        /// Call it on the line in its table: a copy would cost as much as there are sources that wait.
+        /// Call it on the queue in its table: a copy would cost as much as there are sources that wait.
         mutating func next(_ now: Instant) -> Grant? {
             guard unanswered < RequestLimits.unanswered, !turns.isEmpty else { return nil }
             guard rate.take(now: now) else { return .later }
@@ -31,24 +31,24 @@ extension RequestProxy {
         }
     }
 
-    /// Adds a request to the line of its target, which has a link; `advanceLine` must follow.
-    mutating func line(up ticket: Ticket, _ now: Instant) {
+    /// Adds a request to the queue of its target, which has a link; `advanceQueue` must follow.
+    mutating func enqueue(_ ticket: Ticket, _ now: Instant) {
         guard let entry = entries[ticket], case .connecting(let envelope) = entry.state else { return }
         entries[ticket]?.state = .waiting(envelope: envelope)
-        if lines[entry.target] == nil {
-            forgetIdleLines(now)
+        if queues[entry.target] == nil {
+            forgetIdleQueues(now)
             let rate = TokenBucket(
                 perSecond: RequestLimits.forwardsPerNode, burst: RequestLimits.turnBurst, now: now)
-            lines[entry.target] = Line(rate: rate, lastUsed: now)
+            queues[entry.target] = TargetQueue(rate: rate, lastUsed: now)
         }
-        lines[entry.target]?.lastUsed = now
+        queues[entry.target]?.lastUsed = now
         let isNew = askers[entry.source]?.hadTurn == false
-        lines[entry.target]?.turns.append(ticket, of: entry.source, isNew: isNew)
+        queues[entry.target]?.turns.append(ticket, of: entry.source, isNew: isNew)
     }
 
-    /// Sends FORWARD for the next requests of a target's line, as many as the target accepts.
-    mutating func advanceLine(of target: NodeID, _ now: Instant, _ actions: inout [Action]) {
-        while let grant = lines[target]?.next(now) {
+    /// Sends FORWARD for the next requests of a target's queue, as many as the target accepts.
+    mutating func advanceQueue(of target: NodeID, _ now: Instant, _ actions: inout [Action]) {
+        while let grant = queues[target]?.next(now) {
             switch grant {
             case .later:
                 movable.targets.insert(target)
@@ -63,12 +63,12 @@ extension RequestProxy {
         }
     }
 
-    /// Advances the lines of all targets that may go on, when it is time.
-    mutating func advanceLines(_ now: Instant, _ actions: inout [Action]) {
+    /// Advances the queues of all targets that may go on, when it is time.
+    mutating func advanceQueues(_ now: Instant, _ actions: inout [Action]) {
         guard let moment = movable.at, moment <= now else { return }
         let targets = movable.targets
         movable = ([], nil)
-        for target in targets { advanceLine(of: target, now, &actions) }
+        for target in targets { advanceQueue(of: target, now, &actions) }
     }
 
     private mutating func forward(
@@ -87,28 +87,28 @@ extension RequestProxy {
     }
 
     /// Removes a request that waits for its turn.
-    mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) {
-        lines[entry.target]?.turns.remove(ticket, of: entry.source)
+    mutating func leaveQueue(_ ticket: Ticket, _ entry: Entry) {
+        queues[entry.target]?.turns.remove(ticket, of: entry.source)
     }
 
-    /// A target has one unanswered request less; the next `advance` goes on with its line.
+    /// A target has one unanswered request less; the next `advance` goes on with its queue.
     ///
     /// A request that ends early, for example with its session, counts until this call: its target still counts it too.
     mutating func landed(_ ticket: Ticket) {
         guard let key = flights.removeValue(forKey: ticket) else { return }
         if entries[ticket] == nil { asked[key] = nil }
         let target = key.node
-        lines[target]?.unanswered -= 1
-        guard lines[target]?.turns.isEmpty == false else { return }
+        queues[target]?.unanswered -= 1
+        guard queues[target]?.turns.isEmpty == false else { return }
         movable.targets.insert(target)
         movable.at = Instant(nanoseconds: 0)
     }
 
-    /// Removes lines whose buckets are full again; the work is at most constant for each new line.
-    private mutating func forgetIdleLines(_ now: Instant) {
-        guard lines.count >= 64, lines.count.nonzeroBitCount == 1 else { return }
-        lines = lines.filter { _, line in
-            line.unanswered > 0 || !line.turns.isEmpty || now - line.lastUsed < RequestLimits.peerMemory
+    /// Removes queues whose buckets are full again; the work is at most constant for each new queue.
+    private mutating func forgetIdleQueues(_ now: Instant) {
+        guard queues.count >= 64, queues.count.nonzeroBitCount == 1 else { return }
+        queues = queues.filter { _, queue in
+            queue.unanswered > 0 || !queue.turns.isEmpty || now - queue.lastUsed < RequestLimits.peerMemory
         }
     }
 }
