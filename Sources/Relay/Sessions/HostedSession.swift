@@ -48,8 +48,8 @@ final class HostedSession: SessionOwner {
     var share: StreamShare { StreamShare(source: source, session: ObjectIdentifier(session)) }
 
     /// The session as a holder of memory; also notes whether it has moved any bytes.
-    func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
-        MemoryHolder(source: source, bytes: session.memoryUse, isStalled: session.noteProgress(at: now))
+    func holder(_ now: Instant) -> MemoryHolder<LinkSource.Group> {
+        MemoryHolder(source: source.group, bytes: session.memoryUse, isStalled: session.noteProgress(at: now))
     }
 
     // MARK: Legs
