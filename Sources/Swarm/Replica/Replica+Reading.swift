@@ -74,23 +74,28 @@ extension Replica {
         guard let shard = views.first?.map.shard(of: box), roles[shard] != nil else {
             throw .notReplica(height: height)
         }
-        var found: [[UInt8]]
-        if kind == .descriptor {
-            found = descriptors.lookUp(box, name: name, minute: minute).map(\.bytes)
-        } else {
-            let entries =
-                name.isZero
-                ? holdings.storage.entries(of: box, ItemKinds(kind), above: 0, limit: .max)
-                : holdings.storage.version(of: box, kind, name).map { [$0] } ?? []
-            found = entries.compactMap { holdings.storage.bytes(of: $0.id) }
-        }
-        reading.note(entries: found.count, bytes: found.reduce(0) { $0 + $1.count }, via: via)
-        found.shuffle(using: &holdings.random)
         var items: [[UInt8]] = []
         var size = 2
-        for bytes in found.prefix(Int(most)) where size + 4 + bytes.count <= SwarmLimits.longestResult {
+        func fits(_ count: Int) -> Bool { size + 4 + count <= SwarmLimits.longestResult }
+        func add(_ bytes: [UInt8]) {
             size += 4 + bytes.count
             items.append(bytes)
+        }
+        if kind == .descriptor {
+            let found = descriptors.lookUp(box, name: name, minute: minute).shuffled(using: &holdings.random)
+            reading.note(entries: found.count, bytes: found.reduce(0) { $0 + $1.bytes.count }, via: via)
+            for item in found.prefix(Int(most)) where fits(item.bytes.count) { add(item.bytes) }
+        } else {
+            // A replica may have brought more than the quota of a box; only the bytes that are sent are read.
+            let room = kind.quota / kind.sizes.lowerBound
+            let found =
+                name.isZero
+                ? holdings.storage.entries(of: box, ItemKinds(kind), above: 0, limit: room)
+                : holdings.storage.version(of: box, kind, name).map { [$0] } ?? []
+            for entry in found.shuffled(using: &holdings.random).prefix(Int(most)) where fits(entry.size) {
+                if let bytes = holdings.storage.bytes(of: entry.id) { add(bytes) }
+            }
+            reading.note(entries: found.count, bytes: size, via: via)
         }
         return .items(items)
     }
