@@ -95,6 +95,38 @@ import Wire
         #expect(bench.replica.peers[liar]?.pauses.isEmpty == false)
     }
 
+    @Test("SW12: a range with more ids than a peer may list goes on where it stopped, and so does all behind it")
+    func sw12LargeRange() throws {
+        var (bench, source) = (try Bench(), try Bench())
+        let (created, shard) = (now - 60, bench.shard(of: box))
+        let page = SwarmLimits.compareIDs
+        let unsigned = [UInt8](repeating: 0, count: SigningKey.signatureSize)
+        for number in 0...UInt64(page + 100) {
+            let header = ItemHeader(kind: .message, box: box.id, created: created, hint: number)
+            let body = [UInt8](repeating: 0, count: 2_048 - 128)
+            let item = try #require(StoredItem(header, body: body, network: network) { _ in unsigned })
+            source.replica.holdings.take(.item(item), shard: shard, minute: now)
+            // One is refused, so that the range always differs.
+            if number > 0 { bench.replica.holdings.take(.item(item), shard: shard, minute: now) }
+        }
+        let (one, other) = (box.message(1, created: created), box.contact(2, created: created))
+        #expect(source.bring([.item(one), .item(other)]) == [0, 0])
+        let (me, peer) = (bench.peers[0], bench.peers[0].node)
+        bench.replica.peers[bench.peers[1].node]?.nextCompare = .max
+        for _ in 0..<60 where bench.state(other) != true {
+            bench.now += 60_000
+            source.now = bench.now
+            // There is room for one page of ids at each time, as if the range had ten times as many.
+            let rest = Int(bench.replica.peers[peer]?.idsAsked.available(bench.now) ?? 0)
+            bench.replica.peers[peer]?.idsAsked.takeAll(upTo: max(0, rest - page * 9 - 100), bench.now)
+            bench.play(bench.handle([.tick])) { _, kind, body in source.reply(to: kind, body, from: me) }
+        }
+        #expect(bench.state(one) == true && bench.state(other) == true)
+        // It took several comparisons, and what was listed first was listed up to the first cut.
+        #expect(bench.now > Bench.start + 2 * 480_000 && bench.replica.peers[peer]?.places.isEmpty == true)
+        #expect(bench.replica.roles[shard]?.matched[peer] == now)
+    }
+
     @Test("SW4: a peer that only lacks something is compared again without a longer pause")
     func sw4OnlyGives() throws {
         var bench = try Bench(peers: 2)

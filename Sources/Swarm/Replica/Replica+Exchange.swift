@@ -44,7 +44,7 @@ extension Replica {
         peers[peer]?.resume = nil
         peers[peer]?.exchange = Exchange(
             key: Bytes16(bits) ?? .zeros, cut: cut, deadline: now + SwarmLimits.exchangePatience,
-            steps: steps.reversed())
+            steps: steps.reversed(), tally: Exchange.Tally(cut: cut))
         advance(peer)
         return true
     }
@@ -60,11 +60,14 @@ extension Replica {
             switch step {
             case .shards(let digests): return compare(.shards(digests), step, peer)
             case .days(let shard, let isOutOfDate):
-                peers[peer]?.exchange?.tally = Exchange.Tally(isOutOfDate: isOutOfDate)
+                begin(shard, isOutOfDate: isOutOfDate, with: peer)
                 return compare(.days(shard: shard), step, peer)
             case .ranges(let shard, let kind, let day):
                 return compare(.ranges(shard: shard, kind: kind, day: day), step, peer)
-            case .ids(let range, let after): return compare(.ids(range, after: after), step, peer)
+            case .ids(let range, let after):
+                peers[peer]?.exchange?.page = (range, after)
+                if mayAskIDs(of: peer) { return compare(.ids(range, after: after), step, peer) }
+                postpone(range.shard, with: peer)
             case .fetch(let range, let ids):
                 if roles[range.shard]?.isJoining ?? true, !recovery.take(SwarmLimits.fetchBytes, now) {
                     peers[peer]?.exchange?.steps.append(step)
@@ -77,6 +80,38 @@ extension Replica {
             }
         }
         peers[peer]?.exchange = nil
+    }
+
+    /// Begins the work on a shard, or goes on with it.
+    private mutating func begin(_ shard: UInt16, isOutOfDate: Bool, with peer: NodeID) {
+        guard var exchange = peers[peer]?.exchange else { return }
+        let place = peers[peer]?.places[shard]
+        exchange.tally = place?.tally ?? Exchange.Tally(cut: exchange.cut)
+        exchange.tally.isOutOfDate = exchange.tally.isOutOfDate || isOutOfDate
+        if let place { exchange.key = place.key }
+        exchange.page = place.map { ($0.range, $0.after) }
+        peers[peer]?.exchange = exchange
+    }
+
+    /// Whether a page of ids may be requested from a peer now.
+    private mutating func mayAskIDs(of peer: NodeID) -> Bool {
+        peers[peer]?.idsAsked.available(now) ?? 0 >= UInt64(SwarmLimits.compareIDs * 9)
+    }
+
+    /// Leaves a shard whose ids have to wait: the next comparison begins behind it, and later goes on at its place.
+    private mutating func postpone(_ shard: UInt16, with peer: NodeID) {
+        keepPlace(shard, with: peer)
+        if peers[peer]?.resume == nil { peers[peer]?.resume = shard }
+        peers[peer]?.exchange?.skipShard()
+    }
+
+    /// Keeps the place of a shard that is not finished.
+    ///
+    /// A peer that invents ids and does not hand over the items is paused, too.
+    private mutating func keepPlace(_ shard: UInt16, with peer: NodeID) {
+        guard let exchange = peers[peer]?.exchange else { return }
+        peers[peer]?.places[shard] = exchange.place
+        if exchange.tally.asked > 0, exchange.tally.came == 0 { peers[peer]?.pause(shard, now) }
     }
 
     private mutating func compare(_ question: Compare.Question, _ step: Exchange.Step, _ peer: NodeID) {
@@ -116,8 +151,8 @@ extension Replica {
 
     /// Ends a shard: counts its results, and schedules a comparison soon if copies moved.
     private mutating func end(_ shard: UInt16, with peer: NodeID) {
-        guard let exchange = peers[peer]?.exchange else { return }
-        let tally = exchange.tally
+        guard let tally = peers[peer]?.exchange?.tally else { return }
+        peers[peer]?.places[shard] = nil
         if tally.asked > 0, tally.came == 0 {
             peers[peer]?.pause(shard, now)
         } else {
@@ -126,7 +161,8 @@ extension Replica {
         let isLeaving = roles[shard]?.record.left != nil
         // A peer that may lack items proves only that both hold the same now.
         if isLeaving ? tally.gave == 0 : !tally.lacks && (!tally.isOutOfDate || tally.gave == tally.taken) {
-            matched(shard, with: peer, cut: exchange.cut)
+            // What an earlier comparison has listed was compared up to its cut.
+            matched(shard, with: peer, cut: tally.cut)
         }
         if tally.came > 0 || isLeaving && tally.gave > 0, let next = peers[peer]?.nextCompare, next > now + 60_000 {
             peers[peer]?.nextCompare = now + 60_000
@@ -135,12 +171,9 @@ extension Replica {
 
     /// Ends a comparison whose peer answers wrongly, too slowly or not at all; the next one begins after its shard.
     private mutating func abandon(_ peer: NodeID) {
-        let exchange = peers[peer]?.exchange
-        peers[peer]?.resume = exchange?.shard
-        // A peer that invents ids and does not hand over the items is paused, too.
-        if let exchange, let shard = exchange.shard, exchange.tally.asked > 0, exchange.tally.came == 0 {
-            peers[peer]?.pause(shard, now)
-        }
+        let shard = peers[peer]?.exchange?.shard
+        peers[peer]?.resume = shard
+        if let shard { keepPlace(shard, with: peer) }
         drop(exchangeWith: peer)
         let pause = UInt64.random(in: 60_000...120_000, using: &holdings.random)
         peers[peer]?.nextCompare = now + pause
@@ -187,6 +220,7 @@ extension Replica {
         for shard in asked where !differing.contains(shard.shard) {
             matched(shard.shard, with: peer, cut: cut)
             peers[peer]?.pauses[shard.shard] = nil
+            peers[peer]?.places[shard.shard] = nil
         }
         for state in states.reversed() where !state.isNotShared {
             peers[peer]?.exchange?.steps += [
@@ -202,10 +236,12 @@ extension Replica {
         else { return false }
         let mine = holdings.days(of: shard, cut: cut)
         let same = Set(mine).intersection(theirs)
+        let place = peers[peer]?.places[shard]
         let differing = Set((mine + theirs).filter { !same.contains($0) }.map(\.position))
         for kind in ItemKind.compared.reversed() {
             for position in differing.sorted(by: >) where position >> 16 == UInt32(kind.rawValue) {
                 let day = UInt16(truncatingIfNeeded: position)
+                guard place?.isBehind(kind, day: day) != true else { continue }
                 peers[peer]?.exchange?.steps.append(.ranges(shard, kind, day: day))
             }
         }
@@ -220,15 +256,18 @@ extension Replica {
                 decoding: body.rawSpan, to: .ranges(shard: shard, kind: kind, day: day))
         else { return false }
         let mine = holdings.ranges(of: shard, kind, day: day, cut: cut)
+        let place = peers[peer]?.places[shard]
         for (index, digests) in zip(theirs, mine).enumerated().reversed() where digests.0 != digests.1 {
             let number = UInt32(day) * SwarmLimits.rangesPerDay + UInt32(truncatingIfNeeded: index)
             guard ShardDigests.covers(kind, number, cut: cut) else { continue }
             let range = RangeKey(shard: shard, kind: kind, number: number)
+            if let place, place.isBehind(range) { continue }
             if digests.0.isZero {
                 guard isNamed(peer, for: shard) else { continue }
                 peers[peer]?.exchange?.steps.append(.push(holdings.storage.entries(in: range).map(\.id)))
             } else {
-                peers[peer]?.exchange?.steps.append(.ids(range, after: 0))
+                let after = place?.range == range ? place?.after ?? 0 : 0
+                peers[peer]?.exchange?.steps.append(.ids(range, after: after))
             }
         }
         return true

@@ -111,8 +111,9 @@ extension Replica {
             for id in subscriptions.readers(of: shard) { actions.append(.push(id: id, .outOfDate(true))) }
         }
         let soon = now + 60_000
-        for (peer, state) in peers where state.shards.contains(shard) && state.nextCompare > soon {
-            peers[peer]?.nextCompare = soon
+        for (peer, state) in peers where state.shards.contains(shard) {
+            peers[peer]?.nextCompare = min(state.nextCompare, soon)
+            peers[peer]?.places[shard] = nil
         }
     }
 
@@ -260,6 +261,7 @@ extension Replica {
             peer.resize(share: share, joinShare: joinShare)
             peer.shards = shards.sorted()
             peer.pauses = peer.pauses.filter { shards.contains($0.key) }
+            peer.places = peer.places.filter { shards.contains($0.key) }
             peers[other] = peer
         }
         // A coordinator accepts half of what the others accept from it, as if all of it went to one peer.

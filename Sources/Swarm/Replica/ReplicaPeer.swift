@@ -6,8 +6,10 @@ struct ReplicaPeer {
     var shards: [UInt16] = []
     /// When the next comparison is due.
     var nextCompare: UInt64
-    /// The shard at which the last comparison ended early; the next one begins after it.
+    /// The first shard of the last comparison that it did not finish; the next one begins after it.
     var resume: UInt16?
+    /// The shards that were not finished, and where each goes on.
+    var places: [UInt16: Exchange.Place] = [:]
     /// How many bytes it may bring in the life of a message.
     private var share: ByteBudget
     /// How many bytes of shards that this node joins it may hand over on request, in the life of a message.
