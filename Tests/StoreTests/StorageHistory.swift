@@ -129,6 +129,7 @@ struct StorageHistory {
                 compare("ranges", one.ranges(of: shard, kind) == other.ranges(of: shard, kind))
                 for number in one.ranges(of: shard, kind) + [1] {
                     let range = RangeKey(shard: shard, kind: kind, number: number)
+                    compare("count", one.count(in: range) == other.count(in: range))
                     compare("range", one.entries(in: range) == other.entries(in: range))
                     compare("digest", one.digest(of: range) == other.digest(of: range))
                 }

@@ -55,6 +55,7 @@ struct CountedStorage: ItemStorage {
     func weakest(of box: Bytes32, isDeleted: Bool) -> StoredEntry? { base.weakest(of: box, isDeleted: isDeleted) }
     func ranges(of shard: UInt16, _ kind: ItemKind) -> [UInt32] { base.ranges(of: shard, kind) }
     mutating func digest(of range: RangeKey) -> Bytes32 { base.digest(of: range) }
+    func count(in range: RangeKey) -> Int { base.count(in: range) }
     func changes(of shard: UInt16) -> UInt64 { base.changes(of: shard) }
     func totals() -> [UInt16: ShardTotals] { base.totals() }
     func expired(at minute: UInt32, limit: Int) -> [ItemID] { base.expired(at: minute, limit: limit) }

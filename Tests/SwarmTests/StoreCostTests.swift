@@ -38,4 +38,25 @@ import Wire
         // As many as the quota has room for.
         #expect(entries == 32)
     }
+
+    @Test("SW12: a question about a long range that exceeds its asker's work reads nothing")
+    func sw12RefusedReads() throws {
+        var bench = try bench()
+        let (peer, shard, created) = (bench.peers[0], bench.shard(of: box), now - 60)
+        for number in 0..<100 as Range<UInt64> {
+            bench.replica.holdings.take(.item(box.message(number, created: created)), shard: shard, minute: now)
+        }
+        let range = RangeKey(shard: shard, kind: .message, number: created / 10)
+        let ids = Compare(key: .zeros, cut: now, .ids(range, after: 0)).encoded()
+        let fetch = FetchCopies(key: .zeros, range: range, shortIDs: [1]).encoded()
+        for (kind, body) in [(SwarmMessage.compare, ids), (.fetchCopies, fetch)] {
+            bench.now += SwarmLimits.workWindow
+            #expect(counted { bench.reply(to: kind, body, from: peer) } == (bench.reply(to: kind, body), 100, 0))
+            // What is left is not enough for the question and the range.
+            let left = 100 * SwarmLimits.workPerEntry + (kind == .compare ? SwarmLimits.workPerQuestion : 0)
+            let rest = bench.replica.peers[peer.node]?.work.available(bench.now) ?? 0
+            bench.replica.peers[peer.node]?.work.takeAll(upTo: Int(rest) - left, bench.now)
+            #expect(counted { bench.reply(to: kind, body, from: peer) } == (nil, 0, 0))
+        }
+    }
 }

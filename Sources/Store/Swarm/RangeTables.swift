@@ -53,6 +53,11 @@ struct RangeTables {
         tables[key] = table
     }
 
+    /// How many entries a range has, of a shard and kind that were read.
+    func count(in range: RangeKey) -> Int {
+        tables[ShardKind(shard: range.shard, kind: range.kind)]?.counts[range.number] ?? 0
+    }
+
     /// The digest of a range; nil if it must be computed.
     func digest(of range: RangeKey) -> Bytes32? {
         tables[ShardKind(shard: range.shard, kind: range.kind)]?.digests[range.number]

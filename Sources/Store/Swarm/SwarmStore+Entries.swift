@@ -164,6 +164,12 @@ extension SwarmStore: ItemStorage {
         return tables.numbers(of: shard, kind) ?? []
     }
 
+    /// How many entries a range has.
+    public func count(in range: RangeKey) -> Int {
+        _ = ranges(of: range.shard, range.kind)
+        return tables.count(in: range)
+    }
+
     /// The entries of a range by ascending id.
     public func entries(in range: RangeKey) -> [StoredEntry] {
         rows { take throws(StoreError) in

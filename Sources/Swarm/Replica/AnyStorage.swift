@@ -33,6 +33,7 @@ package struct AnyStorage: ItemStorage {
     }
 
     package func ranges(of shard: UInt16, _ kind: ItemKind) -> [UInt32] { base.ranges(of: shard, kind) }
+    package func count(in range: RangeKey) -> Int { base.count(in: range) }
     package func entries(in range: RangeKey) -> [StoredEntry] { base.entries(in: range) }
     package mutating func digest(of range: RangeKey) -> Bytes32 { base.digest(of: range) }
     package var hashedBytes: Int { base.hashedBytes }

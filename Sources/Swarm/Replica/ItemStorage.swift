@@ -167,6 +167,8 @@ public protocol ItemStorage {
 
     /// The numbers of the ranges of a shard and kind that have entries, ascending.
     func ranges(of shard: UInt16, _ kind: ItemKind) -> [UInt32]
+    /// How many entries a range has; this reads none of them.
+    func count(in range: RangeKey) -> Int
     /// The entries of a range by ascending id.
     func entries(in range: RangeKey) -> [StoredEntry]
     /// The digest of a range, cached until an entry of it changes.

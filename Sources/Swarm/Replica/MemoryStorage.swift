@@ -168,6 +168,9 @@ public struct MemoryStorage: ItemStorage, Sendable {
         (tables.numbers[ShardKind(shard: shard, kind: kind)] ?? []).sorted()
     }
 
+    /// How many entries a range has.
+    public func count(in range: RangeKey) -> Int { tables.ranges[range]?.count ?? 0 }
+
     /// The entries of a range by ascending id.
     public func entries(in range: RangeKey) -> [StoredEntry] {
         (tables.ranges[range] ?? []).sorted().compactMap { tables.entries[$0] }

@@ -155,9 +155,17 @@ extension Replica {
         return digests
     }
 
-    /// Counts reading the ids of a range as work for a peer.
-    mutating func spend(reading range: RangeKey, _ peer: NodeID) -> Bool {
-        spend(holdings.storage.entries(in: range).count * SwarmLimits.workPerEntry, peer)
+    /// Counts reading the ids of a range as work for a peer, before any is read; false if its budget is used up.
+    mutating func spend(reading range: RangeKey, _ peer: NodeID) -> Bool { spend(work(reading: range), peer) }
+
+    /// Whether the ids of a range may be read for a peer now.
+    mutating func mayRead(_ range: RangeKey, for peer: NodeID) -> Bool {
+        Int(clamping: peers[peer]?.work.available(now) ?? 0) >= work(reading: range)
+    }
+
+    /// How much work reading the ids of a range is; for a very long one, all that may be caused at once.
+    private func work(reading range: RangeKey) -> Int {
+        min(holdings.storage.count(in: range) * SwarmLimits.workPerEntry, Int(SwarmLimits.workBurst))
     }
 
     /// The requested copies, as many as fit into an answer and into the peer's budget.

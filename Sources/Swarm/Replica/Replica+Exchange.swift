@@ -66,7 +66,7 @@ extension Replica {
                 return compare(.ranges(shard: shard, kind: kind, day: day), step, peer)
             case .ids(let range, let after):
                 peers[peer]?.exchange?.page = (range, after)
-                if mayAskIDs(of: peer) { return compare(.ids(range, after: after), step, peer) }
+                if mayAsk(idsOf: range, peer) { return compare(.ids(range, after: after), step, peer) }
                 postpone(range.shard, with: peer)
             case .fetch(let range, let ids):
                 if roles[range.shard]?.isJoining ?? true, !recovery.take(SwarmLimits.fetchBytes, now) {
@@ -93,9 +93,9 @@ extension Replica {
         peers[peer]?.exchange = exchange
     }
 
-    /// Whether a page of ids may be requested from a peer now.
-    private mutating func mayAskIDs(of peer: NodeID) -> Bool {
-        peers[peer]?.idsAsked.available(now) ?? 0 >= UInt64(SwarmLimits.compareIDs * 9)
+    /// Whether a page of ids may be requested from a peer, and the own ones read, now.
+    private mutating func mayAsk(idsOf range: RangeKey, _ peer: NodeID) -> Bool {
+        peers[peer]?.idsAsked.available(now) ?? 0 >= UInt64(SwarmLimits.compareIDs * 9) && mayRead(range, for: peer)
     }
 
     /// Leaves a shard whose ids have to wait: the next comparison begins behind it, and later goes on at its place.
