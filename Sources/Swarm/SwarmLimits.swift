@@ -75,6 +75,8 @@ public enum SwarmLimits {
     public static let longestResult = 65_787
     /// How many entries a unit of reading for clients has, and for how many bytes of items an entry stands.
     public static let readUnit = 64, readBytes = 1_024
+    /// For how many entries a proof of a deletion stands, which is verified.
+    public static let readProof = 16
     /// The units that are read in a second for all clients together: about a third of a thread's time.
     public static let readUnits = 1_000
     /// The units that are read at once after a quiet time.

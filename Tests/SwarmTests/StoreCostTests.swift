@@ -39,6 +39,34 @@ import Wire
         #expect(entries == 32)
     }
 
+    @Test("SW19: deletions with false proofs count as what they read, and others have their part")
+    func sw19FalseProofs() throws {
+        var bench = try bench()
+        let items = (0..<2 as Range<UInt64>).map { box.message($0, created: now, sizeClass: 5) }
+        #expect(bench.bring(items.map { .item($0) }) == [0, 0])
+        let other = Box(Key(2))
+        func delete(_ count: UInt64, _ deletions: [StoreRequest.Deletion], over link: Key) -> [StoreAnswer] {
+            bench.handle(
+                (0..<count).map {
+                    .request(ask: $0, via: link.node, .delete(box: box.id, deletions), binding: network)
+                }
+            ).compactMap { if case .answer(_, let answer) = $0 { answer } else { nil } }
+        }
+        let forged = StoreRequest.Deletion(id: items[0].id, proof: other.proof(of: items[0].id))
+        let flood = [StoreRequest.Deletion](repeating: forged, count: SwarmLimits.deletions)
+        for _ in 0..<2 {
+            let (answers, _, bodies) = counted { delete(100, flood, over: Key(8)) }
+            let looked = answers.count { $0 == .refused(.notAuthorised) }
+            #expect(10...16 ~= looked && answers.count { $0 == .refused(.busy(seconds: 1)) } == 100 - looked)
+            #expect(bodies == looked * SwarmLimits.deletions)
+            bench.now += 1_000
+        }
+        // The other link's deletion is taken at the same moment; nothing answers it yet.
+        let proof = box.proof(of: items[1].id)
+        #expect(delete(1, [.init(id: items[1].id, proof: proof)], over: Key(9)).isEmpty)
+        #expect(bench.state(items[0]) == true && bench.state(items[1]) == false)
+    }
+
     @Test("SW12: a question about a long range that exceeds its asker's work reads nothing")
     func sw12RefusedReads() throws {
         var bench = try bench()

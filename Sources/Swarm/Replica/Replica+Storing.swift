@@ -55,12 +55,17 @@ extension Replica {
     ) throws(StoreRefusal) {
         let shard = try named(for: box)
         guard let view = views.first else { throw .notReplica(height: 0) }
+        // A false proof costs as much as a true one, and brings nothing that would be counted later.
+        guard reading.take(via: via, now) else { throw .busy(seconds: 1) }
         var copies: [Copy] = []
         var isRefused = false
-        for deletion in deletions {
+        var (entries, bytes) = (deletions.count, 0)
+        for deletion in deletions where !copies.contains(where: { $0.id == deletion.id }) {
             guard let entry = holdings.storage.entry(deletion.id), entry.box == box, entry.kind.isDeletable,
-                let held = holdings.copy(entry), !copies.contains(where: { $0.id == held.id })
+                let held = holdings.copy(entry)
             else { continue }
+            entries += SwarmLimits.readProof
+            bytes += entry.size
             // The proof must be valid for an item that is already deleted, too.
             guard deletion.proof.isGood(for: held.header, id: held.id, network: network) else {
                 isRefused = true
@@ -76,6 +81,7 @@ extension Replica {
             } catch { continue }
             copies.append(.tombstone(tombstone))
         }
+        reading.note(entries: entries, bytes: bytes, via: via)
         guard !copies.isEmpty else {
             if isRefused { throw .notAuthorised }
             actions.append(.answer(ask: ask, .deleted(0, replicas: 0)))
