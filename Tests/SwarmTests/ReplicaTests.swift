@@ -166,13 +166,15 @@ import Wire
     )
     func sw8Share() {
         var peer = ReplicaPeer(share: 10_000, joinShare: 20_000, nextCompare: 0, now: 0)
-        func brings(_ sizes: [Int], toJoin: Bool, _ now: UInt64) -> [Bool] {
-            sizes.map { peer.brings($0, toJoin: toJoin, now) }
+        func brings(_ sizes: [Int], _ way: ReplicaPeer.Way, _ now: UInt64) -> [Bool] {
+            sizes.map { peer.brings($0, way, now) }
         }
-        #expect(brings([8_000, 4_000], toJoin: false, 0) == [true, false])
         let life = UInt64(ItemKind.message.life) * 60_000
-        #expect(brings([4_000, 4_000], toJoin: false, life / 2) == [true, false])
-        #expect(brings([15_000, 6_000], toJoin: true, life / 2) == [true, false])
+        for way in [ReplicaPeer.Way.coordinates, .compares] {
+            #expect(brings([8_000, 4_000], way, 0) == [true, false])
+            #expect(brings([4_000, 4_000], way, life / 2) == [true, false])
+        }
+        #expect(brings([15_000, 6_000], .joins, life / 2) == [true, false])
     }
 
     @Test("SW14: what is too far ahead or expired is refused, and what expires goes")

@@ -53,6 +53,28 @@ private struct Unexpected: Error {}
         #expect(ask(1_001, over: Key(8)).isEmpty)
     }
 
+    @Test("SW8: what a peer hands on in comparisons keeps nothing out that it brings as a coordinator", arguments: [0, 1])
+    func sw8HandedOn(round: Int) throws {
+        // A share has room for one of the longest items.
+        var (bench, source) = (try Bench(quota: 240_000), try Bench())
+        let (peer, minutes) = (bench.peers[0], SwarmLimits.rangeMinutes + SwarmLimits.settleMinutes)
+        let old = (0..<4 as Range<UInt64>).map { box.message($0, created: now - minutes, sizeClass: 5) }
+        if round == 0 {
+            #expect(old[..<2].map { bench.bring([.item($0)]) } == [[0], [4]])
+        } else {
+            for items in [old[..<2], old[2...]] { #expect(source.bring(items.map { .item($0) }) == [0, 0]) }
+            bench.replica.peers[peer.node]?.nextCompare = 0
+            bench.replica.peers[bench.peers[1].node]?.nextCompare = .max
+            bench.play(bench.handle([.tick])) { _, kind, body in source.reply(to: kind, body, from: peer) }
+            // One in the share of joining, one in that of comparisons.
+            #expect(old.count { bench.state($0) == true } == 2)
+        }
+        let young = (10..<12 as Range<UInt64>).map { box.message($0, created: now - minutes + 10, sizeClass: 5) }
+        #expect(young.map { bench.bring([.item($0)]) } == [[0], [4]])
+        // Nor does it keep out what other peers bring, where the disk has room.
+        if round == 0 { #expect(bench.bring([.item(young[1])], from: bench.peers[1]) == [0]) }
+    }
+
     @Test(
         "SW19: a flood of stores over one link, of held items or new ones, leaves others their part",
         arguments: [true, false])

@@ -67,8 +67,9 @@ extension Replica {
         guard hasRoom(for: copy) else { throw .full }
         // A tombstone of a held item needs no share: there are only as many as held items.
         if !holdings.deletes(copy) {
-            let toJoin = isFetched && role.isJoining
-            guard peers[peer]?.brings(copy.bytes.count, toJoin: toJoin, now) ?? false else { throw .full }
+            let isCompared = isFetched || ShardDigests.mayBeCompared(copy.header.created, minute: minute)
+            let way: ReplicaPeer.Way = !isCompared ? .coordinates : isFetched && role.isJoining ? .joins : .compares
+            guard peers[peer]?.brings(copy.bytes.count, way, now) ?? false else { throw .full }
         }
         guard copy.isAuthentic(network: network, writers: holdings.writers(of: copy.header.box)) else {
             throw .notAuthorised

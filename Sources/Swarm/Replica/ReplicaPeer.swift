@@ -10,8 +10,12 @@ struct ReplicaPeer {
     var resume: UInt16?
     /// The shards that were not finished, and where each goes on.
     var places: [UInt16: Exchange.Place] = [:]
-    /// How many bytes it may bring in the life of a message.
+    /// How many bytes it may bring as a coordinator in the life of a message.
     private var share: ByteBudget
+    /// How many bytes it may bring in that time by comparisons.
+    ///
+    /// It is apart, since a peer hands on what others have brought to it, and cannot choose.
+    private var compareShare: ByteBudget
     /// How many bytes of shards that this node joins it may hand over on request, in the life of a message.
     private var joinShare: ByteBudget
     /// How much work it may cause, in bytes: bytes that it sends, that are read or hashed for it, and that are sent to
@@ -26,26 +30,43 @@ struct ReplicaPeer {
     /// The comparison with it that this node drives.
     var exchange: Exchange?
 
-    /// A peer that may bring `share` bytes in 14 days, and `joinShare` bytes of shards that are joined.
+    /// A peer that may bring `share` bytes in 14 days as a coordinator, as much by comparisons, and `joinShare` bytes of
+    /// shards that are joined.
     init(share: UInt64, joinShare: UInt64, nextCompare: UInt64, now: UInt64) {
         self.nextCompare = nextCompare
         let life = UInt64(ItemKind.message.life) * 60_000
         self.share = ByteBudget(capacity: share, window: life, now: now)
+        compareShare = self.share
         self.joinShare = ByteBudget(capacity: joinShare, window: life, now: now)
         work = ByteBudget(capacity: SwarmLimits.workBurst, window: SwarmLimits.workWindow, now: now)
         idsServed = ByteBudget(capacity: SwarmLimits.idBytes, window: 600_000, now: now)
         idsAsked = idsServed
     }
 
-    /// Changes the two shares.
+    /// Changes the shares.
     mutating func resize(share: UInt64, joinShare: UInt64) {
         self.share.resize(share)
+        compareShare.resize(share)
         self.joinShare.resize(joinShare)
     }
 
-    /// Counts a copy that it brought, or handed over for a shard that is joined; false if that is too much.
-    mutating func brings(_ size: Int, toJoin: Bool, _ now: UInt64) -> Bool {
-        toJoin && joinShare.take(size, now) || share.take(size, now)
+    /// How a peer brings a copy.
+    enum Way {
+        /// For a client of it.
+        case coordinates
+        /// By a comparison.
+        case compares
+        /// By a comparison of a shard that is joined.
+        case joins
+    }
+
+    /// Counts a copy that it brought; false if that is too much.
+    mutating func brings(_ size: Int, _ way: Way, _ now: UInt64) -> Bool {
+        switch way {
+        case .coordinates: share.take(size, now)
+        case .compares: compareShare.take(size, now)
+        case .joins: joinShare.take(size, now) || compareShare.take(size, now)
+        }
     }
 
     /// Pauses a shard; each further pause is twice as long, at most six hours.

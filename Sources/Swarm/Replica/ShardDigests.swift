@@ -25,6 +25,11 @@ struct ShardDigests: Sendable {
             && created + UInt64(kind.life) >= UInt64(cut) + UInt64(SwarmLimits.compareLife)
     }
 
+    /// Whether a copy of an item made at `created` may come from a comparison.
+    static func mayBeCompared(_ created: UInt32, minute: UInt32) -> Bool {
+        UInt64(created) + UInt64(SwarmLimits.rangeMinutes + SwarmLimits.settleMinutes) <= UInt64(minute)
+    }
+
     /// The digest of a shard; with nothing to compare, the digest of no days.
     mutating func digest(of shard: UInt16, cut: UInt32, _ storage: inout some ItemStorage) -> Bytes32 {
         refresh(shard, cut: cut, &storage).digest
