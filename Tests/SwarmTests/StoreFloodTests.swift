@@ -121,4 +121,22 @@ private struct Unexpected: Error {}
             UInt64(SwarmLimits.putUnits * SwarmLimits.putUnit) * SwarmLimits.workWindow / 1_000 <= SwarmLimits.workBurst
                 / 2)
     }
+    @Test("SW19: the longest items and deletions of 64 have a part while many nodes flood", arguments: [1, 64])
+    func sw19ManyUnits(count: Int) {
+        var coordinator = Coordinator(quota: 1 << 30, now: 0)
+        let (small, large) = (box.message(1, created: now), box.message(2, created: now, sizeClass: 5))
+        let copies =
+            count == 1 ? [.item(large)] : [Copy](repeating: .tombstone(box.tombstone(of: small)), count: count)
+        let (floods, other) = ((10..<18 as Range<UInt32>).map { Key($0).node }, Key(9).node)
+        var (units, taken) = (0, 0)
+        for second in 0..<60 as Range<UInt64> {
+            for flood in floods {
+                for _ in 0..<64 where coordinator.takeTurn(for: [.item(small)], via: flood, second * 1_000) { units += 1 }
+            }
+            if coordinator.takeTurn(for: copies, via: other, second * 1_000) { taken += 1 }
+        }
+        // A ninth of the rate is 14 units a second, of which it needs 16 or 64 for each turn.
+        #expect(taken >= (count == 1 ? 20 : 10))
+        #expect(units + taken * (count == 1 ? 16 : 64) <= SwarmLimits.putBurst + 60 * SwarmLimits.putUnits + 64)
+    }
 }

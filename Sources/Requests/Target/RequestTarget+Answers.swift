@@ -109,12 +109,8 @@ extension RequestTarget {
         guard let entry = entries[ticket], case .performing(let request) = entry.state else { return }
         var result = result
         if result.result.count > RequestLimits.smallAnswer {
-            // Tokens taken before the rate refused one are not given back: the rate stays an upper bound.
-            for _ in 0..<RequestLimits.places(result.result.count, of: RequestLimits.largeAnswerUnit)
-            where !rates.largeAnswers.take(entry.node, now) {
-                result = .busy(seconds: 1)
-                break
-            }
+            let units = RequestLimits.places(result.result.count, of: RequestLimits.largeAnswerUnit)
+            if !rates.largeAnswers.take(entry.node, tokens: units, now) { result = .busy(seconds: 1) }
         }
         counters.answered += 1
         end(ticket, .answer(request.seal(result, salt: salt(), largest: Self.largest(entry))), &actions)

@@ -97,7 +97,7 @@ public struct RequestTarget: ~Copyable {
     /// The rates of openings and of long answers.
     struct Rates {
         var openings: TokenBucket
-        var largeAnswers: SharedRate<NodeID, Never>
+        var largeAnswers: DebtRate<NodeID>
         /// When the next token for an opening is due, while requests wait for one.
         var nextToken: Instant?
     }
@@ -117,7 +117,7 @@ public struct RequestTarget: ~Copyable {
         self.descriptor = descriptor
         rates = Rates(
             openings: TokenBucket(perSecond: requestsPerSecond, burst: requestsPerSecond, now: now),
-            largeAnswers: SharedRate(
+            largeAnswers: DebtRate(
                 perSecond: RequestLimits.largeAnswers, burst: RequestLimits.largeAnswers, now: now))
         cache = BuildReplayCache(
             limit: RequestLimits.remembered(perSecond: requestsPerSecond),

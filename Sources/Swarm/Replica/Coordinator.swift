@@ -99,7 +99,7 @@ struct Coordinator {
     var outbox: [NodeID: [(put: UInt64?, height: UInt64, copy: Copy)]] = [:]
     private var next: UInt64 = 1
     /// How many units of copies are brought to the other replicas, by the node that brought the request.
-    private var rate = SharedRate<NodeID, Never>(
+    private var rate = DebtRate<NodeID>(
         perSecond: SwarmLimits.putUnits, burst: SwarmLimits.putBurst, now: Coordinator.began)
     /// The moment of the beginning for `rate`; an hour is there so that the burst is, too.
     private static let began = Instant(nanoseconds: 3_600_000_000_000)
@@ -130,15 +130,13 @@ struct Coordinator {
     /// The put that brings `copy` to the swarm at `height`; nil if there is none.
     func put(of copy: Copy, height: UInt64) -> UInt64? { numbers[Content(copy, height: height)] }
 
-    /// Takes the units of a copy from the rate of `via`; false if its share is used up.
-    ///
-    /// Units that were taken before the rate refused one are not given back: the rate stays an upper bound.
-    mutating func takeTurn(for copy: Copy, via: NodeID, _ now: UInt64) -> Bool {
+    /// Takes a turn of `via` for copies, whose other units are due before its next turn; false if its share is used up.
+    mutating func takeTurn(for copies: [Copy], via: NodeID, _ now: UInt64) -> Bool {
+        guard !copies.isEmpty else { return true }
         let (elapsed, overflow) = (now > start ? now - start : 0).multipliedReportingOverflow(by: 1_000_000)
         let moment = Self.began + TimeSpan(nanoseconds: overflow ? .max : Int64(clamping: elapsed))
-        let units = max(1, (copy.bytes.count - 1) / SwarmLimits.putUnit + 1)
-        for _ in 0..<units where !rate.take(via, moment) { return false }
-        return true
+        let units = copies.reduce(0) { $0 + max(1, ($1.bytes.count - 1) / SwarmLimits.putUnit + 1) }
+        return rate.take(via, tokens: units, moment)
     }
 
     /// Makes room for `copies` that `via` brought; false if the other nodes need the places.

@@ -30,7 +30,7 @@ extension Replica {
             }
         }
         // Known or not, the copy goes to the other replicas: it costs the node that brought it.
-        guard coordinator.takeTurn(for: copy, via: via, now), coordinator.makeRoom(for: [copy], via: via) else {
+        guard coordinator.takeTurn(for: [copy], via: via, now), coordinator.makeRoom(for: [copy], via: via) else {
             throw .busy(seconds: 1)
         }
         // An id does not cover the signature: of an item that is held, the copy that was verified goes on.
@@ -88,8 +88,9 @@ extension Replica {
             return
         }
         let new = copies.filter { coordinator.put(of: $0, height: view.height) == nil }
-        for copy in new where !coordinator.takeTurn(for: copy, via: via, now) { throw .busy(seconds: 1) }
-        guard coordinator.makeRoom(for: new, via: via) else { throw .busy(seconds: 1) }
+        guard coordinator.takeTurn(for: new, via: via, now), coordinator.makeRoom(for: new, via: via) else {
+            throw .busy(seconds: 1)
+        }
         for copy in new where !holdings.isKnown(copy) { holdings.take(copy, shard: shard, minute: minute) }
         // To make room may have ended one of the others.
         let numbers = copies.map {
