@@ -56,6 +56,9 @@ public enum SwarmLimits {
     /// Items are accepted until this many hundredths of the quota are used; tombstones until all of it is.
     public static let copyFill = 98
 
+    /// How much an entry counts at least in a node's quota, and in the share of the peer that brings it.
+    public static let leastRoom = 1_024
+
     /// How many snapshots' maps are kept.
     public static let maps = 3
     /// The most shards of a network.

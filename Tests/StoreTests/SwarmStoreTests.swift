@@ -287,7 +287,7 @@ import Wire
         let newer = #expect(throws: StoreError.self) {
             _ = try SwarmStore.open(folder: folder.path, network: SwarmModel.network)
         }
-        #expect(newer == .tooNew(path: path, version: 9, known: 1))
+        #expect(newer == .tooNew(path: path, version: 9, known: 2))
         unsafe chmod(path, 0o640)
         let wide = #expect(throws: StoreError.self) {
             _ = try SwarmStore.open(folder: folder.path, network: SwarmModel.network)

@@ -52,7 +52,7 @@ import Wire
 
     @Test("SW8: a full replica takes what makes it smaller, and tombstones")
     func sw8Full() throws {
-        var bench = try Bench(quota: 4_400)
+        var bench = try Bench(quota: 5_200)
         let record = box.record(name("a"), created: now, content: [1])
         let (held, refused) = (box.message(1, created: now), box.message(2, created: now))
         let shard = bench.shard(of: box)

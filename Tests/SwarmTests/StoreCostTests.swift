@@ -67,6 +67,24 @@ import Wire
         #expect(bench.state(items[0]) == true && bench.state(items[1]) == false)
     }
 
+    @Test("SW8: tombstones count as the room and the work that they take")
+    func sw8Tombstones() throws {
+        // A share has room for 117 entries.
+        var bench = try Bench(quota: 240_000)
+        let tombstones = (0..<192 as Range<UInt64>).map {
+            Copy.tombstone(box.tombstone(of: box.message($0, created: now)))
+        }
+        let batches = stride(from: 0, to: 192, by: 64).map { Array(tombstones[$0..<$0 + 64]) }
+        let statuses = batches.flatMap { bench.bring($0) ?? [] }
+        #expect(statuses.count == 192 && statuses.count { $0 == 0 } == 117)
+        #expect(bench.replica.storage.bytesUsed == 117 * SwarmLimits.leastRoom)
+        // Known ones as well count as at least 4 KiB each.
+        bench.now += SwarmLimits.workWindow
+        var count = 0
+        while count < 1_000, bench.bring(batches[0]) != nil { count += 1 }
+        #expect(count == Int(SwarmLimits.workBurst) / (64 * SwarmLimits.putUnit + 9))
+    }
+
     @Test("SW12: a question about a long range that exceeds its asker's work reads nothing")
     func sw12RefusedReads() throws {
         var bench = try bench()

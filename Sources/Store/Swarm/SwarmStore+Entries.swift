@@ -2,7 +2,7 @@ public import Swarm
 public import Wire
 
 extension SwarmStore: ItemStorage {
-    /// The bytes of all entries.
+    /// How much all entries count in the node's quota, in bytes.
     public var bytesUsed: Int { contents.values.reduce(0) { $0 + $1.bytes } }
 
     /// Mixed into the log ids that readers see.
@@ -76,7 +76,7 @@ extension SwarmStore: ItemStorage {
     private func note(_ entry: StoredEntry, _ change: Int) {
         let shard = entry.range.shard
         contents[shard, default: ShardTotals()].entries += change
-        contents[shard, default: ShardTotals()].bytes += change * entry.size
+        contents[shard, default: ShardTotals()].bytes += change * entry.room
         work.changedShards.insert(shard)
         tables.note(entry.range, change)
         changeCounts[shard, default: 0] += 1

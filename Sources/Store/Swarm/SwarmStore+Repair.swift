@@ -79,7 +79,8 @@ extension SwarmStore {
         var totals = ShardTotals()
         var boxes = others
         try database.run(
-            "SELECT count(*), sum(size) FROM entries WHERE shard = ?", [.integer(Int64(shard))]
+            "SELECT count(*), sum(max(size, ?)) FROM entries WHERE shard = ?",
+            [.integer(Int64(SwarmLimits.leastRoom)), .integer(Int64(shard))]
         ) { (totals.entries, totals.bytes) = (Int($0.integer(0)), Int($0.integer(1))) }
         contents[shard] = totals
         work.changedShards.insert(shard)

@@ -221,7 +221,9 @@ public final class SwarmStore {
         CREATE TABLE contents (shard INTEGER PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
         CREATE TABLE shards (shard INTEGER PRIMARY KEY, record BLOB NOT NULL);
         CREATE TABLE sweeps (box BLOB PRIMARY KEY, after INTEGER NOT NULL, verifies INTEGER NOT NULL) WITHOUT ROWID;
-        """
+        """,
+        // Tombstones count more, so the contents are counted anew as after an end that was not in order.
+        "DELETE FROM meta WHERE name = 'ended';",
     ]
 
     // MARK: What is in memory too
@@ -250,7 +252,10 @@ public final class SwarmStore {
     /// Counts the contents of all shards anew.
     private func count() throws(StoreError) {
         var counted: [UInt16: ShardTotals] = [:]
-        try database.run("SELECT shard, count(*), sum(size) FROM entries GROUP BY shard") { row in
+        try database.run(
+            "SELECT shard, count(*), sum(max(size, ?)) FROM entries GROUP BY shard",
+            [.integer(Int64(SwarmLimits.leastRoom))]
+        ) { row in
             var totals = ShardTotals()
             (totals.entries, totals.bytes) = (Int(row.integer(1)), Int(row.integer(2)))
             counted[UInt16(truncatingIfNeeded: row.integer(0))] = totals

@@ -123,6 +123,9 @@ public struct Replicate: Hashable, Sendable {
     /// How many bytes of copies, each with form and length, fit into one message.
     static let room = SwarmLimits.replicateBytes - 9
 
+    /// How much work it is for a replica, in bytes: each copy costs a verification and a write, however short it is.
+    var work: Int { copies.reduce(9) { $0 + max($1.bytes.count + Copy.overhead, SwarmLimits.putUnit) } }
+
     /// Copies by the map at `height`; they must fit.
     public init(height: UInt64, copies: [Copy]) {
         precondition(1...SwarmLimits.replicateCopies ~= copies.count, "REPLICATE has 1 to 64 copies")

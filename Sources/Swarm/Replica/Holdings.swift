@@ -68,10 +68,10 @@ struct Holdings<Storage: ItemStorage> {
 
     /// By how many bytes the storage grows if `copy` is taken.
     func growth(of copy: Copy) -> Int {
-        let size = copy.bytes.count
-        if let held = storage.entry(copy.id) { return size - held.size }
-        guard case .item(let item) = copy, let name = item.version?.name else { return size }
-        return size - (storage.version(of: copy.header.box, copy.header.kind, name)?.size ?? 0)
+        let room = StoredEntry.room(copy.bytes.count)
+        if let held = storage.entry(copy.id) { return room - held.room }
+        guard case .item(let item) = copy, let name = item.version?.name else { return room }
+        return room - (storage.version(of: copy.header.box, copy.header.kind, name)?.room ?? 0)
     }
 
     /// Whether a replica may hold `copy` at this time; this needs no public-key work.

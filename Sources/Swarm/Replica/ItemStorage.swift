@@ -43,6 +43,10 @@ public struct StoredEntry: Hashable, Sendable {
     public var created: UInt32 { range.number &* SwarmLimits.rangeMinutes }
     /// The minute from which it has expired.
     public var expires: UInt32 { created &+ kind.life }
+    /// How much it counts in the node's quota, in bytes.
+    public var room: Int { Self.room(size) }
+    /// How much an entry of `size` bytes counts: a row with its indices is longer than a tombstone.
+    static func room(_ size: Int) -> Int { max(size, SwarmLimits.leastRoom) }
     /// How much it counts in its box's quota, in bytes.
     var share: Int { isDeleted ? SwarmLimits.tombstoneShare : size }
 
@@ -95,7 +99,7 @@ public struct BoxUsage: Hashable, Sendable {
 public struct ShardTotals: Hashable, Sendable {
     /// How many entries there are.
     public var entries = 0
-    /// The bytes of the entries.
+    /// How much they count in the node's quota, in bytes.
     public var bytes = 0
 
     /// An empty shard.
@@ -137,7 +141,7 @@ public struct BoxSweep: Hashable, Sendable {
 ///
 /// All calls are synchronous; everything from one ``commit()`` to the next is one transaction.
 public protocol ItemStorage {
-    /// The bytes of all entries.
+    /// How much all entries count in the node's quota, in bytes.
     var bytesUsed: Int { get }
     /// Mixed into the log ids that readers see; drawn anew for a new storage, a restored one, and one that was not
     /// closed cleanly.

@@ -54,7 +54,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     /// All entries, in no order.
     public var allEntries: [StoredEntry] { Array(tables.entries.values) }
 
-    /// The bytes of all entries.
+    /// How much all entries count in the node's quota, in bytes.
     public var bytesUsed: Int { tables.bytesUsed }
     /// Mixed into the log ids that readers see.
     public var logSalt: UInt64 {
@@ -74,7 +74,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         }
         tables.boxes[entry.box] = nil
         if let old = tables.entries[entry.id] { forget(old, in: &table) }
-        tables.bytesUsed += entry.size
+        tables.bytesUsed += entry.room
         tables.entries[entry.id] = entry
         tables.bytes[entry.id] = bytes
         table.log.append((entry.offset, entry.id))
@@ -93,7 +93,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     }
 
     private mutating func forget(_ entry: StoredEntry, in table: inout BoxTable) {
-        tables.bytesUsed -= entry.size
+        tables.bytesUsed -= entry.room
         tables.entries[entry.id] = nil
         tables.bytes[entry.id] = nil
         table.log.remove(at: Self.place(of: entry.offset, in: table.log))
@@ -193,7 +193,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
     public func totals() -> [UInt16: ShardTotals] {
         tables.entries.values.reduce(into: [:]) { totals, entry in
             totals[entry.range.shard, default: ShardTotals()].entries += 1
-            totals[entry.range.shard, default: ShardTotals()].bytes += entry.size
+            totals[entry.range.shard, default: ShardTotals()].bytes += entry.room
         }
     }
 

@@ -9,7 +9,9 @@ extension Replica {
             return
         }
         guard kind == .replicate else { return durable.append(.message(ask: ask, from: peer, kind, body)) }
-        guard let message = try? Replicate(decoding: body.rawSpan, network: network) else {
+        guard let message = try? Replicate(decoding: body.rawSpan, network: network),
+            spend(max(0, message.work - body.count), peer)
+        else {
             actions.append(.reply(ask: ask, nil))
             return
         }
@@ -69,7 +71,7 @@ extension Replica {
         if !holdings.deletes(copy) {
             let isCompared = isFetched || ShardDigests.mayBeCompared(copy.header.created, minute: minute)
             let way: ReplicaPeer.Way = !isCompared ? .coordinates : isFetched && role.isJoining ? .joins : .compares
-            guard peers[peer]?.brings(copy.bytes.count, way, now) ?? false else { throw .full }
+            guard peers[peer]?.brings(StoredEntry.room(copy.bytes.count), way, now) ?? false else { throw .full }
         }
         guard copy.isAuthentic(network: network, writers: holdings.writers(of: copy.header.box)) else {
             throw .notAuthorised

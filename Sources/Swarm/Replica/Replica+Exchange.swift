@@ -142,10 +142,11 @@ extension Replica {
             used += 1
         }
         peers[peer]?.exchange?.tally.gave += copies.count
-        let message = copies.isEmpty ? [] : Replicate(height: height, copies: copies).encoded()
-        guard !copies.isEmpty, peers[peer]?.work.take(message.count, now) ?? false else { return false }
+        guard !copies.isEmpty else { return false }
+        let message = Replicate(height: height, copies: copies)
+        guard peers[peer]?.work.take(message.work, now) ?? false else { return false }
         if used < ids.count { peers[peer]?.exchange?.steps.append(.push(Array(ids[used...]))) }
-        ask(peer, .replicate, message, .push(copies.map(\.id)))
+        ask(peer, .replicate, message.encoded(), .push(copies.map(\.id)))
         return true
     }
 
