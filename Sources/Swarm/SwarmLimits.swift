@@ -53,6 +53,9 @@ public enum SwarmLimits {
     public static let descriptors = 16_384
     /// A coordinator admits one part in this many of its quota in a day.
     public static let admissionShare = 196
+    /// A box that has one part in this many of what a coordinator admits for its shard is large: it gets nothing while
+    /// that is scarce.
+    public static let boxAdmission = 64
     /// Items are accepted until this many hundredths of the quota are used; tombstones until all of it is.
     public static let copyFill = 98
 

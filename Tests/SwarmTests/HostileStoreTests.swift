@@ -15,20 +15,6 @@ import Wire
 
     // MARK: Shares
 
-    @Test("SW7: clients of one shard cannot use up what this node may bring to the others")
-    func sw7ShardShare() throws {
-        var bench = try Bench(quota: 1 << 30)
-        let other = Box(Key(2))
-        #expect(bench.shard(of: box) != bench.shard(of: other))
-        var stored = 0
-        while stored < 80, isStored(bench.store(box.message(UInt64(stored), created: now, sizeClass: 5))) {
-            stored += 1
-        }
-        // Half of a peer's share, divided by 64 common shards, and half of that for new boxes.
-        #expect(stored * 65_536 == (1 << 30) / 2 / 2 / 64 / 2)
-        #expect(isStored(bench.store(other.message(1, created: bench.minute / 10 * 10))))
-    }
-
     @Test("SW8: a replica that joins takes no more of one peer than its share")
     func sw8Joining() throws {
         var bench = try Bench(quota: 240_000)

@@ -62,6 +62,12 @@ struct Coordinator {
             newcomers = ByteBudget(capacity: capacity / 2, window: window, now: now)
         }
 
+        /// Whether a box that has much already must leave the rest to others: half of what new boxes may use, and half
+        /// of what the others may.
+        mutating func isScarce(isNew: Bool, _ now: UInt64) -> Bool {
+            (isNew ? newcomers.available(now) : all.available(now)) < all.capacity / 4
+        }
+
         /// Takes `size` bytes; for a new box from both budgets.
         mutating func take(_ size: Int, isNew: Bool, _ now: UInt64) -> Bool {
             if isNew, !newcomers.take(size, now) { return false }
@@ -208,15 +214,15 @@ struct Coordinator {
         for shard in shards.keys { shards[shard]?.resize(shardShare) }
     }
 
-    /// Takes `size` bytes for a box of `shard` from the budgets; false if one is too low.
-    mutating func admit(_ size: Int, _ shard: UInt16, isNew: Bool, _ now: UInt64) -> Bool {
+    /// Takes `size` bytes for a box of `shard` that has `held` bytes here from the budgets; false if one is too low.
+    mutating func admit(_ size: Int, _ shard: UInt16, held: Int, isNew: Bool, _ now: UInt64) -> Bool {
         let life = UInt64(ItemKind.message.life) * 60_000
-        guard
-            shards[shard, default: Admission(capacity: shardShare, window: life, now: now)]
-                .take(size, isNew: isNew, now)
-        else { return false }
+        var own = shards[shard] ?? Admission(capacity: shardShare, window: life, now: now)
+        defer { shards[shard] = own }
+        let isLarge = UInt64(clamping: held) >= max(1, shardShare / UInt64(SwarmLimits.boxAdmission))
+        guard !isLarge || !own.isScarce(isNew: isNew, now), own.take(size, isNew: isNew, now) else { return false }
         if admission.take(size, isNew: isNew, now) { return true }
-        shards[shard]?.giveBack(size, isNew: isNew)
+        own.giveBack(size, isNew: isNew)
         return false
     }
 }

@@ -123,7 +123,7 @@ extension Replica {
         else { throw .full }
         let first = holdings.storage.box(box)?.firstSeen
         let isNew = first.map { minute < $0 + SwarmLimits.knownBoxMinutes } ?? true
-        guard coordinator.admit(item.bytes.count, shard, isNew: isNew, now) else { throw .full }
+        guard coordinator.admit(item.bytes.count, shard, held: usage.bytes, isNew: isNew, now) else { throw .full }
     }
 
     /// Whether the disk's quota has room for the growth by a copy; a copy that frees space always fits.
