@@ -5,6 +5,10 @@ internal import Wire
 final class Exit {
     /// The longest time for resolving and connecting together.
     static let openLimit = TimeSpan.seconds(20)
+    /// How long bytes may wait for a socket whose stream has ended, while none of them moves.
+    static let flushLimit = TimeSpan.seconds(60)
+    /// The most such sockets of sessions that have ended; each has 64 KiB at most.
+    static let flushingLimit = 1_024
     /// The most UDP associations.
     static let associationLimit = 8_192
 
@@ -19,6 +23,8 @@ final class Exit {
     ///
     /// A connecting stream or an association may use a few sockets for one place.
     let sockets: StreamPlaces
+    /// The places of sockets that still have bytes to write after their sessions have ended.
+    let flushing = StreamPlaces(limit: Exit.flushingLimit)
     /// The dropped datagrams of all associations, by reason.
     var datagramDrops = DatagramDrops()
 
