@@ -25,6 +25,8 @@ final class Exit {
     let sockets: StreamPlaces
     /// The places of sockets that still have bytes to write after their sessions have ended.
     let flushing = StreamPlaces(limit: Exit.flushingLimit)
+    /// The rates to hosts that have not answered.
+    var hostRates: HostRates
     /// The dropped datagrams of all associations, by reason.
     var datagramDrops = DatagramDrops()
 
@@ -33,6 +35,7 @@ final class Exit {
     /// It connects to none of its `own` addresses.
     init(on loop: Loop, own: Set<IPAddress>, _ configuration: RelayConfiguration) throws(UVError) {
         self.loop = loop
+        hostRates = HostRates(now: Instant(nanoseconds: loop.now))
         policy = ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules)
         var setup = Resolver.Configuration()
         setup.servers = configuration.exitResolvers

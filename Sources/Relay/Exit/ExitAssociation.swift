@@ -59,7 +59,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         let now = Instant(nanoseconds: exit.loop.now)
         self.exit = exit
         self.stream = stream
-        peers = FlowPeers(now: now)
+        peers = FlowPeers(for: stream.share)
         budget = TokenBucket(Self.rate, now: now)
         lastUsed = now
     }
@@ -138,7 +138,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         guard exit.policy.allows(address, port: port, .udp) else { return exit.datagramDrops.add(.udpNotAllowed) }
         guard let socket = socket(for: address) else { return exit.datagramDrops.add(.udpSocket) }
         guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return exit.datagramDrops.add(.udpRate) }
-        if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
+        if let reason = peers.send(count, to: address, port: port, as: host, &exit.hostRates, now: now) {
             return exit.datagramDrops.add(reason)
         }
         let target = SocketAddress(high: address.high, low: address.low, port: port)
