@@ -49,6 +49,46 @@ import Wire
         #expect(exit.sessionCount == 1)
     }
 
+    @Test("R5: names and sockets of UDP associations count for their session") func associations() throws {
+        let harness = try RelayHarness(exit: true)
+        let client = try harness.client()
+        try build(client)
+        client.beginSession()
+        let exit = harness.relay.sessions
+        /// Runs until `condition` holds, and tells what the exit's sessions hold then.
+        func memory(_ condition: @escaping () -> Bool) -> Int {
+            #expect(
+                harness.run {
+                    client.connection.deadlineReached(now: client.links.now)
+                    while client.connection.nextEvent() != nil {}
+                    client.pump()
+                    return condition()
+                })
+            return exit.memoryUse
+        }
+        let request = OpenRequest(kind: .udp, destination: OpenRequest.unspecified).encoded()
+        var ids: [StreamID] = []
+        func associate(_ count: Int) throws -> Int {
+            for _ in 0..<count {
+                let id = try client.connection.openStream()
+                _ = client.connection.write(id, request.rawSpan)
+                ids.append(id)
+            }
+            return memory { ids.allSatisfy { client.connection.readableCount($0) > 0 } }
+        }
+        let one = try associate(1)
+        let many = try associate(16)
+        #expect(many - one >= 16 * 10 << 10)
+        for number in 0..<40 {
+            let name = Destination(host: .name(try #require(HostName("n\(number).test"))), port: 9)
+            let datagram = FlowDatagram.encoded(name, [7].rawSpan) ?? []
+            let isSent = client.connection.sendDatagram(flow: ids[0].value, datagram.rawSpan)
+            #expect(isSent)
+        }
+        let drops = { harness.relay.exit?.datagramDrops.byName["udpName"] ?? 0 }
+        #expect(memory { drops() == 40 } - many >= 40 * 704)
+    }
+
     @Test("s14: a session whose streams request nothing ends before a larger one whose streams are in use")
     func streamsThatRequestNothing() throws {
         let harness = try RelayHarness(exit: true)

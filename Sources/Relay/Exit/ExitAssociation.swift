@@ -25,6 +25,8 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
     ///
     /// The least recently used one makes room.
     static let nameLimit = 64
+    /// The memory of a name with its addresses, and what a socket's queue has touched, in bytes.
+    private static let (nameBytes, socketBytes) = (704, 10 << 10)
     /// The most datagrams that wait for names, and the most bytes of these.
     static let waitingLimit = (count: 64, bytes: 256 << 10)
     /// The time after which a name that was not found may be looked up again.
@@ -94,8 +96,11 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         exit.sockets.noteActivity(of: self)
     }
 
-    /// The bytes that wait for names, and the memory of the hosts' entries.
-    var heldBytes: Int { waitingBytes + peers.heldBytes }
+    /// The bytes that wait for names, and the approximate memory of the hosts' entries, the names and the sockets.
+    var heldBytes: Int {
+        let sockets = (v4 == nil ? 0 : 1) + (v6 == nil ? 0 : 1)
+        return waitingBytes + peers.heldBytes + names.count * Self.nameBytes + sockets * Self.socketBytes
+    }
 
     // MARK: To the outside
 
