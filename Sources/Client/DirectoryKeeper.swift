@@ -83,10 +83,8 @@ struct DirectoryKeeper {
             network: network, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
             bytes: chain.trusted.encoded())
         do throws(StoreError) {
-            try store?.setTrustedSnapshot(kept)
-            if let earlier = chain.earlier {
-                try store?.setValue(earlier.encoded(), for: SnapshotChain.Earlier.keptName, waiting: false)
-            }
+            let earlier = chain.earlier.map { [SnapshotChain.Earlier.keptName: $0.encoded()] }
+            try store?.setTrustedSnapshot(kept, with: earlier ?? [:])
         } catch {
             warn(error)
         }

@@ -4,8 +4,10 @@ public import Wire
 /// The memory of answers above 64 KiB until they are written, over all links (docs/architecture/state.md, "Shares").
 ///
 /// Once half is taken, one source holds an eighth at most, or one answer of any length. An answer that finds no room
-/// takes that of an answer whose peer has not read for longest, first of the source that holds most. A peer that reads
-/// is not disturbed.
+/// takes that of one whose peer does not read: of the group that holds most, in it of the source that holds most, and of
+/// that source the one that has stood still for longest. If all peers read, groups with several answers give some up to
+/// a group without any, or to one that holds less all the same, and likewise the sources of a group. The only answer of
+/// a group is not disturbed while its peer reads.
 public struct AnswerMemory<Answer: Hashable> {
     /// The unit that is counted, and the longest answer that is not counted.
     static var unit: Int { MessageExchange.uncountedAnswer }
@@ -21,13 +23,18 @@ public struct AnswerMemory<Answer: Hashable> {
         var movedAt: Instant
     }
 
-    private var shares: Shares<LinkSource>
+    /// The most places of a source, once `freely` are taken in all.
+    private let most: Int
+    private let freely: Int
+    private var shares: GroupedShares<LinkSource.Group, LinkSource>
     private var held: [Answer: Held] = [:]
 
     /// Memory of `bytes` bytes for answers of at most `longest` bytes.
     public init(bytes: Int, longest: Int) {
         let capacity = max(1, bytes / Self.unit)
-        shares = Shares(capacity: capacity, most: max(capacity / 8, longest / Self.unit), freely: capacity / 2)
+        most = max(capacity / 8, longest / Self.unit)
+        freely = capacity / 2
+        shares = GroupedShares(capacity: capacity)
     }
 
     /// The bytes in use, in whole units.
@@ -48,16 +55,15 @@ public struct AnswerMemory<Answer: Hashable> {
         guard count > Self.unit else { return .granted }
         let places = (count + Self.unit - 1) / Self.unit
         guard places <= shares.capacity else { return .refused }
-        let victim: Answer?
-        switch shares.take(for: source, places: places) {
-        case .granted:
-            held[answer] = Held(source: source, places: places, sent: 0, movedAt: now)
-            return .granted
-        case .shareUsed: victim = stalest(of: source, now)
-        case .makeRoom(let largest): victim = stalest(of: largest, now) ?? stalest(of: nil, now)
-        case .full: victim = stalest(of: nil, now)
+        let all = shares.count + places
+        let isOver = shares.places(of: source, in: source.group) + places > most && all > freely
+        if isOver || all > shares.capacity {
+            let loser = isOver ? stalled(of: source, now) : stalled(of: nil, now) ?? loser(to: source, places)
+            return loser.map { .after($0) } ?? .refused
         }
-        return victim.map { .after($0) } ?? .refused
+        shares.add(source, in: source.group, places: places)
+        held[answer] = Held(source: source, places: places, sent: 0, movedAt: now)
+        return .granted
     }
 
     /// Notes that `sent` bytes of an answer have been written.
@@ -71,15 +77,41 @@ public struct AnswerMemory<Answer: Hashable> {
     /// Releases the memory of an answer that is written or given up.
     public mutating func release(_ answer: Answer) {
         guard let entry = held.removeValue(forKey: answer) else { return }
-        shares.release(entry.source, places: entry.places)
+        shares.release(entry.source, in: entry.source.group, places: entry.places)
     }
 
-    /// The answer of `source`, or of any source if nil, that has stood still for longest; nil if none has for `stall`.
-    private func stalest(of source: LinkSource?, _ now: Instant) -> Answer? {
-        var best: (answer: Answer, movedAt: Instant)?
-        for (answer, entry) in held where source == nil || entry.source == source {
-            guard now - entry.movedAt >= Self.stall, best.map({ entry.movedAt < $0.movedAt }) ?? true else { continue }
-            best = (answer, entry.movedAt)
+    /// The answer of `source`, or of any source if nil, that stands still and gives way first; nil if none stands still.
+    private func stalled(of source: LinkSource?, _ now: Instant) -> Answer? {
+        first { now - $0.movedAt >= Self.stall && (source == nil || $0.source == source) }
+    }
+
+    /// The answer whose peer reads and that gives way to one of `source` nevertheless; nil if none does.
+    private func loser(to source: LinkSource, _ places: Int) -> Answer? {
+        var answers: (groups: [LinkSource.Group: Int], sources: [LinkSource: Int]) = ([:], [:])
+        for entry in held.values {
+            answers.groups[entry.source.group, default: 0] += 1
+            answers.sources[entry.source, default: 0] += 1
+        }
+        let own = (group: shares.places(of: source.group), source: shares.places(of: source, in: source.group))
+        return first { entry in
+            let group = entry.source.group
+            if group == source.group {
+                let theirs = shares.places(of: entry.source, in: group)
+                return answers.sources[entry.source] != 1 && (own.source == 0 || theirs > own.source + places)
+            }
+            return answers.groups[group] != 1 && (own.group == 0 || shares.places(of: group) > own.group + places)
+        }
+    }
+
+    /// Of the answers for which `condition` holds: one of the group with the most, in it of the source with the most,
+    /// and of that source the one that has not moved for longest.
+    private func first(where condition: (Held) -> Bool) -> Answer? {
+        var best: (answer: Answer, size: (Int, Int), movedAt: Instant)?
+        for (answer, entry) in held where condition(entry) {
+            let group = entry.source.group
+            let size = (shares.places(of: group), shares.places(of: entry.source, in: group))
+            if let best, size == best.size ? entry.movedAt >= best.movedAt : size < best.size { continue }
+            best = (answer, size, entry.movedAt)
         }
         return best?.answer
     }

@@ -167,19 +167,25 @@ public final class Store {
         return height
     }
 
-    /// Stores an accepted snapshot and its height; one below the stored height changes nothing.
+    /// Stores an accepted snapshot, its height, and the single `values` that belong to it, in one transaction.
     ///
-    /// Waits some milliseconds for the disk if `waiting`, so that a power failure does not lose the height.
-    public func setTrustedSnapshot(_ snapshot: TrustedSnapshot, waiting: Bool = true) throws(StoreError) {
+    /// One below the stored height changes nothing. Waits some milliseconds for the disk if `waiting`, so that a power
+    /// failure does not lose the height.
+    public func setTrustedSnapshot(
+        _ snapshot: TrustedSnapshot, with values: [String: [UInt8]] = [:], waiting: Bool = true
+    ) throws(StoreError) {
         if let kept = try trustedHeight(of: snapshot.network), kept > snapshot.height { return }
         try waitForDisk(waiting)
         defer { waitForDiskNoMore(waiting) }
-        try database.run(
-            "INSERT OR REPLACE INTO snapshots (network, height, digest, bytes) VALUES (?, ?, ?, ?)",
-            [
-                .blob(snapshot.network.array), .integer(Int64(bitPattern: snapshot.height)),
-                .blob(snapshot.digest.array), .blob(snapshot.bytes),
-            ])
+        try database.transaction { () throws(StoreError) in
+            try database.run(
+                "INSERT OR REPLACE INTO snapshots (network, height, digest, bytes) VALUES (?, ?, ?, ?)",
+                [
+                    .blob(snapshot.network.array), .integer(Int64(bitPattern: snapshot.height)),
+                    .blob(snapshot.digest.array), .blob(snapshot.bytes),
+                ])
+            for (name, value) in values { try set(value, for: name) }
+        }
     }
 
     private func waitForDisk(_ waiting: Bool) throws(StoreError) {
@@ -206,6 +212,10 @@ public final class Store {
     public func setValue(_ value: [UInt8], for name: String, waiting: Bool = false) throws(StoreError) {
         try waitForDisk(waiting)
         defer { waitForDiskNoMore(waiting) }
+        try set(value, for: name)
+    }
+
+    private func set(_ value: [UInt8], for name: String) throws(StoreError) {
         try database.run(
             "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", [.blob(Array(name.utf8)), .blob(value)])
     }

@@ -161,21 +161,21 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
     @inlinable
     public func largest(in group: Group) -> Source? { members[group]?.largest }
 
-    /// Counts a place of `source`.
+    /// Counts places of `source`.
     @inlinable
-    public mutating func add(_ source: Source, in group: Group) {
-        groups.add(group)
-        members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source)
+    public mutating func add(_ source: Source, in group: Group, places: Int = 1) {
+        groups.add(group, places: places)
+        members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source, places: places)
     }
 
-    /// Returns a place of `source`.
+    /// Returns places of `source`.
     @inlinable
-    public mutating func release(_ source: Source, in group: Group) {
-        guard places(of: source, in: group) > 0 else {
+    public mutating func release(_ source: Source, in group: Group, places: Int = 1) {
+        guard self.places(of: source, in: group) >= places else {
             return assertionFailure("a place is given back by who holds it")
         }
-        groups.release(group)
-        members[group]?.release(source)
+        groups.release(group, places: places)
+        members[group]?.release(source, places: places)
         if groups.places(of: group) == 0 { members[group] = nil }
     }
 }

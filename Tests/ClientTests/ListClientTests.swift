@@ -128,12 +128,7 @@ import Wire
         for node in world.nodes { node.list = list }
         #expect(world.start())
         #expect(world.directory.lists.used?.digest == list.digest)
-        world.nodes[6].descriptors = world.nodes[6].descriptors.enumerated().map { number, signed in
-            var value = signed.descriptor
-            value.published.seconds -= 200_000
-            value.expires.seconds -= 200_000
-            return value.signed(with: world.nodes[number].key, network: world.network.id)
-        }
+        world.nodes[6].descriptors = Self.expired(world)
         // The list is certified and newer than the one in use; two operators serve it with all its descriptors.
         let old = try self.list(world, round: 7, by: 0..<7)
         for node in world.nodes[5...6] {
@@ -142,6 +137,27 @@ import Wire
         }
         #expect(world.directory.lists.used?.digest == list.digest && world.directory.descriptorCount == 7)
         #expect(world.directory.canChoose(hops: 3))
+    }
+
+    @Test("s11: a client that knows nothing yet does not begin with an old list")
+    func expiredFirstList() throws {
+        let world = try DirectoryWorld(7, isSimulated: true)
+        let expired = Self.expired(world)
+        for node in world.nodes { node.descriptors = expired }
+        let old = try list(world, round: 7, by: 0..<7)
+        for node in world.nodes { node.list = old }
+        #expect(!world.start())
+        #expect(world.directory.lists.used == nil)
+    }
+
+    /// The descriptors that the nodes had more than two days ago.
+    private static func expired(_ world: DirectoryWorld) -> [SignedDescriptor] {
+        world.nodes[6].descriptors.enumerated().map { number, signed in
+            var value = signed.descriptor
+            value.published.seconds -= 200_000
+            value.expires.seconds -= 200_000
+            return value.signed(with: world.nodes[number].key, network: world.network.id)
+        }
     }
 
     @Test("s23: a client that can build no path asks for the new version of a hop over links") func withoutPaths()

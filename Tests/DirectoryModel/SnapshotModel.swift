@@ -299,7 +299,7 @@ public final class SnapshotModel {
         case 1: nodes[party].lateness = UInt64(choose(3))
         default:
             reached.restarts += 1
-            nodes[party].restart(undone: choose(6), old: choose(4))
+            nodes[party].restart(undone: choose(6), old: choose(4), isOlder: choose(8) == 0)
         }
     }
 
@@ -339,8 +339,10 @@ public final class SnapshotModel {
     /// Whether a node refuses the others' snapshots because of a higher one, whose signatures it has lost, and which no
     /// other node has.
     ///
-    /// This is a known limit: it takes two snapshots that led nowhere, and a loss of the file with the history.
+    /// This is a known limit: it takes two snapshots that led nowhere, a loss of the file with the history, and a
+    /// database of a build that kept no update.
     private func isStranded(_ node: SnapshotNode) -> Bool {
+        guard node.lacksUpdate else { return false }
         let mark = node.chain.highWaterMark
         let newest = nodes.map(\.chain.snapshot.height).max() ?? 0
         return node.chain.snapshot.height < newest && newest < mark.height

@@ -11,6 +11,7 @@ final class SnapshotNode: SnapshotFollower<SnapshotSigning> {
         var trusted: SignedSnapshot?
         var mark: SnapshotChain.HighWaterMark?
         var earlier: [UInt8]?
+        var update: [UInt8]?
         var signed: [UInt8]?
     }
 
@@ -27,6 +28,8 @@ final class SnapshotNode: SnapshotFollower<SnapshotSigning> {
     private var written: [Database] = [Database()]
     /// The histories of the last files, the newest last.
     private var files: [SnapshotHistory] = []
+    /// Whether its database is of a build that kept no update.
+    private(set) var lacksUpdate = false
     /// What it has signed, by height.
     private var signed: [UInt64: Bytes32] = [:]
 
@@ -164,20 +167,24 @@ final class SnapshotNode: SnapshotFollower<SnapshotSigning> {
         var next = written[written.count - 1]
         next.trusted = SignedSnapshot(chain.snapshot)
         next.mark = .init(height: chain.snapshot.height, digest: chain.digest)
+        next.earlier = chain.earlier?.encoded()
+        next.update = state.update?.encoded()
+        precondition(next.update != nil, "a snapshot without its update")
         written.append(next)
-        if let earlier = chain.earlier {
-            next.earlier = earlier.encoded()
-            written.append(next)
-        }
+        lacksUpdate = false
         files.append(state.history)
         if files.count > 3 { files.removeFirst() }
     }
 
     /// Ends the process and starts it again; `undone` writes of the database and `old` writes of the file are lost.
-    func restart(undone: Int, old: Int) {
+    ///
+    /// With `isOlder` the database is of a build that kept no update.
+    func restart(undone: Int, old: Int, isOlder: Bool) {
         written.removeLast(min(undone, written.count - 1))
         files.removeLast(min(old, files.count))
-        let disk = written[written.count - 1]
+        var disk = written[written.count - 1]
+        if isOlder { disk.update = nil }
+        lacksUpdate = disk.update == nil
         written = [disk]
         isLimited = isLimited && undone == 0 && old == 0
         (running, checked, inbox) = (nil, nil, SignatureInbox())
@@ -191,7 +198,10 @@ final class SnapshotNode: SnapshotFollower<SnapshotSigning> {
             }
             precondition(files.isEmpty || history != nil, "its own history is unreadable")
             let empty = SnapshotHistory(first: chain.first, digest: chain.firstDigest, limits: limits)
-            state = try SnapshotSigning(chain, history: history ?? empty, kept: disk.signed, at: time)
+            state = try SnapshotSigning(
+                chain, history: history ?? empty, kept: disk.signed, update: disk.update, at: time, check: Mock.check)
+            precondition(state.refusal == nil, "its own update is refused")
+            precondition(disk.update == nil || state.chain.digest == chain.digest, "a node goes back with its update")
         } catch { preconditionFailure("its own disk is refused: \(error)") }
         precondition(state.signed == before, "a signature is forgotten")
         model.trusts(chain)

@@ -16,7 +16,7 @@ import Wire
 
         init(_ number: Int, sessions count: Int) {
             sessions = (0..<count).map { _ in Session() }
-            let source = LinkSource.client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number))))
+            let source = LinkSource.client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)))
             shares = sessions.map { StreamShare(source: source, session: ObjectIdentifier($0)) }
         }
     }

@@ -18,7 +18,8 @@ import Wire
     /// Session `session`, whose first path came from source `source`.
     private func share(_ session: Int, of source: UInt32) -> StreamShare {
         StreamShare(
-            source: .client(AddressShare(IPAddress(v4: source))), session: ObjectIdentifier(sessions[session]))
+            source: .client(AddressShare(IPAddress(v4: source << 8))),
+            session: ObjectIdentifier(sessions[session]))
     }
 
     private let sessions = (0..<1_100).map { _ in Holder() }
@@ -166,5 +167,23 @@ import Wire
         for _ in 0..<4 { #expect(associations.enter(Holder(), for: honest)) }
         #expect(!associations.enter(Holder(), for: honest))
         #expect(associations.count == 8)
+    }
+
+    @Test("s14: all addresses of a network share one part of an exit's associations", arguments: [1, 20, 256, 1_000])
+    func associationsOfANetwork(sources: Int) {
+        let associations = StreamPlaces(limit: 2_000)
+        for place in 0..<2_000 {
+            let number = place % sources
+            let address = IPAddress(high: 0x2001_0db8_0000_0000 + UInt64(number) << 8, low: 1)
+            let share = StreamShare(
+                source: .client(AddressShare(address)), session: ObjectIdentifier(sessions[number]))
+            #expect(associations.enter(Holder(), for: share))
+        }
+        // A session over a neighbour gets as many as a network: half of all, or a fifth beside four networks.
+        let neighbour = Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan)
+        let honest = StreamShare(source: .node(neighbour), session: ObjectIdentifier(sessions[1_050]))
+        let granted = (0..<2_000).count { _ in associations.enter(Holder(), for: honest) }
+        let part = 2_000 / ((sources + 255) / 256 + 1)
+        #expect(granted == part)
     }
 }

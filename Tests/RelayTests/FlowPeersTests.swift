@@ -17,10 +17,10 @@ import Wire
     private final class Session {}
     private let sessions = (0..<100).map { _ in Session() }
 
-    /// Session `session`, whose first path came from source `source`.
+    /// Session `session`, whose first path came from network `source`.
     private func share(_ session: Int = 0, of source: Int = 0) -> StreamShare {
         StreamShare(
-            source: .client(AddressShare(Self.address(source))), session: ObjectIdentifier(sessions[session]))
+            source: .client(AddressShare(Self.address(source << 8))), session: ObjectIdentifier(sessions[session]))
     }
 
     private static let name = Destination.Host.name(HostName("a.example")!)

@@ -78,7 +78,7 @@ import Wire
         flood: Int
     ) {
         let start = Instant(nanoseconds: 1)
-        var rate = SharedRate<Int>(perSecond: 1_000, burst: 1_000, now: start)
+        var rate = SharedRate<Int, Never>(perSecond: 1_000, burst: 1_000, now: start)
         var served = 0
         for millisecond in 0..<10_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
@@ -89,16 +89,26 @@ import Wire
         #expect(served >= 9)
     }
 
-    @Test("s17: builds that wait are opened by turns of their sources", arguments: [1, 20]) func turnsOfBuilds(
-        flood: Int
-    ) {
-        var queue = BuildQueue<Int, Int>(capacity: 64)
-        for number in 0..<1_000 { _ = queue.add(number, of: number % flood) }
-        #expect(queue.count == 64)
-        #expect(queue.add(-1, of: -1) ?? -1 >= 0)
-        var turns = 1
-        while let next = queue.next(), next.source != -1 { turns += 1 }
-        #expect(turns <= flood + 1)
+    @Test(
+        "s17: builds that wait are opened by turns of their networks, and in a network of its addresses",
+        arguments: [1, 20, 256, 1_000])
+    func turnsOfBuilds(flood: Int) {
+        func subscriber(_ number: Int) -> Asker {
+            .address(AddressShare(IPAddress(high: 0x2001_0db8_0000_0000 + UInt64(number) << 8, low: 1)))
+        }
+        var queue = BuildService.queue(Int.self)
+        for number in 0..<10_000 { _ = queue.add(number, from: subscriber(number % flood)) }
+        #expect(queue.count == BuildService.waitingLimit)
+        // Each network has had a turn.
+        let networks = (flood + 255) / 256
+        for _ in 0..<networks { _ = queue.take() }
+        let newcomers: [Asker] = [.node(NodeID(Bytes32())), .address(AddressShare(IPAddress(v4: 1)))]
+        for newcomer in newcomers {
+            #expect(queue.add(-1, from: newcomer) != -1)
+            // A node's is next, or after that of one stranger; so is that of a stranger without a turn.
+            let next = (0..<2).map { _ in queue.take()?.request }
+            #expect(next.contains(-1))
+        }
     }
 
     /// Holds builds back, until all of them come at once.
@@ -150,6 +160,25 @@ import Wire
         #expect(most <= 2 * 8)
     }
 
+    @Test("s17: builds of a network's addresses that wait delay another client's by one turn") func turnOfANewcomer()
+        throws
+    {
+        let harness = try RelayHarness()
+        let dam = Dam(before: try #require(harness.relay.links.control))
+        harness.relay.links.control = dam
+        let flood = try (0x101...0x104).map { try harness.client(at: $0) }
+        let newcomer = try harness.client(at: 0x201)
+        var answered: [Bool] = []
+        for client in flood { for _ in 0..<24 { client.build { _ in answered.append(false) } } }
+        #expect(harness.run { dam.count == 96 })
+        newcomer.build { _ in answered.append(true) }
+        #expect(harness.run { dam.count == 97 })
+        dam.open()
+        #expect(harness.run { answered.count == 97 })
+        // It is among the first eight, of which the answers come at once.
+        #expect(answered.firstIndex(of: true) ?? 97 < 8)
+    }
+
     @Test("s17: builds of a link that closes make no paths, which nobody would end") func buildsOfAClosingLink() throws
     {
         let harness = try RelayHarness()
@@ -164,40 +193,10 @@ import Wire
     }
 
     @Test(
-        "s17: each build that waits is opened once, in the order of its source",
-        arguments: 1...10 as ClosedRange<UInt64>)
-    func orderOfBuilds(seed: UInt64) {
-        var state = seed
-        func random(_ bound: Int) -> Int {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int(state >> 33) % bound
-        }
-        var queue = BuildQueue<Int, Int>(capacity: 20)
-        var model: [Int: [Int]] = [:]
-        func take() {
-            let next = queue.next()
-            #expect((next == nil) == model.values.allSatisfy(\.isEmpty), "seed \(seed)")
-            if let next { #expect(model[next.source]?.removeFirst() == next.request, "seed \(seed)") }
-        }
-        for number in 0..<500 {
-            if random(3) == 0 {
-                take()
-            } else {
-                let source = random(6)
-                let dropped = queue.add(number, of: source)
-                model[source, default: []].append(number)
-                if let dropped { for key in model.keys { model[key]?.removeAll { $0 == dropped } } }
-            }
-            #expect(queue.count == model.values.reduce(0) { $0 + $1.count } && queue.count <= 20)
-        }
-        for _ in 0...20 { take() }
-    }
-
-    @Test(
         "s17: what links use of the way to the next hop is not taken from another link", arguments: [1, 3])
     func onwardBuilds(links: Int) {
         let start = Instant(nanoseconds: 1)
-        var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)
+        var rate = SharedRate<Int, Never>(perSecond: 200, burst: 1_000, now: start)
         var (flood, honest) = (0, 0)
         for millisecond in 0..<20_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)

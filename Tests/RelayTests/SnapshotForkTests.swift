@@ -1,9 +1,12 @@
 import Directory
 import EventLoop
+import Foundation
 import Link
 import Logging
 import LoopTesting
 import OnionCrypto
+import Store
+import Synchronization
 import Testing
 import Wire
 
@@ -16,6 +19,8 @@ import Wire
     private final class Neighbour: ControlHandler {
         unowned let links: Links
         var history: SnapshotHistory
+        /// The link to the relay.
+        private(set) var peer: LinkID?
 
         init(_ links: Links, _ history: SnapshotHistory) {
             self.links = links
@@ -36,8 +41,8 @@ import Wire
             default: links.answer(responder, [])
             }
         }
-        func linkUp(_ link: LinkID, peer: LinkPeer) {}
-        func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+        func linkUp(_ link: LinkID, peer: LinkPeer) { self.peer = link }
+        func linkDown(_ link: LinkID, reason: LinkDownReason) { if peer == link { peer = nil } }
     }
 
     private let keys = (0..<4).map { _ in SecureRandom.bytes(32) }
@@ -61,8 +66,36 @@ import Wire
         return longer
     }
 
+    /// Counts the warnings of a log about signatures that were kept.
+    private struct Counting: LogHandler {
+        /// The count, shared by the copies of the handler.
+        final class Count: Sendable { let value = Mutex(0) }
+        let count: Count
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.trace
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(event: LogEvent) {
+            guard event.level >= .warning, "\(event.message)".contains("kept signatures") else { return }
+            count.value.withLock { $0 += 1 }
+        }
+    }
+
     /// Runs `test` with a relay that has the snapshot of height 1, and with its only neighbour.
     private func run(_ test: (Loop, Epochs, Neighbour, SnapshotHistory) throws -> Void) throws {
+        try run { loop, neighbour, history, start in
+            let relay = try start(nil, Counting.Count())
+            defer { relay.close {} }
+            try test(loop, relay.directory.epochs, neighbour, history)
+        }
+    }
+
+    /// Runs `test` with a neighbour, and with a function that starts the relay with a store.
+    private func run(
+        _ test: (Loop, Neighbour, SnapshotHistory, (Store?, Counting.Count) throws -> Relay) throws -> Void
+    ) throws {
         let loop = Loop.simulated()
         defer { loop.close() }
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
@@ -85,12 +118,13 @@ import Wire
             name: "test", id: id,
             bootstrap: [.init(node: ids[1], addresses: links.localAddresses.map { Endpoint($0) })], snapshot: signed)
         file.allowPrivateAddresses = true
-        let relay = try Relay(
-            loop: loop, network: file, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
-            identity: key(0), store: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        defer { relay.close {} }
-        relay.start()
-        try test(loop, relay.directory.epochs, neighbour, history)
+        try test(loop, neighbour, history) { store, count in
+            let relay = try Relay(
+                loop: loop, network: file, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
+                identity: key(0), store: store, log: Logger(label: "test") { _ in Counting(count: count) })
+            relay.start()
+            return relay
+        }
     }
 
     @Test("s11: it follows the other, whose snapshot does not follow its own") func heldBack() throws {
@@ -138,6 +172,63 @@ import Wire
             neighbour.history = whole
             #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
             #expect(epochs.problem == nil)
+        }
+    }
+
+    @Test("s11: it keeps its snapshot without the file of the history, and leads its neighbour there") func lostFile()
+        throws
+    {
+        let folder = NSTemporaryDirectory() + "tunic-" + UUID().uuidString
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try Store(folder: folder)
+        let file = store.path(of: "snapshots.history")
+        try run { loop, neighbour, first, start in
+            let (count, second) = (Counting.Count(), try history(first, to: 2))
+            func started() throws -> Relay {
+                try? FileManager.default.removeItem(atPath: file)
+                return try start(store, count)
+            }
+            func end(_ relay: Relay) {
+                var isClosed = false
+                relay.close { isClosed = true }
+                #expect(loop.run(for: .seconds(60)) { isClosed })
+            }
+            var relay = try started()
+            neighbour.history = second
+            #expect(loop.run(for: .seconds(300)) { relay.directory.epochs.snapshot.height == 2 })
+            #expect(loop.run(for: .seconds(60)) { FileManager.default.fileExists(atPath: file) })
+            end(relay)
+            // No other node has the snapshot now.
+            let link = neighbour.peer
+            neighbour.history = first
+            relay = try started()
+            #expect(relay.directory.epochs.digest == second.digest && count.value.withLock { $0 } == 0)
+            #expect(loop.run(for: .seconds(300)) { neighbour.peer != nil && neighbour.peer != link })
+            let place = SnapshotPlace(relay.directory.epochs.chain, at: .earlier)
+            var answer: [UInt8]?
+            neighbour.links.request(
+                on: try #require(neighbour.peer), DirectoryMessage.getSnapshot, body: try #require(place).body,
+                timeout: .seconds(60)
+            ) { answer = try? $0.get() }
+            #expect(loop.run(for: .seconds(60)) { answer != nil })
+            let bytes = try #require(answer)
+            neighbour.history.absorb(try SnapshotUpdate(decoding: bytes.rawSpan))
+            #expect(neighbour.history.digest == second.digest)
+            end(relay)
+            // With wrong signatures it goes back, and says so once.
+            let name = SnapshotSigning.updateName
+            let kept = try #require(try store.value(name))
+            var update = try SnapshotUpdate(decoding: kept.rawSpan)
+            let vote = update.votes[0]
+            update.votes[0] = .init(number: vote.number, header: 0, signature: [UInt8](repeating: 1, count: 64))
+            try store.setValue(update.encoded(), for: name)
+            neighbour.history = first
+            relay = try started()
+            loop.run(for: .seconds(300)) { false }
+            #expect(relay.directory.epochs.snapshot.height == 1 && count.value.withLock { $0 } == 1)
+            end(relay)
         }
     }
 }

@@ -1,8 +1,9 @@
 import Glibc
 import OnionCrypto
-import Store
 import Testing
 import Wire
+
+@testable import Store
 
 /// A temporary folder, removed with this object.
 final class Folder {
@@ -88,6 +89,24 @@ struct StoreTests {
         try store.setTrustedSnapshot(.init(network: network, height: 5, digest: network, bytes: [5]))
         try store.setTrustedSnapshot(.init(network: network, height: 4, digest: network, bytes: [4]))
         #expect(try store.trustedSnapshot(of: network)?.height == 5)
+    }
+
+    @Test("s11: a snapshot and what belongs to it are stored together or not at all") func s11Together() throws {
+        let store = try Store(folder: folder.path)
+        func snapshot(_ height: UInt64) -> Store.TrustedSnapshot {
+            .init(network: network, height: height, digest: network, bytes: [UInt8(height)])
+        }
+        try store.setTrustedSnapshot(snapshot(5), with: ["x": [5], "y": [50]])
+        try store.setTrustedSnapshot(snapshot(4), with: ["x": [4]])
+        #expect(try store.value("x") == [5] && store.value("y") == [50])
+        // A write that fails after that of the snapshot.
+        let other = try Database(path: store.path(of: Store.fileName))
+        try other.execute("CREATE TRIGGER t BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
+        #expect(throws: StoreError.self) { try store.setTrustedSnapshot(snapshot(6), with: ["x": [6]]) }
+        #expect(try store.trustedSnapshot(of: network) == snapshot(5) && store.value("x") == [5])
+        try other.execute("DROP TRIGGER t")
+        try store.setTrustedSnapshot(snapshot(6), with: ["x": [6]], waiting: false)
+        #expect(try store.trustedSnapshot(of: network) == snapshot(6) && store.value("x") == [6])
     }
 
     @Test func descriptorsAreReplacedAndExpire() throws {

@@ -164,4 +164,26 @@ struct SharedTableTests {
         #expect(table.insert(3_000, for: 999, in: 1) != .refused)
         #expect(table.count(of: 1_000, in: 1) == 31)
     }
+
+    @Test(
+        "s14: a table full of busy entries lets a newcomer in whose source has two fewer than the largest, and no other",
+        arguments: [1, 20, 1_000])
+    func s14_busyEntries(sources: Int) {
+        let capacity = 20_000
+        var table = SharedTable<Int, Int, Int>(capacity: capacity, most: capacity)
+        for entry in 0..<capacity {
+            #expect(table.insert(entry, for: entry % sources, replacesOwn: true) == .inserted)
+            table.setBusy(entry, true)
+        }
+        // Over a source that the flood does not use a newcomer has as many as each of the others.
+        let part = capacity / (sources + 1)
+        for entry in capacity..<capacity + part {
+            #expect(table.insert(entry, for: -1, replacesOwn: true) != .refused)
+            table.setBusy(entry, true)
+        }
+        // Over the flood's own sources it is refused while all their entries are busy.
+        #expect(table.insert(-1, for: 0, replacesOwn: true) == .refused)
+        table.setBusy(capacity - 1, false)
+        #expect(table.insert(-1, for: sources - 1, replacesOwn: true) == .replaced(capacity - 1))
+    }
 }

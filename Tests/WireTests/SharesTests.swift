@@ -150,7 +150,7 @@ struct SharesTests {
         arguments: [1, 2, 1_000])
     func s17_newcomersOfARate(flood: Int) {
         let start = Instant(nanoseconds: 1)
-        var rate = SharedRate<Int>(perSecond: 1_000, burst: 50, now: start)
+        var rate = SharedRate<Int, Never>(perSecond: 1_000, burst: 50, now: start)
         var served = 0
         for millisecond in 0..<5_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
@@ -158,6 +158,20 @@ struct SharesTests {
             if millisecond % 1_000 == 900, rate.take(-1, now) { served += 1 }
         }
         #expect(served >= 4)
+    }
+
+    @Test("s17: in a network, too, a newcomer has its part of the rate of builds")
+    func s17_newcomerOfANetwork() {
+        let start = Instant(nanoseconds: 1)
+        var rate = SharedRate<Int, Int>(perSecond: 1_000, burst: 1_000, now: start)
+        var served = 0
+        for millisecond in 0..<10_000 as Range<Int64> {
+            let now = start + .milliseconds(millisecond)
+            // Another network floods, and an address of the newcomer's.
+            for request in 0..<4 { _ = rate.take(request % 2, in: request % 2, now) }
+            if millisecond % 10 == 9, rate.take(-1, in: 0, now) { served += 1 }
+        }
+        #expect(served >= 900)
     }
 
     // MARK: Memory

@@ -342,7 +342,8 @@ public struct SnapshotHistory: Sendable {
 
     private func voters(at place: Int) -> [NodeID] { voters(at: place, from: first.voters, -1) }
 
-    private func entries(from height: UInt64) -> SnapshotUpdate.Entries {
+    /// The newest snapshot's entries for a reader of the snapshot at `height`.
+    func entries(from height: UInt64) -> SnapshotUpdate.Entries {
         guard let base = bodies.first(where: { $0.snapshot.height == height })?.snapshot else {
             return .whole(newest.entries)
         }

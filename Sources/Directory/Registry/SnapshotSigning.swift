@@ -30,25 +30,51 @@ public struct SnapshotSigning: Sendable {
     public private(set) var last: SnapshotSignatures?
     /// The last signature of this node.
     public private(set) var signed: Signed?
+    /// The update that led from `chain.earlier` to the trusted snapshot, to be kept on disk with these two; nil after a
+    /// start.
+    public private(set) var update: SnapshotUpdate?
+    /// Why the kept update did not count, where the history on disk did not lead to the trusted snapshot.
+    public private(set) var refusal: SnapshotRefusal?
     private var proposed: UnixTime?
 
+    /// The key in the store of ``update``.
+    public static let updateName = "snapshot update"
+
     /// Starts at the trusted snapshot of `chain`, with the `history` that leads there.
-    public init(_ chain: SnapshotChain, history: SnapshotHistory? = nil, signed: Signed? = nil) {
+    ///
+    /// Where there is no such history, it starts with the encoded `update` that was kept with the snapshot, and that is
+    /// checked as one from another node. Without both it goes back to an earlier snapshot.
+    public init(
+        _ chain: SnapshotChain, history: SnapshotHistory? = nil, signed: Signed? = nil, update: [UInt8]? = nil,
+        check: SignatureCheck = .ed25519
+    ) {
         self.chain = chain
         self.signed = signed
         if let history, history.digest == chain.digest {
             self.history = history
-        } else if let history, history.newest.height > chain.first.height,
-            history.newest.height < chain.snapshot.height
-        {
-            // The process ended between the two writes; the missing snapshots will be requested.
-            self.history = history
-            self.chain.fallBack(to: history.newest, digest: history.digest)
-        } else if var history, history.digest(at: chain.snapshot.height) == chain.digest {
+            return
+        }
+        if var history, history.digest(at: chain.snapshot.height) == chain.digest {
             // The machine lost its power, and of the two files only this one has the last snapshots; they will be
             // requested again.
             history.goBack(to: SnapshotChain.Earlier(snapshot: chain.snapshot, digest: chain.digest))
             self.history = history
+            return
+        }
+        if let update, chain.digest != chain.firstDigest {
+            do throws(SnapshotRefusal) {
+                self.history = try SnapshotHistory(history, to: chain, by: update, check: check)
+                return
+            } catch {
+                refusal = error
+            }
+        }
+        if let history, history.newest.height > chain.first.height,
+            history.newest.height < chain.snapshot.height
+        {
+            // The missing snapshots will be requested.
+            self.history = history
+            self.chain.fallBack(to: history.newest, digest: history.digest)
         } else if chain.digest == chain.firstDigest {
             self.history = SnapshotHistory(first: chain.first, digest: chain.firstDigest)
         } else {
@@ -60,13 +86,15 @@ public struct SnapshotSigning: Sendable {
         }
     }
 
-    /// Starts as ``init(_:history:signed:)`` does, with `kept`, the last signature as ``encode(_:)`` wrote it.
+    /// Starts as ``init(_:history:signed:update:check:)`` does, with `kept`, the last signature as ``encode(_:)`` wrote
+    /// it.
     ///
     /// Throws if `kept` is damaged, because without it the node could sign another snapshot of that height. The signed
     /// snapshot is proposed again: if many nodes restart at once, these may be all the signatures of this epoch, and a
     /// registry may offer only later epochs.
     public init(
-        _ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, at now: UnixTime
+        _ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, update: [UInt8]? = nil, at now: UnixTime,
+        check: SignatureCheck = .ed25519
     ) throws(WireError) {
         var signed: Signed?
         var again: Snapshot?
@@ -75,7 +103,7 @@ public struct SnapshotSigning: Sendable {
             signed = found.signed
             again = found.snapshot
         }
-        self.init(chain, history: history, signed: signed)
+        self.init(chain, history: history, signed: signed, update: update, check: check)
         if let again { _ = propose(again, at: now) }
     }
 
@@ -212,6 +240,7 @@ public struct SnapshotSigning: Sendable {
         for item in next.missing(in: [], byteLimit: .max) {
             history.add(item.bytes, of: next.voters[item.place], height: next.snapshot.height)
         }
+        update = chain.earlier.flatMap { history.update(from: $0.snapshot, by: next) }
         last = next
         self.next = nil
         proposed = nil
@@ -232,6 +261,7 @@ public struct SnapshotSigning: Sendable {
             history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest, limits: history.limits)
         }
         chain = accepted
+        self.update = update
         restart()
         return true
     }

@@ -17,9 +17,9 @@ struct HandshakeBudget: Sendable {
     /// minute.
     private static let buckets = 1 << 16
 
-    private var fresh: SharedRate<NetworkShare>
-    private var others: SharedRate<NetworkShare>
-    private var returning: SharedRate<NetworkShare>
+    private var fresh: SharedRate<NetworkShare, Never>
+    private var others: SharedRate<NetworkShare, Never>
+    private var returning: SharedRate<NetworkShare, Never>
     /// When a source of the bucket had its last handshake, in seconds and one more, and in the lowest bit whether it
     /// has come back since it was new; 0: never.
     private var lastAt = PagedArray(repeating: UInt32(0), count: 2 * buckets)

@@ -71,7 +71,7 @@ public struct LinkResponder: ~Copyable {
     private var jar: CookieJar
     private var cookies: CookieRates
     private var handshakes: HandshakeBudget
-    private var knownHandshakes: SharedRate<AddressShare>
+    private var knownHandshakes: SharedRate<AddressShare, Never>
     private var sources: SourceRates
     private var known: SourceRates
     private var knownBucket: TokenBucket

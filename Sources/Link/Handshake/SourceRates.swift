@@ -68,7 +68,7 @@ struct CookieRates: Sendable {
     private let perAddress: TokenBucket.Rate
     private let perPrefix: TokenBucket.Rate
     /// Counted by prefix: while it holds less than half of its tokens, each prefix gets at most an equal part.
-    private var all: SharedRate<Int>
+    private var all: SharedRate<Int, Never>
     private var emptyAt = PagedArray(repeating: UInt64(0), count: v4Prefixes + v6Prefixes + addresses)
 
     /// Buckets that gain this many tokens a second, each with a burst of one second's tokens.

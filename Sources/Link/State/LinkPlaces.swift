@@ -6,6 +6,22 @@ public enum LinkSource: Hashable, Sendable {
     case client(AddressShare)
     /// A node, whichever end began the link.
     case node(Bytes32)
+
+    /// Sources that may be one party, and have one share together.
+    public enum Group: Hashable, Sendable {
+        /// The addresses of a network.
+        case network(NetworkShare)
+        /// A node, alone.
+        case node(Bytes32)
+    }
+
+    /// The group that the source belongs to.
+    public var group: Group {
+        switch self {
+        case .client(let address): .network(address.network)
+        case .node(let node): .node(node)
+        }
+    }
 }
 
 /// The shares of the table of links, and the choice of the link that a new one replaces (docs/architecture/state.md,

@@ -61,12 +61,17 @@ final class Epochs: SignatureCollector {
         self.store = store
         self.log = log
         node = NodeID(identity.nodeID)
+        if let refusal = signing.refusal {
+            log.warning(
+                "the kept signatures of the newest snapshot are refused, so this node goes back to an earlier one",
+                metadata: ["reason": "\(refusal)"])
+        }
     }
 
     /// The snapshots of `network` that `store` holds, among them the newest trusted one.
     ///
-    /// A history that is missing or unreadable begins anew with the snapshot before the trusted one, from which others
-    /// lead this node on. Neighbours with older ones get their updates from other nodes.
+    /// A history that is missing or unreadable begins anew with the snapshot before the trusted one. Neighbours with
+    /// older ones get their updates from other nodes.
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
@@ -77,7 +82,8 @@ final class Epochs: SignatureCollector {
         }
         do {
             return try SnapshotSigning(
-                chain, history: history, kept: try store?.value(SnapshotSigning.keptName), at: time)
+                chain, history: history, kept: try store?.value(SnapshotSigning.keptName),
+                update: try store?.value(SnapshotSigning.updateName), at: time)
         } catch is WireError {
             // Without a record of its last signature, this node might sign a second snapshot of that height.
             throw StoreError.damaged(path: store?.path(of: Store.fileName) ?? Store.fileName)
@@ -343,14 +349,15 @@ final class Epochs: SignatureCollector {
     // MARK: Store
 
     private func save() {
+        // Together: the update proves the snapshot from the earlier one, if the history's file is lost.
+        var values: [String: [UInt8]] = [:]
+        values[SnapshotChain.Earlier.keptName] = chain.earlier?.encoded()
+        values[SnapshotSigning.updateName] = signing.update?.encoded()
         do throws(StoreError) {
             try store?.setTrustedSnapshot(
                 Store.TrustedSnapshot(
                     network: network.id, height: snapshot.height, digest: digest,
-                    bytes: SignedSnapshot(snapshot).encoded()), waiting: false)
-            if let earlier = chain.earlier {
-                try store?.setValue(earlier.encoded(), for: SnapshotChain.Earlier.keptName, waiting: false)
-            }
+                    bytes: SignedSnapshot(snapshot).encoded()), with: values, waiting: false)
         } catch {
             log.warning("the newest snapshot cannot be kept", metadata: ["error": "\(error)"])
         }

@@ -20,7 +20,7 @@ struct SignatureAnswers {
 
     /// All signatures of the digests that were last asked for.
     private var whole: [Bytes32: Whole] = [:]
-    private var parts: SharedRate<LinkSource>
+    private var parts: SharedRate<Bytes32, Never>
 
     init(now: Instant) { parts = SharedRate(perSecond: Self.rate, burst: Self.rate * 2, now: now) }
 
@@ -31,7 +31,7 @@ struct SignatureAnswers {
         _ collection: Signatures<Subject>, without bitmap: [UInt8], to source: LinkSource, byteLimit: Int, now: Instant,
         isCollected: (Bytes32) -> Bool
     ) -> [UInt8] {
-        if case .node = source, bitmap.contains(where: { $0 != 0 }), parts.take(source, now) {
+        if case .node(let node) = source, bitmap.contains(where: { $0 != 0 }), parts.take(node, now) {
             return Signatures<Subject>.encode(collection.missing(in: bitmap, byteLimit: byteLimit))
         }
         if let known = whole[collection.digest], known.count == collection.count || now - known.made < Self.age {

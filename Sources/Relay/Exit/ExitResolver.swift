@@ -30,19 +30,19 @@ final class ExitResolver {
     private struct Work {
         let number: UInt64
         let slot: LookupSlots.Slot
-        let source: LinkSource
+        let group: LinkSource.Group
     }
 
     /// Made last by the initialiser, since it reports to this object.
     private var resolver: Resolver!
-    private var places: SharedTable<LinkSource, ObjectIdentifier, UInt64>
+    private var places: SharedTable<LinkSource.Group, ObjectIdentifier, UInt64>
     /// The look-ups that wait for an answer.
     private var lookups: [UInt64: Lookup] = [:]
     /// The slots of the look-ups on which the resolver works.
     private var slots = LookupSlots()
     private var works: [Resolver.Query: Work] = [:]
     /// The look-ups of each source that wait for a slot; a source waits only while it holds slots.
-    private var queues: [LinkSource: LookupQueue] = [:]
+    private var queues: [LinkSource.Group: LookupQueue] = [:]
     private var nextNumber: UInt64 = 0
 
     /// A resolver for sessions, whose `configuration` must have room for ``LookupSlots/capacity`` queries.
@@ -94,11 +94,11 @@ final class ExitResolver {
     ) -> Query? {
         let number = nextNumber
         nextNumber += 1
-        let isQueued = queues[share.source]?.holds(share.session) == true
+        let isQueued = queues[share.group]?.holds(share.session) == true
         let slot = isQueued ? nil : slots.take(for: share)
         // A look-up in a queue gets a slot only when another look-up of its source ends.
-        guard slot != nil || slots.count(of: share.source) > 0 else { return nil }
-        let insertion = places.insert(number, for: share.session, in: share.source)
+        guard slot != nil || slots.count(of: share.group) > 0 else { return nil }
+        let insertion = places.insert(number, for: share.session, in: share.group)
         if case .refused = insertion {
             if let slot { slots.release(slot) }
             return nil
@@ -114,7 +114,7 @@ final class ExitResolver {
         if let slot {
             work(on: number, slot)
         } else {
-            queues[share.source, default: LookupQueue()].add(number, of: share.session)
+            queues[share.group, default: LookupQueue()].add(number, of: share.session)
         }
         if case .replaced(let other) = insertion, let loser = lookups.removeValue(forKey: other) {
             giveUp(other, loser)
@@ -127,7 +127,7 @@ final class ExitResolver {
         guard let lookup = lookups[number] else { return slots.release(slot) }
         let query = lookup.ask()
         lookups[number]?.query = query
-        works[query] = Work(number: number, slot: slot, source: lookup.share.source)
+        works[query] = Work(number: number, slot: slot, group: lookup.share.group)
     }
 
     /// Gives up a look-up: one in a queue is removed; the resolver works on any other until its time is over.
@@ -136,8 +136,8 @@ final class ExitResolver {
             resolver.cancel(query)
         } else {
             places.remove(number)
-            queues[lookup.share.source]?.remove(number, of: lookup.share.session)
-            if queues[lookup.share.source]?.isEmpty == true { queues[lookup.share.source] = nil }
+            queues[lookup.share.group]?.remove(number, of: lookup.share.session)
+            if queues[lookup.share.group]?.isEmpty == true { queues[lookup.share.group] = nil }
         }
     }
 
@@ -146,14 +146,14 @@ final class ExitResolver {
         guard let work = works.removeValue(forKey: query) else { return }
         slots.release(work.slot)
         places.remove(work.number)
-        let asked = min(queues[work.source]?.sessions ?? 0, Self.mostAsked)
+        let asked = min(queues[work.group]?.sessions ?? 0, Self.mostAsked)
         for _ in 0..<asked {
-            guard let next = queues[work.source]?.next() else { break }
-            guard let slot = slots.take(for: StreamShare(source: work.source, session: next.session)) else { continue }
-            queues[work.source]?.remove(next.number, of: next.session)
+            guard let next = queues[work.group]?.next() else { break }
+            guard let share = lookups[next.number]?.share, let slot = slots.take(for: share) else { continue }
+            queues[work.group]?.remove(next.number, of: next.session)
             self.work(on: next.number, slot)
         }
-        if queues[work.source]?.isEmpty == true { queues[work.source] = nil }
+        if queues[work.group]?.isEmpty == true { queues[work.group] = nil }
     }
 
     /// Cancels a look-up; its callback is not called.

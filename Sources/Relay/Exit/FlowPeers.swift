@@ -74,7 +74,7 @@ struct FlowPeers {
         let mayGo =
             peers[address]?.hasAnswered == true
             ? peers[address]?.budget.take(cost, now: now) == true
-            : rates.take(cost, to: address, for: share.source, now: now)
+            : rates.take(cost, to: address, for: share.group, now: now)
         guard mayGo else { return .udpRate }
         nameBytes -= peers[address]?.nameBytes ?? 0
         peers[address]?.note(port, as: host)

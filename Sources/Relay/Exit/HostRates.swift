@@ -8,7 +8,7 @@ internal import Wire
 struct HostRates {
     /// The rate to a host, so that one that does not want the datagrams is not flooded.
     static let host = TokenBucket.Rate(perSecond: 256 << 10, burst: 512 << 10)
-    /// The part of a source while less than half of a host's burst is left.
+    /// The part of a node, or of a network of addresses, while less than half of a host's burst is left.
     static let part = TokenBucket.Rate(perSecond: 16 << 10, burst: 32 << 10)
     /// The rate of new hosts of a session.
     ///
@@ -22,7 +22,7 @@ struct HostRates {
     private var hosts: PagedArray<TokenBucket>
     private var parts: PagedArray<TokenBucket>
     private var sessions: PagedArray<TokenBucket>
-    private var all: SharedRate<LinkSource>
+    private var all: SharedRate<LinkSource.Group, ObjectIdentifier>
 
     /// Full buckets.
     init(now: Instant) {
@@ -36,16 +36,16 @@ struct HostRates {
     /// Whether a session may send to a host to which its association has not sent yet.
     mutating func takeHost(for share: StreamShare, now: Instant) -> Bool {
         // The narrow bucket comes first: what it refuses costs the others nothing.
-        sessions[Self.place(of: share, Self.sessionPlaces)].take(now: now) && all.take(share.source, now)
+        sessions[Self.place(of: share, Self.sessionPlaces)].take(now: now) && all.take(share.session, in: share.group, now)
     }
 
     /// Whether `count` bytes may be sent to a host that has not answered.
     ///
     /// The addresses of one IPv6 /56 are one host.
-    mutating func take(_ count: Int, to address: IPAddress, for source: LinkSource, now: Instant) -> Bool {
+    mutating func take(_ count: Int, to address: IPAddress, for group: LinkSource.Group, now: Instant) -> Bool {
         let host = Self.place(of: AddressShare(address), Self.hostPlaces)
         if hosts[host].isBelowHalf(now) {
-            let part = Self.place(of: Pair(address: AddressShare(address), source: source), Self.hostPlaces)
+            let part = Self.place(of: Pair(address: AddressShare(address), group: group), Self.hostPlaces)
             guard parts[part].take(count, now: now) else { return false }
         }
         return hosts[host].take(count, now: now)
@@ -53,7 +53,7 @@ struct HostRates {
 
     private struct Pair: Hashable {
         let address: AddressShare
-        let source: LinkSource
+        let group: LinkSource.Group
     }
 
     private static func place(of value: some Hashable, _ places: Int) -> Int {

@@ -29,18 +29,18 @@ struct LookupSlots {
         var isNone: Bool { own == 0 && firsts == 0 }
     }
 
-    private var sources: [LinkSource: Held] = [:]
+    private var groups: [LinkSource.Group: Held] = [:]
     private var sessions: [StreamShare: Int] = [:]
     /// The number of slots taken.
     private(set) var count = 0
 
-    /// The number of slots that `source` has.
-    func count(of source: LinkSource) -> Int { sources[source].map { $0.own + $0.firsts } ?? 0 }
+    /// The number of slots that `group` has.
+    func count(of group: LinkSource.Group) -> Int { groups[group].map { $0.own + $0.firsts } ?? 0 }
 
     /// Takes a slot; nil if none is left for `share`.
     mutating func take(for share: StreamShare) -> Slot? {
         guard count < Self.capacity else { return nil }
-        var held = sources[share.source] ?? Held()
+        var held = groups[share.group] ?? Held()
         let session = sessions[share] ?? 0
         let most = Self.tiers.first { count < $0.below }?.most ?? 1
         let isFirst: Bool
@@ -54,7 +54,7 @@ struct LookupSlots {
         } else {
             return nil
         }
-        sources[share.source] = held
+        groups[share.group] = held
         sessions[share] = session + 1
         count += 1
         return Slot(share: share, isFirst: isFirst)
@@ -62,11 +62,11 @@ struct LookupSlots {
 
     /// Gives a slot back.
     mutating func release(_ slot: Slot) {
-        guard var held = sources[slot.share.source], let session = sessions[slot.share] else {
+        guard var held = groups[slot.share.group], let session = sessions[slot.share] else {
             return assertionFailure("a slot is given back once")
         }
         if slot.isFirst { held.firsts -= 1 } else { held.own -= 1 }
-        sources[slot.share.source] = held.isNone ? nil : held
+        groups[slot.share.group] = held.isNone ? nil : held
         sessions[slot.share] = session == 1 ? nil : session - 1
         count -= 1
     }

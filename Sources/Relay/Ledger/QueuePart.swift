@@ -1,4 +1,5 @@
 internal import DequeModule
+internal import Link
 internal import Wire
 
 /// The requests of nodes, or those of strangers, in a `SharedQueue`.
@@ -18,7 +19,7 @@ struct QueuePart<Request> {
     }
 
     private struct Group {
-        let key: Asker.Group
+        let key: LinkSource.Group
         var turn: UInt64
         /// The askers that wait; never empty between two calls.
         var queues: [AskerQueue] = []
@@ -37,7 +38,7 @@ struct QueuePart<Request> {
     private let freely: Int
     private var random: any RandomNumberGenerator & Sendable
     private var groups: [Group] = []
-    private var turnsOfGroups = LastTurns<Asker.Group>()
+    private var turnsOfGroups = LastTurns<LinkSource.Group>()
     private var turnsOfAskers = LastTurns<Asker>()
     /// The number of requests that wait.
     private(set) var count = 0
@@ -99,7 +100,7 @@ struct QueuePart<Request> {
     }
 
     /// The index of `key`, which is added if it does not wait yet.
-    private mutating func index(of key: Asker.Group) -> Int {
+    private mutating func index(of key: LinkSource.Group) -> Int {
         if let index = groups.firstIndex(where: { $0.key == key }) { return index }
         groups.append(Group(key: key, turn: turnsOfGroups.last(of: key) ?? lot(isAlone: groups.isEmpty)))
         return groups.count - 1

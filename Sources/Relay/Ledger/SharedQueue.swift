@@ -4,14 +4,6 @@ internal import Wire
 
 /// The party that a request counts for: a node by its key, any other peer by its address.
 enum Asker: Hashable, Sendable {
-    /// Askers that may be one party, and have one turn together.
-    enum Group: Hashable, Sendable {
-        /// A node, alone.
-        case node(NodeID)
-        /// The addresses of a network.
-        case network(NetworkShare)
-    }
-
     /// A node that has proved its key.
     case node(NodeID)
     /// A client, or a node that is not staked.
@@ -25,10 +17,10 @@ enum Asker: Hashable, Sendable {
         }
     }
 
-    /// The group that the asker belongs to.
-    var group: Group {
+    /// The group that the asker belongs to, which has one turn together.
+    var group: LinkSource.Group {
         switch self {
-        case .node(let node): .node(node)
+        case .node(let node): .node(node.key)
         case .address(let address): .network(address.network)
         }
     }

@@ -10,7 +10,8 @@ internal import Wire
 final class BuildService {
     /// The number of builds that are opened in one turn of the loop, about two milliseconds of work.
     static let buildsInTurn = 8
-    /// The most builds that wait for their turn: as many as come at once if all sources use their bursts.
+    /// The most builds of nodes that wait for their turn, and as many of strangers: those that come at once if all sources
+    /// use their bursts.
     static let waitingLimit = 1_024
 
     private let links: Links
@@ -19,7 +20,7 @@ final class BuildService {
     private var responder: BuildResponder
     private var rates: BuildRates
     /// Builds that the rates have admitted and whose turn has not come.
-    private var waiting = BuildQueue<LinkSource, WaitingBuild>(capacity: BuildService.waitingLimit)
+    private var waiting = BuildService.queue(WaitingBuild.self)
     private var timer: LoopTimer?
     /// The number of paths that were built here, whether they end here or continue.
     private(set) var builds: UInt64 = 0
@@ -48,6 +49,11 @@ final class BuildService {
 
     private var now: Instant { links.now }
 
+    /// A queue for builds, which the rates have bounded: a source may have all places that others leave.
+    static func queue<Build>(_: Build.Type) -> SharedQueue<Build> {
+        SharedQueue(capacity: waitingLimit, most: waitingLimit)
+    }
+
     /// The onion keys.
     var keys: OnionKeys { responder.keys }
     /// The public half of the onion key, for the descriptor.
@@ -68,8 +74,8 @@ final class BuildService {
         guard let message = PathRecords(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
-        let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
-        if let dropped = waiting.add(build, of: source) { reset(dropped.answer, "rate") }
+        let build = WaitingBuild(message: message, link: link, source: source, isNode: isNode, answer: answer)
+        if let dropped = waiting.add(build, from: Asker(source)) { reset(dropped.answer, "rate") }
         if timer?.deadline == nil { timer?.schedule(at: links.loop.now) }
     }
 
@@ -78,14 +84,15 @@ final class BuildService {
     /// The others wait until packets have passed.
     private func openWaiting() {
         for _ in 0..<Self.buildsInTurn {
-            guard let (source, build) = waiting.next() else { return }
-            open(build, of: source)
+            guard let (_, build) = waiting.take() else { return }
+            open(build)
         }
         if waiting.count > 0 { timer?.schedule(at: links.loop.now + 1) }
     }
 
-    private func open(_ build: WaitingBuild, of source: LinkSource) {
+    private func open(_ build: WaitingBuild) {
         let (message, link, isNode, answer) = (build.message, build.link, build.isNode, build.answer)
+        let source = build.source
         // If the link has ended, or closes, no peer waits for the answer.
         guard links.isOpen(link) else { return }
         switch responder.open(message.records.rawSpan, from: source.number, time: links.time, now: now) {

@@ -22,6 +22,7 @@ struct PathRecords {
 struct WaitingBuild {
     let message: PathRecords
     let link: LinkID
+    let source: LinkSource
     let isNode: Bool
     let answer: ControlResponder
 }

@@ -54,11 +54,11 @@ final class HostedSession: SessionOwner {
     ///
     /// A session with more than a little memory counts as stalled too if half of its streams have requested nothing:
     /// such streams cost a client a few bytes each.
-    func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
+    func holder(_ now: Instant) -> MemoryHolder<LinkSource.Group> {
         let bytes = session.memoryUse
         let isStalled = session.noteProgress(at: now)
         let isUnused = bytes > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
-        return MemoryHolder(source: source, bytes: bytes, isStalled: isStalled || isUnused)
+        return MemoryHolder(source: source.group, bytes: bytes, isStalled: isStalled || isUnused)
     }
 
     // MARK: Legs

@@ -36,10 +36,11 @@ final class SessionHost: PathListener {
     private let turn: SessionTurn
     private var sessions: [[UInt8]: HostedSession] = [:]
     private var lastNumber: UInt64 = 0
-    /// The places of sessions, which are shared by the sources of their first paths: nodes, and clients' addresses.
+    /// The places of sessions, which are shared by the sources of their first paths: nodes, and clients' addresses in
+    /// their networks.
     ///
     /// A session with streams that services have taken is marked as busy.
-    private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
+    private var places: SharedTable<LinkSource.Group, LinkSource, [UInt8]>
 
     /// No sessions yet.
     ///
@@ -106,7 +107,8 @@ final class SessionHost: PathListener {
     /// A source is mostly the last middle, behind which many clients are: one of them must not keep the others out, so
     /// that an idle session of the source gives way. Returns false if there is none.
     private func makeRoom(for session: [UInt8], of leg: SessionLeg) -> Bool {
-        switch places.insert(session, for: leg.path.source, replacesOwn: true) {
+        let source = leg.path.source
+        switch places.insert(session, for: source, in: source.group, replacesOwn: true) {
         case .inserted: return true
         case .replaced(let other):
             // Paths must not be ended on the packet path.

@@ -1,11 +1,13 @@
 internal import Link
 internal import Wire
 
-/// The share that a stream counts for in tables of all streams: the source of its session's first path, and within it
-/// the session.
+/// The share that a stream counts for in tables of all streams: the node or the network of addresses that its session's
+/// first path came from, and within it the session.
 struct StreamShare: Hashable, Sendable {
     let source: LinkSource
     let session: ObjectIdentifier
+
+    var group: LinkSource.Group { source.group }
 }
 
 /// The holder of a place that it may have to give up.
@@ -22,7 +24,7 @@ final class StreamPlaces {
     /// Whether another place can be used even if places are free; for example whether the process has a free
     /// descriptor.
     var hasRoom: () -> Bool
-    private var places: SharedTable<LinkSource, ObjectIdentifier, ObjectIdentifier>
+    private var places: SharedTable<LinkSource.Group, ObjectIdentifier, ObjectIdentifier>
     private var holders: [ObjectIdentifier: any PlaceHolder] = [:]
 
     /// A table of `limit` places; a place is only given while `hasRoom` returns true, or another holder gives way.
@@ -37,7 +39,7 @@ final class StreamPlaces {
     /// Takes a place for `holder`, for which another holder may give way; returns false if there is none.
     func enter(_ holder: any PlaceHolder, for share: StreamShare) -> Bool {
         let insertion = places.insert(
-            ObjectIdentifier(holder), for: share.session, in: share.source, isFull: !hasRoom())
+            ObjectIdentifier(holder), for: share.session, in: share.group, isFull: !hasRoom())
         if case .refused = insertion { return false }
         holders[ObjectIdentifier(holder)] = holder
         if case .replaced(let other) = insertion { holders.removeValue(forKey: other)?.giveWay() }

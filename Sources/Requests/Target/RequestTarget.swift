@@ -97,7 +97,7 @@ public struct RequestTarget: ~Copyable {
     /// The rates of openings and of long answers.
     struct Rates {
         var openings: TokenBucket
-        var largeAnswers: SharedRate<NodeID>
+        var largeAnswers: SharedRate<NodeID, Never>
         /// When the next token for an opening is due, while requests wait for one.
         var nextToken: Instant?
     }

@@ -99,7 +99,7 @@ struct Coordinator {
     var outbox: [NodeID: [(put: UInt64?, height: UInt64, copy: Copy)]] = [:]
     private var next: UInt64 = 1
     /// How many units of copies are brought to the other replicas, by the node that brought the request.
-    private var rate = SharedRate<NodeID>(
+    private var rate = SharedRate<NodeID, Never>(
         perSecond: SwarmLimits.putUnits, burst: SwarmLimits.putBurst, now: Coordinator.began)
     /// The moment of the beginning for `rate`; an hour is there so that the burst is, too.
     private static let began = Instant(nanoseconds: 3_600_000_000_000)

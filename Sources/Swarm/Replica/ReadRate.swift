@@ -7,7 +7,7 @@ struct ReadRate {
     /// The moment of the beginning for `rate`; an hour is there so that the burst is, too.
     private static let began = Instant(nanoseconds: 3_600_000_000_000)
     private let start: UInt64
-    private var rate = SharedRate<NodeID>(
+    private var rate = SharedRate<NodeID, Never>(
         perSecond: SwarmLimits.readUnits, burst: SwarmLimits.readBurst, now: ReadRate.began)
     /// The units that are due.
     private var debts: [NodeID: Int] = [:]
