@@ -1,3 +1,4 @@
+internal import DNSProtocol
 internal import Wire
 
 /// Keeps this machine's own network and exits apart: what an exit may be asked for, and which addresses in its answers

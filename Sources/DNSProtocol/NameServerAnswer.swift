@@ -17,9 +17,10 @@ public enum NameServerAnswer {
     /// The records of `type` of `name`, through its aliases; nil for a malformed message.
     ///
     /// Times to live are those of the message, the shortest in the chain to a record. Records of other names, and the
-    /// sections after the answers, are ignored.
+    /// sections after the answers, are ignored. A chain ends without records at a name for which `mayTell` is false; it
+    /// gets bytes that host names do not have as underscores.
     public static func records(
-        of name: HostName, type: RecordType, in message: RawSpan
+        of name: HostName, type: RecordType, in message: RawSpan, mayTell: (HostName) -> Bool = { _ in true }
     ) -> [RecordsReply.Record]? {
         guard let answers = try? answers(in: message) else { return nil }
         var owner = name.labels
@@ -34,8 +35,22 @@ public enum NameServerAnswer {
             guard let alias = answers.first(where: { $0.type == .cname && $0.owner == owner }) else { break }
             timeToLive = min(timeToLive, alias.timeToLive)
             owner = lowercased(alias.data)
+            guard let next = hostName(owner), mayTell(next) else { break }
         }
         return []
+    }
+
+    /// The name with these labels; nil for the root, and for a name whose last label is a number.
+    private static func hostName(_ labels: [UInt8]) -> HostName? {
+        var text: [UInt8] = []
+        var rest = labels[...]
+        while let length = rest.popFirst(), length > 0 {
+            let label = rest.prefix(Int(length))
+            rest = rest.dropFirst(label.count)
+            text += label.map { HostName(ascii: [$0, UInt8(ascii: "a")]) == nil ? UInt8(ascii: "_") : $0 }
+            text.append(UInt8(ascii: "."))
+        }
+        return HostName(ascii: text)
     }
 
     private static func answers(in message: RawSpan) throws(DNSReader.Malformed) -> [Answer] {

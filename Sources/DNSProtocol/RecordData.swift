@@ -73,6 +73,22 @@ public enum RecordData {
         return IPAddress(high: high, low: low)
     }
 
+    /// The name in the reverse tree of `address`.
+    public static func reverseName(of address: IPAddress) -> HostName {
+        let bytes = of(address).reversed()
+        let labels =
+            address.v4 != nil
+            ? bytes.map { String($0) } + ["in-addr"]
+            : bytes.flatMap { [String($0 & 15, radix: 16), String($0 >> 4, radix: 16)] } + ["ip6"]
+        guard let name = HostName(labels.joined(separator: ".") + ".arpa") else {
+            preconditionFailure("numbers below arpa are a name")
+        }
+        return name
+    }
+
+    /// The name in the data of a PTR record; nil if it is not a valid host name.
+    public static func name(_ data: [UInt8]) -> HostName? { HostName(labels: data) }
+
     /// The data at `range` of `message` without compressed names; nil if it is malformed.
     static func plain(_ type: RecordType, _ message: RawSpan, _ range: Range<Int>, mayPoint: Bool) -> [UInt8]? {
         // Names may point to bytes before the data; no byte after it is read.

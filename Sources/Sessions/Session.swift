@@ -48,6 +48,8 @@ extension StreamUser {
 public final class Session {
     /// The time after which a session counts as stalled if it has bytes to move and moves none.
     public static let stalledAfter = TimeSpan.seconds(5)
+    /// The part of the bytes in its buffers that a session must move in that time, as a divisor.
+    private static let progressPart = 64
 
     /// The transport of all legs.
     public var connection: Connection
@@ -61,7 +63,7 @@ public final class Session {
     fileprivate var isTouched = false
     private var isOver = false
     private var endsSoon = false
-    /// The bytes that its streams had moved at the last look, and since when the number is the same.
+    /// The bytes that its streams had moved when it last made progress, and when that was.
     private var moved: (bytes: UInt64, since: Instant)
 
     /// A session without legs; the caller must set ``owner``.
@@ -79,10 +81,13 @@ public final class Session {
     public var memoryUse: Int { connection.memoryUse + users.values.reduce(0) { $0 + $1.heldBytes } }
 
     /// Notes whether its streams have moved bytes since the last look; returns whether the session is stalled.
+    ///
+    /// They must move a part of what their buffers take; else a byte now and then would keep any number of buffers.
     public func noteProgress(at now: Instant) -> Bool {
         let count = connection.movedBytes
+        let least = UInt64(connection.bufferedBytes / Self.progressPart)
         // A session does not stall if it has nothing to move, or only datagrams.
-        if count != moved.bytes || !connection.hasWaitingBytes { moved = (count, now) }
+        if count &- moved.bytes > least || !connection.hasWaitingBytes { moved = (count, now) }
         return now - moved.since >= Self.stalledAfter
     }
 

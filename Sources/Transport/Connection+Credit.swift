@@ -14,7 +14,9 @@ extension Connection {
 
     /// Returns to the connection the credit of bytes that will not be read.
     mutating func discard(_ slot: Int) {
-        consumed(Int(streams[slot].receive.discard()))
+        let dropped = streams[slot].receive.discard()
+        discardedData += dropped
+        consumed(Int(dropped))
     }
 
     mutating func consumed(_ count: Int) {

@@ -68,6 +68,8 @@ public struct Connection: ~Copyable {
     var receiveWindow = UInt64(InitialLimits.data)
     var receivedData: UInt64 = 0
     var consumedData: UInt64 = 0
+    /// How many of the consumed bytes nobody has read: their streams were reset, or not wanted.
+    var discardedData: UInt64 = 0
     var lastGrant: Instant?
     var maxDataWanted = false
     /// When unread streams were last checked.
@@ -150,7 +152,13 @@ public struct Connection: ~Copyable {
     public var isClosed: Bool { closeCode != nil || isPeerClosed }
 
     /// How many stream bytes have been sent for the first time or read; no change means no progress.
-    public var movedBytes: UInt64 { sentData &+ consumedData }
+    public var movedBytes: UInt64 { sentData &+ consumedData &- discardedData }
+
+    /// The bytes of the buffers that streams and datagrams have.
+    public var bufferedBytes: Int { pool.lent }
+
+    /// Frees buffers that are kept for reuse, beyond as many bytes as are in use.
+    public mutating func trimBuffers() { pool.trim() }
 
     /// Whether streams hold bytes that wait to be sent or read.
     public var hasWaitingBytes: Bool { heldToSend > 0 || unreadBytes > 0 }

@@ -53,7 +53,7 @@ public enum BuildMessage {
 public enum BuildStatus: UInt8, Sendable, CaseIterable, Error {
     /// The path is built up to this hop.
     case ready = 0
-    /// The hop has its limit of paths, or of builds a second.
+    /// The hop has its limit of paths, of builds a second, or of handshakes.
     case overloaded = 1
     /// The hop does not know the next node of the record.
     case unknownNextHop = 2

@@ -3,7 +3,8 @@ extension IPAddress {
     ///
     /// Special addresses by the IANA registries (RFC 6890) are not public: private, loopback, link-local, shared,
     /// documentation and benchmarking ranges, multicast, reserved ones, and every IPv6 address outside 2000::/3.
-    /// Neither are 6to4 and NAT64 addresses, which stand for an IPv4 address (`embeddedV4`).
+    /// Neither are 168.63.129.16, the service of the host of each machine of Azure, and 6to4 and NAT64 addresses, which
+    /// stand for an IPv4 address (`embeddedV4`).
     public var isPublic: Bool {
         if let value = v4 { return !Self.isSpecial(v4: value) }
         guard high >> 61 == 0b001 else { return false }
@@ -43,6 +44,7 @@ extension IPAddress {
         switch value >> 24 {
         case 0, 10, 127: true  // this network, private, loopback
         case 100: value >> 22 == 0x6440_0000 >> 22  // 100.64.0.0/10, shared by carrier NAT
+        case 168: value == 0xa83f_8110  // 168.63.129.16, the host of a machine of Azure
         case 169: value >> 16 == 0xa9fe  // 169.254.0.0/16, link-local
         case 172: value >> 20 == 0xac1  // 172.16.0.0/12, private
         case 192:

@@ -65,6 +65,27 @@ private func records(_ name: String, _ type: RecordType, _ message: MessageMaker
         #expect(records("www.example", .cname, message)?.map(\.data) == [MessageMaker.labels("alias.Example")])
     }
 
+    @Test("E2: a chain of aliases ends at a name of which nothing may be told", arguments: ["lan", "l n", "x.lan"])
+    func e2_aliases(label: String) {
+        func labels(_ last: [UInt8]) -> [UInt8] { [UInt8(last.count)] + last + [3] + Array("lan".utf8) + [0] }
+        var message = MessageMaker(counts: [1, 3, 0, 0])
+        message.question("www.example", .txt)
+        message.record(Self.question, .cname, labels(Array(label.utf8)))
+        message.record(labels(Array(label.utf8)), .cname, MessageMaker.labels("b.example"))
+        message.record(MessageMaker.labels("b.example"), .txt, [1, 7])
+        let name = HostName("www.example")!
+        func found(_ mayTell: (HostName) -> Bool) -> Int? {
+            NameServerAnswer.records(of: name, type: .txt, in: message.bytes.rawSpan, mayTell: mayTell)?.count
+        }
+        #expect(found { _ in true } == 1)
+        #expect(found { !$0.text.hasSuffix(".lan") } == 0)
+    }
+
+    @Test(arguments: ["192.0.2.1", "2001:db8::12", "::ffff:10.0.0.255"]) func reverseNames(_ text: String) throws {
+        let address = try #require(IPAddress(text))
+        #expect(RecordData.address(named: RecordData.reverseName(of: address)) == address)
+    }
+
     @Test func anAliasOfItselfEnds() {
         var message = MessageMaker(counts: [1, 1, 0, 0])
         message.question("a.example", .a)

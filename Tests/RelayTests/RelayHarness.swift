@@ -33,10 +33,11 @@ final class RelayHarness {
 
     /// A relay on simulated time, or with the kernel's sockets if `isSimulated` is false.
     ///
-    /// `isListed`: whether the registry of the other node has the relay. `store` is what the relay keeps.
+    /// `isListed`: whether the registry of the other node has the relay. `store` is what the relay keeps, `resolvers`
+    /// are the name servers of an exit.
     init(
         exit: Bool = false, sessions: Int? = nil, isListed: Bool = true, isSimulated: Bool = true,
-        workers: Int = testWorkers, store: Store? = nil,
+        workers: Int = testWorkers, store: Store? = nil, resolvers: [String]? = nil,
         _ change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         loop = isSimulated ? Loop.simulated() : try Loop()
@@ -66,6 +67,7 @@ final class RelayHarness {
         configuration.isExit = exit
         configuration.workers = workers
         if let sessions { configuration.exitSessions = sessions }
+        configuration.exitResolvers = resolvers
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(
             loop: loop, network: file, configuration: configuration, identity: key(0), store: store,

@@ -5,6 +5,10 @@ internal import Wire
 final class Exit {
     /// The longest time for resolving and connecting together.
     static let openLimit = TimeSpan.seconds(20)
+    /// How long bytes may wait for a socket whose stream has ended, while none of them moves.
+    static let flushLimit = TimeSpan.seconds(60)
+    /// The most such sockets of sessions that have ended; each has 64 KiB at most.
+    static let flushingLimit = 1_024
     /// The most UDP associations.
     static let associationLimit = 8_192
 
@@ -19,6 +23,10 @@ final class Exit {
     ///
     /// A connecting stream or an association may use a few sockets for one place.
     let sockets: StreamPlaces
+    /// The places of sockets that still have bytes to write after their sessions have ended.
+    let flushing = StreamPlaces(limit: Exit.flushingLimit)
+    /// The rates to hosts that have not answered.
+    var hostRates: HostRates
     /// The dropped datagrams of all associations, by reason.
     var datagramDrops = DatagramDrops()
 
@@ -27,6 +35,7 @@ final class Exit {
     /// It connects to none of its `own` addresses.
     init(on loop: Loop, own: Set<IPAddress>, _ configuration: RelayConfiguration) throws(UVError) {
         self.loop = loop
+        hostRates = HostRates(now: Instant(nanoseconds: loop.now))
         policy = ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules)
         var setup = Resolver.Configuration()
         setup.servers = configuration.exitResolvers

@@ -25,6 +25,8 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
     ///
     /// The least recently used one makes room.
     static let nameLimit = 64
+    /// The memory of a name with its addresses, and what a socket's queue has touched, in bytes.
+    private static let (nameBytes, socketBytes) = (704, 10 << 10)
     /// The most datagrams that wait for names, and the most bytes of these.
     static let waitingLimit = (count: 64, bytes: 256 << 10)
     /// The time after which a name that was not found may be looked up again.
@@ -59,7 +61,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         let now = Instant(nanoseconds: exit.loop.now)
         self.exit = exit
         self.stream = stream
-        peers = FlowPeers(now: now)
+        peers = FlowPeers(for: stream.share)
         budget = TokenBucket(Self.rate, now: now)
         lastUsed = now
     }
@@ -94,8 +96,11 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         exit.sockets.noteActivity(of: self)
     }
 
-    /// The bytes that wait for names, and the memory of the hosts' entries.
-    var heldBytes: Int { waitingBytes + peers.heldBytes }
+    /// The bytes that wait for names, and the approximate memory of the hosts' entries, the names and the sockets.
+    var heldBytes: Int {
+        let sockets = (v4 == nil ? 0 : 1) + (v6 == nil ? 0 : 1)
+        return waitingBytes + peers.heldBytes + names.count * Self.nameBytes + sockets * Self.socketBytes
+    }
 
     // MARK: To the outside
 
@@ -138,7 +143,7 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         guard exit.policy.allows(address, port: port, .udp) else { return exit.datagramDrops.add(.udpNotAllowed) }
         guard let socket = socket(for: address) else { return exit.datagramDrops.add(.udpSocket) }
         guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return exit.datagramDrops.add(.udpRate) }
-        if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
+        if let reason = peers.send(count, to: address, port: port, as: host, &exit.hostRates, now: now) {
             return exit.datagramDrops.add(reason)
         }
         let target = SocketAddress(high: address.high, low: address.low, port: port)

@@ -27,7 +27,10 @@ final class ExitConnection: StreamUser, PlaceHolder {
     private let exit: Exit
     private let stream: HostedStream
     private var state: State?
+    /// The end of opening; after the stream's end, of the wait for the socket.
     private var deadline: LoopTimer?
+    /// The bytes that the socket had not written when its stream ended, or at the last look; nil before.
+    private var unwritten: Int?
 
     private init(_ stream: HostedStream, _ exit: Exit) {
         self.stream = stream
@@ -127,7 +130,25 @@ final class ExitConnection: StreamUser, PlaceHolder {
         deadline?.close()
         deadline = nil
         exit.sockets.leave(self)
+        exit.flushing.leave(self)
         stream.finish()
+    }
+
+    /// Waits until the socket has written what it holds of a stream that both sides have ended.
+    ///
+    /// Until then the session counts these bytes.
+    private func flush(_ pump: StreamPump, of session: Session) {
+        session.attach(self, to: stream.id)
+        unwritten = pump.heldBytes
+        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.look() }
+        deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.flushLimit).nanoseconds)
+    }
+
+    /// Ends the connection if no byte has moved since the last look.
+    private func look() {
+        guard let pump, let before = unwritten, pump.heldBytes < before else { return fail() }
+        unwritten = pump.heldBytes
+        deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.flushLimit).nanoseconds)
     }
 
     // MARK: Events
@@ -138,10 +159,16 @@ final class ExitConnection: StreamUser, PlaceHolder {
     func streamWritable() { pump?.toSession() }
     func streamReset(code: UInt64) { fail() }
     func streamStopped(code: UInt64) { fail() }
-    func sessionEnded() { fail() }
+
+    func sessionEnded() {
+        // No session counts the socket's bytes any more.
+        guard unwritten != nil, exit.flushing.enter(self, for: stream.share) else { return fail() }
+    }
 
     func streamClosed() {
-        if let pump { pump.streamClosed() } else { abandon() }
+        guard let pump else { return abandon() }
+        pump.streamClosed()
+        if !isOver, let session = stream.session { flush(pump, of: session) }
     }
 
     private func fail() {

@@ -41,7 +41,8 @@ final class ExitLookup: StreamUser {
         switch request.destination.host {
         case .address(let address): lookUpName(of: address)
         case .name(let name) where request.kind == .records:
-            ask(for: RecordType(rawValue: request.destination.port), of: name)
+            let type = RecordType(rawValue: request.destination.port)
+            ask(for: type, of: name) { [unowned self] in tell($0, type) }
         case .name(let name): lookUp(name)
         }
     }
@@ -74,6 +75,8 @@ final class ExitLookup: StreamUser {
 
     private func lookUpName(of address: IPAddress) {
         guard exit.policy.answers(address) else { return refuse(.notAllowed) }
+        // The owner of a public address can make its name an alias of one in the exit's own network.
+        guard !address.leadsToPublic else { return lookUpPublicName(of: address) }
         let asked = SocketAddress(high: address.high, low: address.low, port: 0)
         wait(
             for: exit.resolver.name(of: asked, for: stream.share) { [weak self] answer in
@@ -88,24 +91,37 @@ final class ExitLookup: StreamUser {
             })
     }
 
-    private func ask(for type: RecordType, of name: HostName) {
-        guard type.isCarried else { return refuse(.generalFailure) }
-        if type == .ptr, let address = RecordData.address(named: name), !exit.policy.answers(address) {
-            return refuse(.notAllowed)
+    private func lookUpPublicName(of address: IPAddress) {
+        ask(for: .ptr, of: RecordData.reverseName(of: address)) { [unowned self] records in
+            guard let name = records.first.flatMap({ RecordData.name($0.data) }) else { return refuse(.hostNotFound) }
+            end(with: LookupReply.encoded(found: .name(name)))
         }
+    }
+
+    private func ask(for type: RecordType, of name: HostName, then tell: @escaping ([RecordsReply.Record]) -> Void) {
+        guard type.isCarried else { return refuse(.generalFailure) }
+        guard mayTell(type, of: name) else { return refuse(.notAllowed) }
         wait(
             for: exit.resolver.records(of: name, type: type.rawValue, for: stream.share) { [weak self] answer in
                 guard let self, !stream.isOver else { return }
                 query = nil
                 switch answer {
                 case .success(let message):
-                    guard let records = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) else {
-                        return refuse(.generalFailure)
+                    let found = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) {
+                        self.mayTell(type, of: $0)
                     }
-                    tell(records, type)
+                    guard let found else { return refuse(.generalFailure) }
+                    tell(found)
                 case .failure(let error): refuse(.init(error))
                 }
             })
+    }
+
+    /// Whether records of this type and name say nothing about the exit's own network, apart from their addresses.
+    private func mayTell(_ type: RecordType, of name: HostName) -> Bool {
+        if type == .a || type == .aaaa { return true }
+        if let address = RecordData.address(named: name) { return exit.policy.answers(address) }
+        return LocalName(name) == nil && !LocalName.isOfOwnNetwork(name)
     }
 
     /// Answers with the records, except those with addresses that the policy does not allow.

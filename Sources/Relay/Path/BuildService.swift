@@ -122,7 +122,7 @@ final class BuildService {
             let build = PendingBuild(
                 keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
                 answer: answer)
-            links.link(to: NodeID(node), at: addresses, for: source, limit: PathService.linkLimit) {
+            links.link(to: NodeID(node), at: addresses, for: source, within: PathService.linkLimit) {
                 [weak self] next in
                 self?.extend(build, over: next)
             }
@@ -130,8 +130,16 @@ final class BuildService {
     }
 
     /// Sends the rest of a build to the next hop, and the hop's answer back.
-    private func extend(_ build: PendingBuild, over next: LinkID?) {
-        guard let next else { return refuse(build, .nextHopUnreachable) }
+    private func extend(_ build: PendingBuild, over result: Result<LinkID, LinkFailure>) {
+        let next: LinkID
+        switch result {
+        case .success(let link): next = link
+        // The next hop is not at fault where this node may begin no handshake, or stops.
+        case .failure(.limit): return refuse(build, .overloaded)
+        case .failure(.closing): return refuse(build, .draining)
+        case .failure(.noAnswer), .failure(.badIdentity), .failure(.noAddress):
+            return refuse(build, .nextHopUnreachable)
+        }
         guard links.isOpen(build.previous), let source = links.source(of: build.previous) else { return }
         guard rates.admitOnward(over: next, of: source, now: now) else { return refuse(build, .overloaded) }
         guard let keys = build.takeKeys(),

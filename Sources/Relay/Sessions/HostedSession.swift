@@ -7,6 +7,9 @@ internal import Wire
 
 /// A session that a client has begun with this node, with its legs and the number of its streams.
 final class HostedSession: SessionOwner {
+    /// The memory of a session that may be without use and yet not give way before others.
+    private static let unusedMemory = 64 << 10
+
     let id: [UInt8]
     /// The host's number for the session, which no other session has.
     let number: UInt64
@@ -48,8 +51,14 @@ final class HostedSession: SessionOwner {
     var share: StreamShare { StreamShare(source: source, session: ObjectIdentifier(session)) }
 
     /// The session as a holder of memory; also notes whether it has moved any bytes.
+    ///
+    /// A session with more than a little memory counts as stalled too if half of its streams have requested nothing:
+    /// such streams cost a client a few bytes each.
     func holder(_ now: Instant) -> MemoryHolder<LinkSource.Group> {
-        MemoryHolder(source: source.group, bytes: session.memoryUse, isStalled: session.noteProgress(at: now))
+        let bytes = session.memoryUse
+        let isStalled = session.noteProgress(at: now)
+        let isUnused = bytes > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
+        return MemoryHolder(source: source.group, bytes: bytes, isStalled: isStalled || isUnused)
     }
 
     // MARK: Legs

@@ -139,6 +139,7 @@ final class SessionHost: PathListener {
             if let since = session.leglessSince, now - since >= Self.legless { end(session) }
         }
         let all = Array(sessions.values)
+        for hosted in all { hosted.session.connection.trimBuffers() }
         let holders = all.map { $0.holder(now) }
         for number in MemoryHolder.losers(of: holders, limit: memoryLimit) { end(all[number]) }
     }

@@ -55,6 +55,16 @@ struct BytePool: ~Copyable {
         kept += capacity
         unsafe free[index].append(buffer)
     }
+
+    /// Frees kept buffers, the largest first, until no more bytes are kept than are lent out.
+    mutating func trim() {
+        for index in (0..<Self.classes).reversed() {
+            while kept > lent, let buffer = unsafe free[index].popLast() {
+                kept -= 1 << (index + Self.smallestShift)
+                unsafe buffer.deallocate()
+            }
+        }
+    }
 }
 
 /// Bytes of a stream, addressed by stream offset; holds no memory while it is empty.

@@ -1,7 +1,7 @@
-internal import Wire
+public import Wire
 
 /// Names that must not be sent to a name server (RFC 6761, 6762, 7686, 9476), and names of nodes and services.
-enum LocalName {
+public enum LocalName: Sendable {
     /// A name of this machine.
     case localhost
     /// A name that does not exist in the DNS.
@@ -10,7 +10,7 @@ enum LocalName {
     case node
 
     /// Classifies `name` by its last label; nil for a name that an exit may look up.
-    init?(_ name: HostName) {
+    public init?(_ name: HostName) {
         switch name.text.utf8.split(separator: UInt8(ascii: ".")).last.map({ String(decoding: $0, as: UTF8.self) }) {
         case "localhost": self = .localhost
         case "alt", "invalid", "local", "onion": self = .nowhere
@@ -31,7 +31,7 @@ enum LocalName {
     ///
     /// It does if the name is below a top-level name of such networks, below `home.arpa` (RFC 8375), or below the
     /// reverse name of an address that is not public (RFC 6303).
-    static func isOfOwnNetwork(_ name: HostName) -> Bool {
+    public static func isOfOwnNetwork(_ name: HostName) -> Bool {
         let labels = name.text.split(separator: ".").reversed().map(String.init)
         guard labels[0] == "arpa" else { return ofNetworks.contains(labels[0]) }
         guard labels.count > 1 else { return false }
@@ -51,13 +51,13 @@ enum LocalName {
     }
 
     /// Whether `name` is one of this machine, or of the network that it is in; every name without a dot counts.
-    static func isOwn(_ name: HostName) -> Bool {
+    public static func isOwn(_ name: HostName) -> Bool {
         let isBare = !name.text.utf8.contains(UInt8(ascii: "."))
         return isBare || LocalName(name) == .localhost || isOfOwnNetwork(name)
     }
 
     /// Whether `name` must not be sent to an exit in any network.
-    static func isNowhere(_ name: HostName) -> Bool {
+    public static func isNowhere(_ name: HostName) -> Bool {
         switch LocalName(name) {
         case .nowhere, .node: true
         case .localhost, nil: false
