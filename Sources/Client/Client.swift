@@ -174,7 +174,9 @@ public final class Client {
     /// Moves new streams away from exits that are down, and from paths that are no longer allowed.
     private func exitsChanged() {
         sessions.replace { session in
-            exitWatch.isDown(session.exit) || !session.paths.allSatisfy { directory.mayUse($0.hops) }
+            // A session that has just lost its legs has no paths.
+            exitWatch.isDown(session.exit) || !directory.mayUse([session.exit])
+                || !session.paths.allSatisfy { directory.mayUse($0.hops) }
         }
         spares.renew { exitWatch.isDown($0.exit) }
     }

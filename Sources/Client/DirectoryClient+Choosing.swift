@@ -14,6 +14,8 @@ extension DirectoryClient {
     struct Choosing {
         /// The user's choice: exits that may be used, nodes to avoid, and this machine's own nodes.
         var wanted = (exits: NodeChoice(), avoided: NodeChoice(), own: Set<NodeID>())
+        /// How often the user's choice was set.
+        var changes = 0
         /// The address families in which this machine reaches nodes.
         var families: AddressFamilies
         /// The selection from one state of the descriptors; nil when it must be made again.
@@ -104,6 +106,7 @@ extension DirectoryClient {
     /// Sets the choice: among `exits` (empty: all), never `avoided` and never the machine's `own` nodes.
     func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
         choosing.wanted = (exits, avoided, own)
+        choosing.changes += 1
         choosing.selection = nil
     }
 
@@ -113,11 +116,11 @@ extension DirectoryClient {
         return descriptors.all.map(\.descriptor).filter { now.value.fits($0.node, now.exit) }
     }
 
-    /// Whether the present choice allows a path over `hops`.
-    func mayUse(_ hops: [NodeID]) -> Bool {
+    /// Whether the present choice allows a path over `hops` to `terminal`; false if a descriptor is missing.
+    func mayUse(_ hops: [NodeID], to terminal: TerminalRequirement = .exit(.tcp)) -> Bool {
         guard let last = hops.last else { return false }
         let selector = current().value
-        return hops.allSatisfy(selector.knows) && selector.fits(last, .exit(.tcp))
+        return hops.allSatisfy(selector.knows) && selector.fits(last, terminal)
     }
 
     /// The features that an exit must have: TCP, and IPv4 destinations unless no exit reaches them.
