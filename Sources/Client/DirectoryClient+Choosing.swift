@@ -72,6 +72,7 @@ extension DirectoryClient {
             proxies: proxies(knownTo: value),
             generation: descriptors.generation, made: now)
         choosing.selection = made
+        excludeGuards()
         return made
     }
 
@@ -108,6 +109,31 @@ extension DirectoryClient {
         choosing.wanted = (exits, avoided, own)
         choosing.changes += 1
         choosing.selection = nil
+        excludeGuards()
+    }
+
+    /// Whether the user lets this machine have a link to `node`.
+    ///
+    /// A country is only known from a descriptor.
+    func mayLink(_ node: NodeID) -> Bool {
+        let avoided = choosing.wanted.avoided
+        guard !avoided.isEmpty else { return true }
+        return !avoided.nodes.contains(node) && !(descriptor(of: node).map(avoided.contains) ?? false)
+    }
+
+    private func excludeGuards() { guards.exclude { !mayLink($0) } }
+
+    /// The nodes of the network file that this machine reaches and the user lets it ask.
+    var bootstrap: [NodeID] { reachableBootstrap.filter(mayLink) }
+
+    private var reachableBootstrap: [NodeID] {
+        network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
+    }
+
+    /// The problem if the user's choice leaves no node to ask about the network.
+    var lacksSource: ClientProblem? {
+        let count = reachableBootstrap.count
+        return count > 0 && guards.primaries.isEmpty && bootstrap.isEmpty ? .noSource(nodes: count) : nil
     }
 
     /// The known exits that may be used.
@@ -252,8 +278,9 @@ extension DirectoryClient {
         return word
     }
 
-    /// The addresses of a node, by its descriptor or else by the network file.
+    /// The addresses at which this machine may reach a node, by its descriptor or else by the network file.
     func addresses(of node: NodeID) -> [Endpoint] {
-        descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
+        guard mayLink(node) else { return [] }
+        return descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
     }
 }

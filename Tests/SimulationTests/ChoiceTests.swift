@@ -59,7 +59,8 @@ import Wire
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 
-    @Test("P13: new streams leave an excluded exit whose session has just lost its legs") func sessionWithoutLegs() throws {
+    @Test("P13: new streams leave an excluded exit whose session has just lost its legs")
+    func sessionWithoutLegs() throws {
         let network = try Network(seed: 9, relays: 12, exits: 2)
         defer { network.close() }
         let user = try network.addUser()
