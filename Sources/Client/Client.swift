@@ -63,7 +63,7 @@ public final class Client {
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
-        answers = AnswerRule(allowsPrivate: network.allowPrivateAddresses)
+        answers = AnswerRule(allowsPrivate: network.isPrivate)
         ports = try ProxyPorts(
             on: loop, configuration: configuration, sessions: sessions, associations: associations, answers: answers,
             log: log)
@@ -97,6 +97,9 @@ public final class Client {
 
     /// Begins to build paths; `onReady` is called each time a path becomes ready after a time without one.
     public func start(onReady: @escaping () -> Void = {}) {
+        if answers.allowsPrivate {
+            log.notice("the network's nodes have private addresses; exits may be asked for this machine's own network")
+        }
         ticker.start { [weak self] in self?.tick(onReady) }
     }
 

@@ -57,7 +57,8 @@ import Wire
         #expect(directory.guards.primaries.map(\.node) == [world.nodes[0].id, world.nodes[1].id])
     }
 
-    @Test("P13: a client whose user avoids all nodes that it could ask asks nobody, and says why") func nobody() throws {
+    @Test("P13: a client whose user avoids all nodes that it could ask asks nobody, and says why") func nobody() throws
+    {
         let world = try DirectoryWorld(4)
         avoid([0, 1, 2, 3], in: world)
         world.client.start()
