@@ -228,12 +228,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         streamReadable()
     }
 
-    private func fail() {
+    fileprivate func fail(_ failure: Failure = .broken) {
         if let open { open.session?.abandon(open.stream, code: SessionError.cancelled) }
-        over(.broken)
+        over(failure)
     }
-
-    fileprivate func fail(_ failure: Failure) { over(failure) }
 
     private func over(_ failure: Failure?) {
         guard !isOver else { return }
@@ -265,12 +263,14 @@ extension Client {
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
         if kind == .datagrams {
-            guard associations.begin() != nil else {
+            weak var begun: AppStream?
+            guard let number = ports.beginAssociation(for: nil, giveUp: { begun?.fail(.tooManyAssociations) }) else {
                 let stream = AppStream(on: loop, rule: answers, user: user)
                 stream.fail(.tooManyAssociations)
                 return stream
             }
-            let stream = AppStream(on: loop, rule: answers, user: user) { [associations] in associations.end() }
+            let stream = AppStream(on: loop, rule: answers, user: user) { [associations] in associations.end(number) }
+            begun = stream
             stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
             return stream
         }

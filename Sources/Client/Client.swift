@@ -74,6 +74,7 @@ public final class Client {
             ports.close()
             throw error
         }
+        for port in dnsPorts { port.noteFull = { [ports] in ports.noteFull("TCP connections to the DNS port") } }
         directory.choose(
             exits: configuration.exits, avoided: configuration.avoided, own: configuration.own)
         noteUsers()
