@@ -80,6 +80,27 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         }
     }
 
+    @Test("J1: a file that is not kept has no effect on the terminal, and its texts are shown in a line")
+    func aFileDoesNotControlTheTerminal() throws {
+        let folder = try Folder()
+        let place = "\(folder.path)/kept.json"
+        let good = String(decoding: try contents(try folder.network().file), as: UTF8.self)
+        let keys = [
+            #"\u001b]0;title\u0007\u001b[2J"#, #"x\nfingerprint  00"#, #"\u202ex\u009b2K"#,
+            String(repeating: "k", count: 1 << 20),
+        ]
+        for key in keys {
+            let text = "{\"\(key)\": 1, " + good.drop { $0 != "{" }.dropFirst()
+            let found = try #require(failure { _ = try join(Array(text.utf8), at: place) })
+            #expect(found.code == .data && found.message.contains("unknown key"))
+            let line = complaint(found.message)
+            #expect(line.utf8.count < 400 && line.hasPrefix("tunic: ") && line.hasSuffix("\n"))
+            #expect(!line.dropLast().unicodeScalars.contains { $0.value < 32 || 127...159 ~= $0.value })
+            #expect(!line.unicodeScalars.contains("\u{202e}"))
+            #expect(!Files.exists(place))
+        }
+    }
+
     @Test("S25: a file whose nodes nobody trusts any more is not kept")
     func anOldFileIsRefused() throws {
         let folder = try Folder()
