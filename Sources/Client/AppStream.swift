@@ -65,6 +65,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     private weak var user: (any AppStreamUser)?
     private let loop: Loop
     private let rule: AnswerRule
+    /// The hosts to which datagrams were sent.
+    private var sent = SentHosts()
     /// Whether our half has ended.
     private var isFinished = false
     /// Ends a stream that its user has finished and closed, if the peer does not end it.
@@ -147,6 +149,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         guard let open, open.kind == .datagrams, let session = open.session,
             let bytes = FlowDatagram.encoded(peer, data)
         else { return false }
+        sent.add(peer.host)
         let isTaken = session.connection.sendDatagram(flow: open.stream.value, bytes.rawSpan)
         session.touch()
         return isTaken
@@ -203,13 +206,13 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Both halves are done, and all of the peer's half was read.
     public func streamClosed() { over(nil) }
 
-    /// Passes a datagram to the user, unless it is malformed.
+    /// Passes a datagram to the user, if it is of a host to which the user has sent something.
     ///
-    /// The exit says from whom it is. None is passed from a host of this machine's own network: to no such host can it
-    /// be an answer, and a hostile exit could make the user believe that one speaks, or write to it.
+    /// The exit says from whom it is. A hostile exit could name any, and make the user believe that a host of this
+    /// machine's own network speaks.
     public func streamDatagram(_ bytes: [UInt8]) {
         guard open?.kind == .datagrams, let (peer, offset) = try? FlowDatagram.decode(from: bytes.rawSpan),
-            rule.mayAsk(for: peer.host)
+            sent.contains(peer.host)
         else { return }
         user?.stream(self, received: Array(bytes[offset...]), from: peer)
     }

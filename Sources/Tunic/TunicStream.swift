@@ -86,7 +86,7 @@ public final class TunicDatagrams: Sendable {
 
 /// A received datagram and its source.
 public struct TunicDatagram: Hashable, Sendable {
-    /// The source's host, under the name to which datagrams were sent.
+    /// The source's host, under the name to which datagrams were sent; there are none of other hosts.
     public let host: String
     /// The source's port.
     public let port: UInt16
