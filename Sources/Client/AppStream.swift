@@ -140,6 +140,9 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     // MARK: Datagrams
 
+    /// The failure of datagrams to `peer`, for which no exit may be asked; nil if one may be.
+    public func failure(of peer: Destination) -> Failure? { rule.refusal(of: peer.host).map { .refused($0) } }
+
     /// Sends a datagram to `peer`.
     ///
     /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if no exit
@@ -250,11 +253,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 extension Client {
     /// The failure of a stream to `destination` for which no exit may be asked; nil if one may be.
     private func failure(of destination: Destination) -> StreamFailure? {
-        guard !answers.mayAsk(for: destination.host) else { return nil }
-        return switch destination.host {
-        case .name: .refused(.hostNotFound)
-        case .address: .refused(.notAllowed)
-        }
+        answers.refusal(of: destination.host).map { .refused($0) }
     }
 
     /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
