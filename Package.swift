@@ -273,7 +273,7 @@ let package = Package(
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "SeededRandom", "Swarm", "SwarmModel", "Wire"]),
-        tests("TunicTests", ["Tunic", "Directory", "Wire"]),
+        tests("TunicTests", ["Client", "Directory", "EventLoop", "LoopTesting", "Tunic", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop", "LoopTesting"]),
         tests("WebTests", ["Web"]),
         tests("BenchTests", ["Bench", "EventLoop", "LoopTesting"]),

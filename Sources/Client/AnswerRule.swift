@@ -24,4 +24,13 @@ final class AnswerRule {
         case .name(let name): !LocalName.isNowhere(name) && (allowsPrivate || !LocalName.isOwn(name))
         }
     }
+
+    /// The answer in place of an exit's for `host`; nil if an exit may be asked.
+    func refusal(of host: Destination.Host) -> OpenReply.Status? {
+        guard !mayAsk(for: host) else { return nil }
+        return switch host {
+        case .name: .hostNotFound
+        case .address: .notAllowed
+        }
+    }
 }

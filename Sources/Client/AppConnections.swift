@@ -1,76 +1,97 @@
 internal import Wire
 
 /// The apps that are connected to a client's proxy ports; at the limit one of them gives way to a new app.
+///
+/// The connection that ends is of the owner that has the most, if that has two more than the owner of the new one, and
+/// else of the latter. An owner loses connections in use only to another owner.
 final class AppConnections {
+    /// What a connection is doing; at the limit the first of these end first.
+    enum Standing: Int {
+        /// The app may be gone, and has moved nothing for long.
+        case gone
+        /// The app has not yet sent its request.
+        case unfinished
+        /// The app may be gone.
+        case silent
+        /// An exit is asked.
+        case waiting
+        /// Bytes or datagrams go both ways.
+        case served
+
+        var isInUse: Bool { self == .waiting || self == .served }
+    }
+
+    private typealias Candidate = (app: SocksConnection, standing: Standing, since: Instant)
+
     private let limit: Int
     private(set) var all: [ObjectIdentifier: SocksConnection] = [:]
-    private var unfinished: [SocksConnection] = []
-    /// The size of `unfinished` at which finished handshakes are removed from it.
-    private var unfinishedLimit = 64
+    private var shares: Shares<KeyOwner>
     /// How long an app that may be gone must have moved nothing to give way before unfinished handshakes do.
     var silence = TimeSpan.seconds(30)
-    /// The apps that may be gone, the longest inactive one last; filled at most once a second, at the limit.
-    private var silent: [SocksConnection] = []
+    /// The connections of each owner, those that end first last; sorted once a second at most, at the limit.
+    private var candidates: [KeyOwner: [Candidate]] = [:]
     private var nextSort = Instant(nanoseconds: 0)
 
     /// An empty table for at most `limit` apps.
-    init(limit: Int) { self.limit = limit }
-
-    /// Whether there is room for another app; at the limit, tries to end one for it.
-    func makeRoom(_ now: Instant) -> Bool {
-        // Done rarely, so that many silent connections do not slow down each new one.
-        if unfinished.count >= unfinishedLimit {
-            unfinished.removeAll { !$0.isUnfinished }
-            unfinishedLimit = max(64, unfinished.count * 2)
-        }
-        return all.count < limit || endOne(now)
+    init(limit: Int) {
+        self.limit = limit
+        shares = Shares(capacity: limit, most: limit)
     }
 
+    var isFull: Bool { all.count >= limit }
+
+    /// Whether there is room for another app of `owner`; at the limit, tries to end one for it.
+    func makeRoom(for owner: KeyOwner, _ now: Instant) -> Bool { !isFull || endOne(for: owner, now) }
+
     /// Ends one connection; false if none may be ended.
-    ///
-    /// The order is: an app that may be gone and has moved nothing for `silence`, the oldest unfinished handshake, any
-    /// app that may be gone.
-    private func endOne(_ now: Instant) -> Bool {
-        if now >= nextSort {
-            nextSort = now + .seconds(1)
-            silent = all.values.filter { $0.deafSince != nil }
-                .sorted { ($0.deafSince ?? now) > ($1.deafSince ?? now) }
-        }
-        while let app = silent.last, app.deafSince == nil { silent.removeLast() }
-        if let app = silent.last, let since = app.deafSince, now - since >= silence {
-            silent.removeLast()
-            app.end()
+    private func endOne(for owner: KeyOwner, _ now: Instant) -> Bool {
+        let largest = shares.largest.flatMap { shares.places(of: $0) >= shares.places(of: owner) + 2 ? $0 : nil }
+        let loser = largest ?? owner
+        // An empty list was used up since the last sort.
+        if now >= nextSort || candidates[loser]?.isEmpty == true { sort(now) }
+        while let candidate = candidates[loser]?.last {
+            guard largest != nil || !candidate.standing.isInUse else { return false }
+            candidates[loser]?.removeLast()
+            // It may be over, or have become of use, since then.
+            guard candidate.app.standing(now, silence).standing.rawValue <= candidate.standing.rawValue,
+                !candidate.app.isOver
+            else { continue }
+            candidate.app.end()
             return true
         }
-        if let place = unfinished.firstIndex(where: \.isUnfinished) {
-            let oldest = unfinished[place]
-            unfinished.removeFirst(place + 1)
-            oldest.end()
-            return true
-        }
-        guard let app = silent.popLast() else { return false }
-        app.end()
-        return true
+        return false
+    }
+
+    private func sort(_ now: Instant) {
+        nextSort = now + .seconds(1)
+        let all = all.values.map { app in
+            let (standing, since) = app.standing(now, silence)
+            return Candidate(app, standing, since)
+        }.sorted { ($1.standing.rawValue, $1.since) < ($0.standing.rawValue, $0.since) }
+        candidates = Dictionary(grouping: all) { $0.app.owner }
     }
 
     /// Adds a new connection.
     func add(_ connection: SocksConnection) {
         all[ObjectIdentifier(connection)] = connection
-        unfinished.append(connection)
+        shares.add(connection.owner)
     }
 
     /// Removes a connection that is over.
-    func remove(_ connection: SocksConnection) { all[ObjectIdentifier(connection)] = nil }
+    func remove(_ connection: SocksConnection) {
+        guard all.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+        shares.release(connection.owner)
+    }
 
     /// Ends the connections of apps that are gone but have not closed them; to be called once a minute.
     func look(_ now: Instant) {
         for connection in all.values { connection.look(now) }
-        forgetSilent()
+        forgetCandidates()
     }
 
-    /// Discards the list of silent apps, so that it is made again at the limit.
-    func forgetSilent() {
-        silent = []
+    /// Discards the sorted lists, so that they are made again at the limit.
+    func forgetCandidates() {
+        candidates = [:]
         nextSort = Instant(nanoseconds: 0)
     }
 

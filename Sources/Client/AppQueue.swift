@@ -9,6 +9,14 @@ struct AppQueue {
     /// The number of apps in the queue, including at most 64, or as many as wait, that no longer do.
     var count: Int { apps.count }
 
+    /// Whether fewer than `limit` apps wait.
+    ///
+    /// Apps of several users may wait in one queue. Those that were ended for others must not fill it.
+    mutating func hasRoom(_ limit: Int) -> Bool {
+        if apps.count >= limit { apps.removeAll { $0.isOver } }
+        return apps.count < limit
+    }
+
     /// Whether an app still waits; apps before it that no longer wait are dropped.
     var isWaiting: Bool {
         mutating get {

@@ -65,6 +65,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     private weak var user: (any AppStreamUser)?
     private let loop: Loop
     private let rule: AnswerRule
+    /// The hosts to which datagrams were sent.
+    private var sent = SentHosts()
     /// Whether our half has ended.
     private var isFinished = false
     /// Ends a stream that its user has finished and closed, if the peer does not end it.
@@ -138,6 +140,9 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     // MARK: Datagrams
 
+    /// The failure of datagrams to `peer`, for which no exit may be asked; nil if one may be.
+    public func failure(of peer: Destination) -> Failure? { rule.refusal(of: peer.host).map { .refused($0) } }
+
     /// Sends a datagram to `peer`.
     ///
     /// False if the stream is not open for datagrams, if there is no room, if the datagram is too long, or if no exit
@@ -147,6 +152,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         guard let open, open.kind == .datagrams, let session = open.session,
             let bytes = FlowDatagram.encoded(peer, data)
         else { return false }
+        sent.add(peer.host)
         let isTaken = session.connection.sendDatagram(flow: open.stream.value, bytes.rawSpan)
         session.touch()
         return isTaken
@@ -203,13 +209,13 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Both halves are done, and all of the peer's half was read.
     public func streamClosed() { over(nil) }
 
-    /// Passes a datagram to the user, unless it is malformed.
+    /// Passes a datagram to the user, if it is of a host to which the user has sent something.
     ///
-    /// The exit says from whom it is. None is passed from a host of this machine's own network: to no such host can it
-    /// be an answer, and a hostile exit could make the user believe that one speaks, or write to it.
+    /// The exit says from whom it is. A hostile exit could name any, and make the user believe that a host of this
+    /// machine's own network speaks.
     public func streamDatagram(_ bytes: [UInt8]) {
         guard open?.kind == .datagrams, let (peer, offset) = try? FlowDatagram.decode(from: bytes.rawSpan),
-            rule.mayAsk(for: peer.host)
+            sent.contains(peer.host)
         else { return }
         user?.stream(self, received: Array(bytes[offset...]), from: peer)
     }
@@ -228,12 +234,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         streamReadable()
     }
 
-    private func fail() {
+    fileprivate func fail(_ failure: Failure = .broken) {
         if let open { open.session?.abandon(open.stream, code: SessionError.cancelled) }
-        over(.broken)
+        over(failure)
     }
-
-    fileprivate func fail(_ failure: Failure) { over(failure) }
 
     private func over(_ failure: Failure?) {
         guard !isOver else { return }
@@ -249,11 +253,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 extension Client {
     /// The failure of a stream to `destination` for which no exit may be asked; nil if one may be.
     private func failure(of destination: Destination) -> StreamFailure? {
-        guard !answers.mayAsk(for: destination.host) else { return nil }
-        return switch destination.host {
-        case .name: .refused(.hostNotFound)
-        case .address: .refused(.notAllowed)
-        }
+        answers.refusal(of: destination.host).map { .refused($0) }
     }
 
     /// Opens a stream to `destination` for code of this process; for datagrams, `destination` is ignored.
@@ -265,12 +265,14 @@ extension Client {
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
         if kind == .datagrams {
-            guard associations.begin() != nil else {
+            weak var begun: AppStream?
+            guard let number = ports.beginAssociation(for: nil, giveUp: { begun?.fail(.tooManyAssociations) }) else {
                 let stream = AppStream(on: loop, rule: answers, user: user)
                 stream.fail(.tooManyAssociations)
                 return stream
             }
-            let stream = AppStream(on: loop, rule: answers, user: user) { [associations] in associations.end() }
+            let stream = AppStream(on: loop, rule: answers, user: user) { [associations] in associations.end(number) }
+            begun = stream
             stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
             return stream
         }

@@ -47,7 +47,7 @@ extension Client {
         guard !sessions.readiness.isReady else {
             return directory.keeper.error.map(ClientProblem.unsaved) ?? directory.clockProblem
         }
-        if let problem = directory.staleness ?? directory.gap { return problem }
+        if let problem = directory.lacksSource ?? directory.staleness ?? directory.gap { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
         if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.sample.isEmpty { return lack }
         if let choice = directory.choice, choice.nodes >= hops {

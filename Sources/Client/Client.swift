@@ -63,7 +63,7 @@ public final class Client {
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
-        answers = AnswerRule(allowsPrivate: network.allowPrivateAddresses)
+        answers = AnswerRule(allowsPrivate: network.isPrivate)
         ports = try ProxyPorts(
             on: loop, configuration: configuration, sessions: sessions, associations: associations, answers: answers,
             log: log)
@@ -74,6 +74,7 @@ public final class Client {
             ports.close()
             throw error
         }
+        for port in dnsPorts { port.noteFull = { [ports] in ports.noteFull("TCP connections to the DNS port") } }
         directory.choose(
             exits: configuration.exits, avoided: configuration.avoided, own: configuration.own)
         noteUsers()
@@ -97,6 +98,9 @@ public final class Client {
 
     /// Begins to build paths; `onReady` is called each time a path becomes ready after a time without one.
     public func start(onReady: @escaping () -> Void = {}) {
+        if answers.allowsPrivate {
+            log.notice("the network's nodes have private addresses; exits may be asked for this machine's own network")
+        }
         ticker.start { [weak self] in self?.tick(onReady) }
     }
 
@@ -174,7 +178,9 @@ public final class Client {
     /// Moves new streams away from exits that are down, and from paths that are no longer allowed.
     private func exitsChanged() {
         sessions.replace { session in
-            exitWatch.isDown(session.exit) || !session.paths.allSatisfy { directory.mayUse($0.hops) }
+            // A session that has just lost its legs has no paths.
+            exitWatch.isDown(session.exit) || !directory.mayUse([session.exit])
+                || !session.paths.allSatisfy { directory.mayUse($0.hops) }
         }
         spares.renew { exitWatch.isDown($0.exit) }
     }

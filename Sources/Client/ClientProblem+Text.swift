@@ -25,6 +25,8 @@ extension ClientProblem {
                 + "of the nodes, needed: \(Int(Coverage.leastNodes)) %; of the exits: \(known.exits) %, needed: "
                 + "\(Int(Coverage.leastExits)) %)\(Self.text(asked)); look whether nodes of the network file can be "
                 + "reached."
+        case .noSource(let nodes):
+            "None of the \(nodes) nodes of the network file may be used, so nobody can be asked about the network."
         case .noExit(let nodes): "None of the \(nodes) nodes that are known is an exit."
         case .noUsableExit(let exits):
             "None of the exits known (\(exits)) may be used."

@@ -19,6 +19,8 @@ public enum ClientProblem: Equatable, Sendable {
     case asksBeforeGuard(isFirst: Bool, operators: Int, Asked?)
     /// The descriptors of `count` of `nodes` nodes are lacking; `known` are percentages of weights.
     case lacksDescriptors(count: Int, of: Int, known: Known, Asked?)
+    /// None of the `nodes` nodes of the network file may be asked about the network, and no guard is left.
+    case noSource(nodes: Int)
     /// None of the known nodes is an exit.
     case noExit(nodes: Int)
     /// None of the known exits may be used.

@@ -111,7 +111,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
                 guard other != nil else { return app.fail(.tooManyIdentities(Self.limit)) }
             }
         }
-        guard waiting[isolation]?.count ?? 0 < appLimit else { return app.fail(.noPath) }
+        guard waiting[isolation]?.hasRoom(appLimit) ?? true else { return app.fail(.noPath) }
         waiting[isolation, default: AppQueue()].append(app)
         if current[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
         if let other { end(other) }

@@ -14,6 +14,8 @@ extension DirectoryClient {
     struct Choosing {
         /// The user's choice: exits that may be used, nodes to avoid, and this machine's own nodes.
         var wanted = (exits: NodeChoice(), avoided: NodeChoice(), own: Set<NodeID>())
+        /// How often the user's choice was set.
+        var changes = 0
         /// The address families in which this machine reaches nodes.
         var families: AddressFamilies
         /// The selection from one state of the descriptors; nil when it must be made again.
@@ -70,6 +72,7 @@ extension DirectoryClient {
             proxies: proxies(knownTo: value),
             generation: descriptors.generation, made: now)
         choosing.selection = made
+        excludeGuards()
         return made
     }
 
@@ -104,7 +107,33 @@ extension DirectoryClient {
     /// Sets the choice: among `exits` (empty: all), never `avoided` and never the machine's `own` nodes.
     func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
         choosing.wanted = (exits, avoided, own)
+        choosing.changes += 1
         choosing.selection = nil
+        excludeGuards()
+    }
+
+    /// Whether the user lets this machine have a link to `node`.
+    ///
+    /// A country is only known from a descriptor.
+    func mayLink(_ node: NodeID) -> Bool {
+        let avoided = choosing.wanted.avoided
+        guard !avoided.isEmpty else { return true }
+        return !avoided.nodes.contains(node) && !(descriptor(of: node).map(avoided.contains) ?? false)
+    }
+
+    private func excludeGuards() { guards.exclude { !mayLink($0) } }
+
+    /// The nodes of the network file that this machine reaches and the user lets it ask.
+    var bootstrap: [NodeID] { reachableBootstrap.filter(mayLink) }
+
+    private var reachableBootstrap: [NodeID] {
+        network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
+    }
+
+    /// The problem if the user's choice leaves no node to ask about the network.
+    var lacksSource: ClientProblem? {
+        let count = reachableBootstrap.count
+        return count > 0 && guards.primaries.isEmpty && bootstrap.isEmpty ? .noSource(nodes: count) : nil
     }
 
     /// The known exits that may be used.
@@ -113,11 +142,11 @@ extension DirectoryClient {
         return descriptors.all.map(\.descriptor).filter { now.value.fits($0.node, now.exit) }
     }
 
-    /// Whether the present choice allows a path over `hops`.
-    func mayUse(_ hops: [NodeID]) -> Bool {
+    /// Whether the present choice allows a path over `hops` to `terminal`; false if a descriptor is missing.
+    func mayUse(_ hops: [NodeID], to terminal: TerminalRequirement = .exit(.tcp)) -> Bool {
         guard let last = hops.last else { return false }
         let selector = current().value
-        return hops.allSatisfy(selector.knows) && selector.fits(last, .exit(.tcp))
+        return hops.allSatisfy(selector.knows) && selector.fits(last, terminal)
     }
 
     /// The features that an exit must have: TCP, and IPv4 destinations unless no exit reaches them.
@@ -249,8 +278,9 @@ extension DirectoryClient {
         return word
     }
 
-    /// The addresses of a node, by its descriptor or else by the network file.
+    /// The addresses at which this machine may reach a node, by its descriptor or else by the network file.
     func addresses(of node: NodeID) -> [Endpoint] {
-        descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
+        guard mayLink(node) else { return [] }
+        return descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
     }
 }

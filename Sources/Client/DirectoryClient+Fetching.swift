@@ -47,8 +47,7 @@ extension DirectoryClient {
 
     /// The nodes to ask, in order: guards, then nodes of the network file; the other way round after a failure.
     private var sources: [NodeID] {
-        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
-            .shuffled(using: &random)
+        let bootstrap = bootstrap.shuffled(using: &random)
         let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }.shuffled(using: &random)
         return schedule.failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
     }
@@ -134,8 +133,7 @@ extension DirectoryClient {
         var others = guards.primaries.map(\.node).filter { $0 != source }
         if now >= trust.nextIndependentCheck {
             trust.nextIndependentCheck = now + .seconds(.random(in: 43_200...129_600, using: &random))
-            let strangers = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
-            if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
+            if let other = bootstrap.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
         // A snapshot that leads nowhere is found by comparing, if need be with the source.
         for other in others.isEmpty ? [source] : others {

@@ -38,7 +38,6 @@ extension DirectoryClient {
     func inquire() {
         schedule.begin(at: now)
         var fresh = InquiryRounds.Round()
-        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         for node in guards.primaries.map(\.node) + bootstrap.shuffled(using: &random) {
             fresh.inquiry.offer(node, owner: owner(of: node))
         }
@@ -105,7 +104,7 @@ extension DirectoryClient {
             rounds.current?.inquiry.failed(node)
         }
         // If the network file names too few nodes, other known nodes are asked.
-        for node in descriptors.all.map(\.descriptor.node).shuffled(using: &random) {
+        for node in descriptors.all.map(\.descriptor.node).filter(mayLink).shuffled(using: &random) {
             rounds.current?.inquiry.offer(node, owner: owner(of: node))
         }
         advanceRound()

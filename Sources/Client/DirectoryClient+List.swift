@@ -236,8 +236,8 @@ extension DirectoryClient {
 
     /// Draws a node of the network file that could confirm a waiting list, or any such node if the file has none.
     private func drawStranger(notOf nodes: [NodeID]) -> NodeID? {
-        let reachable = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
-        let known = reachable + descriptors.all.map(\.descriptor.node)
+        let reachable = bootstrap
+        let known = reachable + descriptors.all.map(\.descriptor.node).filter(mayLink)
         let strangers = known.filter { mayConfirm($0) && !nodes.contains($0) }
         let ofFile = strangers.filter(reachable.contains)
         return (ofFile.isEmpty ? strangers : ofFile).randomElement(using: &random)
@@ -295,7 +295,6 @@ extension DirectoryClient {
     /// nodes have restarted. No hop of a path can cause that.
     func vouchOverLinks() {
         var owners: Set<Bytes32> = []
-        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         let others = guards.primaries.map(\.node) + bootstrap.shuffled(using: &random)
         for node in others where owners.count <= DescriptorStore.vouchers && owners.insert(owner(of: node)).inserted {
             links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in

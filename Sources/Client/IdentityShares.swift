@@ -1,3 +1,5 @@
+internal import EventLoop
+internal import Links
 internal import Wire
 
 /// Who asks for an identity.
@@ -8,6 +10,16 @@ enum KeyOwner: Hashable {
     case machine
     /// An address of another machine.
     case address(AddressShare)
+
+    /// The user, if it is one of this machine and the kernel told.
+    var user: UInt32? { if case .user(let user) = self { user } else { nil } }
+
+    /// The owner of an app's connection, by what the kernel tells at this moment.
+    static func of(_ socket: ByteStream) -> KeyOwner {
+        .of(
+            user: socket.localUser, from: socket.remoteAddress.map { Endpoint($0).address },
+            to: socket.localAddress.map { Endpoint($0).address })
+    }
 
     /// The owner of a connection of `user` from `address` to `port`; a unix socket has neither of the two.
     ///

@@ -28,6 +28,10 @@ final class ProxyPorts {
     private(set) var rules: [Int: ProxyListener] = [:]
     private var nextNumber = 0
     private var hasWarnedOfAddress = false
+    /// Until when no further full table is logged.
+    private var fullSaidUntil = Instant(nanoseconds: 0)
+    /// Whose app a connection belongs to.
+    var owner: (ByteStream) -> KeyOwner = KeyOwner.of
 
     /// Opens the addresses of `configuration`.
     init(
@@ -64,8 +68,24 @@ final class ProxyPorts {
         // For TCP, `ByteStream` checks this on accepting; it accepts any unix connection, because of the control
         // socket.
         guard socket.kind == .tcp || loop.hasDescriptorsToSpare else { return socket.close() }
-        guard apps.makeRoom(Instant(nanoseconds: loop.now)) else { return socket.close() }
-        apps.add(SocksConnection(socket: socket, listener: port, ports: self))
+        let owner = self.owner(socket)
+        if apps.isFull { noteFull("connections of apps") }
+        guard apps.makeRoom(for: owner, Instant(nanoseconds: loop.now)) else { return socket.close() }
+        apps.add(SocksConnection(socket: socket, of: owner, listener: port, ports: self))
+    }
+
+    /// Begins an association of `owner`, which `giveUp` ends for another owner's; nil at the limit.
+    func beginAssociation(for owner: KeyOwner?, giveUp: @escaping () -> Void) -> UInt64? {
+        if associations.isFull { noteFull("UDP associations") }
+        return associations.begin(for: owner, giveUp: giveUp)
+    }
+
+    /// Logs that there are too many `things` of apps, at most once a minute.
+    func noteFull(_ things: String) {
+        let now = Instant(nanoseconds: loop.now)
+        guard now >= fullSaidUntil else { return }
+        fullSaidUntil = now + .seconds(60)
+        log.warning("the \(things) have reached their limit; one ended for a new one, or this was turned away")
     }
 
     /// The rules for apps at the port `number`.

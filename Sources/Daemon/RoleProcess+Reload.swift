@@ -19,8 +19,7 @@ extension RoleProcess {
 
     private func reload() throws(Failure) -> String {
         let new = try source.load()
-        let changes = settings.changes(to: new)
-        let fixed = changes.filter { !$0.isReloadable }.map { key in
+        let fixed = settings.changes(to: new).filter { !$0.isReloadable }.map { key in
             (new.isSet(key.path) ? "\(new.origin(key.path)): " : "") + key.path
         }
         guard fixed.isEmpty else {
@@ -34,10 +33,11 @@ extension RoleProcess {
         ServiceNotice.send("RELOADING=1", "MONOTONIC_USEC=\(ServiceNotice.monotonicMicroseconds)")
         defer { ServiceNotice.send("READY=1") }
         for change in try prepared(new) { change.commit() }
+        let changed = settings.changedPaths(to: new)
         settings = new
         LogSink.shared.apply(new)
-        guard !changes.isEmpty else { return "The configuration was read again; nothing has changed." }
-        return "The configuration was read again; changed: \(changes.map(\.path).joined(separator: ", "))."
+        guard !changed.isEmpty else { return "The configuration was read again; nothing has changed." }
+        return "The configuration was read again; changed: \(changed.joined(separator: ", "))."
     }
 
     /// The prepared changes; if one cannot be prepared, the others are abandoned.

@@ -9,8 +9,33 @@ package func errorText(_ number: Int32) -> String {
 }
 
 /// Writes one line to standard error.
-package func complain(_ message: String) {
-    writeAll("tunic: \(message)\n", to: STDERR_FILENO)
+package func complain(_ message: String) { writeAll(complaint(message), to: STDERR_FILENO) }
+
+/// The line that ``complain(_:)`` writes; a message may have texts of others in it, as a network file's.
+package func complaint(_ message: String) -> String { "tunic: \(oneLine(message))\n" }
+
+/// At most `limit` characters of `text`; those that have an effect in place of a shape are escaped, as `\u{202e}`.
+///
+/// Otherwise a text could forge a line, control the terminal, or hide a part of the line or show it in another order
+/// (Unicode UAX #9).
+package func oneLine(_ text: String, limit: Int = .max) -> String {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars.prefix(limit) {
+        if hasShape(scalar) {
+            result.append(scalar)
+        } else {
+            result.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
+        }
+    }
+    return String(result)
+}
+
+/// Whether a character is shown: no control or format character, and no end of a line or paragraph.
+private func hasShape(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
+    default: true
+    }
 }
 
 /// Prints `text` and flushes it; false if standard output does not accept it.

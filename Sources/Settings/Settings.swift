@@ -201,6 +201,12 @@ public struct Settings: Sendable {
         SettingsCatalog.keys.filter { value($0.path) != other.value($0.path) }
     }
 
+    /// The paths of what differs from `other`: keys, and the table of sets of exits.
+    public func changedPaths(to other: Settings) -> [String] {
+        let isSame = exitSets.mapValues(\.members) == other.exitSets.mapValues(\.members)
+        return changes(to: other).map(\.path) + (isSame ? [] : [SettingsCatalog.setsTable])
+    }
+
     // MARK: Words
 
     private static func unknown(_ path: String) -> String {

@@ -53,7 +53,8 @@ public enum SettingsCatalog {
             "\"set:NAME\" for one of [client.sets]. Empty: all. No other exit is used, even if none of these works."),
         SettingKey(
             "client.avoid", .list, byDefault: "[]", reloadable: true,
-            "Nodes that are never used, in the same form; a country here applies to every place of a path."),
+            "Nodes that are never used, in the same form: in no place of a path, and this machine asks them for nothing.",
+            "The country of a node is known only once another node has told it."),
         SettingKey(
             "client.exit_check", .duration(0...86_400), byDefault: "60", reloadable: true,
             "How often the exits in 'exits' are tried, if there are any; 0: never."),

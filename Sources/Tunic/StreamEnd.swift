@@ -84,6 +84,7 @@ final class StreamEnd: AppStreamUser {
 
     func send(_ bytes: [UInt8], to peer: Destination, _ reply: Reply<Void>) {
         if let failure { return reply(.failure(failure ?? .closed)) }
+        if let refusal = stream?.failure(of: peer) { return reply(.failure(TunicError(refusal))) }
         reply(stream?.send(bytes.rawSpan, to: peer) == true ? .success(()) : .failure(.notSent))
     }
 

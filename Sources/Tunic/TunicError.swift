@@ -29,7 +29,7 @@ public enum TunicError: Error, Hashable, Sendable {
     case tooManyIdentities
     /// No exit has answered in time.
     case timedOut
-    /// The exit made no connection.
+    /// The exit made no connection, or no exit is asked for the host.
     case refused(Refusal)
     /// The stream broke, or its session ended.
     case broken

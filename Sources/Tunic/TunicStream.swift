@@ -66,7 +66,10 @@ public final class TunicDatagrams: Sendable {
 
     deinit { sender.send(.close(number)) }
 
-    /// Sends a datagram to `port` of `host`; throws ``TunicError/notSent`` if there is no room for it.
+    /// Sends a datagram to `port` of `host`.
+    ///
+    /// Throws ``TunicError/notSent`` if it is too long, or if there is no room for it now, and
+    /// ``TunicError/refused(_:)`` if no exit is ever asked for the host, as one of this machine's own network.
     public func send(_ data: [UInt8], to host: String, port: UInt16) async throws(TunicError) {
         let peer = try TunicClient.destination(host, port)
         try await TunicClient.ask(sender, orElse: nil) { .send(number, data, to: peer, $0) }
@@ -86,7 +89,7 @@ public final class TunicDatagrams: Sendable {
 
 /// A received datagram and its source.
 public struct TunicDatagram: Hashable, Sendable {
-    /// The source's host, under the name to which datagrams were sent.
+    /// The source's host, under the name to which datagrams were sent; there are none of other hosts.
     public let host: String
     /// The source's port.
     public let port: UInt16

@@ -25,7 +25,7 @@ enum tunic_error {
     TUNIC_BAD_ARGUMENT = -6,  /* a null pointer, a host that is neither name nor address, port 0 */
     TUNIC_NO_PATH = -7,       /* no path through the network */
     TUNIC_TIMED_OUT = -8,     /* no answer in time */
-    TUNIC_REFUSED = -9,       /* the exit or the destination refused */
+    TUNIC_REFUSED = -9,       /* the exit or the destination refused, or no exit is asked for the host */
     TUNIC_BROKEN = -10,       /* the stream or its session broke */
     TUNIC_TOO_MANY = -11,     /* too many streams or identities */
     TUNIC_NOT_SENT = -12,     /* the datagram is too long, or there is no room for it now */
@@ -61,7 +61,9 @@ int tunic_open(tunic_client *client, const char *host, uint16_t port, const char
 /* Opens UDP sockets at an exit, and gives them to *udp; waits as tunic_open does. */
 int tunic_udp_open(tunic_client *client, const char *isolation, tunic_udp **udp);
 
-/* Sends a datagram to `port` of `host`. */
+/* Sends a datagram to `port` of `host`.
+ *
+ * TUNIC_NOT_SENT: it is too long, or there is no room now; TUNIC_REFUSED: no exit is ever asked for the host. */
 int tunic_udp_send(tunic_udp *udp, const char *host, uint16_t port, const void *data, size_t length);
 
 /* Waits for a datagram for at most `milliseconds` (-1: no limit), and returns its length.

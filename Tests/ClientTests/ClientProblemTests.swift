@@ -49,6 +49,9 @@ import Wire
     }
 
     @Test("a lack of nodes to choose from is told with the numbers") func choices() {
+        #expect(
+            ClientProblem.noSource(nodes: 4).text
+                == "None of the 4 nodes of the network file may be used, so nobody can be asked about the network.")
         #expect(ClientProblem.noExit(nodes: 4).text == "None of the 4 nodes that are known is an exit.")
         #expect(
             ClientProblem.noUsableExit(exits: 3).text

@@ -233,7 +233,7 @@ import Wire
     }
 
     /// Keeps the lines of a log.
-    private struct Lines: LogHandler {
+    struct Lines: LogHandler {
         final class Store: @unchecked Sendable { var lines: [String] = [] }
         let store: Store
         var metadata: Logger.Metadata = [:]

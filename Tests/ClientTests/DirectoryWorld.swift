@@ -28,6 +28,8 @@ final class DirectoryNode: ControlHandler {
     var own: SignedDescriptor?
     /// Whether it leaves questions unanswered.
     var isSilent = false
+    /// How many links it had.
+    private(set) var linkCount = 0
     /// The questions that it received.
     private(set) var questions: [(message: DirectoryMessage, body: [UInt8])] = []
 
@@ -89,7 +91,7 @@ final class DirectoryNode: ControlHandler {
         }
     }
 
-    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkUp(_ link: LinkID, peer: LinkPeer) { linkCount += 1 }
     func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }
 

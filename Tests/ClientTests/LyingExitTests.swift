@@ -49,7 +49,8 @@ import Wire
             let loop = loop
             loop.run { accepted != nil }
             listener.close()
-            connection = SocksConnection(socket: try #require(accepted), listener: 0, ports: client.ports)
+            connection = SocksConnection(
+                socket: try #require(accepted), of: .machine, listener: 0, ports: client.ports)
             let client = client
             #expect(loop.run { client.sessions.waiting.values.first?.count == 1 })
             try #require(connection.request).open(on: sessions.session)

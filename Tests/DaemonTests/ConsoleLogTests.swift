@@ -13,10 +13,10 @@ import Testing
             ("\u{e0041}\u{e000}\u{378}", #"\u{e0041}\u{e000}\u{378}"#),
             ("name — Büro, 事務所, مكتب, e\u{301}", "name — Büro, 事務所, مكتب, e\u{301}"),
         ])
-    func escapes(text: String, shown: String) { #expect(ConsoleLog.oneLine(text) == shown) }
+    func escapes(text: String, shown: String) { #expect(ConsoleLog.shown(text) == shown) }
 
     @Test("U6: of a long text the log has the beginning") func longTexts() {
-        #expect(ConsoleLog.oneLine(String(repeating: "x", count: 5_000)) == String(repeating: "x", count: 1_000))
-        #expect(ConsoleLog.oneLine(String(repeating: "\u{202e}", count: 5_000)).unicodeScalars.count == 8_000)
+        #expect(ConsoleLog.shown(String(repeating: "x", count: 5_000)) == String(repeating: "x", count: 1_000))
+        #expect(ConsoleLog.shown(String(repeating: "\u{202e}", count: 5_000)).unicodeScalars.count == 8_000)
     }
 }

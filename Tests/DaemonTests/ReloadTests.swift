@@ -137,6 +137,21 @@ extension ProcessTests {
             #expect(try running.reload(base) == "The configuration was read again; nothing has changed.")
         }
 
+        @Test("P13: a reload that changes a set of nodes says so, and applies it")
+        func setsAreApplied() throws {
+            func file(_ country: String) -> String {
+                Applied(["client.avoid": "[\"set:out\"]"]) { _ in true }.file
+                    + "\n[client.sets]\nout = [\"country:\(country)\"]"
+            }
+            let running = try Running(file("SE"))
+            defer { running.end() }
+            #expect(running.client?.client.configuration.avoided.countries == ["SE"])
+            #expect(
+                try running.reload(file("NO")) == "The configuration was read again; changed: client.sets.")
+            #expect(running.client?.client.configuration.avoided.countries == ["NO"])
+            #expect(try running.reload(file("NO")) == "The configuration was read again; nothing has changed.")
+        }
+
         @Test func eachOtherKeyIsRefusedAndNothingChanges() throws {
             let running = try Running(base)
             defer { running.end() }

@@ -26,6 +26,22 @@ struct NetworkFileTests {
         #expect(NetworkFileRegistry(read).snapshot(above: 1, at: now) == nil)
     }
 
+    @Test(
+        "L1, L12: a network file with a public node does not let exits be asked for the client's own network",
+        arguments: [
+            (["10.0.0.1:1", "127.0.0.1:1", "198.51.100.7:1"], true), (["9.9.9.9:1", "9.8.9.9:1"], false),
+            (["10.0.0.1:1", "9.9.9.9:1"], false), (["10.0.0.1:1", "[2a0b::1]:1"], false),
+        ])
+    func publicNodes(addresses: [String], isPrivate: Bool) throws {
+        var file = NetworkCreation(
+            name: "test", nodes: addresses.map { .init(addresses: [Endpoint($0)!]) }, at: now
+        ).file
+        #expect(!file.isPrivate)
+        file.allowPrivateAddresses = true
+        #expect(file.isPrivate == isPrivate)
+        try file.validate()
+    }
+
     @Test("s25: each field of a network file but the signatures counts as a difference") func differences() throws {
         let creation = made()
         let file = creation.file

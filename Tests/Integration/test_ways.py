@@ -1,7 +1,6 @@
 """A client and nodes in separate networks, with default limits: a machine with several addresses, routes with a small MTU, a frozen
 client."""
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,8 @@ from network import Network
 from peers import read_exactly, socks_connect
 
 NODES = 6
+# The address of the server, which is a public one of the machine of the exits.
+SERVER = "12.0.0.9"
 
 
 class Echo:
@@ -68,6 +69,7 @@ def two_machines(mtu=1500):
         far.sh(f"ip link add way type veth peer name way netns {home.holder.pid}")
         for number in range(1, NODES + 1):
             far.sh(f"ip address add 11.{number}.0.1/32 dev lo; ip address add 2a0b:{number}::1/128 dev lo nodad")
+        far.sh(f"ip address add {SERVER}/32 dev lo")
         far.sh(f"ip address add 30.0.0.1/32 dev way; ip link set way mtu {mtu} up; ip route add 30.0.0.2/32 dev way src 30.0.0.1;"
                "ip address add 2a0b:30::1/128 dev way nodad; ip -6 route add 2a0b:30::2/128 dev way")
         home.sh(f"ip address add 30.0.0.2/32 dev way; ip link set way mtu {mtu} up; ip route add 11.0.0.0/8 dev way;"
@@ -86,12 +88,9 @@ class Ways(unittest.TestCase):
 
     def network(self, far, home, addresses, listen=None):
         prefixes = {number: far.prefix for number in range(NODES)}
-        net = self.enterContext(Network(
-            addresses, exits=2, listen=listen, prefix=home.prefix, prefixes=prefixes, local=False))
-        # The server is at the exits' loopback, for which a client asks only in a network with private addresses.
-        file = json.loads(net.file.read_text())
-        net.file.write_text(json.dumps({**file, "allowPrivateAddresses": True}))
-        return net
+        return self.enterContext(Network(
+            addresses, exits=2, listen=listen, prefix=home.prefix, prefixes=prefixes, local=False,
+            exit_ranges={number: [f"{SERVER}/32"] for number in range(NODES + 1)}))
 
     def start(self, net):
         net.start_nodes()
@@ -107,14 +106,14 @@ class Ways(unittest.TestCase):
         addresses = [[f"11.{number}.0.1:{7100 + number}"] for number in range(1, NODES + 1)]
         listen = [[f"0.0.0.0:{7100 + number}"] for number in range(1, NODES + 1)]
         net = self.network(far, home, addresses, listen)
-        with Echo(far, "127.0.0.1") as echo:
-            ask(home, self.start(net), "127.0.0.1", echo.port, size=500_000).close()
+        with Echo(far, SERVER) as echo:
+            ask(home, self.start(net), SERVER, echo.port, size=500_000).close()
 
     def check_small(self, addresses, mtu):
         far, home = self.machines(mtu=mtu)
         net = self.network(far, home, addresses)
-        with Echo(far, "127.0.0.1") as echo:
-            ask(home, self.start(net), "127.0.0.1", echo.port, size=500_000).close()
+        with Echo(far, SERVER) as echo:
+            ask(home, self.start(net), SERVER, echo.port, size=500_000).close()
 
     def test_r8_a_way_that_carries_1280_bytes(self):
         self.check_small([[f"11.{number}.0.1:7100"] for number in range(1, NODES + 1)], 1280)
@@ -126,17 +125,17 @@ class Ways(unittest.TestCase):
         far, home = self.machines()
         net = self.network(far, home, [[f"11.{number}.0.1:7100"] for number in range(1, NODES + 1)])
         socks = self.start(net)
-        with Echo(far, "127.0.0.1") as echo:
+        with Echo(far, SERVER) as echo:
             for turn in range(6):
                 with self.subTest(turn=turn):
                     user = f"user{turn}"
-                    sock = ask(home, socks, "127.0.0.1", echo.port, user=user)
+                    sock = ask(home, socks, SERVER, echo.port, user=user)
                     net.client.process.send_signal(signal.SIGSTOP)
                     time.sleep(2 + turn % 2)
                     net.client.process.send_signal(signal.SIGCONT)
                     exchange(sock)
                     sock.close()
-                    ask(home, socks, "127.0.0.1", echo.port, user=user).close()
+                    ask(home, socks, SERVER, echo.port, user=user).close()
 
 
 if __name__ == "__main__":

@@ -42,12 +42,27 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         let lines = try Joining("given.json", fingerprint: nil, replaces: false).text(of: kept).split(separator: "\n")
         #expect(lines[0] == "network      test")
         #expect(lines[2].hasPrefix("made         ") && lines[2].hasSuffix(" ago, with 3 nodes"))
-        #expect(lines[3...4] == ["fingerprint  \(kept.fingerprint)", "kept as      \(kept.place)"])
-        #expect(lines[5] == "Compare the fingerprint with one from another source, then: tunic client")
+        #expect(lines[4...5] == ["fingerprint  \(kept.fingerprint)", "kept as      \(kept.place)"])
+        #expect(lines[6] == "Compare the fingerprint with one from another source, then: tunic client")
         let fetched = try Joining("https://example.org/network.json", fingerprint: nil, replaces: false)
         #expect(fetched.text(of: kept).hasSuffix("another source, not from the same address, then: tunic client"))
         let compared = try Joining("given.json", fingerprint: kept.fingerprint, replaces: false)
         #expect(compared.text(of: kept).hasSuffix(kept.place))
+    }
+
+    @Test("L1: joining tells that exits may be asked for the machine's own network")
+    func aPrivateNetworkIsTold() throws {
+        let folder = try Folder()
+        let joining = try Joining("given.json", fingerprint: nil, replaces: false)
+        let bytes = try contents(try folder.network().file)
+        let own = try join(bytes, at: "\(folder.path)/own.json")
+        #expect(own.network.isPrivate && joining.text(of: own).contains("\nexits        may be asked for hosts of"))
+        let other = try folder.network("other") {
+            $0.addresses = (1...3).map { [Endpoint("9.9.\($0).1:1090")!] }
+            $0.isLocal = false
+        }
+        let kept = try join(try contents(other.file), at: "\(folder.path)/other.json")
+        #expect(!joining.text(of: kept).contains("exits"))
     }
 
     @Test func whatIsNoNetworkFileIsNotKept() throws {
@@ -61,6 +76,27 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
             let found = failure { _ = try join(Array(text.utf8), at: place) }
             #expect(found?.code == .data)
             #expect(found?.message.hasPrefix("given.json: ") == true, "\(found?.message ?? "")")
+            #expect(!Files.exists(place))
+        }
+    }
+
+    @Test("J1: a file that is not kept has no effect on the terminal, and its texts are shown in a line")
+    func aFileDoesNotControlTheTerminal() throws {
+        let folder = try Folder()
+        let place = "\(folder.path)/kept.json"
+        let good = String(decoding: try contents(try folder.network().file), as: UTF8.self)
+        let keys = [
+            #"\u001b]0;title\u0007\u001b[2J"#, #"x\nfingerprint  00"#, #"\u202ex\u009b2K"#,
+            String(repeating: "k", count: 1 << 20),
+        ]
+        for key in keys {
+            let text = "{\"\(key)\": 1, " + good.drop { $0 != "{" }.dropFirst()
+            let found = try #require(failure { _ = try join(Array(text.utf8), at: place) })
+            #expect(found.code == .data && found.message.contains("unknown key"))
+            let line = complaint(found.message)
+            #expect(line.utf8.count < 400 && line.hasPrefix("tunic: ") && line.hasSuffix("\n"))
+            #expect(!line.dropLast().unicodeScalars.contains { $0.value < 32 || 127...159 ~= $0.value })
+            #expect(!line.unicodeScalars.contains("\u{202e}"))
             #expect(!Files.exists(place))
         }
     }

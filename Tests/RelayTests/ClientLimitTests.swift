@@ -38,7 +38,7 @@ import Wire
         let unfinished = try network.app(saying: [5, 1, 0])
         #expect(loop.run { unfinished.received == 2 })
         client.ports.apps.silence = .zero
-        client.ports.apps.forgetSilent()
+        client.ports.apps.forgetCandidates()
         let last = try network.app(saying: [5, 1, 0])
         #expect(loop.run { last.received == 2 || last.isOver })
         #expect(loop.run { third.isOver })

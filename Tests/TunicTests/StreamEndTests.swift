@@ -1,6 +1,10 @@
+import EventLoop
+import LoopTesting
 import Synchronization
 import Testing
+import Wire
 
+@testable import Client
 @testable import Tunic
 
 /// The operations that wait on a stream, and the events that end them.
@@ -48,6 +52,23 @@ import Testing
         end.finish()
         end.write([1], 1) { written.reply($0.map { Nothing() }) }
         #expect(written.failure == .closed)
+    }
+
+    @Test("L1: a datagram to a host for which no exit is asked is refused, so that no program tries again")
+    func datagramsToNowhere() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        end.stream = AppStream(on: loop, rule: AnswerRule(allowsPrivate: false), user: end)
+        func failure(_ host: Destination.Host) -> TunicError? {
+            let heard = Heard<Nothing>()
+            end.send([1], to: Destination(host: host, port: 53)) { heard.reply($0.map { Nothing() }) }
+            return heard.failure
+        }
+        #expect(failure(.name(try #require(HostName("nas.lan")))) == .refused(.hostNotFound))
+        #expect(failure(.name(try #require(HostName("hidden.onion")))) == .refused(.hostNotFound))
+        #expect(failure(.address(try #require(IPAddress("192.168.0.1")))) == .refused(.notAllowed))
+        // The stream is not open, so nothing else can be sent either.
+        #expect(failure(.address(try #require(IPAddress("9.9.9.9")))) == .notSent)
     }
 
     @Test("who waits hears the end once")

@@ -15,11 +15,14 @@ final class DNSConnection: ByteStreamDelegate {
     private let stream: ByteStream
     /// The app's address and port.
     private let source: Endpoint
+    let owner: KeyOwner
     private weak var port: DNSPort?
     /// What was received and not answered yet, behind ``taken`` bytes of messages that were.
     private var held: [UInt8] = []
     private var taken = 0
-    private var waiting = 0
+    private var waiting = 0 {
+        didSet { if (waiting > 0) != (oldValue > 0) { port?.setWaiting(self, waiting > 0) } }
+    }
     private var hasEnded = false
     private var isAnswering = false
     private var isOver = false
@@ -27,9 +30,10 @@ final class DNSConnection: ByteStreamDelegate {
     /// When something was last received or sent.
     private(set) var lastUsed: Instant
 
-    /// Serves `stream`; the port keeps it until ``DNSPort/ended(_:)``.
-    init(_ stream: ByteStream, port: DNSPort) {
+    /// Serves `stream` of `owner`; the port keeps it until ``DNSPort/ended(_:)``.
+    init(_ stream: ByteStream, of owner: KeyOwner, port: DNSPort) {
         self.stream = stream
+        self.owner = owner
         self.port = port
         source = stream.remoteAddress.map { Endpoint($0) } ?? port.address
         lastUsed = Instant(nanoseconds: stream.loop.now)

@@ -5,11 +5,12 @@ internal import Wire
 
 /// A port on the loopback that answers DNS, over UDP and TCP, through the exit's resolver.
 ///
-/// It asks no other server: without an exit the answer is a failure.
+/// It asks no other server: without an exit the answer is a failure. It has more members than most types: its tables of
+/// connections, questions and look-ups change together.
 final class DNSPort: DatagramReceiver {
     /// The most questions of apps that wait for the exit.
     static let questionLimit = 512
-    /// The most TCP connections; the one that has been silent for longest makes room.
+    /// The most TCP connections.
     static let connectionLimit = 64
 
     /// A look-up, and those who wait for its result.
@@ -27,7 +28,14 @@ final class DNSPort: DatagramReceiver {
     private let answers: AnswerRule
     private var socket: DatagramSocket?
     private var listener: StreamListener?
-    private var connections: [DNSConnection] = []
+    private var connections: [ObjectIdentifier: DNSConnection] = [:]
+    /// The places of the TCP connections by owner, busy while they wait for answers.
+    private var seats = SharedTable<KeyOwner, KeyOwner, ObjectIdentifier>(
+        capacity: connectionLimit, most: connectionLimit)
+    /// Whose app a connection belongs to.
+    var owner: (ByteStream) -> KeyOwner = KeyOwner.of
+    /// Called when there are too many connections.
+    var noteFull: () -> Void = {}
     private var cache = DNSCache()
     /// How many times the cache was cleared; answers to questions from before that are not kept.
     private var timesForgotten = 0
@@ -121,16 +129,36 @@ final class DNSPort: DatagramReceiver {
 
     // MARK: TCP
 
+    /// Serves a new connection; at the limit another one ends for it.
+    ///
+    /// It is one of the owner with the most, if that has two more, and else of the own one; those without open
+    /// questions end first.
     private func accepted(_ stream: ByteStream) {
-        if connections.count >= Self.connectionLimit {
-            guard let oldest = connections.min(by: { $0.lastUsed < $1.lastUsed }) else { return stream.close() }
+        let owner = self.owner(stream)
+        let connection = DNSConnection(stream, of: owner, port: self)
+        let key = ObjectIdentifier(connection)
+        if connections.count >= Self.connectionLimit { noteFull() }
+        var insertion = seats.insert(key, for: owner, in: owner, replacesOwn: true)
+        if insertion == .refused {
+            let own = connections.values.filter { $0.owner == owner }
+            guard let oldest = own.min(by: { $0.lastUsed < $1.lastUsed }) else { return connection.close() }
             oldest.close()
+            insertion = seats.insert(key, for: owner, in: owner)
         }
-        connections.append(DNSConnection(stream, port: self))
+        connections[key] = connection
+        if case .replaced(let other) = insertion { connections[other]?.close() }
+    }
+
+    /// Notes whether a connection waits for answers.
+    func setWaiting(_ connection: DNSConnection, _ isWaiting: Bool) {
+        seats.setBusy(ObjectIdentifier(connection), isWaiting)
     }
 
     /// Removes a connection that is over.
-    func ended(_ connection: DNSConnection) { connections.removeAll { $0 === connection } }
+    func ended(_ connection: DNSConnection) {
+        seats.remove(ObjectIdentifier(connection))
+        connections[ObjectIdentifier(connection)] = nil
+    }
 
     // MARK: Questions
 
@@ -231,7 +259,7 @@ final class DNSPort: DatagramReceiver {
     func close() {
         socket?.close()
         listener?.close()
-        for connection in connections { connection.close() }
+        for connection in connections.values { connection.close() }
         socket = nil
         listener = nil
     }

@@ -16,6 +16,8 @@ public enum PathFailure: Error, Equatable {
     case refused(hop: Int, BuildStatus?)
     /// No answer came.
     case timedOut
+    /// The path was built, but the user has excluded one of its hops meanwhile.
+    case choiceChanged
 
     /// Whether the failure names the exit of a path of `hops` hops as its cause.
     func isFault(of exit: NodeID, hops: Int) -> Bool {
@@ -28,7 +30,7 @@ public enum PathFailure: Error, Equatable {
             }
         case .noDescriptor(let node), .guardUnreachable(let node), .unbuildable(let node): node == exit
         case .noChoice(let refusal): refusal == .noTerminal
-        case .timedOut: false
+        case .timedOut, .choiceChanged: false
         }
     }
 
@@ -63,6 +65,7 @@ public enum PathFailure: Error, Equatable {
         case .refused(let hop, let status):
             "Hop \(hop + 1) did not build a path (\(status?.name ?? "no reason given"))."
         case .timedOut: "Builds of paths are not answered in time."
+        case .choiceChanged: "The choice of exits or of nodes to avoid has changed."
         case .unbuildable: "A chosen hop names keys that this client cannot use."
         }
     }

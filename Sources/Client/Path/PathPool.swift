@@ -145,13 +145,20 @@ final class PathPool: PacketHandler {
             }
             targets.append(HopTarget(descriptor))
         }
-        let path = makePath(hops)
+        let (path, choice) = (makePath(hops), directory.choosing.changes)
         maker.build(
             targets, at: directory.addresses(of: path.entry), as: path.pathID,
             limits: (Self.linkLimit, Self.buildLimit),
             isWanted: { path.state == .building }, linked: { path.link = $0 },
             completion: { [weak self] in
-                if let result = self?.finish(path, $0) { completion(result) }
+                guard let self else { return }
+                let result = finish(path, $0)
+                // The user may have excluded a hop since it was chosen.
+                if case .success = result, directory.choosing.changes != choice, !directory.mayUse(hops, to: terminal) {
+                    end(path)
+                    return completion(.failure(.choiceChanged))
+                }
+                completion(result)
             })
         return hops
     }

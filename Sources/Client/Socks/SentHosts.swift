@@ -1,7 +1,7 @@
 internal import Wire
 
-/// The hosts to which the app of a UDP association has sent something, under its own names for them: the last
-/// ``limit`` at least.
+/// The hosts to which an app, or a program with the library, has sent datagrams, under its own names for them: the
+/// last ``limit`` at least.
 ///
 /// An exit knows them as well, and passes on the answers of no others. The client does not depend on that.
 struct SentHosts {

@@ -30,8 +30,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     let listener: Int
     private weak var ports: ProxyPorts?
     private var state = State.handshake
-    /// The user of the app, if it is on this machine and the kernel told; known from the request on.
-    private var user: UInt32?
+    /// Whose app it is.
+    let owner: KeyOwner
+    private let since: Instant
     /// The session of an association.
     private weak var session: Session?
     private var handshake = SocksHandshake()
@@ -39,18 +40,20 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     private var body: HTTPBody?
     /// Ends an unfinished handshake, and a connection that is closing.
     private var deadline: LoopTimer?
-    /// Whether the connection counts as an association.
-    private var hasAssociation = false
+    /// The number of the association as which the connection counts.
+    private var association: UInt64?
     /// When the app ended its half.
     private var endedAt: Instant?
     private var hasEnded: Bool { endedAt != nil }
 
-    /// Serves `socket`, accepted at the address number `listener` of `ports`, which keep the connection until it is
-    /// over.
-    init(socket: ByteStream, listener: Int, ports: ProxyPorts) {
+    /// Serves `socket` of `owner`, accepted at the address number `listener` of `ports`, which keep the connection
+    /// until it is over.
+    init(socket: ByteStream, of owner: KeyOwner, listener: Int, ports: ProxyPorts) {
         self.socket = socket
+        self.owner = owner
         self.listener = listener
         self.ports = ports
+        since = Instant(nanoseconds: socket.loop.now)
         setDeadline(ports.handshakeLimit)
         socket.delegate = self
         socket.startReading()
@@ -134,18 +137,13 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             guard socket.kind == .tcp else { return reply(found.answer(.commandNotSupported)) }
             kind = .udp
         }
-        var association = UInt64(0)
         if kind == .udp {
-            guard let number = ports.associations.begin() else { return reply(found.answer(.generalFailure)) }
-            association = number
-            hasAssociation = true
+            association = ports.beginAssociation(for: owner) { [weak self] in self?.end() }
+            guard association != nil else { return reply(found.answer(.generalFailure)) }
         }
-        let address = socket.remoteAddress.map { Endpoint($0).address }
-        user = socket.localUser
         let isolation = IsolationKey(
-            found, listener: listener, client: address,
-            owner: .of(user: user, from: address, to: socket.localAddress.map { Endpoint($0).address }),
-            isolation: ports.rules(of: listener).isolation, association: association)
+            found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address }, owner: owner,
+            isolation: ports.rules(of: listener).isolation, association: association ?? 0)
         let destination =
             switch kind {
             case .tcp: found.destination
@@ -278,7 +276,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         if let ports, let local = socket.localAddress, let remote = socket.remoteAddress {
             let association = AppAssociation(
                 session: session, flow: stream, expected: AppAssociation.expected(found.destination, from: remote),
-                user: user, idleLimit: ports.associations.idleLimit,
+                user: owner.user, idleLimit: ports.associations.idleLimit,
                 admits: { [weak ports, listener] in ports?.admits($0, at: listener) ?? false },
                 dropped: { [associations = ports.associations] in associations.drops.add($0) }
             ) { [weak self] in self?.close() }
@@ -343,7 +341,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             association.close()
             session?.abandon(stream, code: SessionError.cancelled)
         }
-        if hasAssociation { ports?.associations.end() }
+        if let association { ports?.associations.end(association) }
         ports?.apps.remove(self)
     }
 
@@ -358,6 +356,18 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         case .connected(let pump): pump.isDeaf ? pump.movedAt : nil
         case .requested: endedAt
         case .handshake, .associated, .closing, .over: nil
+        }
+    }
+
+    /// What the connection is doing, and since when; an app that may be gone counts as such after `silence`.
+    func standing(_ now: Instant, _ silence: TimeSpan) -> (standing: AppConnections.Standing, since: Instant) {
+        if let deafSince { return (now - deafSince >= silence ? .gone : .silent, deafSince) }
+        return switch state {
+        case .handshake: (.unfinished, since)
+        case .requested, .closing: (.waiting, since)
+        case .connected(let pump): (.served, pump.movedAt)
+        case .associated: (.served, since)
+        case .over: (.gone, since)
         }
     }
 

@@ -53,7 +53,7 @@ extension ClientProblem {
     private var remedy: String? {
         switch self {
         case .noUsableExit: "look at client.exits and client.avoid"
-        case .tooFewUsable: "look at client.avoid"
+        case .tooFewUsable, .noSource: "look at client.avoid"
         case .unsaved, .clockYearsOff, .wrongClock, .stale, .unreachable, .asksBeforeGuard, .lacksDescriptors, .noExit,
             .tooFewKnown, .build, .firstPath:
             nil

@@ -23,8 +23,8 @@ struct ConsoleLog: LogHandler {
 
     func log(event: LogEvent) {
         let values = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
-        let (time, message) = (timestampText(), Self.oneLine(event.message.description))
-        let fields = values.map { ($0.key, Self.oneLine($0.value.description)) }
+        let (time, message) = (timestampText(), Self.shown(event.message.description))
+        let fields = values.map { ($0.key, Self.shown($0.value.description)) }
         LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(Self.text(fields))")
         let isJSON = LogSink.shared.isJSON
         LogSink.shared.write(line(time, event.level, message, fields, isJSON)) { count in
@@ -58,27 +58,6 @@ struct ConsoleLog: LogHandler {
         return "\u{1b}[\(colour)m\(level.rawValue)\u{1b}[0m"
     }
 
-    /// At most 1,000 characters of `text`; those that have an effect in place of a shape are escaped, as `\u{202e}`.
-    ///
-    /// Otherwise a text could forge a line, control the terminal, or hide a part of the line or show it in another
-    /// order (Unicode UAX #9).
-    static func oneLine(_ text: String) -> String {
-        var result = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars.prefix(1_000) {
-            if hasShape(scalar) {
-                result.append(scalar)
-            } else {
-                result.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
-            }
-        }
-        return String(result)
-    }
-
-    /// Whether a character is shown: no control or format character, and no end of a line or paragraph.
-    private static func hasShape(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
-        default: true
-        }
-    }
+    /// A text that may be from others, in at most 1,000 characters before any are escaped.
+    static func shown(_ text: String) -> String { oneLine(text, limit: 1_000) }
 }

@@ -80,7 +80,9 @@ extension Decoder {
     /// Throws for the first key that is not in `known`, with the most similar known key.
     fileprivate func refuseKeys(except known: [String]) throws {
         let present = try container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).sorted()
-        guard let stranger = present.first(where: { !known.contains($0) }) else { return }
+        guard let found = present.first(where: { !known.contains($0) }) else { return }
+        // A key may be as long as the file.
+        let stranger = String(decoding: found.utf8.prefix(64), as: UTF8.self)
         let prefix = codingPath.reduce("") { text, key in
             key.intValue.map { "\(text)[\($0)]" } ?? (text.isEmpty ? key.stringValue : "\(text).\(key.stringValue)")
         }

@@ -84,7 +84,7 @@ public struct NetworkFile: Hashable, Sendable {
     /// Unless it is 0, a reader follows no update from a snapshot older than both this and
     /// ``SnapshotChain/trustLifetime``.
     public var snapshotMaximumAge = SnapshotChain.trustLifetime
-    /// Whether nodes may have private and loopback addresses; for tests.
+    /// Whether nodes may have private and loopback addresses, for tests; ``isPrivate`` says what else follows.
     public var allowPrivateAddresses = false
     /// Whether the hops of a path must belong to different operators.
     public var requireOperatorDiversity = true
@@ -118,6 +118,14 @@ public struct NetworkFile: Hashable, Sendable {
 
     /// Throws unless the values fit together; the error names the wrong key and what to do.
     public func validate() throws(NetworkFileError) { try validate(isDraft: false) }
+
+    /// Whether exits may be asked for hosts of the client's own network, and answer with their addresses.
+    ///
+    /// Besides the permission, it takes a network without public nodes. Otherwise whoever makes a network file could
+    /// lead apps of users anywhere to hosts behind their firewalls.
+    public var isPrivate: Bool {
+        allowPrivateAddresses && bootstrap.allSatisfy { $0.addresses.allSatisfy { !$0.address.isPublic } }
+    }
 
     /// Checks as ``validate()`` does, but does not check the signatures of a draft.
     func validate(isDraft: Bool) throws(NetworkFileError) {

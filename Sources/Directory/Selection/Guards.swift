@@ -46,6 +46,8 @@ public struct Guards: Sendable {
         public internal(set) var bias = PathBias()
         /// Whether others are used instead, because it ended most of its ready paths.
         public internal(set) var isSetAside = false
+        /// Whether the user's choice excludes it; not kept across restarts.
+        public internal(set) var isExcluded = false
         /// How its last ready paths ended; lost at a restart.
         var record = GuardRecord()
         /// Failures since it last worked; lost at a restart.
@@ -65,6 +67,9 @@ public struct Guards: Sendable {
             var count = 0
             var since: UnixTime
         }
+
+        /// Whether it is used while it works.
+        var isInPlay: Bool { !isSetAside && !isExcluded }
 
         /// Whether the other guards in use are preferred.
         func isPausing(at now: UnixTime) -> Bool {
@@ -98,7 +103,7 @@ public struct Guards: Sendable {
     public init() {}
 
     /// The guards in use, as far as they have been drawn.
-    public var primaries: [Guard] { Array(sample.lazy.filter { !$0.isSetAside }.prefix(Self.primaryCount)) }
+    public var primaries: [Guard] { Array(sample.lazy.filter(\.isInPlay).prefix(Self.primaryCount)) }
 
     /// The guards in use and those set aside.
     var ownEntries: [NodeID] { primaries.map(\.node) + sample.lazy.filter(\.isSetAside).map(\.node) }
@@ -106,6 +111,13 @@ public struct Guards: Sendable {
     /// Whether a guard in use other than `node` is not resting.
     public func hasOther(than node: NodeID, at now: UnixTime) -> Bool {
         primaries.contains { $0.node != node && !$0.isResting(at: now) }
+    }
+
+    /// Leaves out the guards for which `isExcluded` holds, until the next call.
+    ///
+    /// They keep their places and their time, so that another choice of the user brings no other guards into use.
+    public mutating func exclude(where isExcluded: (NodeID) -> Bool) {
+        for index in sample.indices { sample[index].isExcluded = isExcluded(sample[index].node) }
     }
 
     // MARK: Events
@@ -143,7 +155,7 @@ public struct Guards: Sendable {
         sample[index].failures += 1
         sample[index].failed = now
         sample[index].restsUntil = UnixTime(seconds: now.seconds &+ rest)
-        if sample.allSatisfy({ $0.isSetAside || $0.isResting(at: now) }) { allFailed = true }
+        if sample.allSatisfy({ !$0.isInPlay || $0.isResting(at: now) }) { allFailed = true }
     }
 
     /// Records that the working link to `node` died: `node` rests like an unreachable guard, if another guard does not
@@ -151,7 +163,7 @@ public struct Guards: Sendable {
     ///
     /// If all would rest, this machine's network may be down; then the same guards must be tried again.
     public mutating func lost(_ node: NodeID, at now: UnixTime) {
-        guard sample.contains(where: { $0.node != node && !$0.isSetAside && !$0.isResting(at: now) }) else { return }
+        guard sample.contains(where: { $0.node != node && $0.isInPlay && !$0.isResting(at: now) }) else { return }
         failed(node, at: now)
     }
 

@@ -10,6 +10,9 @@ extension Joining {
         table.add("id", hexadecimal(kept.network.id.array))
         let nodes = kept.network.snapshot.snapshot.stakedCount
         table.add("made", "\(durationText(kept.age)) ago, with \(nodes) nodes")
+        if kept.network.isPrivate {
+            table.add("exits", "may be asked for hosts of this machine's own network: no node has a public address")
+        }
         table.add("fingerprint", kept.fingerprint)
         table.add("kept as", kept.place)
         let text = table.lines.joined(separator: "\n")
