@@ -36,7 +36,8 @@ struct HostRates {
     /// Whether a session may send to a host to which its association has not sent yet.
     mutating func takeHost(for share: StreamShare, now: Instant) -> Bool {
         // The narrow bucket comes first: what it refuses costs the others nothing.
-        sessions[Self.place(of: share, Self.sessionPlaces)].take(now: now) && all.take(share.session, in: share.group, now)
+        sessions[Self.place(of: share, Self.sessionPlaces)].take(now: now)
+            && all.take(share.session, in: share.group, now)
     }
 
     /// Whether `count` bytes may be sent to a host that has not answered.
