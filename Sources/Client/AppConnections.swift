@@ -28,9 +28,12 @@ final class AppConnections {
     private var shares: Shares<KeyOwner>
     /// How long an app that may be gone must have moved nothing to give way before unfinished handshakes do.
     var silence = TimeSpan.seconds(30)
-    /// The connections of each owner, those that end first last; sorted once a second at most, at the limit.
+    /// The connections of each owner, those that end first last, as they were when they were sorted at the limit.
     private var candidates: [KeyOwner: [Candidate]] = [:]
     private var nextSort = Instant(nanoseconds: 0)
+    /// How many apps have asked for room since then, and how many bring about a new sort before a second is over.
+    private var asked = 0
+    private static let mostAsked = 32
 
     /// An empty table for at most `limit` apps.
     init(limit: Int) {
@@ -47,10 +50,19 @@ final class AppConnections {
     private func endOne(for owner: KeyOwner, _ now: Instant) -> Bool {
         let largest = shares.largest.flatMap { shares.places(of: $0) >= shares.places(of: owner) + 2 ? $0 : nil }
         let loser = largest ?? owner
-        // An empty list was used up since the last sort.
-        if now >= nextSort || candidates[loser]?.isEmpty == true { sort(now) }
+        asked += 1
+        if now >= nextSort { sort(now) }
+        if endFirst(of: loser, evenInUse: largest != nil, now) { return true }
+        // The list is used up, or those that could end now have come since it was sorted.
+        guard candidates[loser]?.isEmpty != false || asked >= Self.mostAsked else { return false }
+        sort(now)
+        return endFirst(of: loser, evenInUse: largest != nil, now)
+    }
+
+    /// Ends the first connection of `loser` that may end; false if there is none.
+    private func endFirst(of loser: KeyOwner, evenInUse: Bool, _ now: Instant) -> Bool {
         while let candidate = candidates[loser]?.last {
-            guard largest != nil || !candidate.standing.isInUse else { return false }
+            guard evenInUse || !candidate.standing.isInUse else { return false }
             candidates[loser]?.removeLast()
             // It may be over, or have become of use, since then.
             guard candidate.app.standing(now, silence).standing.rawValue <= candidate.standing.rawValue,
@@ -64,6 +76,7 @@ final class AppConnections {
 
     private func sort(_ now: Instant) {
         nextSort = now + .seconds(1)
+        asked = 0
         let all = all.values.map { app in
             let (standing, since) = app.standing(now, silence)
             return Candidate(app, standing, since)

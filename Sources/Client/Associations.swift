@@ -24,10 +24,10 @@ final class Associations {
     ///
     /// `giveUp` ends it for another owner's.
     func begin(for owner: KeyOwner?, giveUp: @escaping () -> Void) -> UInt64? {
-        let number = made
+        let number = made + 1
         let insertion = places.insert(number, for: owner, in: owner)
         guard insertion != .refused else { return nil }
-        made += 1
+        made = number
         // In use: only an owner with two more than another one loses any.
         places.setBusy(number, true)
         ends[number] = giveUp

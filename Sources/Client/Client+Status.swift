@@ -49,7 +49,9 @@ extension Client {
         }
         if let problem = directory.lacksSource ?? directory.staleness ?? directory.gap { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
-        if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.sample.isEmpty { return lack }
+        if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.primaries.isEmpty {
+            return lack
+        }
         if let choice = directory.choice, choice.nodes >= hops {
             if choice.exits == 0 { return .noExit(nodes: choice.nodes) }
             if choice.usableExits == 0 { return .noUsableExit(exits: choice.exits) }

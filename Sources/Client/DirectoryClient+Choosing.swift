@@ -98,7 +98,7 @@ extension DirectoryClient {
         let asked = rounds.current.map { ClientProblem.Asked(answers: $0.inquiry.answers, asked: $0.inquiry.asked) }
         guard !known.isEnough else {
             let count = min(Inquiry.few, trust.operatorCount)
-            return .asksBeforeGuard(isFirst: guards.sample.isEmpty, operators: count, asked)
+            return .asksBeforeGuard(isFirst: guards.primaries.isEmpty, operators: count, asked)
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
         return .lacksDescriptors(count: known.lacking, of: nodeCount, known: .init(nodes: nodes, exits: exits), asked)
@@ -183,8 +183,11 @@ extension DirectoryClient {
 
     /// Whether a choice would draw a guard.
     ///
-    /// It would if there is none, or if a guard in use has no descriptor here, which a single source can withhold.
-    var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
+    /// It would if there is none, if the user excludes one, or if a guard in use has no descriptor here, which a single
+    /// source can withhold.
+    var drawsGuards: Bool {
+        guards.primaries.isEmpty || guards.lacksExcluded || !current().value.missingGuards(of: guards).isEmpty
+    }
 
     /// The numbers of nodes to choose from; nil until a node has answered, and while the snapshot is stale.
     var choice: Choice? { schedule.hasSucceeded && !isStale ? current().choice : nil }

@@ -22,7 +22,7 @@ extension DirectoryClient {
     var needsInquiry: Bool {
         guard now >= rounds.next else { return false }
         // The guards are asked first.
-        guard schedule.hasSucceeded || guards.sample.isEmpty || schedule.failures > 0 else { return false }
+        guard schedule.hasSucceeded || guards.primaries.isEmpty || schedule.failures > 0 else { return false }
         if rounds.settled == nil, drawsGuards { return true }
         let (known, raw) = coverage
         if !known.isEnough { return true }

@@ -29,7 +29,7 @@ final class ProxyPorts {
     private var nextNumber = 0
     private var hasWarnedOfAddress = false
     /// Until when no further full table is logged.
-    private var fullSaidUntil = Instant(nanoseconds: 0)
+    private var fullSaidUntil: [String: Instant] = [:]
     /// Whose app a connection belongs to.
     var owner: (ByteStream) -> KeyOwner = KeyOwner.of
 
@@ -80,11 +80,11 @@ final class ProxyPorts {
         return associations.begin(for: owner, giveUp: giveUp)
     }
 
-    /// Logs that there are too many `things` of apps, at most once a minute.
+    /// Logs that there are too many `things` of apps, at most once a minute for each.
     func noteFull(_ things: String) {
         let now = Instant(nanoseconds: loop.now)
-        guard now >= fullSaidUntil else { return }
-        fullSaidUntil = now + .seconds(60)
+        if let until = fullSaidUntil[things], now < until { return }
+        fullSaidUntil[things] = now + .seconds(60)
         log.warning("the \(things) have reached their limit; one ended for a new one, or this was turned away")
     }
 

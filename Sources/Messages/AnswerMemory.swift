@@ -58,7 +58,8 @@ public struct AnswerMemory<Answer: Hashable> {
         let all = shares.count + places
         let isOver = shares.places(of: source, in: source.group) + places > most && all > freely
         if isOver || all > shares.capacity {
-            let loser = isOver ? stalled(of: source, now) : stalled(of: nil, now) ?? loser(to: source, places)
+            let wanted = all - shares.capacity
+            let loser = isOver ? stalled(of: source, now) : stalled(of: nil, now) ?? loser(to: source, places, wanted)
             return loser.map { .after($0) } ?? .refused
         }
         shares.add(source, in: source.group, places: places)
@@ -85,8 +86,10 @@ public struct AnswerMemory<Answer: Hashable> {
         first { now - $0.movedAt >= Self.stall && (source == nil || $0.source == source) }
     }
 
-    /// The answer whose peer reads and that gives way to one of `source` nevertheless; nil if none does.
-    private func loser(to source: LinkSource, _ places: Int) -> Answer? {
+    /// The answer whose peer reads and that gives way to one of `source` nevertheless; nil if none does, or if all that
+    /// do would not free the `wanted` places.
+    private func loser(to source: LinkSource, _ places: Int, _ wanted: Int) -> Answer? {
+        guard yielding(to: source, places) >= wanted else { return nil }
         var answers: (groups: [LinkSource.Group: Int], sources: [LinkSource: Int]) = ([:], [:])
         for entry in held.values {
             answers.groups[entry.source.group, default: 0] += 1
@@ -101,6 +104,26 @@ public struct AnswerMemory<Answer: Hashable> {
             }
             return answers.groups[group] != 1 && (own.group == 0 || shares.places(of: group) > own.group + places)
         }
+    }
+
+    /// The places that answers whose peers read would free for one of `source`.
+    private func yielding(to source: LinkSource, _ places: Int) -> Int {
+        let own = (group: shares.places(of: source.group), source: shares.places(of: source, in: source.group))
+        // Each other group keeps one answer, perhaps its largest, and no fewer places than the new one's group then has.
+        var (kept, keptOfOwn): ([LinkSource.Group: Int], [LinkSource: Int]) = ([:], [:])
+        for entry in held.values {
+            kept[entry.source.group] = max(kept[entry.source.group] ?? 0, entry.places)
+            keptOfOwn[entry.source] = max(keptOfOwn[entry.source] ?? 0, entry.places)
+        }
+        var count = 0
+        for (group, largest) in kept where group != source.group {
+            count += max(0, shares.places(of: group) - max(largest, own.group == 0 ? 0 : own.group + places))
+        }
+        for (other, largest) in keptOfOwn where other.group == source.group && other != source {
+            let least = max(largest, own.source == 0 ? 0 : own.source + places)
+            count += max(0, shares.places(of: other, in: source.group) - least)
+        }
+        return count
     }
 
     /// Of the answers for which `condition` holds: one of the group with the most, in it of the source with the most,

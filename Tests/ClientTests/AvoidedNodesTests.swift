@@ -49,12 +49,28 @@ import Wire
         #expect(world.start())
         let directory = world.directory
         avoid([0], in: world)
+        #expect(world.loop.run(for: .seconds(60)) { directory.mayChoose })
         _ = try directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
         let inUse = directory.guards.primaries.map(\.node)
         #expect(inUse.count == 2 && !inUse.contains(world.nodes[0].id) && inUse.contains(world.nodes[1].id))
         #expect(!directory.drawsGuards)
         avoid([], in: world)
         #expect(directory.guards.primaries.map(\.node) == [world.nodes[0].id, world.nodes[1].id])
+    }
+
+    @Test(
+        "P13, s05: a client whose guards are avoided asks several operators before it draws others",
+        arguments: [[0], [0, 1]])
+    func newGuards(avoided: [Int]) throws {
+        let world = try DirectoryWorld(8)
+        world.restoreGuards([0, 1])
+        avoid(avoided, in: world)
+        let directory = world.directory
+        #expect(directory.drawsGuards && !directory.mayChoose)
+        #expect(world.start())
+        #expect(directory.rounds.settled != nil && directory.mayChoose)
+        _ = try directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
+        #expect(directory.guards.primaries.count == 2 && !directory.drawsGuards)
     }
 
     @Test("P13: a client whose user avoids all nodes that it could ask asks nobody, and says why") func nobody() throws

@@ -179,7 +179,7 @@ class Library(unittest.TestCase):
         for limit in (50, 0):
             self.assertEqual(
                 self.tunic.tunic_udp_receive(sockets, memory, ctypes.c_size_t(2_000), None, None, limit), TIMED_OUT)
-        self.assertEqual(self.tunic.tunic_udp_send(sockets, b"hidden.onion", port, b"x", ctypes.c_size_t(1)), NOT_SENT)
+        self.assertEqual(self.tunic.tunic_udp_send(sockets, b"hidden.onion", port, b"x", ctypes.c_size_t(1)), REFUSED)
         self.assertEqual(self.tunic.tunic_udp_send(sockets, b"127.0.0.1", port, b"question", ctypes.c_size_t(8)), 0)
         data, peer = server.recvfrom(2_000)
         self.assertEqual(data, b"question")

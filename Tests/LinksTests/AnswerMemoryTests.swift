@@ -180,6 +180,15 @@ import Wire
         #expect(before - bench.memory.bytes == 16 << 20)
     }
 
+    @Test("s24: no answer whose peer reads ends for one that finds no memory all the same") func s24_notInVain() {
+        var memory = AnswerMemory<ControlResponder>(bytes: 256 << 20, longest: 16 << 20)
+        for number in 0..<15 { #expect(take(&memory, number, network(number), 16 << 20, start)) }
+        for number in 15..<18 { #expect(take(&memory, number, network(15), 4 << 20, start)) }
+        let before = memory.bytes
+        #expect(!take(&memory, 20, network(20), 16 << 20, start) && memory.bytes == before)
+        #expect(take(&memory, 21, network(21), 8 << 20, start))
+    }
+
     // MARK: Lengths
 
     @Test("what is short is not counted, and what is longer than all there is is refused") func lengths() {

@@ -97,6 +97,32 @@ import Wire
         #expect(reached == 10)
     }
 
+    @Test("a flood of a host that answers others does not keep it from new associations")
+    func hostThatAnswersOthers() {
+        var rates = HostRates(now: start)
+        let (host, silent) = (Self.address(1), Self.address(2))
+        var other = FlowPeers(for: share(60, of: 60))
+        _ = send(100, to: host, from: &other, &rates, start)
+        _ = other.received(from: host, port: 9)
+        var flood = (0..<40).map { FlowPeers(for: share($0, of: $0)) }
+        var reached = (host: 0, silent: 0)
+        for step in 0..<5_000 {
+            let now = start + .milliseconds(Int64(step))
+            if step % 1_000 == 0 { #expect(send(100, to: host, from: &other, &rates, now)) }
+            for number in flood.indices {
+                _ = send(1, to: host, from: &flood[number], &rates, now)
+                _ = send(1, to: silent, from: &flood[number], &rates, now)
+            }
+            guard step >= 2_500, step % 50 == 0 else { continue }
+            var honest = FlowPeers(for: share(70, of: 70 + step))
+            if send(1_200, to: host, from: &honest, &rates, now) { reached.host += 1 }
+            // Only the first datagram is free.
+            _ = send(1_200, to: host, from: &honest, &rates, now)
+            if send(1_200, to: silent, from: &honest, &rates, now) { reached.silent += 1 }
+        }
+        #expect(reached.host == 50 && reached.silent < 25)
+    }
+
     @Test("only an answer from a port that was sent to makes a host one that answers")
     func answersOfOtherPorts() {
         func sent(answeringFrom port: UInt16) -> Int {

@@ -41,7 +41,7 @@ private struct Unexpected: Error {}
         coordinator.share(64 << 16, [3])
         func admits(held: Int, isNew: Bool) -> Int {
             var count = 0
-            while count < 100, coordinator.admit(65_536, 3, held: held, isNew: isNew, 0) { count += 1 }
+            while count < 100, coordinator.admit(65_536, 3, held: held, growth: 65_536, isNew: isNew, 0) { count += 1 }
             return count
         }
         // Newcomers have used up their half, so the others have theirs.

@@ -120,6 +120,11 @@ public struct Guards: Sendable {
         for index in sample.indices { sample[index].isExcluded = isExcluded(sample[index].node) }
     }
 
+    /// Whether a choice would draw guards in place of those that ``exclude(where:)`` leaves out.
+    public var lacksExcluded: Bool {
+        primaries.count < Self.primaryCount && sample.contains(where: \.isExcluded)
+    }
+
     // MARK: Events
 
     /// Records that a path was built through `node`, or that its link works.

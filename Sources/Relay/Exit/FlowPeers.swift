@@ -64,17 +64,23 @@ struct FlowPeers {
         _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, _ rates: inout HostRates,
         now: Instant
     ) -> DatagramDrops.Reason? {
-        if peers[address] == nil {
+        let isFirst = peers[address] == nil
+        if isFirst {
             guard rates.takeHost(for: share, now: now) else { return .udpHosts }
             if peers.count >= Self.limit { forgetOldest() }
             peers[address] = Peer(names: [], lastSent: now, budget: TokenBucket(Self.answered, now: now))
         }
         peers[address]?.lastSent = now
         let cost = count + Self.datagramOverhead
-        let mayGo =
-            peers[address]?.hasAnswered == true
-            ? peers[address]?.budget.take(cost, now: now) == true
-            : rates.take(cost, to: address, for: share.group, now: now)
+        let mayGo: Bool
+        if peers[address]?.hasAnswered == true {
+            mayGo = peers[address]?.budget.take(cost, now: now) == true
+            rates.noteAnswered(address, now: now)
+        } else {
+            mayGo =
+                isFirst && rates.admitsFirst(count, to: address, now: now)
+                || rates.take(cost, to: address, for: share.group, now: now)
+        }
         guard mayGo else { return .udpRate }
         nameBytes -= peers[address]?.nameBytes ?? 0
         peers[address]?.note(port, as: host)

@@ -16,11 +16,17 @@ struct HostRates {
     static let ofSession = (perSecond: 100, burst: 512)
     /// The rate of new hosts of all sessions.
     static let ofAll = (perSecond: 2_000, burst: 8_192)
+    /// How long a host that has answered an association counts as one that answers others too.
+    private static let answerLife = TimeSpan.seconds(60)
+    /// The longest first datagram of an association to such a host that its rate does not count.
+    private static let longestFirst = 1_500
     private static let hostPlaces = 1 << 16
     private static let sessionPlaces = 1 << 13
 
     private var hosts: PagedArray<TokenBucket>
     private var parts: PagedArray<TokenBucket>
+    /// When something was last sent to a host that had answered; 0: never.
+    private var answered: PagedArray<Instant>
     private var sessions: PagedArray<TokenBucket>
     private var all: SharedRate<LinkSource.Group, ObjectIdentifier>
 
@@ -28,6 +34,7 @@ struct HostRates {
     init(now: Instant) {
         hosts = PagedArray(repeating: TokenBucket(Self.host, now: now), count: Self.hostPlaces)
         parts = PagedArray(repeating: TokenBucket(Self.part, now: now), count: Self.hostPlaces)
+        answered = PagedArray(repeating: Instant(nanoseconds: 0), count: Self.hostPlaces)
         let ofSession = TokenBucket(perSecond: Self.ofSession.perSecond, burst: Self.ofSession.burst, now: now)
         sessions = PagedArray(repeating: ofSession, count: Self.sessionPlaces)
         all = SharedRate(perSecond: Self.ofAll.perSecond, burst: Self.ofAll.burst, now: now)
@@ -50,6 +57,19 @@ struct HostRates {
             guard parts[part].take(count, now: now) else { return false }
         }
         return hosts[host].take(count, now: now)
+    }
+
+    /// Notes that an association sends to a host that has answered it.
+    mutating func noteAnswered(_ address: IPAddress, now: Instant) {
+        answered[Self.place(of: AddressShare(address), Self.hostPlaces)] = now
+    }
+
+    /// Whether an association may send its first `count` bytes to a host that answers others, whatever its rate says.
+    ///
+    /// Otherwise a small flood of one of the host's ports would keep it from all new associations.
+    func admitsFirst(_ count: Int, to address: IPAddress, now: Instant) -> Bool {
+        let last = answered[Self.place(of: AddressShare(address), Self.hostPlaces)]
+        return count <= Self.longestFirst && last.nanoseconds > 0 && now - last < Self.answerLife
     }
 
     private struct Pair: Hashable {

@@ -52,12 +52,12 @@ final class HostedSession: SessionOwner {
 
     /// The session as a holder of memory; also notes whether it has moved any bytes.
     ///
-    /// A session with more than a little memory counts as stalled too if half of its streams have requested nothing:
-    /// such streams cost a client a few bytes each.
+    /// A session with more than a little memory besides its buffers counts as stalled too if half of its streams have
+    /// requested nothing: such streams cost a client a few bytes each.
     func holder(_ now: Instant) -> MemoryHolder<LinkSource.Group> {
         let bytes = session.memoryUse
         let isStalled = session.noteProgress(at: now)
-        let isUnused = bytes > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
+        let isUnused = bytes - session.connection.bufferedBytes > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
         return MemoryHolder(source: source.group, bytes: bytes, isStalled: isStalled || isUnused)
     }
 

@@ -136,13 +136,17 @@ struct Coordinator {
     /// The put that brings `copy` to the swarm at `height`; nil if there is none.
     func put(of copy: Copy, height: UInt64) -> UInt64? { numbers[Content(copy, height: height)] }
 
-    /// Takes a turn of `via` for copies, whose other units are due before its next turn; false if its share is used up.
+    /// Takes a turn of `via` for copies, and makes room for them; false if its share does not allow it.
+    ///
+    /// The other units of the copies are due before its next turn. Without room for them only the turn is taken.
     mutating func takeTurn(for copies: [Copy], via: NodeID, _ now: UInt64) -> Bool {
         guard !copies.isEmpty else { return true }
         let (elapsed, overflow) = (now > start ? now - start : 0).multipliedReportingOverflow(by: 1_000_000)
         let moment = Self.began + TimeSpan(nanoseconds: overflow ? .max : Int64(clamping: elapsed))
         let units = copies.reduce(0) { $0 + max(1, ($1.bytes.count - 1) / SwarmLimits.putUnit + 1) }
-        return rate.take(via, tokens: units, moment)
+        guard rate.take(via, moment), makeRoom(for: copies, via: via) else { return false }
+        rate.owe(via, tokens: units - 1)
+        return true
     }
 
     /// Makes room for `copies` that `via` brought; false if the other nodes need the places.
@@ -215,11 +219,15 @@ struct Coordinator {
     }
 
     /// Takes `size` bytes for a box of `shard` that has `held` bytes here from the budgets; false if one is too low.
-    mutating func admit(_ size: Int, _ shard: UInt16, held: Int, isNew: Bool, _ now: UInt64) -> Bool {
+    ///
+    /// `growth` is by how much the box grows: a large one may still replace what it has.
+    mutating func admit(
+        _ size: Int, _ shard: UInt16, held: Int, growth: Int, isNew: Bool, _ now: UInt64
+    ) -> Bool {
         let life = UInt64(ItemKind.message.life) * 60_000
         var own = shards[shard] ?? Admission(capacity: shardShare, window: life, now: now)
         defer { shards[shard] = own }
-        let isLarge = UInt64(clamping: held) >= max(1, shardShare / UInt64(SwarmLimits.boxAdmission))
+        let isLarge = growth > 0 && UInt64(clamping: held) >= max(1, shardShare / UInt64(SwarmLimits.boxAdmission))
         guard !isLarge || !own.isScarce(isNew: isNew, now), own.take(size, isNew: isNew, now) else { return false }
         if admission.take(size, isNew: isNew, now) { return true }
         own.giveBack(size, isNew: isNew)

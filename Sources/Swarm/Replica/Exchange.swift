@@ -45,7 +45,7 @@ struct Exchange {
         /// Keys that short id.
         let key: Bytes16
         /// The results so far.
-        let tally: Tally
+        var tally: Tally
 
         /// Whether a day comes before the place.
         func isBehind(_ kind: ItemKind, day: UInt16) -> Bool {

@@ -75,7 +75,14 @@ extension Replica {
                 }
                 guard let key = peers[peer]?.exchange?.key else { return }
                 return ask(peer, .fetchCopies, FetchCopies(key: key, range: range, shortIDs: ids).encoded(), step)
-            case .push(let ids): if push(ids, to: peer) { return }
+            case .push(let ids):
+                switch push(ids, to: peer) {
+                case .sent: return
+                case .nothing: break
+                case .noBudget:
+                    peers[peer]?.exchange?.steps.append(step)
+                    return
+                }
             case .end(let shard): end(shard, with: peer)
             }
         }
@@ -111,7 +118,10 @@ extension Replica {
     private mutating func keepPlace(_ shard: UInt16, with peer: NodeID) {
         guard let exchange = peers[peer]?.exchange else { return }
         peers[peer]?.places[shard] = exchange.place
-        if exchange.tally.asked > 0, exchange.tally.came == 0 { peers[peer]?.pause(shard, now) }
+        guard exchange.tally.asked > 0, exchange.tally.came == 0 else { return }
+        peers[peer]?.pause(shard, now)
+        // The next comparison does not pause it for the same questions again.
+        peers[peer]?.places[shard]?.tally.asked = 0
     }
 
     private mutating func compare(_ question: Compare.Question, _ step: Exchange.Step, _ peer: NodeID) {
@@ -125,9 +135,16 @@ extension Replica {
         peers[peer]?.exchange?.question = question
     }
 
-    /// Sends the first of these copies; false if none of them is held any more, or the peer's budget of work is used
-    /// up.
-    private mutating func push(_ ids: [ItemID], to peer: NodeID) -> Bool {
+    private enum Pushed {
+        case sent
+        /// None of the copies is held any more.
+        case nothing
+        /// The peer's budget of work is used up; a later turn goes on.
+        case noBudget
+    }
+
+    /// Sends the first of these copies.
+    private mutating func push(_ ids: [ItemID], to peer: NodeID) -> Pushed {
         var copies: [Copy] = []
         var size = 0
         var used = 0
@@ -141,13 +158,13 @@ extension Replica {
             copies.append(copy)
             used += 1
         }
-        peers[peer]?.exchange?.tally.gave += copies.count
-        guard !copies.isEmpty else { return false }
+        guard !copies.isEmpty else { return .nothing }
         let message = Replicate(height: height, copies: copies)
-        guard peers[peer]?.work.take(message.work, now) ?? false else { return false }
+        guard peers[peer]?.work.take(message.work, now) ?? false else { return .noBudget }
+        peers[peer]?.exchange?.tally.gave += copies.count
         if used < ids.count { peers[peer]?.exchange?.steps.append(.push(Array(ids[used...]))) }
         ask(peer, .replicate, message.encoded(), .push(copies.map(\.id)))
-        return true
+        return .sent
     }
 
     /// Ends a shard: counts its results, and schedules a comparison soon if copies moved.

@@ -30,9 +30,7 @@ extension Replica {
             }
         }
         // Known or not, the copy goes to the other replicas: it costs the node that brought it.
-        guard coordinator.takeTurn(for: [copy], via: via, now), coordinator.makeRoom(for: [copy], via: via) else {
-            throw .busy(seconds: 1)
-        }
+        guard coordinator.takeTurn(for: [copy], via: via, now) else { throw .busy(seconds: 1) }
         // An id does not cover the signature: of an item that is held, the copy that was verified goes on.
         let held = isHeld ? isDescriptor ? copy : entry.flatMap { holdings.copy($0) } : nil
         if held == nil {
@@ -88,9 +86,7 @@ extension Replica {
             return
         }
         let new = copies.filter { coordinator.put(of: $0, height: view.height) == nil }
-        guard coordinator.takeTurn(for: new, via: via, now), coordinator.makeRoom(for: new, via: via) else {
-            throw .busy(seconds: 1)
-        }
+        guard coordinator.takeTurn(for: new, via: via, now) else { throw .busy(seconds: 1) }
         for copy in new where !holdings.isKnown(copy) { holdings.take(copy, shard: shard, minute: minute) }
         // To make room may have ended one of the others.
         let numbers = copies.map {
@@ -123,7 +119,10 @@ extension Replica {
         else { throw .full }
         let first = holdings.storage.box(box)?.firstSeen
         let isNew = first.map { minute < $0 + SwarmLimits.knownBoxMinutes } ?? true
-        guard coordinator.admit(item.bytes.count, shard, held: usage.bytes, isNew: isNew, now) else { throw .full }
+        let size = item.bytes.count
+        guard coordinator.admit(size, shard, held: usage.bytes, growth: size - replaced, isNew: isNew, now) else {
+            throw .full
+        }
     }
 
     /// Whether the disk's quota has room for the growth by a copy; a copy that frees space always fits.
