@@ -145,6 +145,56 @@ import Wire
         #expect(brought >= 2 * 8)
     }
 
+    @Test("SW4: what a peer lacks is brought as soon as its budget of work allows, in the same comparison")
+    func sw4PushesWait() throws {
+        var bench = try Bench(peers: 2)
+        #expect(bench.bring([.item(box.message(1, created: now - 60))]) == [0])
+        let (own, peer) = (bench.shard(of: box), bench.peers[0].node)
+        bench.replica.peers[bench.peers[1].node]?.nextCompare = .max
+        var (minute, begun, brought) = (0, 0, 0)
+        while minute < 30, brought == 0 {
+            minute += 1
+            bench.now += 60_000
+            if begun == 0 { bench.replica.peers[peer]?.work.takeAll(upTo: .max, bench.now) }
+            bench.play(bench.handle([.tick])) { _, kind, body in
+                switch kind {
+                case .replicate:
+                    brought = minute
+                    return Replicate.encode([.refused(4)])
+                case .fetchCopies: return []
+                case .compare:
+                    if begun == 0 { begun = minute }
+                    return deny(body, only: own)
+                }
+            }
+        }
+        #expect(begun > 0 && brought == begun + 1)
+    }
+
+    @Test("SW12: a peer that hands nothing over is paused once for the same questions")
+    func sw12PausedOnce() throws {
+        var bench = try Bench(peers: 2)
+        let (own, peer) = (bench.shard(of: box), bench.peers[0].node)
+        bench.replica.peers[bench.peers[1].node]?.nextCompare = .max
+        #expect(bench.bring([.item(box.message(1, created: now - 60))]) == [0])
+        var pauses: Set<UInt64> = []
+        for _ in 0..<60 {
+            bench.now += 60_000
+            // It names an item and does not answer when that is asked for; later there is no room for its ids.
+            if !pauses.isEmpty { bench.replica.peers[peer]?.idsAsked.takeAll(upTo: .max, bench.now) }
+            bench.play(bench.handle([.tick])) { _, kind, body in
+                switch question(kind, body) {
+                case .ids?: CompareAnswer.ids([.init(shortID: 7, isDeleted: false)]).encoded()
+                case .ranges?: CompareAnswer.ranges([Bytes32](repeating: network, count: 144)).encoded()
+                case nil: nil
+                default: deny(body, only: own)
+                }
+            }
+            if let pause = bench.replica.peers[peer]?.pauses[own] { pauses.insert(pause.length) }
+        }
+        #expect(pauses == [600_000])
+    }
+
     @Test("SW4: all shards of a pair are compared, however many")
     func sw4ManyShards() throws {
         var bench = try Bench(peers: 2, shards: 2_048)

@@ -70,6 +70,20 @@ import Wire
         #expect(hasShare && coordinator.puts[1] == nil)
     }
 
+    @Test("SW19: a put that finds no place owes nothing") func sw19NoDebt() {
+        let via = Key(8).node
+        let copy = Copy.item(box.message(1, created: now))
+        var coordinator = Coordinator(quota: 1 << 30, now: 0)
+        for _ in 0..<SwarmLimits.puts {
+            _ = coordinator.begin(.init(copy: copy, height: 1, swarm: [], began: 0, via: via, waiting: [:]))
+        }
+        let many = [Copy](repeating: copy, count: 64)
+        let begun = (0..<SwarmLimits.putBurst / 2).map { _ in coordinator.takeTurn(for: many, via: via, 0) }
+        coordinator.end(1)
+        let mayBegin = coordinator.takeTurn(for: [copy], via: via, 0)
+        #expect(!begun.contains(true) && mayBegin)
+    }
+
     @Test("SW17: a descriptor that is held is acknowledged as often as it comes, and counts nothing")
     func sw17SameAgain() throws {
         var bench = try Bench()
