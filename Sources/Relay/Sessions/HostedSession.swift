@@ -57,7 +57,8 @@ final class HostedSession: SessionOwner {
     func holder(_ now: Instant) -> MemoryHolder<LinkSource.Group> {
         let bytes = session.memoryUse
         let isStalled = session.noteProgress(at: now)
-        let isUnused = bytes - session.connection.bufferedBytes > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
+        let others = bytes - session.connection.bufferedBytes
+        let isUnused = others > Self.unusedMemory && served * 2 <= session.connection.openStreamCount
         return MemoryHolder(source: source.group, bytes: bytes, isStalled: isStalled || isUnused)
     }
 
