@@ -161,7 +161,7 @@ public final class Client {
 
     /// Applies the choice of exits and of nodes to avoid, the interval of exit checks and the number of spare paths.
     ///
-    /// Sessions whose paths are no longer allowed take no new streams.
+    /// Sessions whose paths are no longer allowed take no new streams, and those of onion requests end.
     public func apply(_ new: ClientConfiguration) {
         configuration.exits = new.exits
         configuration.avoided = new.avoided
@@ -172,6 +172,7 @@ public final class Client {
         spares.renew { !directory.mayUse($0.hops) }
         spares.keep(new.sparePaths)
         for port in dnsPorts { port.forget() }
+        requests.choiceChanged()
         exitsChanged()
     }
 

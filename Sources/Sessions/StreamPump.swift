@@ -36,7 +36,7 @@ public final class StreamPump: ByteStreamDelegate {
     /// The least time between two calls of `onActivity`.
     public static let activityInterval = TimeSpan.seconds(10)
     /// When `onActivity` may be called again.
-    private var nextActivity = Instant(nanoseconds: 0)
+    private var nextActivity: Instant
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:hasEnded:)``.
     ///
@@ -44,7 +44,8 @@ public final class StreamPump: ByteStreamDelegate {
     /// If it returns nil, both sides are told of a failure. Without it, all bytes are passed on. Bytes that are dropped
     /// after all of an answer was written to the socket end the connection: no answer to them will follow.
     ///
-    /// `onActivity` is called when bytes move in either direction, at most once in ``activityInterval``.
+    /// `onActivity` is called when bytes move in either direction, at most once in ``activityInterval``, and not in the
+    /// first.
     ///
     /// `ended` is called once: when both directions are done, or either side failed. The socket is closed by then.
     public init(
@@ -58,6 +59,7 @@ public final class StreamPump: ByteStreamDelegate {
         self.onActivity = onActivity
         self.ended = ended
         movedAt = Instant(nanoseconds: session.turn.loop.now)
+        nextActivity = movedAt + Self.activityInterval
     }
 
     /// Begins with the `early` bytes that were read from the socket before, and with its end if `hasEnded`.
@@ -71,6 +73,9 @@ public final class StreamPump: ByteStreamDelegate {
 
     /// The bytes that wait here, or in the socket's write queue.
     public var heldBytes: Int { pending.count + socket.queuedBytes }
+
+    /// Has the kernel probe the socket's peer while the connection is idle.
+    public func keepAlive() { socket.keepAlive() }
 
     // MARK: Session to socket
 

@@ -32,18 +32,30 @@ where Entry: Hashable & Sendable {
 
     @usableFromInline
     struct Holding: Sendable {
-        @usableFromInline var idle = AgeQueue<Entry>()
-        @usableFromInline var busy = AgeQueue<Entry>()
+        @usableFromInline var idle = NumberLinks.List()
+        @usableFromInline var busy = NumberLinks.List()
 
         @inlinable init() {}
     }
 
+    @usableFromInline
+    struct State: Sendable {
+        @usableFromInline let holder: Int32
+        @usableFromInline var isBusy = false
+
+        @inlinable
+        init(holder: Int32) { self.holder = holder }
+    }
+
     @usableFromInline let most: Int
     @usableFromInline var shares: GroupedShares<Group, Source>
-    @usableFromInline var holders: [Entry: Holder] = [:]
-    @usableFromInline var holdings: [Holder: Holding] = [:]
-    /// The idle entries of all sources.
-    @usableFromInline var idle = AgeQueue<Entry>()
+    @usableFromInline var entries = Slots<Entry, State>()
+    @usableFromInline var holders = Slots<Holder, Holding>()
+    /// The entries of each holder, the idle and the busy ones.
+    @usableFromInline var ofHolders = NumberLinks()
+    /// The idle entries of all holders.
+    @usableFromInline var ofAll = NumberLinks()
+    @usableFromInline var idle = NumberLinks.List()
 
     /// A table of `capacity` places, of which one source holds at most `most`.
     @inlinable
@@ -53,7 +65,7 @@ where Entry: Hashable & Sendable {
     }
 
     /// How many entries there are.
-    @inlinable public var count: Int { holders.count }
+    @inlinable public var count: Int { entries.count }
     /// How many entries `source` of `group` holds.
     @inlinable
     public func count(of source: Source, in group: Group) -> Int { shares.places(of: source, in: group) }
@@ -67,23 +79,22 @@ where Entry: Hashable & Sendable {
     public mutating func insert(
         _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false, replacesOwn: Bool = false
     ) -> Insertion {
-        precondition(holders[entry] == nil, "an entry comes once")
+        precondition(entries.number(of: entry) == nil, "an entry comes once")
         let own = shares.places(of: source, in: group)
         let isOver = own >= most
         var removed: Entry?
         if isOver || isFull || shares.count >= shares.capacity {
             if !isOver { removed = loser(to: group, own) ?? (own == 0 ? oldestIdle(for: group) : nil) }
-            if removed == nil, replacesOwn {
-                removed = holdings[Holder(group: group, source: source)]?.idle.oldest
-            }
+            if removed == nil, replacesOwn { removed = oldest(of: source, in: group, orBusy: false) }
             guard let removed else { return .refused }
             remove(removed)
         }
-        let holder = Holder(group: group, source: source)
+        let key = Holder(group: group, source: source)
+        let holder = holders.number(of: key) ?? holders.insert(key, Holding())
         shares.add(source, in: group)
-        holders[entry] = holder
-        holdings[holder, default: Holding()].idle.append(entry)
-        idle.append(entry)
+        let number = entries.insert(entry, State(holder: holder))
+        ofHolders.append(number, to: &holders[holder].idle)
+        ofAll.append(number, to: &idle)
         return removed.map { .replaced($0) } ?? .inserted
     }
 
@@ -96,41 +107,59 @@ where Entry: Hashable & Sendable {
         guard let source = shares.largest(in: losing),
             losing != group || shares.places(of: source, in: group) > own + 1
         else { return nil }
-        return holdings[Holder(group: losing, source: source)].flatMap { $0.idle.oldest ?? $0.busy.oldest }
+        return oldest(of: source, in: losing, orBusy: true)
     }
 
     /// The idle entry to remove for a source that holds nothing: of all, or of its own group if that already has
     /// places.
     @inlinable
     func oldestIdle(for group: Group) -> Entry? {
-        guard shares.places(of: group) > 0 else { return idle.oldest }
-        return shares.largest(in: group).flatMap { holdings[Holder(group: group, source: $0)]?.idle.oldest }
+        guard shares.places(of: group) > 0 else { return idle.oldest.flatMap { entries.key(of: $0) } }
+        return shares.largest(in: group).flatMap { oldest(of: $0, in: group, orBusy: false) }
+    }
+
+    /// The oldest idle entry of a source; if it has none, its oldest busy one where that counts too.
+    @inlinable
+    func oldest(of source: Source, in group: Group, orBusy: Bool) -> Entry? {
+        guard let number = holders.number(of: Holder(group: group, source: source)) else { return nil }
+        let holding = holders[number]
+        return (holding.idle.oldest ?? (orBusy ? holding.busy.oldest : nil)).flatMap { entries.key(of: $0) }
     }
 
     /// Removes an entry; has no effect if it is not there.
     @inlinable
     public mutating func remove(_ entry: Entry) {
-        guard let holder = holders.removeValue(forKey: entry) else { return }
-        shares.release(holder.source, in: holder.group)
-        idle.remove(entry)
-        holdings[holder]?.idle.remove(entry)
-        holdings[holder]?.busy.remove(entry)
-        if shares.places(of: holder.source, in: holder.group) == 0 { holdings[holder] = nil }
+        guard let number = entries.number(of: entry) else { return }
+        let holder = entries[number].holder
+        unlink(number)
+        entries.remove(number)
+        guard let key = holders.key(of: holder) else { return }
+        shares.release(key.source, in: key.group)
+        if holders[holder].idle.isEmpty, holders[holder].busy.isEmpty { holders.remove(holder) }
     }
 
     /// Marks an entry as busy, or as idle, from when on it is the youngest idle one; has no effect if it is not there.
     @inlinable
     public mutating func setBusy(_ entry: Entry, _ isBusy: Bool) {
-        guard let holder = holders[entry] else { return }
-        idle.remove(entry)
-        holdings[holder]?.idle.remove(entry)
-        holdings[holder]?.busy.remove(entry)
+        guard let number = entries.number(of: entry) else { return }
+        let holder = entries[number].holder
+        unlink(number)
+        entries[number].isBusy = isBusy
         if isBusy {
-            holdings[holder]?.busy.append(entry)
+            ofHolders.append(number, to: &holders[holder].busy)
         } else {
-            holdings[holder]?.idle.append(entry)
-            idle.append(entry)
+            ofHolders.append(number, to: &holders[holder].idle)
+            ofAll.append(number, to: &idle)
         }
+    }
+
+    /// Takes an entry out of the lists in which it is.
+    @inlinable
+    mutating func unlink(_ number: Int32) {
+        let holder = entries[number].holder
+        guard !entries[number].isBusy else { return ofHolders.remove(number, from: &holders[holder].busy) }
+        ofHolders.remove(number, from: &holders[holder].idle)
+        ofAll.remove(number, from: &idle)
     }
 }
 
@@ -143,41 +172,5 @@ extension SharedTable where Group == Source {
     @inlinable
     public mutating func insert(_ entry: Entry, for source: Source, replacesOwn: Bool = false) -> Insertion {
         insert(entry, for: source, in: source, replacesOwn: replacesOwn)
-    }
-}
-
-/// Elements in order of insertion; each operation takes constant time on average.
-@usableFromInline
-struct AgeQueue<Element: Hashable & Sendable>: Sendable {
-    @usableFromInline var items: [Element?] = []
-    /// The first index that may have an element.
-    @usableFromInline var head = 0
-    @usableFromInline var places: [Element: Int] = [:]
-
-    @inlinable init() {}
-
-    @inlinable var count: Int { places.count }
-
-    /// The element that was inserted first.
-    @inlinable var oldest: Element? { head < items.count ? items[head] : nil }
-
-    /// Inserts an element that is not there.
-    @inlinable
-    mutating func append(_ element: Element) {
-        places[element] = items.count
-        items.append(element)
-    }
-
-    /// Removes an element if it is there.
-    @inlinable
-    mutating func remove(_ element: Element) {
-        guard let place = places.removeValue(forKey: element) else { return }
-        items[place] = nil
-        while head < items.count, items[head] == nil { head += 1 }
-        if items.count > 2 * places.count + 16 {
-            items = items[head...].filter { $0 != nil }
-            head = 0
-            for (place, element) in items.enumerated() { if let element { places[element] = place } }
-        }
     }
 }

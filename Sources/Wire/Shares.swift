@@ -32,9 +32,10 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// The number of taken places.
     @inlinable public var count: Int { taken }
     @usableFromInline var taken = 0
-    @usableFromInline var held: [Source: Int] = [:]
-    /// The sources that hold n places, at index n.
-    @usableFromInline var levels: [Set<Source>] = [[]]
+    @usableFromInline var holders = Slots<Source, Int>()
+    /// The numbers of the sources that hold n places, at index n.
+    @usableFromInline var levels: [NumberLinks.List] = [NumberLinks.List()]
+    @usableFromInline var links = NumberLinks()
 
     /// A table of `capacity` places, of which one source holds at most `most` once `freely` are taken.
     @inlinable
@@ -46,14 +47,16 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 
     /// How many sources hold a place.
-    @inlinable public var sources: Int { held.count }
+    @inlinable public var sources: Int { holders.count }
 
     /// How many places `source` holds.
     @inlinable
-    public func places(of source: Source) -> Int { held[source] ?? 0 }
+    public func places(of source: Source) -> Int { holders.number(of: source).map { holders[$0] } ?? 0 }
 
     /// A source that holds as many places as any; nil while all are free.
-    @inlinable public var largest: Source? { levels[levels.count - 1].first }
+    @inlinable public var largest: Source? {
+        levels[levels.count - 1].oldest.flatMap { holders.key(of: $0) }
+    }
 
     /// Takes `places` for `source`, or returns why there are none.
     @inlinable
@@ -79,31 +82,30 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// otherwise.
     @inlinable
     public mutating func add(_ source: Source, places: Int = 1) {
-        let own = self.places(of: source)
-        move(source, from: own, to: own + places)
-        taken += places
+        guard places > 0 else { return }
+        move(holders.number(of: source) ?? holders.insert(source, 0), by: places)
     }
 
     /// Returns `places` of `source`; has no effect for a source without places.
     @inlinable
     public mutating func release(_ source: Source, places: Int = 1) {
-        let own = self.places(of: source)
-        guard own >= places else { return assertionFailure("a place is given back by who holds it") }
-        move(source, from: own, to: own - places)
-        taken -= places
+        guard places > 0 else { return }
+        guard let number = holders.number(of: source), holders[number] >= places else {
+            return assertionFailure("a place is given back by who holds it")
+        }
+        move(number, by: -places)
+        if holders[number] == 0 { holders.remove(number) }
     }
 
     @inlinable
-    mutating func move(_ source: Source, from old: Int, to new: Int) {
-        if old > 0 { levels[old].remove(source) }
-        if new == 0 {
-            held[source] = nil
-        } else {
-            held[source] = new
-            while new >= levels.count { levels.append([]) }
-            levels[new].insert(source)
-        }
+    mutating func move(_ number: Int32, by places: Int) {
+        let (old, new) = (holders[number], holders[number] + places)
+        if old > 0 { links.remove(number, from: &levels[old]) }
+        while new >= levels.count { levels.append(NumberLinks.List()) }
+        if new > 0 { links.append(number, to: &levels[new]) }
         while levels.count > 1, levels[levels.count - 1].isEmpty { levels.removeLast() }
+        holders[number] = new
+        taken += places
     }
 }
 
@@ -136,7 +138,8 @@ public struct NetworkShare: Hashable, Sendable {
 /// It counts like `Shares`. A group with many sources is as large as one with a single source of as many places.
 public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
     @usableFromInline var groups: Shares<Group>
-    @usableFromInline var members: [Group: Shares<Source>] = [:]
+    /// The sources of each group, by the group's number; empty for a number that no group has.
+    @usableFromInline var members: [Shares<Source>] = []
 
     /// A table of `capacity` places.
     @inlinable
@@ -155,28 +158,41 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
 
     /// How many places `source` of `group` holds.
     @inlinable
-    public func places(of source: Source, in group: Group) -> Int { members[group]?.places(of: source) ?? 0 }
+    public func places(of source: Source, in group: Group) -> Int {
+        groups.holders.number(of: group).map { members[Int($0)].places(of: source) } ?? 0
+    }
 
     /// A source that holds as many places as any of `group`.
     @inlinable
-    public func largest(in group: Group) -> Source? { members[group]?.largest }
+    public func largest(in group: Group) -> Source? {
+        groups.holders.number(of: group).flatMap { members[Int($0)].largest }
+    }
 
     /// Counts places of `source`.
     @inlinable
     public mutating func add(_ source: Source, in group: Group, places: Int = 1) {
-        groups.add(group, places: places)
-        members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source, places: places)
+        guard places > 0 else { return }
+        let number = groups.holders.number(of: group) ?? groups.holders.insert(group, 0)
+        groups.move(number, by: places)
+        while members.count <= Int(number) {
+            members.append(Shares(capacity: groups.capacity, most: groups.capacity))
+        }
+        members[Int(number)].add(source, places: places)
     }
 
     /// Returns places of `source`.
     @inlinable
     public mutating func release(_ source: Source, in group: Group, places: Int = 1) {
-        guard self.places(of: source, in: group) >= places else {
+        guard places > 0 else { return }
+        guard let number = groups.holders.number(of: group), members[Int(number)].places(of: source) >= places else {
             return assertionFailure("a place is given back by who holds it")
         }
+        members[Int(number)].release(source, places: places)
         groups.release(group, places: places)
-        members[group]?.release(source, places: places)
-        if groups.places(of: group) == 0 { members[group] = nil }
+        // The next group with this number begins without what this one has allocated.
+        if members[Int(number)].count == 0 {
+            members[Int(number)] = Shares(capacity: groups.capacity, most: groups.capacity)
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import EventLoop
@@ -184,5 +185,32 @@ import Testing
         #expect(socket.isClosed && loop.isClosed)
         #expect(listener.localAddress == nil)
         #expect(!mailbox.sender.send(1))
+    }
+
+    @Test("R5: the loops of sixteen workers together leave the reserve of descriptors, though they seldom ask for it")
+    func reserve() throws {
+        let loops = try (0..<16).map { _ in try Loop() }
+        defer { for loop in loops { loop.close() } }
+        var limit = rlimit()
+        try #require(unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        let lowest = fcntl(0, F_DUPFD_CLOEXEC, 0)
+        try #require(lowest >= 0)
+        Glibc.close(lowest)
+        let spare = min(600, (Int(clamping: limit.rlim_cur) - Int(lowest)) / 2)
+        try #require(spare > 100)
+        for loop in loops { loop.reservedDescriptors = Int(clamping: limit.rlim_cur) - Int(lowest) - spare }
+        var opened: [Int32] = []
+        defer { for descriptor in opened { Glibc.close(descriptor) } }
+        var asking = loops
+        while !asking.isEmpty, opened.count < 2 * spare {
+            asking.removeAll { loop in
+                guard loop.hasDescriptorsToSpare else { return true }
+                opened.append(fcntl(0, F_DUPFD_CLOEXEC, 0))
+                return false
+            }
+        }
+        // Other tests open and close some at the same time.
+        #expect(opened.count <= spare + 50 && opened.count > spare / 2)
+        #expect(loops.allSatisfy { $0.descriptorShortages > 0 })
     }
 }

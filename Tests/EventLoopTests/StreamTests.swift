@@ -269,6 +269,7 @@ private final class Pair {
         let address = try #require(listener.localAddress)
         let stream = try ByteStream.connect(on: loop, to: address, delegate: nil)
         run(loop) { accepted != nil && stream.isOpen }
+        stream.keepAlive()
         // The descriptors of this process that are ends of this connection.
         var ends = 0
         for descriptor in Int32(0)..<1_024 {

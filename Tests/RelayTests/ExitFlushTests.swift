@@ -1,4 +1,3 @@
-import EventLoop
 import Links
 import LoopTesting
 import Sessions
@@ -6,6 +5,7 @@ import Testing
 import Transport
 import Wire
 
+@testable import EventLoop
 @testable import Relay
 
 /// Sockets of an exit that have bytes to write when their streams have ended.
@@ -95,6 +95,26 @@ import Wire
         }
         try #require(left.isEmpty && isClosed() && destination.unwritten > 8 << 10)
         return client
+    }
+
+    @Test("R15: the kernel asks whether an idle destination is there, once a connection has lasted half a minute")
+    func idleDestination() throws {
+        let harness = try RelayHarness(exit: true)
+        let destination = try Destination(harness)
+        defer { destination.close() }
+        let client = try harness.client()
+        guard case .path = try client.build() else { throw WireError.outOfRange }
+        client.beginSession()
+        let id = try client.connection.openStream()
+        let endpoint = try destination.endpoint()
+        let target = Wire.Destination(host: .address(endpoint.address), port: endpoint.port)
+        let request = OpenRequest(destination: target).encoded()
+        #expect(client.connection.write(id, request.rawSpan) == request.count)
+        #expect(run(harness, client) { destination.accepted != nil })
+        var exitEnd: SimulatedEnd? { destination.accepted?.end?.peer }
+        #expect(!run(harness, client, for: .seconds(25)) { exitEnd?.isProbing != false })
+        #expect(run(harness, client, for: .seconds(10)) { exitEnd?.isProbing == true })
+        #expect(harness.relay.sessions.streamCount == 1)
     }
 
     @Test("R5: what a socket has not written of a stream that is over counts for its session, and for a minute only")

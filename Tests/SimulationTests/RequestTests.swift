@@ -7,6 +7,33 @@ import Wire
 
 /// Onion requests in a whole network whose nodes die and come back.
 @Suite struct RequestTests {
+    @Test("P13: a reload that avoids a hop of a session for onion requests ends it, and requests are answered by others")
+    func avoidedHops() throws {
+        let network = try Network(seed: 5, relays: 9, exits: 3)
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let client = try #require(user.client)
+        var answers = 0
+        func ask() {
+            let guards = client.directory.guards.primaries.map(\.node)
+            let before = answers
+            for node in network.nodes where !guards.contains(node.id) {
+                client.requestState(of: node.id) { if case .success = $0 { answers += 1 } }
+            }
+            #expect(network.run(11) { answers >= before + 6 })
+        }
+        ask()
+        let open = client.requests.openHops
+        let proxy = try #require(open.first?.last)
+        var wanted = client.configuration
+        wanted.avoided = NodeChoice(nodes: [proxy])
+        client.apply(wanted)
+        #expect(client.requests.openHops == open.filter { !$0.contains(proxy) })
+        ask()
+        #expect(client.requests.openHops.allSatisfy { !$0.contains(proxy) })
+    }
+
     @Test(
         "RQ4: while a node dies every 10 s, each request to one that lives is answered",
         arguments: [3, 11, 15, 22, 26, 31] as [UInt64])

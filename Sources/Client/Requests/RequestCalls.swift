@@ -56,6 +56,10 @@ final class RequestCalls {
     var pending: Int { client.pending }
     /// How many sessions there are for requests.
     var sessionCount: Int { sessions.count }
+    /// The hops of the sessions that are ready, in the order in which they were asked for.
+    var openHops: [[NodeID]] {
+        sessions.keys.sorted().compactMap { if case .ready(let session)? = sessions[$0] { session.hops } else { nil } }
+    }
     /// The guards of the paths for requests, built or not.
     var guards: Set<NodeID> {
         Set(
@@ -86,6 +90,17 @@ final class RequestCalls {
     func tick() {
         for number in sessions.keys.sorted() {
             if case .wanted(let proxy)? = sessions[number] { build(number, to: proxy) }
+        }
+    }
+
+    /// Ends the sessions over nodes that the user's choice no longer allows; their requests go over other proxies.
+    func choiceChanged() {
+        for number in sessions.keys.sorted() {
+            guard case .ready(let session)? = sessions[number], !directory.mayUse(session.hops, to: .any) else {
+                continue
+            }
+            session.end()
+            ended(number)
         }
     }
 

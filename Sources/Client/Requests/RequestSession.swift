@@ -51,6 +51,8 @@ final class RequestSession: SessionOwner, PathUser {
 
     /// The path's guard.
     var entry: NodeID { path.entry }
+    /// The path's nodes, guard first.
+    var hops: [NodeID] { path.hops }
 
     func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
         guard !isOver else { return }

@@ -21,7 +21,9 @@ final class SimulatedEnd: SimulatedHandle {
     let remote: SocketAddress
     /// The stream that uses it; it retains itself while it is open.
     weak var stream: ByteStream?
-    private var peer: SimulatedEnd?
+    private(set) var peer: SimulatedEnd?
+    /// Whether the kernel probes the other end while the connection is idle.
+    var isProbing = false
     private var isClosed = false
 
     // Sending.

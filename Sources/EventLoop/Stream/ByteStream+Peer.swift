@@ -8,14 +8,20 @@ extension ByteStream {
     public var localAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
         if let end { return end.local }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
+        if let known = addresses.local { return known }
+        let asked = unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
+        if state == .open { addresses.local = asked }
+        return asked
     }
 
     /// The peer's end of a TCP connection.
     public var remoteAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
         if let end { return end.remote }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
+        if let known = addresses.remote { return known }
+        let asked = unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
+        if state == .open { addresses.remote = asked }
+        return asked
     }
 
     /// Whether bytes wait to be read; the end of the peer's direction does not count.

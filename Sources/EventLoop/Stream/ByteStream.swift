@@ -44,6 +44,8 @@ public final class ByteStream: HandleOwner {
     public private(set) var isReading = false
     private var hasEnded = false
     private var isShutDown = false
+    /// What the kernel has told of the two ends; they do not change while the connection is there.
+    var addresses: (local: SocketAddress?, remote: SocketAddress?) = (nil, nil)
     private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
     private let shutdownRequest: UnsafeMutablePointer<uv_shutdown_t>
 
@@ -111,7 +113,7 @@ public final class ByteStream: HandleOwner {
             stream.close()
             throw UVError(code: result, call: "connect")
         }
-        unsafe setOptions(stream.tcp)
+        unsafe uv_tcp_nodelay(stream.tcp, 1)
         unsafe stream.connectRequest = request
         stream.delegate = delegate
         return stream
@@ -148,10 +150,20 @@ public final class ByteStream: HandleOwner {
     /// With the system's ten probes 75 s apart, an end that vanished is detected within a quarter of an hour.
     private static let keepAlive: UInt32 = 120
 
-    /// Sets the options of every TCP connection; those of a listening socket are those of each that it accepts.
-    static func setOptions(_ tcp: UnsafeMutablePointer<uv_tcp_t>) {
+    /// Sets the options of a listening socket, which are those of each connection that it accepts.
+    static func setOptions(ofListener tcp: UnsafeMutablePointer<uv_tcp_t>) {
         unsafe uv_tcp_nodelay(tcp, 1)
         unsafe uv_tcp_keepalive(tcp, 1, keepAlive)
+    }
+
+    /// Has the kernel probe the other end of a connection that is idle.
+    ///
+    /// Accepted connections have it from the listener. For others it takes four system calls, so who connects asks for
+    /// it once the connection has lasted.
+    public func keepAlive() {
+        guard kind == .tcp, state == .open else { return }
+        if let end { return end.isProbing = true }
+        unsafe uv_tcp_keepalive(tcp, 1, Self.keepAlive)
     }
 
     /// Accepts the next connection of a listening handle.

@@ -62,7 +62,7 @@ public final class StreamListener: HandleOwner {
         let bound = unsafe address.withSockaddr { name, _ in unsafe uv_tcp_bind(listener.tcp, name, flags) }
         do throws(UVError) {
             try UVError.check(bound, "bind")
-            unsafe ByteStream.setOptions(listener.tcp)
+            unsafe ByteStream.setOptions(ofListener: listener.tcp)
             try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
         } catch {
             listener.close()
@@ -129,7 +129,7 @@ public final class StreamListener: HandleOwner {
                 }
             if opened != 0 { Glibc.close(copy) }
             try UVError.check(opened, "uv_open")
-            if kind == .tcp { unsafe ByteStream.setOptions(listener.tcp) }
+            if kind == .tcp { unsafe ByteStream.setOptions(ofListener: listener.tcp) }
             try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
         } catch {
             listener.close()

@@ -5,6 +5,8 @@ internal import Wire
 final class Exit {
     /// The longest time for resolving and connecting together.
     static let openLimit = TimeSpan.seconds(20)
+    /// The age of a connection from which the kernel probes an idle destination; most connections end before.
+    static let probedAfter = TimeSpan.seconds(30)
     /// How long bytes may wait for a socket whose stream has ended, while none of them moves.
     static let flushLimit = TimeSpan.seconds(60)
     /// The most such sockets of sessions that have ended; each has 64 KiB at most.

@@ -27,7 +27,8 @@ final class ExitConnection: StreamUser, PlaceHolder {
     private let exit: Exit
     private let stream: HostedStream
     private var state: State?
-    /// The end of opening; after the stream's end, of the wait for the socket.
+    /// The end of opening; then the moment from which the kernel probes an idle destination; after the stream's end, the
+    /// end of the wait for the socket.
     private var deadline: LoopTimer?
     /// The bytes that the socket had not written when its stream ended, or at the last look; nil before.
     private var unwritten: Int?
@@ -43,7 +44,7 @@ final class ExitConnection: StreamUser, PlaceHolder {
     // MARK: Opening
 
     private func open(_ destination: Destination) {
-        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.refuse(.timeout) }
+        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.timeIsUp() }
         deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.openLimit).nanoseconds)
         switch destination.host {
         case .address(let address):
@@ -85,8 +86,7 @@ final class ExitConnection: StreamUser, PlaceHolder {
 
     private func connected(_ socket: ByteStream) {
         guard let session = stream.session, !isOver else { return socket.close() }
-        deadline?.close()
-        deadline = nil
+        deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.probedAfter).nanoseconds)
         stream.accept()
         // The closure keeps this object alive. The session releases a stream that has ended both ways while the socket
         // may still have bytes to write.
@@ -140,8 +140,15 @@ final class ExitConnection: StreamUser, PlaceHolder {
     private func flush(_ pump: StreamPump, of session: Session) {
         session.attach(self, to: stream.id)
         unwritten = pump.heldBytes
-        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.look() }
         deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.flushLimit).nanoseconds)
+    }
+
+    private func timeIsUp() {
+        switch state {
+        case .resolving, .connecting, nil: refuse(.timeout)
+        case .open(let pump): if unwritten == nil { pump.keepAlive() } else { look() }
+        case .over: break
+        }
     }
 
     /// Ends the connection if no byte has moved since the last look.
