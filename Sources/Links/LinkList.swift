@@ -20,6 +20,12 @@ struct LinkList {
     /// All links in the order of their places, including links that close.
     var all: some Sequence<ControlLink> { byPlace.lazy.compactMap(\.self) }
 
+    /// How many places links have, or have had.
+    var placeCount: Int { byPlace.count }
+
+    /// The link at a place.
+    func link(at place: Int) -> ControlLink? { byPlace[place] }
+
     /// The number of half-open links.
     var halfOpenCount: Int { halfOpen.count }
 

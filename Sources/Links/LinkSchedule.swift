@@ -16,6 +16,10 @@ struct LinkSchedule {
     private var sweepTimer: LoopTimer?
     /// The time of the last sweep.
     private(set) var lastSweep: Instant
+    /// When closing links end, or messages time out, where that is before the link's next turn in a round.
+    private var deadlines: [LinkID: Instant] = [:]
+    /// The present round over all links.
+    var round = SweepRound()
 
     /// A schedule without work.
     init(now: Instant) { lastSweep = now }
@@ -65,6 +69,32 @@ struct LinkSchedule {
         if sweepTimer.deadline.map({ deadline < $0 }) ?? true { sweepTimer.schedule(at: deadline) }
     }
 
+    /// Has the sweep of `moment` look at `link`.
+    mutating func look(at link: LinkID, at moment: Instant) {
+        deadlines[link] = min(deadlines[link] ?? moment, moment)
+        sweepBefore(moment)
+    }
+
+    /// Removes and returns the links whose deadlines are over at `moment`.
+    mutating func takeDue(at moment: Instant) -> [LinkID] {
+        let due = deadlines.compactMap { $0.value <= moment ? $0.key : nil }.sorted { $0.rawValue < $1.rawValue }
+        for link in due { deadlines[link] = nil }
+        return due
+    }
+
+    /// The first deadline of a link.
+    var nextDeadline: Instant? { deadlines.values.min() }
+
     /// Stops the sweeps.
     func close() { sweepTimer?.close() }
+}
+
+/// A round over all links, a part in each sweep.
+struct SweepRound {
+    /// The place from which the next part goes on.
+    var place = 0
+    /// When the next part is due.
+    var next = Instant(nanoseconds: 0)
+    /// The memory that clients' links hold, of those that the round has come to.
+    var held = 0
 }

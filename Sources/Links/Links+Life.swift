@@ -82,10 +82,11 @@ extension Links {
     func close(_ id: LinkID, reason: LinkDownReason) {
         guard let link = find(id), link.isOpen else { return }
         link.exchange.close(now: now, timeout: .seconds(1))
-        link.closingUntil = now + .seconds(1)
+        let until = now + .seconds(1)
+        link.closingUntil = until
         markDirty(link)
         tellDown(link, reason)
-        sweepBefore(now + .milliseconds(100))
+        schedule.look(at: id, at: until)
     }
 
     /// Closes the links that this node began without its identity, as a client does; returns whether there were any.

@@ -199,11 +199,6 @@ extension Links {
         }
     }
 
-    /// Schedules a sweep for the moment at which the next message of this link times out.
-    private func sweepMessages(_ link: ControlLink) {
-        if let moment = link.exchange.nextExpiry { sweepBefore(moment) }
-    }
-
     private func received(_ link: ControlLink, _ kind: MessageKind, _ body: [UInt8], _ stream: StreamID) {
         link.idle.touch(now: table.now)
         let responder = ControlResponder(link: link.id, stream: stream.value)

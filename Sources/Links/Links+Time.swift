@@ -5,7 +5,10 @@ internal import Wire
 
 /// Events on links that time causes.
 extension Links {
-    /// The longest time between two sweeps while there are links: they check keys, idleness and messages.
+    /// How many links that are not due one sweep looks at, so that thousands of links do not hold packets up.
+    private var partOfRound: Int { max(256, table.count / 32) }
+
+    /// The time of a round over all links: their keys, idleness and memory are checked.
     private var housekeeping: TimeSpan {
         let keys = configuration.keys
         return max(
@@ -16,31 +19,56 @@ extension Links {
     /// Schedules the next sweep, unless an earlier one is scheduled.
     func armSweep() {
         guard table.count > 0 else { return }
-        sweepBefore(min(table.earliestTick, schedule.lastSweep + housekeeping))
+        schedule.sweepBefore(min(table.earliestTick, schedule.round.next))
     }
 
-    /// Schedules a sweep for `moment` at the latest.
-    func sweepBefore(_ moment: Instant) { schedule.sweepBefore(moment) }
+    /// Has a sweep look at a link whose messages time out before its next turn in a round.
+    func sweepMessages(_ link: ControlLink) {
+        guard let moment = link.exchange.nextExpiry, moment < now + housekeeping * 2 else { return }
+        schedule.look(at: link.id, at: moment)
+    }
 
-    /// Checks every link.
+    /// Looks at the links that are due, and at a part of all.
     func sweep() {
         guard !isClosing else { return }
         let moment = now
         table.now = moment
         schedule.swept(at: moment)
         while let id = list.nextExpired(now: moment) { removeSilently(id) }
-        var next = moment + housekeeping
-        table.earliestTick = Instant(nanoseconds: .max)
-        var held = 0
-        for link in list.all {
+        for id in schedule.takeDue(at: moment) {
+            guard let link = find(id) else { continue }
+            look(at: link, moment)
+            if !link.isGone { sweepMessages(link) }
+        }
+        for id in table.takeDueTicks(at: moment) {
+            guard let link = find(id), link.closingUntil == nil else { continue }
+            look(at: link, moment)
+            table.earliestTick = min(table.earliestTick, table.nextTick(id))
+        }
+        if moment >= schedule.round.next { sweepRound(moment) }
+        guard table.count > 0 else { return }
+        let next = min(table.earliestTick, schedule.round.next)
+        schedule.sweepBefore(schedule.nextDeadline.map { min($0, next) } ?? next)
+    }
+
+    /// Goes on with the round over all links.
+    private func sweepRound(_ moment: Instant) {
+        var left = partOfRound
+        while left > 0, schedule.round.place < list.placeCount {
+            let link = list.link(at: schedule.round.place)
+            schedule.round.place += 1
+            guard let link else { continue }
+            left -= 1
             look(at: link, moment)
             guard !link.isGone else { continue }
-            if link.peer == .client { held += link.exchange.memoryUse }
-            table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
-            if let expiry = link.exchange.nextExpiry { next = min(next, expiry) }
+            if link.peer == .client { schedule.round.held += link.exchange.memoryUse }
+            sweepMessages(link)
         }
-        if held > configuration.maximumClientMemory { makeRoom() }
-        if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
+        schedule.round.next = moment + housekeeping / Int64(1 + table.count / partOfRound)
+        guard schedule.round.place >= list.placeCount else { return }
+        if schedule.round.held > configuration.maximumClientMemory { makeRoom() }
+        schedule.round.place = 0
+        schedule.round.held = 0
     }
 
     /// Ends the largest link of the address whose links hold the most memory, until the rest is within the limit.

@@ -199,6 +199,35 @@ import Wire
         #expect(harness.run { !other.downs.isEmpty })
     }
 
+    @Test("more links than one sweep looks at: a message times out in time, and all links close when they are idle")
+    func manyLinks() throws {
+        let harness = try Harness()
+        let node = try harness.node {
+            $0.maximumLinks = 4_096
+            $0.clientIdle = .seconds(100)
+        }
+        var links: [LinkID] = []
+        for _ in 0..<300 {
+            let client = try harness.client { $0.clientIdle = .seconds(1_000) }
+            links.append(try harness.connect(client, node).far)
+        }
+        let silent = try #require(harness.sides.last)
+        silent.onMessage = nil
+        for timeout in [1, 3] as [Int64] {
+            let began = harness.loop.now
+            var isOver = false
+            node.links.request(on: links[299], TestMessage.getSnapshotID, body: [], timeout: .seconds(timeout)) { _ in
+                isOver = true
+            }
+            #expect(harness.run { isOver })
+            let took = Instant(nanoseconds: harness.loop.now) - Instant(nanoseconds: began)
+            #expect(took >= .seconds(timeout) && took < .seconds(timeout) + .milliseconds(50))
+        }
+        #expect(node.downs.count == 0)
+        #expect(harness.run(for: .seconds(103)) { node.downs.count == 300 })
+        #expect(node.downs.allSatisfy { $0.reason == .idle })
+    }
+
     @Test("nodes that link to each other at once use the same link") func simultaneous() throws {
         let harness = try Harness()
         let a = try harness.node()

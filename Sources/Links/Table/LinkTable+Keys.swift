@@ -15,6 +15,19 @@ extension LinkTable {
         isLive(link) ? unsafe entry(link).pointee.liveness.nextDeadline : Instant(nanoseconds: .max)
     }
 
+    /// The links whose liveness is due for a tick at `moment`; ``earliestTick`` is that of the others from then on.
+    mutating func takeDueTicks(at moment: Instant) -> [LinkID] {
+        guard moment >= earliestTick else { return [] }
+        var due: [LinkID] = []
+        earliestTick = Instant(nanoseconds: .max)
+        for place in 0..<placesUsed {
+            guard let link = link(at: place) else { continue }
+            let next = unsafe entry(link).pointee.liveness.nextDeadline
+            if next <= moment { due.append(link) } else { earliestTick = min(earliestTick, next) }
+        }
+        return due
+    }
+
     /// The action that the link's liveness asks for at this moment.
     ///
     /// `roundTrip` is the link's present round-trip time; for `isPatient` see ``Liveness/tick(now:isPatient:)``.
