@@ -24,7 +24,7 @@ extension Links {
 
     /// Has a sweep look at a link whose messages time out before its next turn in a round.
     func sweepMessages(_ link: ControlLink) {
-        guard let moment = link.exchange.nextExpiry, moment < now + housekeeping * 2 else { return }
+        guard let moment = link.exchange.nextExpiry, moment - now < housekeeping + housekeeping else { return }
         schedule.look(at: link.id, at: moment)
     }
 
@@ -64,7 +64,7 @@ extension Links {
             if link.peer == .client { schedule.round.held += link.exchange.memoryUse }
             sweepMessages(link)
         }
-        schedule.round.next = moment + housekeeping / Int64(1 + table.count / partOfRound)
+        schedule.round.next = moment + housekeeping / Int64(clamping: 1 + table.count / partOfRound)
         guard schedule.round.place >= list.placeCount else { return }
         if schedule.round.held > configuration.maximumClientMemory { makeRoom() }
         schedule.round.place = 0

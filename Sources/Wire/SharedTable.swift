@@ -40,11 +40,11 @@ where Entry: Hashable & Sendable {
 
     @usableFromInline
     struct State: Sendable {
-        @usableFromInline let holder: Int32
+        @usableFromInline let holder: Int
         @usableFromInline var isBusy = false
 
         @inlinable
-        init(holder: Int32) { self.holder = holder }
+        init(holder: Int) { self.holder = holder }
     }
 
     @usableFromInline let most: Int
@@ -155,7 +155,7 @@ where Entry: Hashable & Sendable {
 
     /// Takes an entry out of the lists in which it is.
     @inlinable
-    mutating func unlink(_ number: Int32) {
+    mutating func unlink(_ number: Int) {
         let holder = entries[number].holder
         guard !entries[number].isBusy else { return ofHolders.remove(number, from: &holders[holder].busy) }
         ofHolders.remove(number, from: &holders[holder].idle)

@@ -98,7 +98,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 
     @inlinable
-    mutating func move(_ number: Int32, by places: Int) {
+    mutating func move(_ number: Int, by places: Int) {
         let (old, new) = (holders[number], holders[number] + places)
         if old > 0 { links.remove(number, from: &levels[old]) }
         while new >= levels.count { levels.append(NumberLinks.List()) }
@@ -159,13 +159,13 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
     /// How many places `source` of `group` holds.
     @inlinable
     public func places(of source: Source, in group: Group) -> Int {
-        groups.holders.number(of: group).map { members[Int($0)].places(of: source) } ?? 0
+        groups.holders.number(of: group).map { members[$0].places(of: source) } ?? 0
     }
 
     /// A source that holds as many places as any of `group`.
     @inlinable
     public func largest(in group: Group) -> Source? {
-        groups.holders.number(of: group).flatMap { members[Int($0)].largest }
+        groups.holders.number(of: group).flatMap { members[$0].largest }
     }
 
     /// Counts places of `source`.
@@ -174,24 +174,24 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
         guard places > 0 else { return }
         let number = groups.holders.number(of: group) ?? groups.holders.insert(group, 0)
         groups.move(number, by: places)
-        while members.count <= Int(number) {
+        while members.count <= number {
             members.append(Shares(capacity: groups.capacity, most: groups.capacity))
         }
-        members[Int(number)].add(source, places: places)
+        members[number].add(source, places: places)
     }
 
     /// Returns places of `source`.
     @inlinable
     public mutating func release(_ source: Source, in group: Group, places: Int = 1) {
         guard places > 0 else { return }
-        guard let number = groups.holders.number(of: group), members[Int(number)].places(of: source) >= places else {
+        guard let number = groups.holders.number(of: group), members[number].places(of: source) >= places else {
             return assertionFailure("a place is given back by who holds it")
         }
-        members[Int(number)].release(source, places: places)
+        members[number].release(source, places: places)
         groups.release(group, places: places)
         // The next group with this number begins without what this one has allocated.
-        if members[Int(number)].count == 0 {
-            members[Int(number)] = Shares(capacity: groups.capacity, most: groups.capacity)
+        if members[number].count == 0 {
+            members[number] = Shares(capacity: groups.capacity, most: groups.capacity)
         }
     }
 }

@@ -17,9 +17,9 @@ struct Slots<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
-    @usableFromInline var numbers: [Key: Int32] = [:]
+    @usableFromInline var numbers: [Key: Int] = [:]
     @usableFromInline var slots: [Slot] = []
-    @usableFromInline var free: [Int32] = []
+    @usableFromInline var free: [Int] = []
 
     @inlinable init() {}
 
@@ -27,27 +27,27 @@ struct Slots<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     /// The number of `key`; nil if it is not there.
     @inlinable
-    func number(of key: Key) -> Int32? { numbers[key] }
+    func number(of key: Key) -> Int? { numbers[key] }
 
     /// The key of a number that is in use.
     @inlinable
-    func key(of number: Int32) -> Key? { slots[Int(number)].key }
+    func key(of number: Int) -> Key? { slots[number].key }
 
     /// The value of a number that is in use.
     @inlinable
-    subscript(number: Int32) -> Value {
-        get { slots[Int(number)].value }
-        _modify { yield &slots[Int(number)].value }
+    subscript(number: Int) -> Value {
+        get { slots[number].value }
+        _modify { yield &slots[number].value }
     }
 
     /// Inserts the value of a key that is not there; its number.
     @inlinable
-    mutating func insert(_ key: Key, _ value: Value) -> Int32 {
-        let number = free.popLast() ?? Int32(slots.count)
-        if Int(number) == slots.count {
+    mutating func insert(_ key: Key, _ value: Value) -> Int {
+        let number = free.popLast() ?? slots.count
+        if number == slots.count {
             slots.append(Slot(key: key, value: value))
         } else {
-            slots[Int(number)] = Slot(key: key, value: value)
+            slots[number] = Slot(key: key, value: value)
         }
         numbers[key] = number
         return number
@@ -55,10 +55,10 @@ struct Slots<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     /// Removes the key with `number`.
     @inlinable
-    mutating func remove(_ number: Int32) {
-        guard let key = slots[Int(number)].key else { return }
+    mutating func remove(_ number: Int) {
+        guard let key = slots[number].key else { return }
         numbers[key] = nil
-        slots[Int(number)].key = nil
+        slots[number].key = nil
         free.append(number)
     }
 }
@@ -71,8 +71,8 @@ struct NumberLinks: Sendable {
     /// The ends of a list.
     @usableFromInline
     struct List: Sendable {
-        @usableFromInline var oldest: Int32?
-        @usableFromInline var youngest: Int32?
+        @usableFromInline var oldest: Int?
+        @usableFromInline var youngest: Int?
 
         @inlinable init() {}
 
@@ -81,8 +81,8 @@ struct NumberLinks: Sendable {
 
     @usableFromInline
     struct Link: Sendable {
-        @usableFromInline var previous: Int32?
-        @usableFromInline var next: Int32?
+        @usableFromInline var previous: Int?
+        @usableFromInline var next: Int?
 
         @inlinable init() {}
     }
@@ -93,19 +93,19 @@ struct NumberLinks: Sendable {
 
     /// Puts `number`, which is in no list, at the end of `list`.
     @inlinable
-    mutating func append(_ number: Int32, to list: inout List) {
-        while links.count <= Int(number) { links.append(Link()) }
-        links[Int(number)] = Link()
-        links[Int(number)].previous = list.youngest
-        if let youngest = list.youngest { links[Int(youngest)].next = number } else { list.oldest = number }
+    mutating func append(_ number: Int, to list: inout List) {
+        while links.count <= number { links.append(Link()) }
+        links[number] = Link()
+        links[number].previous = list.youngest
+        if let youngest = list.youngest { links[youngest].next = number } else { list.oldest = number }
         list.youngest = number
     }
 
     /// Takes `number` out of `list`, in which it is.
     @inlinable
-    mutating func remove(_ number: Int32, from list: inout List) {
-        let link = links[Int(number)]
-        if let previous = link.previous { links[Int(previous)].next = link.next } else { list.oldest = link.next }
-        if let next = link.next { links[Int(next)].previous = link.previous } else { list.youngest = link.previous }
+    mutating func remove(_ number: Int, from list: inout List) {
+        let link = links[number]
+        if let previous = link.previous { links[previous].next = link.next } else { list.oldest = link.next }
+        if let next = link.next { links[next].previous = link.previous } else { list.youngest = link.previous }
     }
 }

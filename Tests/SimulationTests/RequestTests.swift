@@ -7,8 +7,9 @@ import Wire
 
 /// Onion requests in a whole network whose nodes die and come back.
 @Suite struct RequestTests {
-    @Test("P13: a reload that avoids a hop of a session for onion requests ends it, and requests are answered by others")
-    func avoidedHops() throws {
+    @Test("P13: a reload that avoids a hop of a session for onion requests ends it; others answer") func avoidedHops()
+        throws
+    {
         let network = try Network(seed: 5, relays: 9, exits: 3)
         defer { network.close() }
         let user = try network.addUser()
