@@ -8,8 +8,8 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public static let version: UInt8 = 2
     /// The most snapshots in one update.
     public static let maximumHeaders = 16_384
-    /// The most turns of one update.
-    public static let maximumTurns = 2_000
+    /// The most voter changes of one update.
+    public static let maximumVoterChanges = 2_000
 
     /// The signed data of one snapshot, without the network's common data and the previous digest.
     public struct Header: Hashable, Sendable {
@@ -34,7 +34,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
     }
 
     /// The change of voters up to a snapshot in between, needed when too few earlier voters have signed later ones.
-    public struct Turn: Hashable, Sendable {
+    public struct VoterChange: Hashable, Sendable {
         /// Its place among the headers.
         public let header: Int
         /// The places of the removed voters among the voters before, ascending.
@@ -52,7 +52,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
 
     /// One node's signature for one of the snapshots.
     public struct Vote: Hashable, Sendable {
-        /// The signer's number: the base's voters are numbered from 0, then the joiners of each turn, in order.
+        /// The signer's number: the base's voters are numbered from 0, then the joiners of each voter change, in order.
         public let number: Int
         /// The place of the signed snapshot among the headers.
         public let header: Int
@@ -99,7 +99,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
     /// The snapshots after the reader's, to the newest, without a gap.
     public var headers: [Header]
     /// The changes of voters in between.
-    public var turns: [Turn]
+    public var voterChanges: [VoterChange]
     /// The signatures, by header and then by number.
     public var votes: [Vote]
     /// What the newest snapshot has in front of its entries.
@@ -109,11 +109,12 @@ public struct SnapshotUpdate: Hashable, Sendable {
 
     /// An update of these parts.
     public init(
-        base: UInt64, headers: [Header], turns: [Turn], votes: [Vote], preface: SnapshotPreface, entries: Entries
+        base: UInt64, headers: [Header], voterChanges: [VoterChange], votes: [Vote], preface: SnapshotPreface,
+        entries: Entries
     ) {
         self.base = base
         self.headers = headers
-        self.turns = turns
+        self.voterChanges = voterChanges
         self.votes = votes
         self.preface = preface
         self.entries = entries
@@ -131,12 +132,12 @@ public struct SnapshotUpdate: Hashable, Sendable {
             writer.bytes32(header.voters)
             writer.bytes32(header.contents)
         }
-        writer.u16(UInt16(turns.count))
-        for turn in turns {
-            writer.u16(UInt16(turn.header))
-            Self.write(turn.left, to: &writer)
-            writer.u16(UInt16(turn.joined.count))
-            for node in turn.joined { writer.nodeID(node) }
+        writer.u16(UInt16(voterChanges.count))
+        for change in voterChanges {
+            writer.u16(UInt16(change.header))
+            Self.write(change.left, to: &writer)
+            writer.u16(UInt16(change.joined.count))
+            for node in change.joined { writer.nodeID(node) }
         }
         writer.u32(UInt32(votes.count))
         var header = 0
@@ -183,7 +184,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
         base = try reader.u64()
         headers = try Self.headers(&reader, above: base)
-        turns = try Self.turns(&reader, headers: headers.count)
+        voterChanges = try Self.voterChanges(&reader, headers: headers.count)
         votes = try Self.votes(&reader, headers: headers.count)
         preface = try SnapshotPreface(from: &reader)
         switch try reader.u8() {
@@ -225,10 +226,10 @@ public struct SnapshotUpdate: Hashable, Sendable {
         return list
     }
 
-    private static func turns(_ reader: inout ByteReader, headers: Int) throws(WireError) -> [Turn] {
+    private static func voterChanges(_ reader: inout ByteReader, headers: Int) throws(WireError) -> [VoterChange] {
         let count = Int(try reader.u16())
-        guard count < headers, count <= maximumTurns else { throw .outOfRange }
-        var list: [Turn] = []
+        guard count < headers, count <= maximumVoterChanges else { throw .outOfRange }
+        var list: [VoterChange] = []
         var before = -1
         for _ in 0..<count {
             let header = Int(try reader.u16())
@@ -246,7 +247,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
                 if let last = joined.last, !(last < node) { throw .outOfRange }
                 joined.append(node)
             }
-            list.append(Turn(header: header, left: left, joined: joined))
+            list.append(VoterChange(header: header, left: left, joined: joined))
         }
         return list
     }

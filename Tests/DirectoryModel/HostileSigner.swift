@@ -171,7 +171,7 @@ final class HostileSigner {
         }
         votes.sort { ($0.header, $0.number) < ($1.header, $1.number) }
         return SnapshotUpdate(
-            base: place.height, headers: path.map(\.header), turns: [], votes: votes, preface: target.preface,
+            base: place.height, headers: path.map(\.header), voterChanges: [], votes: votes, preface: target.preface,
             entries: .whole(target.entries)
         ).encoded()
     }
@@ -182,11 +182,11 @@ final class HostileSigner {
         switch choose(8) {
         case 0: changed.votes.removeLast(min(changed.votes.count, 1 + choose(3)))
         case 1: changed.headers.removeFirst()
-        case 2: changed.turns = []
+        case 2: changed.voterChanges = []
         case 3: changed.base = 1
         case 4: changed.preface = SnapshotPreface(namesRoot: Bytes32(), namesCount: 99, extensionBytes: []) ?? .init()
         case 5:
-            if !changed.turns.isEmpty { changed.turns.removeFirst() }
+            if !changed.voterChanges.isEmpty { changed.voterChanges.removeFirst() }
         case 6:
             // The hostile node's vote for a later snapshot than it has signed.
             for place in changed.votes.indices {

@@ -109,7 +109,7 @@ import Wire
         for _ in 0..<12 { _ = world.pass(turnover: 0.1, reachable: 0.9) }
         let place = SnapshotPlace(node.chain)
         let update = try #require(world.honest.history.update(from: place.height, digest: place.digest))
-        #expect(!update.turns.isEmpty)
+        #expect(!update.voterChanges.isEmpty)
         #expect(try node.follow(update, at: world.time, check: Mock.check))
         let restarted = try Disk(node).start(world.first)
         #expect(restarted.chain.digest == world.honest.chain.digest && restarted.history.count == update.headers.count)

@@ -86,7 +86,8 @@ struct SnapshotPrefaceTests {
 
     private func update(_ entries: SnapshotUpdate.Entries, _ preface: SnapshotPreface) -> SnapshotUpdate {
         let header = SnapshotUpdate.Header(height: 2, time: now, voters: Bytes32(), contents: Bytes32())
-        return SnapshotUpdate(base: 1, headers: [header], turns: [], votes: [], preface: preface, entries: entries)
+        return SnapshotUpdate(
+            base: 1, headers: [header], voterChanges: [], votes: [], preface: preface, entries: entries)
     }
 
     @Test func cutAndFlippedBytesAreRefusedOrOfOneForm() throws {

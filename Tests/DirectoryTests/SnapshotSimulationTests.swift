@@ -97,7 +97,8 @@ struct SnapshotSimulationTests {
             let size = update.encoded().count
             let withDescriptors = size + Self.nodes * 1_400
             print(
-                "asleep for \(sleep) epochs, \(Int(hostile * 100)) % withhold: \(size) bytes, \(update.turns.count) turns, "
+                "asleep for \(sleep) epochs, \(Int(hostile * 100)) % withhold: \(size) bytes, "
+                    + "\(update.voterChanges.count) voter changes, "
                     + "\(update.votes.count) signatures; \(withDescriptors) bytes with all descriptors")
             #expect(withDescriptors <= 10_000_000)
             #expect(try chain.accept(update, at: world.time, check: Mock.check))

@@ -145,7 +145,7 @@ struct SnapshotWorld {
         default: break
         }
         return SnapshotUpdate(
-            base: base.height, headers: [snapshot.header], turns: [], votes: votes,
+            base: base.height, headers: [snapshot.header], voterChanges: [], votes: votes,
             preface: snapshot.preface, entries: .whole(snapshot.entries))
     }
 
@@ -155,7 +155,7 @@ struct SnapshotWorld {
         switch Int.random(in: 0..<6, using: &random) {
         case 0: changed.votes.removeLast(changed.votes.count / 3)
         case 1: changed.headers.removeFirst()
-        case 2: changed.turns = []
+        case 2: changed.voterChanges = []
         case 3: changed.base = 1
         case 4: changed.preface = SnapshotPreface(namesRoot: bytes32(8, 8), namesCount: 1, extensionBytes: [])!
         default:

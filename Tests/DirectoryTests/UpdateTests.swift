@@ -40,8 +40,8 @@ struct UpdateTests {
         var chain = try chain()
         let update = try #require(signing.history.update(from: 1, digest: chain.digest))
         // Five of the first six nodes are needed, and only four of them signed the newest snapshot: so there is one
-        // turn, and one signature of each node.
-        #expect(update.turns.count == 1 && update.headers.count == 2 && update.votes.count == 6)
+        // voter change, and one signature of each node.
+        #expect(update.voterChanges.count == 1 && update.headers.count == 2 && update.votes.count == 6)
         #expect(try SnapshotUpdate(decoding: update.encoded().rawSpan) == update)
         #expect(try chain.accept(update, at: later))
         #expect(chain.snapshot == signing.snapshot)
@@ -115,34 +115,34 @@ struct UpdateTests {
         #expect(throws: SnapshotRefusal.self) { try stranger.accept(good, at: later) }
     }
 
-    /// An update whose headers name the voters of many turns, without signatures.
-    func unsigned(turns count: Int, joining each: Int) throws -> SnapshotUpdate {
+    /// An update whose headers name the voters of many changes, without signatures.
+    func unsigned(voterChanges count: Int, joining each: Int) throws -> SnapshotUpdate {
         var number: UInt64 = 1_000
-        let turns = (0..<count).map { header in
+        let voterChanges = (0..<count).map { header in
             let nodes = (0..<each).map { _ -> NodeID in
                 number += 1
                 return NodeID(bytes32(1, number))
             }
-            return SnapshotUpdate.Turn(header: header, left: [], joined: nodes.sorted())
+            return SnapshotUpdate.VoterChange(header: header, left: [], joined: nodes.sorted())
         }
         let newest = snapshot(keys: 0..<6, height: UInt64(count) + 2)
         let headers = (0..<count).map {
             SnapshotUpdate.Header(height: UInt64($0) + 2, time: now, voters: Bytes32(), contents: Bytes32())
         }
         return SnapshotUpdate(
-            base: 1, headers: headers + [newest.header], turns: turns, votes: [], preface: newest.preface,
+            base: 1, headers: headers + [newest.header], voterChanges: voterChanges, votes: [], preface: newest.preface,
             entries: .whole(newest.entries))
     }
 
-    /// No turn is applied before the signatures that lead to it are verified, so a broken turn behind them has no
-    /// effect.
-    @Test func s10TurnsWithoutSignaturesAreNotFollowed() throws {
+    /// No voter change is applied before the signatures that lead to it are verified, so a broken one behind them has
+    /// no effect.
+    @Test func s10ChangesWithoutSignaturesAreNotFollowed() throws {
         var chain = try chain()
-        let update = try unsigned(turns: 2_000, joining: 3)
+        let update = try unsigned(voterChanges: 2_000, joining: 3)
         #expect(throws: SnapshotRefusal.tooFewSignatures(signatures: 0, needed: 5)) {
             try chain.accept(update, at: later)
         }
-        // Forged votes of the first voters also end it before the first turn, and no further vote is verified.
+        // Forged votes of the first voters also end it before the first voter change, and no further vote is verified.
         var forged = update
         forged.votes = (0..<6).map {
             .init(number: $0, header: 2_000, signature: [UInt8](repeating: 3, count: 64))
@@ -150,16 +150,17 @@ struct UpdateTests {
         #expect(throws: SnapshotRefusal.badSignature(first.snapshot.voters[0])) { try chain.accept(forged, at: later) }
     }
 
-    /// The number of turns, of voters at a turn and of votes of one signer is bounded.
+    /// The number of voter changes, of voters after a change and of votes of one signer is bounded.
     @Test func s10AnUpdateHasBounds() throws {
         var chain = try chain()
         #expect(throws: WireError.outOfRange) {
-            try SnapshotUpdate(decoding: try unsigned(turns: 2_001, joining: 0).encoded().rawSpan)
+            try SnapshotUpdate(decoding: try unsigned(voterChanges: 2_001, joining: 0).encoded().rawSpan)
         }
-        // Six voters sign everything: a turn to more than 10,000 nodes is refused, and so are two votes of one signer.
-        var many = try unsigned(turns: 1, joining: 9_999)
+        // Six voters sign everything: a change to more than 10,000 voters is refused, and so are two votes of one
+        // signer.
+        var many = try unsigned(voterChanges: 1, joining: 9_999)
         // Its voters' digest is right: only their number is wrong.
-        let voters = (first.snapshot.voters + many.turns[0].joined).sorted()
+        let voters = (first.snapshot.voters + many.voterChanges[0].joined).sorted()
         many.headers[0] = SnapshotUpdate.Header(
             height: 2, time: now, voters: Snapshot.digest(ofVoters: voters), contents: Bytes32())
         func signed(_ update: SnapshotUpdate, twice: Bool) throws -> SnapshotUpdate {

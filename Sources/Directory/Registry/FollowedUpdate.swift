@@ -3,7 +3,7 @@ internal import Wire
 
 /// An update, read from its base snapshot; its headers and newest entries fit together.
 ///
-/// ``signers(_:)`` follows its turns, each one only after the signatures that lead to it.
+/// ``signers(_:)`` follows its voter changes, each one only after the signatures that lead to it.
 struct FollowedUpdate {
     /// The digest of each snapshot that the update has a header of.
     let digests: [Bytes32]
@@ -17,9 +17,9 @@ struct FollowedUpdate {
     /// Follows the headers of `update` from `base`, whose digest is `baseDigest`.
     init(_ update: SnapshotUpdate, from base: Snapshot, digest baseDigest: Bytes32) throws(SnapshotRefusal) {
         guard update.base == base.height, let last = update.headers.last else { throw .unknownBase }
-        guard update.turns.count <= SnapshotUpdate.maximumTurns,
+        guard update.voterChanges.count <= SnapshotUpdate.maximumVoterChanges,
             update.votes.allSatisfy({ update.headers.indices.contains($0.header) }),
-            update.turns.allSatisfy({ update.headers.indices.contains($0.header) })
+            update.voterChanges.allSatisfy({ update.headers.indices.contains($0.header) })
         else { throw .broken }
         self.update = update
         var digests: [Bytes32] = []
@@ -63,12 +63,14 @@ struct FollowedUpdate {
         }
     }
 
-    private static func apply(_ turn: SnapshotUpdate.Turn, to voters: [NodeID]) throws(SnapshotRefusal) -> [NodeID] {
-        guard Int(turn.left.last ?? 0) < max(voters.count, 1) else { throw .broken }
+    private static func apply(_ change: SnapshotUpdate.VoterChange, to voters: [NodeID]) throws(SnapshotRefusal)
+        -> [NodeID]
+    {
+        guard Int(change.left.last ?? 0) < max(voters.count, 1) else { throw .broken }
         var result: [NodeID] = []
-        result.reserveCapacity(voters.count + turn.joined.count)
-        var gone = turn.left[...]
-        var joined = turn.joined[...]
+        result.reserveCapacity(voters.count + change.joined.count)
+        var gone = change.left[...]
+        var joined = change.joined[...]
         for (place, node) in voters.enumerated() {
             if let next = gone.first, Int(next) == place {
                 gone.removeFirst()
@@ -83,43 +85,43 @@ struct FollowedUpdate {
         return result
     }
 
-    /// The signers by their numbers: the voters of the base, then the nodes that joined at each turn.
+    /// The signers by their numbers: the voters of the base, then the nodes that joined in each voter change.
     ///
-    /// Throws unless more than two thirds of the voters, of the base and at each turn, vouch for the next turn. A
-    /// signature of a snapshot vouches for all snapshots before it, because each names the previous one, which its
-    /// signers trusted. The votes that lead to a turn are verified before the turn is applied. Only the voters of one
-    /// turn are kept at a time. Without a `check` the update must have been accepted before; its votes are then not
+    /// Throws unless more than two thirds of the voters, of the base and after each voter change, vouch for the next
+    /// one. A signature of a snapshot vouches for all snapshots before it, because each names the previous one, which
+    /// its signers trusted. The votes that lead to a change are verified before it is applied. Only the voters after one
+    /// change are kept at a time. Without a `check` the update must have been accepted before; its votes are then not
     /// verified.
     func signers(_ check: SignatureCheck?) throws(SnapshotRefusal) -> [NodeID] {
         var votes = update.votes[...]
         if check != nil {
             // A signer's votes are checked when its number is assigned.
             votes = update.votes.sorted { $0.number < $1.number }[...]
-            let count = update.turns.reduce(voters.count) { $0 + $1.joined.count }
+            let count = update.voterChanges.reduce(voters.count) { $0 + $1.joined.count }
             guard zip(votes, votes.dropFirst()).allSatisfy({ $0.number < $1.number }), votes.last?.number ?? 0 < count
             else { throw .broken }
         }
         var reach: [NodeID: Int] = [:]
         var current = voters
         var signers = voters
-        for step in 0...update.turns.count {
-            let turn = step < update.turns.count ? update.turns[step] : nil
+        for step in 0...update.voterChanges.count {
+            let change = step < update.voterChanges.count ? update.voterChanges[step] : nil
             if let check {
                 let known = votes.prefix { $0.number < signers.count }
                 votes = votes.dropFirst(known.count)
                 for vote in known {
                     reach[signers[vote.number]] = max(reach[signers[vote.number]] ?? -1, vote.header)
                 }
-                let target = turn?.header ?? update.headers.count - 1
+                let target = change?.header ?? update.headers.count - 1
                 let needed = SnapshotChain.quorum(of: current.count)
                 let count = current.count { (reach[$0] ?? -1) >= target }
                 guard count >= needed else { throw .tooFewSignatures(signatures: count, needed: needed) }
                 try verify(known, of: signers, check)
             }
-            guard let turn else { break }
-            current = try Self.apply(turn, to: current)
-            guard Snapshot.digest(ofVoters: current) == update.headers[turn.header].voters else { throw .broken }
-            signers += turn.joined
+            guard let change else { break }
+            current = try Self.apply(change, to: current)
+            guard Snapshot.digest(ofVoters: current) == update.headers[change.header].voters else { throw .broken }
+            signers += change.joined
         }
         return signers
     }

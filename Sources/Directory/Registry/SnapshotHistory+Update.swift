@@ -14,7 +14,7 @@ extension SnapshotHistory {
             SnapshotUpdate.Vote(number: $0.place, header: 0, signature: $0.bytes)
         }
         return SnapshotUpdate(
-            base: base.height, headers: [step.header], turns: [], votes: votes, preface: newest.preface,
+            base: base.height, headers: [step.header], voterChanges: [], votes: votes, preface: newest.preface,
             entries: entries(from: base.height))
     }
 

@@ -122,17 +122,17 @@ public struct SnapshotHistory: Sendable {
         else { return }
         let repeated = update.headers.indices.last { digest(at: update.headers[$0].height) == followed.digests[$0] }
         if let repeated { drop(above: update.headers[repeated].height) } else { goBack(to: base) }
-        // The voters at the last turn so far, and those of the last step here whose voters are known.
+        // The voters after the last change so far, and those of the last step here whose voters are known.
         var voters = base.snapshot.voters
         let end = steps.last?.header.height ?? first.height
         var held = bodies.last?.snapshot.height == end ? newest.voters : self.voters(at: steps.count - 1)
-        var turns = update.turns[...]
+        var voterChanges = update.voterChanges[...]
         for (place, header) in update.headers.enumerated() {
             var isKnown = true
-            if let turn = turns.first, turn.header == place {
-                turns.removeFirst()
-                let gone = Set(turn.left.map { voters[Int($0)] })
-                voters = Self.merged(voters.filter { !gone.contains($0) }, turn.joined)
+            if let change = voterChanges.first, change.header == place {
+                voterChanges.removeFirst()
+                let gone = Set(change.left.map { voters[Int($0)] })
+                voters = Self.merged(voters.filter { !gone.contains($0) }, change.joined)
             } else if place == update.headers.count - 1 {
                 voters = followed.newest.voters
             } else {
@@ -249,7 +249,7 @@ public struct SnapshotHistory: Sendable {
     /// The update from the snapshot at `height` with `digest` to the newest one.
     ///
     /// Nil if that snapshot is unknown here (one before the beginning is) or is the newest, if the signatures do not reach from it to the newest, or
-    /// if they need more than `SnapshotUpdate.maximumTurns` turns.
+    /// if they need more than `SnapshotUpdate.maximumVoterChanges` voter changes.
     public func update(from height: UInt64, digest: Bytes32) -> SnapshotUpdate? {
         guard let last = steps.indices.last, let start = start(height, digest), start < last else { return nil }
         var voters = voters(at: start)
@@ -258,7 +258,7 @@ public struct SnapshotHistory: Sendable {
         var signerCount = voters.count
         var position = start
         var chosen: Set<NodeID> = []
-        var turns: [SnapshotUpdate.Turn] = []
+        var voterChanges: [SnapshotUpdate.VoterChange] = []
         while true {
             guard let target = farthest(voters, behind: position) else { return nil }
             choose(from: voters, reaching: steps[target].header.height, &chosen)
@@ -266,9 +266,9 @@ public struct SnapshotHistory: Sendable {
             let next = self.voters(at: target, from: voters, position)
             let change = Self.change(from: voters, to: next)
             let gone = Set(change.left)
-            guard turns.count < SnapshotUpdate.maximumTurns else { return nil }
-            turns.append(
-                SnapshotUpdate.Turn(
+            guard voterChanges.count < SnapshotUpdate.maximumVoterChanges else { return nil }
+            voterChanges.append(
+                SnapshotUpdate.VoterChange(
                     header: target - start - 1,
                     left: voters.indices.filter { gone.contains(voters[$0]) }.map { UInt16($0) },
                     joined: change.joined))
@@ -280,7 +280,7 @@ public struct SnapshotHistory: Sendable {
             position = target
         }
         return SnapshotUpdate(
-            base: height, headers: steps[(start + 1)...].map(\.header), turns: turns,
+            base: height, headers: steps[(start + 1)...].map(\.header), voterChanges: voterChanges,
             votes: votes(chosen, numbers, behind: start),
             preface: newest.preface, entries: entries(from: height))
     }
