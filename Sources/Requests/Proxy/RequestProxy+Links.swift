@@ -24,9 +24,10 @@ extension RequestProxy {
             switch handshakePlaces.take(1, for: source, now) {
             case .granted: return true
             case .makeRoom(let loser):
+                // The node decides between equal times, so that the same events have the same result in each run.
                 guard
                     let lost = handshakes.filter({ $0.value.source == loser })
-                        .min(by: { $0.value.until < $1.value.until })
+                        .min(by: { ($0.value.until, $0.key) < ($1.value.until, $1.key) })
                 else { return false }
                 passOn(lost.key, now, &actions)
             case .replace(let node): lose(node, &actions)
