@@ -168,6 +168,8 @@ let package = Package(
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
             swiftSettings: settings),
+        // Threads of the system.
+        .target(name: "ThreadTesting", path: "Tests/ThreadTesting", swiftSettings: settings),
         // Randomness by seed, and tables in a fixed order, for simulations of the whole program.
         .target(name: "CSimulation", dependencies: ["CLibSodium"], path: "Tests/CSimulation"),
         // A session whose peer is a connection by hand.
@@ -177,7 +179,8 @@ let package = Package(
         tests("WireTests", ["SeededRandom", "VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["CLibSodium", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "OnionModel", "SeededRandom", "VectorFiles", "Wire"]),
-        tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
+        tests(
+            "LinkTests", ["Link", "LinkModel", "OnionCrypto", "SeededRandom", "ThreadTesting", "VectorFiles", "Wire"]),
         // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
         .target(
             name: "ExchangeModel", dependencies: ["Messages", "Link", "Transport", "Wire"], path: "Tests/ExchangeModel",
@@ -271,7 +274,7 @@ let package = Package(
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("SettingsTests", ["Settings"]),
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
-        tests("EventLoopTests", ["EventLoop"]),
+        tests("EventLoopTests", ["EventLoop", "ThreadTesting"]),
         tests("StoreTests", ["Store", "OnionCrypto", "SeededRandom", "Swarm", "SwarmModel", "Wire"]),
         tests("TunicTests", ["Client", "Directory", "EventLoop", "LoopTesting", "Tunic", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop", "LoopTesting"]),

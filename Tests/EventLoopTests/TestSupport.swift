@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import EventLoop
@@ -36,28 +35,4 @@ func pattern(_ count: Int, seed: UInt64) -> [UInt8] {
 /// A span's bytes as an array.
 func array(_ span: RawSpan) -> [UInt8] {
     (0..<span.byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
-}
-
-/// A thread that runs a closure.
-struct TestThread {
-    private var thread = pthread_t()
-
-    /// Starts `work` on a new thread.
-    init(_ work: @escaping @Sendable () -> Void) {
-        let made = unsafe pthread_create(&thread, nil, runWork, Unmanaged.passRetained(Work(work)).toOpaque())
-        #expect(made == 0)
-    }
-
-    /// Waits for the thread's end.
-    func join() { pthread_join(thread, nil) }
-}
-
-private final class Work {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-}
-
-private func runWork(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    unsafe Unmanaged<Work>.fromOpaque(argument!).takeRetainedValue().run()
-    return nil
 }

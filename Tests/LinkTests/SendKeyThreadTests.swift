@@ -2,6 +2,7 @@ import Glibc
 import OnionCrypto
 import Synchronization
 import Testing
+import ThreadTesting
 
 @testable import Link
 
@@ -24,7 +25,7 @@ import Testing
     private func round() {
         let sendKey = LinkSendKey(.chacha20poly1305, .random(), remoteIndex: 4_321)
         let takers = Takers(sendKey, count: Self.threads)
-        let threads = (0..<Self.threads).map { number in LineThread { takers.takeAll(number, Self.enough, Self.most) } }
+        let threads = (0..<Self.threads).map { number in TestThread { takers.takeAll(number, Self.enough, Self.most) } }
         for thread in threads { thread.join() }
         #expect(sendKey.isOver)
         let taken = takers.results.withLock { $0 }
@@ -82,26 +83,4 @@ private final class Takers: Sendable {
         let result = taken
         results.withLock { $0.append(result) }
     }
-}
-
-/// A thread of the system.
-private struct LineThread {
-    private var thread = pthread_t()
-
-    init(_ work: @escaping @Sendable () -> Void) {
-        let made = unsafe pthread_create(&thread, nil, runWork, Unmanaged.passRetained(Work(work)).toOpaque())
-        #expect(made == 0)
-    }
-
-    func join() { pthread_join(thread, nil) }
-}
-
-private final class Work {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-}
-
-private func runWork(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    unsafe Unmanaged<Work>.fromOpaque(argument!).takeRetainedValue().run()
-    return nil
 }
