@@ -1,4 +1,5 @@
 import Client
+import Control
 import Relay
 import Testing
 import Wire
@@ -32,6 +33,19 @@ import Wire
     @Test("a check's finding has the remedy of the standing") func findings() {
         #expect(CheckFinding.standing(.open).sentence.hasSuffix("; see 'tunic nodes'."))
         #expect(CheckFinding.links(3).sentence == "linked with 3 other nodes")
+    }
+
+    @Test("a node that is decommissioned is shown with the command that helps, if it stands alone") func nodes() {
+        func lines(_ state: String, _ count: Int) -> [Substring] {
+            var node = NodesReport.Node(
+                id: "a", state: state, operator: "b", stake: 1, fee: 0, uptime: 0, credit: 0)
+            node.deregistersAt = 60
+            let nodes = [NodesReport.Node](repeating: node, count: count)
+            return NodesReport(height: 7, time: 0, fullStake: 1, pool: 0, nodes: nodes).text.split(separator: "\n")
+        }
+        #expect(lines("decommissioned", 1)[2].hasSuffix("its stake locked; run 'tunic relay --check' there"))
+        #expect(!lines("maintenance", 1)[2].contains("run"))
+        #expect(lines("decommissioned", 2).count == 4)
     }
 
     @Test("a client's problem is told with the settings that cause it") func client() {

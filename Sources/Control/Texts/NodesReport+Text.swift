@@ -4,8 +4,8 @@ internal import Wire
 extension NodesReport {
     /// The output of `tunic nodes`: a table.
     ///
-    /// If there is only one node, the meaning of its state and its contributions follow.
-    package var text: String {
+    /// If there is only one node, the meaning of its state, its `remedy` and its contributions follow.
+    package func text(remedy: (Node) -> String?) -> String {
         var table = Table()
         // Without a ledger the registry has only the staked nodes.
         let hasLedger = fullStake > 0
@@ -24,7 +24,7 @@ extension NodesReport {
         }
         var lines = table.lines
         if nodes.count == 1, let node = nodes.first, let text = Self.standing(of: node) {
-            lines.append("  \(text)")
+            lines.append("  \(text)\(remedy(node).map { "; \($0)" } ?? "")")
         }
         for part in nodes.first?.contributions ?? [] {
             lines.append("  \(part.account)  \(Amount.text(part.amount))")
@@ -34,7 +34,7 @@ extension NodesReport {
         return lines.joined(separator: "\n")
     }
 
-    /// The meaning of a node's state, its end and the remedy; nil if there is nothing to do.
+    /// The meaning of a node's state, and its end; nil if there is nothing to do.
     private static func standing(of node: Node) -> String? {
         func date(_ time: UInt64?) -> String { time.map { UnixTime(seconds: $0).dateText } ?? "-" }
         return switch node.state {
@@ -42,7 +42,7 @@ extension NodesReport {
             "in maintenance, at its own request, until \(date(node.maintenanceUntil)); then active again"
         case "decommissioned" where node.deregistersAt != nil:
             "others found that it did not serve; active again when it passes their tests, else deregistered at "
-                + "\(date(node.deregistersAt)) and its stake locked; run 'tunic relay --check' there"
+                + "\(date(node.deregistersAt)) and its stake locked"
         case "deregistered":
             "deregistered: it was away for longer than \(allowanceText(grace: node.grace)); its stake is locked until "
                 + "\(date(node.lockedUntil)), then free; it can be registered again with another stake"

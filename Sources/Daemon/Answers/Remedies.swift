@@ -1,4 +1,5 @@
 internal import Client
+package import Control
 internal import Relay
 
 // A relay or client says what is wrong. The settings and commands that help are this program's, so they are named here.
@@ -58,6 +59,18 @@ extension ClientProblem {
             .tooFewKnown, .build, .firstPath:
             nil
         }
+    }
+}
+
+extension NodesReport {
+    /// The output of `tunic nodes`; a node that stands alone has the command that helps.
+    package var text: String { text(remedy: \.remedy) }
+}
+
+extension NodesReport.Node {
+    /// The command that helps; nil if the text says all.
+    fileprivate var remedy: String? {
+        state == "decommissioned" && deregistersAt != nil ? "\(relayCheck) there" : nil
     }
 }
 
