@@ -15,6 +15,8 @@ public final class Client {
 
     private(set) var configuration: ClientConfiguration
     private let log: Logger
+    /// How the log tells a problem.
+    private let sentence: (ClientProblem) -> String
     let directory: DirectoryClient
     let pool: PathPool
     let spares: SparePaths
@@ -35,11 +37,15 @@ public final class Client {
     var versionsAskedAt: Instant?
 
     /// A client on `loop`; its sockets are open when this returns, and nothing is sent before ``start(onReady:)``.
+    ///
+    /// `sentence` is how the log tells a problem; it may name settings of the process.
     public init(
-        loop: Loop, network: NetworkFile, configuration: ClientConfiguration, store: Store?, log: Logger
+        loop: Loop, network: NetworkFile, configuration: ClientConfiguration, store: Store?, log: Logger,
+        sentence: @escaping (ClientProblem) -> String
     ) throws {
         self.configuration = configuration
         self.log = log
+        self.sentence = sentence
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)], messages: PathPool.messages)
@@ -50,7 +56,8 @@ public final class Client {
         ticker = Ticker(on: loop)
         let room = GuardRoom(network.limits)
         directory = try DirectoryClient(
-            links: links, network: network, room: room, store: store, ticker: ticker, log: log)
+            links: links, network: network, room: room, store: store, ticker: ticker, log: log,
+            sentence: sentence)
         pool = PathPool(
             links: links, directory: directory, room: room, network: network, hopCount: configuration.hops,
             useLimit: configuration.pathUse, ticker: ticker)
@@ -123,7 +130,7 @@ public final class Client {
             onReady()
         case .ended:
             let leavesNothing = directory.choiceLeavesNothing(hops: pool.hops)
-            log.warning("\(leavesNothing ? problem?.text ?? "" : "no path is left; building new ones")")
+            log.warning("\(leavesNothing ? problem.map(sentence) ?? "" : "no path is left; building new ones")")
         case nil: break
         }
         if sessions.readiness.isWithoutPaths { sessions.failWaiting() }

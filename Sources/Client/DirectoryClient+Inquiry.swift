@@ -136,7 +136,7 @@ extension DirectoryClient {
             if rounds.forget(at: now) { schedule.abandon(at: now) } else { schedule.next = now }
         }
         let problem = clockProblem
-        if clock.mustWarn(problem != nil), let problem { log.warning("\(problem.text)") }
+        if clock.mustWarn(problem != nil), let problem { log.warning("\(sentence(problem))") }
         // The guards' time counts while the client runs.
         if let passed = clock.passed(running: running) { guards.age(by: passed) }
         // If a node contradicts the clock, an inquiry comes first: a guard alone could say that no time has passed.

@@ -26,6 +26,8 @@ final class DirectoryClient {
     private let ticker: Ticker
     let network: NetworkFile
     let log: Logger
+    /// How the log tells a problem.
+    let sentence: (ClientProblem) -> String
     /// Keeps the state across restarts.
     private(set) var keeper: DirectoryKeeper
     /// The trusted snapshot, and the nodes that have it too.
@@ -49,13 +51,15 @@ final class DirectoryClient {
 
     /// Begins with the state kept in `store`; `ticker` runs when descriptors have arrived.
     init(
-        links: Links, network: NetworkFile, room: GuardRoom, store: Store?, ticker: Ticker, log: Logger
+        links: Links, network: NetworkFile, room: GuardRoom, store: Store?, ticker: Ticker, log: Logger,
+        sentence: @escaping (ClientProblem) -> String
     ) throws {
         self.links = links
         self.room = room
         self.ticker = ticker
         self.network = network
         self.log = log
+        self.sentence = sentence
         let now = links.time
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
@@ -120,7 +124,7 @@ final class DirectoryClient {
         let told = staleness ?? (rounds.failures > 0 ? lack : nil)
         guard (told != nil) != hasToldLack else { return }
         hasToldLack = told != nil
-        if let told { log.warning("\(told.text)") } else { log.notice("enough of the network is known") }
+        if let told { log.warning("\(sentence(told))") } else { log.notice("enough of the network is known") }
     }
 
     /// Runs the ticker soon: descriptors have arrived.

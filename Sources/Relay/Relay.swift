@@ -36,6 +36,8 @@ public final class Relay {
     let network: NetworkFile
     private(set) var configuration: RelayConfiguration
     let log: Logger
+    /// How the log tells a problem.
+    private let sentence: (RelayProblem) -> String
     let links: Links
     /// The other workers; nil if there are none.
     let crew: WorkerCrew?
@@ -69,17 +71,19 @@ public final class Relay {
     ///
     /// `registry` is the registry source. Without one it is the registry file, the network's ledger or the network
     /// file. `authority` is the key of an authority of the ledger. In a network with a ledger the node need not be
-    /// staked yet.
+    /// staked yet. `sentence` is how the log tells a problem; it may name settings and commands of the process.
     ///
     /// The relay must be closed before it is released.
     public init(
         loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
         authority: consuming SigningKey? = nil, registry: (any RegistrySource)? = nil,
-        observer: (any RelayObserver)? = nil, store: Store?, log: Logger
+        observer: (any RelayObserver)? = nil, store: Store?, log: Logger,
+        sentence: @escaping (RelayProblem) -> String
     ) throws {
         self.network = network
         self.configuration = configuration
         self.log = log
+        self.sentence = sentence
         self.observer = observer
         let identity = LinkIdentity(identity)
         let node = NodeID(identity.nodeID)
@@ -119,7 +123,7 @@ public final class Relay {
                 log: log)
         watching = try Watching(
             links: links, network: network, identity: identity, nodes: nodes, ledger: ledger, observer: observer,
-            log: log)
+            log: log, sentence: sentence)
         let recent = RecentNodes(signing.snapshot)
         let swarm =
             network.swarms.hasStore
@@ -234,7 +238,7 @@ public final class Relay {
     private func tellNotices() {
         if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
             if notices.ofResolver {
-                log.warning("\(RelayProblem.noNameServer.text)")
+                log.warning("\(sentence(.noNameServer))")
             } else {
                 log.notice("the name servers answer again")
             }
@@ -248,14 +252,14 @@ public final class Relay {
         }
         if notices.changeSwarm(swarm?.problem != nil) {
             if let problem = swarm?.problem {
-                log.warning("\(problem.text)")
+                log.warning("\(sentence(problem))")
             } else {
                 log.notice("the swarm store takes items again")
             }
         }
         if notices.changeClock(wrongClock != nil) {
             if let wrongClock {
-                log.error("\(wrongClock.text)")
+                log.error("\(sentence(wrongClock))")
             } else {
                 log.notice("the clock agrees with those of the other nodes again")
             }
@@ -265,7 +269,7 @@ public final class Relay {
     /// Renews the links when this node has become staked, because it made the present ones without its identity.
     private func followStake() {
         guard notices.changeStaked(staked.contains(node)) else { return }
-        guard notices.isStaked else { return log.warning("\(standing.text)") }
+        guard notices.isStaked else { return log.warning("\(sentence(.standing(standing)))") }
         log.notice("this node is staked now")
         _ = links.closeAnonymous()
         publish()

@@ -98,7 +98,8 @@ final class Engine {
             var own = ClientConfiguration(socks: [])
             own.hops = configuration.hops
             client = try Client(
-                loop: loop, network: file, configuration: own, store: store, log: configuration.log)
+                loop: loop, network: file, configuration: own, store: store, log: configuration.log,
+                sentence: \.text)
             // Waiting tasks bound most commands, and those without one, such as a close, must not get lost.
             mailbox = try Mailbox<Command>(on: loop, capacity: .max) { [unowned self] in perform($0) }
         } catch {

@@ -29,7 +29,7 @@ import Wire
         let client = try Client(
             loop: loop, network: creation.file,
             configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: nil,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
         defer {
             client.close {}
             loop.close()
@@ -71,7 +71,7 @@ import Wire
         change(&configuration)
         let client = try Client(
             loop: loop, network: creation.file, configuration: configuration, store: nil,
-            log: log)
+            log: log, sentence: \.text)
         return (client, SocketAddress(try #require(client.socksAddresses.first?.endpoint)))
     }
 
@@ -295,7 +295,7 @@ import Wire
         let client = try Client(
             loop: loop, network: creation.file,
             configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: nil,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
         defer {
             client.close {}
             loop.close()

@@ -157,7 +157,7 @@ final class DirectoryWorld {
         for number in down { nodes[number].links.closeAll() }
         client = try Client(
             loop: loop, network: file, configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]),
-            store: store, log: log)
+            store: store, log: log, sentence: \.text)
     }
 
     deinit {

@@ -40,7 +40,7 @@ import Wire
             client = try Client(
                 loop: loop, network: creation.file,
                 configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: nil,
-                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
             sessions = PeerSession(on: loop)
             var accepted: ByteStream?
             let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { accepted = $0 }

@@ -73,7 +73,9 @@ class Exits(unittest.TestCase):
             wait_until(lambda: not net.client.status()["ready"])
             self.assertEqual(net.client.status()["problem"], problem)
             self.assertTrue(refused())
-            wait_until(lambda: problem in net.client.log.read_text())
+            # Told by the client at once, and later by the process, from the status.
+            for line in [f"warning {problem}", f"warning not ready: {problem}"]:
+                wait_until(lambda: line in net.client.log.read_text())
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ import Wire
         }
         let client = try Client(
             loop: loop, network: file, configuration: configuration, store: nil,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
         defer { client.close {} }
         var isReady = false
         client.start { isReady = true }

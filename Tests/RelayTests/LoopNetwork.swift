@@ -83,7 +83,7 @@ final class LoopNetwork {
             adjust(&configuration)
             return try Relay(
                 loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
-                log: log)
+                log: log, sentence: \.text)
         }
         for relay in relays { relay.start() }
         let greeted = Greeted()
@@ -95,7 +95,8 @@ final class LoopNetwork {
         var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
         configure(&configuration)
         changeForClient(&file)
-        client = try Client(loop: loop, network: file, configuration: configuration, store: nil, log: log)
+        client = try Client(
+            loop: loop, network: file, configuration: configuration, store: nil, log: log, sentence: \.text)
         var isReady = false
         client.start { isReady = true }
         port = try #require(server.localAddress).port

@@ -71,7 +71,7 @@ final class RelayHarness {
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(
             loop: loop, network: file, configuration: configuration, identity: key(0), store: store,
-            log: Self.log)
+            log: Self.log, sentence: \.text)
         relay.start()
         node = ids[0]
         silentID = ids[1]
@@ -87,7 +87,7 @@ final class RelayHarness {
         run { isClosed }
         relay = try Relay(
             loop: loop, network: network, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
-            identity: Self.key(seeds[0]), store: store, log: Self.log)
+            identity: Self.key(seeds[0]), store: store, log: Self.log, sentence: \.text)
         relay.start()
     }
 

@@ -52,12 +52,14 @@ import Wire
     }
 
     /// `history` and one more snapshot at `height`, which all nodes but the relay have signed.
-    private func history(_ history: SnapshotHistory, to height: UInt64) throws -> SnapshotHistory {
+    private func history(
+        _ history: SnapshotHistory, to height: UInt64, without gone: NodeID? = nil
+    ) throws -> SnapshotHistory {
         let last = history.newest
         let next = try #require(
             Snapshot(
-                network: last.network, height: height, time: last.time, previous: history.digest, entries: last.entries)
-        )
+                network: last.network, height: height, time: last.time, previous: history.digest,
+                entries: last.entries.filter { $0.node != gone }))
         var longer = history
         longer.append(next, digest: next.digest)
         var signed = SignedSnapshot(next)
@@ -66,10 +68,13 @@ import Wire
         return longer
     }
 
-    /// Counts the warnings of a log about signatures that were kept.
+    /// Counts the warnings of a log about signatures that were kept, and keeps all warnings.
     private struct Counting: LogHandler {
-        /// The count, shared by the copies of the handler.
-        final class Count: Sendable { let value = Mutex(0) }
+        /// The count and the warnings, shared by the copies of the handler.
+        final class Count: Sendable {
+            let value = Mutex(0)
+            let warnings = Mutex<[String]>([])
+        }
         let count: Count
         var metadata: Logger.Metadata = [:]
         var logLevel = Logger.Level.trace
@@ -78,7 +83,10 @@ import Wire
             set { metadata[key] = newValue }
         }
         func log(event: LogEvent) {
-            guard event.level >= .warning, "\(event.message)".contains("kept signatures") else { return }
+            guard event.level >= .warning else { return }
+            let message = "\(event.message)"
+            count.warnings.withLock { $0.append(message) }
+            guard message.contains("kept signatures") else { return }
             count.value.withLock { $0 += 1 }
         }
     }
@@ -121,9 +129,22 @@ import Wire
         try test(loop, neighbour, history) { store, count in
             let relay = try Relay(
                 loop: loop, network: file, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
-                identity: key(0), store: store, log: Logger(label: "test") { _ in Counting(count: count) })
+                identity: key(0), store: store, log: Logger(label: "test") { _ in Counting(count: count) },
+                sentence: { "problem: \($0.text)" })
             relay.start()
             return relay
+        }
+    }
+
+    @Test("the log tells a problem by the sentence of the process") func sentence() throws {
+        try run { loop, neighbour, first, start in
+            let count = Counting.Count()
+            let relay = try start(nil, count)
+            defer { relay.close {} }
+            let told = "problem: This node is not staked in the snapshot of height 2."
+            #expect(!count.warnings.withLock { $0.contains(told) })
+            neighbour.history = try history(first, to: 2, without: NodeID(key(0).publicKey))
+            #expect(loop.run(for: .seconds(300)) { count.warnings.withLock { $0.contains(told) } })
         }
     }
 

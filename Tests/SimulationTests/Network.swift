@@ -59,7 +59,7 @@ final class Node {
         let relay = try Relay(
             loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key),
             authority: authority.map { $0.copy() }, registry: network.registry, observer: network.observer(id),
-            store: store, log: network.log)
+            store: store, log: network.log, sentence: \.text)
         (self.loop, self.relay) = (loop, relay)
         relay.start()
     }
@@ -106,7 +106,8 @@ final class User {
         var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:9050")!)])
         network.adjustClient(&configuration)
         let client = try Client(
-            loop: loop, network: network.file, configuration: configuration, store: nil, log: network.log)
+            loop: loop, network: network.file, configuration: configuration, store: nil, log: network.log,
+            sentence: \.text)
         self.client = client
         proxy = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
         client.start()

@@ -27,7 +27,9 @@ final class ClientRole: ProcessRole {
         configuration.own = own
         let store = try RoleFolder.openStore(in: folder)
         do {
-            client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
+            client = try Client(
+                loop: loop, network: network, configuration: configuration, store: store, log: log,
+                sentence: \.sentence)
         } catch {
             let isForDNS = configuration.dns.contains { $0.description == (error as? UVError)?.address }
             throw Failure.starting(error, option: isForDNS ? "--dns" : "--socks")

@@ -47,7 +47,8 @@ final class RelayRole: ProcessRole {
             relay = try Relay(
                 loop: loop, network: network, configuration: configuration, identity: key,
                 authority: try Self.authority(settings, network), registry: daemon,
-                observer: daemon.map { OxendObserver($0) }, store: store, log: log)
+                observer: daemon.map { OxendObserver($0) }, store: store, log: log,
+                sentence: \.sentence)
         } catch {
             throw Failure.starting(error, option: "--listen")
         }

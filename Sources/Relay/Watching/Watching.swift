@@ -19,6 +19,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private let nodes: KnownNodes
     private let observer: (any RelayObserver)?
     private let log: Logger
+    /// How the log tells a problem.
+    private let sentence: (RelayProblem) -> String
     let client: TestClient
     private let choice: TestChoice
     private let linkBacks: LinkBacks
@@ -37,13 +39,14 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// Reports go to `ledger` if there is one, and `observer` gets the results of tests.
     init(
         links: Links, network: NetworkFile, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?,
-        observer: (any RelayObserver)?, log: Logger
+        observer: (any RelayObserver)?, log: Logger, sentence: @escaping (RelayProblem) -> String
     ) throws {
         self.links = links
         self.network = network
         self.nodes = nodes
         self.observer = observer
         self.log = log
+        self.sentence = sentence
         node = NodeID(identity.nodeID)
         client = try TestClient(on: links.loop, network: network)
         let now = links.now
@@ -288,7 +291,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         guard warning.isNews(kind) else { return }
         // Other nodes do not test a node that is in maintenance or not staked.
         if let kind {
-            log.warning("\(kind.text)")
+            log.warning("\(sentence(.warning(kind)))")
         } else if standing == .staked {
             log.notice("the node is tested again and passes")
         }
