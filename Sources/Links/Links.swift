@@ -4,10 +4,11 @@ internal import Messages
 internal import OnionCrypto
 public import Wire
 
-/// The links of one worker: its sockets, the link table, and each link's control connection.
+/// The links of worker 0: its sockets, the link table, and each link's control connection.
 ///
-/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held
-/// weakly. It has more members than most types: the parts, which keep their own state.
+/// A client and a node with one worker have no others. Relay and client both stand on it. It belongs to the loop's
+/// thread, and callbacks run there. Handlers are held weakly. It has more members than most types: the parts, which keep
+/// their own state.
 public final class Links {
     /// The loop that runs all callbacks; all calls must come from its thread.
     public let loop: Loop
@@ -52,8 +53,7 @@ public final class Links {
         wallClock: (() -> UInt64)? = nil,
         runningClock: (() -> UInt64)? = nil, others: LinkCrewWays? = nil
     ) throws(UVError) {
-        precondition(
-            others == nil || identity != nil && configuration.worker == 0, "a node's worker 0 has other workers")
+        precondition(others == nil || identity != nil, "only a node has other workers")
         self.loop = loop
         self.configuration = configuration
         let now = Instant(nanoseconds: loop.now)
@@ -68,7 +68,7 @@ public final class Links {
         self.crew = crew
         table = LinkTable(
             capacity: configuration.tableCapacity(workers: workers), packetSize: configuration.network.packetSize,
-            worker: configuration.worker, workers: workers, now: now)
+            worker: 0, workers: workers, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         list = LinkList(configuration)
         handshakes = Handshakes(limit: configuration.maximumHandshakes)

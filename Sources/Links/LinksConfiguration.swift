@@ -76,8 +76,6 @@ public struct LinksConfiguration: Sendable {
     /// The sockets of all workers of a node at the addresses in `listen`, in their order; empty: each socket is bound
     /// when the links are made.
     public var groups: [DatagramGroup] = []
-    /// This worker's number: the upper eight bits of its receiver indices.
-    public var worker: UInt8 = 0
 
     /// The defaults for `network` on the addresses `listen`, taking `messages` from peers.
     public init(network: LinkNetwork, listen: [SocketAddress], messages: [MessageKind]) {

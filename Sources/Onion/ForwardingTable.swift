@@ -84,7 +84,7 @@ public struct ForwardingTable: ~Copyable {
     ///
     /// Where there are several `workers`, `order` sends an order to one of the others. It must not use the table.
     public init(
-        worker: UInt8 = 0, maximumPaths: Int, answerTime: TimeSpan = ForwardingTable.answerTime, workers: Int = 1,
+        worker: UInt8, maximumPaths: Int, answerTime: TimeSpan = ForwardingTable.answerTime, workers: Int = 1,
         order: @escaping (UInt8, HalfOrder) -> Void = { _, _ in preconditionFailure("no other workers") }
     ) {
         precondition(maximumPaths > 0 && maximumPaths <= 1 << 21, "a path id names at most 2^23 places")

@@ -10,10 +10,13 @@ struct HalfPlace: Sendable {
         case ready
     }
 
-    var place: UInt32 = 0
-    var worker: UInt8 = 0
-    var state = State.asked
-    var id: UInt64 = 0
+    /// What is known before its worker has answered.
+    static let asked = HalfPlace(place: 0, worker: 0, state: .asked, id: 0)
+
+    var place: UInt32
+    var worker: UInt8
+    var state: State
+    var id: UInt64
 
     /// Whether it stands with `worker`.
     func isAt(_ worker: UInt8) -> Bool { self.worker == worker && state != .asked }
@@ -24,8 +27,8 @@ struct PathRecord {
     let previous: PathNeighbour
     /// The next hop; nil at the terminal.
     var next: PathNeighbour?
-    var forward = HalfPlace()
-    var backward = HalfPlace()
+    var forward = HalfPlace.asked
+    var backward = HalfPlace.asked
     let expires: Instant
     /// When the path is removed if no answer has come.
     let mustAnswerBy: Instant

@@ -10,7 +10,7 @@ private final class Node: @unchecked Sendable {
     let id: Bytes32
     let onionKey: [UInt8]
     var responder: BuildResponder
-    var table = ForwardingTable(maximumPaths: 100)
+    var table = ForwardingTable(worker: 0, maximumPaths: 100)
 
     init(_ number: UInt8) {
         guard let keys = try? OnionKeys(now: start) else { preconditionFailure("no onion key") }

@@ -43,7 +43,7 @@ public final class OnionModel {
         let number: Int
         let id: Bytes32
         var responder: BuildResponder
-        var table = ForwardingTable(maximumPaths: OnionModel.maximumPaths)
+        var table = ForwardingTable(worker: 0, maximumPaths: OnionModel.maximumPaths)
         /// The first record of each BUILD that was accepted.
         var accepted: Set<[UInt8]> = []
 

@@ -13,7 +13,7 @@ func at(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64((seconds + 1
 final class ChainNode {
     let id: Bytes32
     var responder: BuildResponder
-    var table = ForwardingTable(maximumPaths: 1_000)
+    var table = ForwardingTable(worker: 0, maximumPaths: 1_000)
     var handle: PathHandle?
     /// The records of the last BUILD that the node received.
     var seenRecords: [UInt8] = []

@@ -20,7 +20,7 @@ import Wire
     }
 
     @Test func r3_theTableIsBounded() throws {
-        var table = ForwardingTable(maximumPaths: 10)
+        var table = ForwardingTable(worker: 0, maximumPaths: 10)
         for _ in 0..<10 { try add(&table) }
         do {
             try add(&table)
@@ -30,7 +30,7 @@ import Wire
     }
 
     @Test func r3_aLinkIsBounded() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         for _ in 0..<3 { try add(&table, from: 5, limit: 3) }
         do {
             try add(&table, from: 5, limit: 3)
@@ -43,7 +43,7 @@ import Wire
     }
 
     @Test func s17_aFullTableTakesFromTheLinkThatAskedForMost() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         for _ in 0..<98 { try add(&table, from: 1) }
         let own = try add(&table, from: 2)
         try add(&table, from: 3)
@@ -64,7 +64,7 @@ import Wire
     }
 
     @Test func s17_idlePathsAreFoundBehindBusyOnes() throws {
-        var table = ForwardingTable(maximumPaths: 2_000)
+        var table = ForwardingTable(worker: 0, maximumPaths: 2_000)
         var paths: [PathHandle] = []
         for _ in 0..<2_000 { paths.append(try add(&table, from: 1)) }
         // Some are removed, so that others take their indices.
@@ -83,7 +83,7 @@ import Wire
 
     @Test("s17: paths of one source or many in a full table leave a newcomer one", arguments: [1, 20, 1_000])
     func s17_aNewcomerGetsAPath(sources: Int) throws {
-        var table = ForwardingTable(maximumPaths: 2_000)
+        var table = ForwardingTable(worker: 0, maximumPaths: 2_000)
         func insert(_ table: inout ForwardingTable, by number: Int, now: Instant) throws {
             _ = try table.insert(
                 keys(1), previous: PathNeighbour(link: UInt32(1 + number), pathID: 77), nextLink: 5_000,
@@ -104,7 +104,7 @@ import Wire
     }
 
     @Test func s17_manyLinksOfOneSourceHaveOneShare() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         for _ in 0..<40 { try add(&table, from: 1) }
         for link in 2..<62 as Range<UInt32> {
             _ = try table.insert(
@@ -118,7 +118,7 @@ import Wire
     }
 
     @Test func s17_pathsOverWhichNothingPassesGoWhenTheTableIsHalfFull() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         for _ in 0..<50 {
             let path = try add(&table)
             let isConnected = table.connect(path, nextPathID: 9)
@@ -133,7 +133,7 @@ import Wire
     }
 
     @Test func r3_unansweredPathsGoAfter30SecondsAndAllAfter1200() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         let open = try add(&table)
         let ready = try add(&table)
         let terminal = try add(&table, slot: 4, to: nil)
@@ -151,7 +151,7 @@ import Wire
     }
 
     @Test func aSweepInPiecesGoesRound() throws {
-        var table = ForwardingTable(maximumPaths: 1_000)
+        var table = ForwardingTable(worker: 0, maximumPaths: 1_000)
         for _ in 0..<200 { try add(&table) }
         var gone = 0
         for _ in 0..<(table.capacity + 6) / 7 { gone += table.sweep(now: at(31), limit: 7).count }
@@ -159,7 +159,7 @@ import Wire
     }
 
     @Test func aReplyCompletesAPathOnce() throws {
-        var table = ForwardingTable(maximumPaths: 10)
+        var table = ForwardingTable(worker: 0, maximumPaths: 10)
         let path = try add(&table)
         #expect(table.connect(path, nextPathID: 0) == false)
         #expect(table.connect(path, nextPathID: 5) == true)
@@ -169,7 +169,7 @@ import Wire
     }
 
     @Test func k8_packetsOfAnUnansweredPathAreDropped() throws {
-        var table = ForwardingTable(maximumPaths: 10)
+        var table = ForwardingTable(worker: 0, maximumPaths: 10)
         let path = try add(&table)
         var packet = [UInt8](repeating: 0, count: 1_232)
         var span = packet.mutableRawSpan
@@ -216,7 +216,7 @@ import Wire
     }
 
     @Test func aRemovedPathIsFoundByNothing() throws {
-        var table = ForwardingTable(maximumPaths: 10)
+        var table = ForwardingTable(worker: 0, maximumPaths: 10)
         let path = try add(&table)
         let ids = (table.forwardID(of: path)!, table.backwardID(of: path)!)
         #expect(table.handle(link: 1, pathID: ids.0) == path)
@@ -234,7 +234,7 @@ import Wire
     }
 
     @Test func aLinkThatClosesTakesItsPathsWithIt() throws {
-        var table = ForwardingTable(maximumPaths: 100)
+        var table = ForwardingTable(worker: 0, maximumPaths: 100)
         let a = try add(&table, from: 1, to: 2)
         let b = try add(&table, from: 2, to: 3)
         let c = try add(&table, from: 3, to: 3)  // in and out by the same link

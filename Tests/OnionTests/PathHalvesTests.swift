@@ -110,7 +110,7 @@ import Wire
     }
 
     @Test func placesOfHalvesAndPathsAreIndependent() throws {
-        var table = ForwardingTable(maximumPaths: 200)
+        var table = ForwardingTable(worker: 0, maximumPaths: 200)
         var paths: [PathHandle] = []
         for number in 0..<200 {
             let secret = Secret.random()

@@ -25,7 +25,7 @@ private final class Node {
 
     init(maximum: Int) {
         let lanes = lanes
-        table = ForwardingTable(maximumPaths: maximum, workers: 3) { lanes.orders[Int($0)].append($1) }
+        table = ForwardingTable(worker: 0, maximumPaths: maximum, workers: 3) { lanes.orders[Int($0)].append($1) }
         others = (0..<3).map { Other(UInt8($0), maximum) }
     }
 
@@ -123,7 +123,7 @@ private final class TwinPath {
     func seeded(_ seed: Int) throws {
         var random = SeededGenerator(seed: UInt64(seed))
         let node = Node(maximum: 200)
-        var single = ForwardingTable(maximumPaths: 200)
+        var single = ForwardingTable(worker: 0, maximumPaths: 200)
         var paths: [TwinPath] = []
         var (passed, connected, early) = (0, 0, 0)
         for step in 0..<1_500 {

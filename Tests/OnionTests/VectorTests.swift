@@ -105,7 +105,7 @@ import Wire
 
     /// A hop whose table holds one path.
     final class Hop {
-        var table = ForwardingTable(maximumPaths: 1)
+        var table = ForwardingTable(worker: 0, maximumPaths: 1)
         let handle: PathHandle
         init(_ keys: consuming HopKeys) throws {
             let isTerminal = keys.slot == 4

@@ -28,7 +28,7 @@ final class WorkersNode: PacketHandler {
     private var packets: [Mailbox<PacketCopies>] = []
     private var news: Mailbox<WorkerNews>!
     private var orders = LinkOrders(workers: 1) { _, _ in nil }
-    var forwarding = ForwardingTable(maximumPaths: 1)
+    var forwarding = ForwardingTable(worker: 0, maximumPaths: 1)
     /// The receiver indices that are drawn for the other workers.
     private var indices: [Indices] = []
     private(set) var links: [LinkID: WorkersLink] = [:]
@@ -89,7 +89,7 @@ final class WorkersNode: PacketHandler {
             precondition(inboxes[Int(worker)].sender.send(.link(order)), "the lane is full")
             return nil
         }
-        forwarding = ForwardingTable(maximumPaths: 100, workers: Self.count) { [inboxes] worker, order in
+        forwarding = ForwardingTable(worker: 0, maximumPaths: 100, workers: Self.count) { [inboxes] worker, order in
             let isSent = inboxes[Int(worker)].sender.send(.half(order))
             precondition(isSent || order.isQuestion, "the lane is full")
         }

@@ -40,6 +40,7 @@ final class PathService: PacketHandler {
         self.listener = listener
         limits = network.limits
         forwarding = ForwardingTable(
+            worker: 0,
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)),
             workers: crew?.count ?? 1, order: { crew?.order($0, $1) })
     }

@@ -239,7 +239,7 @@ private final class Terminal {
     let node: NodeID
     let onionKey: [UInt8]
     private var responder: BuildResponder
-    private var table = ForwardingTable(maximumPaths: 64)
+    private var table = ForwardingTable(worker: 0, maximumPaths: 64)
     private var end: (path: PathHandle, link: LinkID)?
 
     init(network: Bytes32, node: NodeID, now: Instant) {
@@ -257,7 +257,8 @@ private final class Terminal {
         guard let pathID = try? reader.u64(), records.count == BuildMessage.recordsSize,
             case .terminal(let keys, let reply, _) = responder.open(records.rawSpan, from: 0, time: time, now: now),
             let path = try? table.insert(
-                keys, previous: PathNeighbour(link: link.rawValue, pathID: pathID), nextLink: nil, linkLimit: 64, now: now),
+                keys, previous: PathNeighbour(link: link.rawValue, pathID: pathID), nextLink: nil, linkLimit: 64,
+                now: now),
             let id = table.forwardID(of: path)
         else { return nil }
         end = (path, link)

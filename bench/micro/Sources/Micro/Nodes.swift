@@ -26,7 +26,7 @@ final class Node {
         id = Bytes32(copying: [UInt8](repeating: number, count: 32).rawSpan)
         onionKey = keys.publicKey
         responder = BuildResponder(network: networkID, node: id, keys: keys, cache: BuildReplayCache(now: start))
-        table = ForwardingTable(maximumPaths: maximumPaths)
+        table = ForwardingTable(worker: 0, maximumPaths: maximumPaths)
     }
 }
 
