@@ -6,7 +6,7 @@ internal import Wire
 /// else of the latter. An owner loses connections in use only to another owner.
 final class AppConnections {
     /// What a connection is doing; at the limit the first of these end first.
-    enum Standing: Int {
+    enum Phase: Int {
         /// The app may be gone, and has moved nothing for long.
         case gone
         /// The app has not yet sent its request.
@@ -21,7 +21,7 @@ final class AppConnections {
         var isInUse: Bool { self == .waiting || self == .served }
     }
 
-    private typealias Candidate = (app: SocksConnection, standing: Standing, since: Instant)
+    private typealias Candidate = (app: SocksConnection, phase: Phase, since: Instant)
 
     private let limit: Int
     private(set) var all: [ObjectIdentifier: SocksConnection] = [:]
@@ -62,10 +62,10 @@ final class AppConnections {
     /// Ends the first connection of `loser` that may end; false if there is none.
     private func endFirst(of loser: KeyOwner, evenInUse: Bool, _ now: Instant) -> Bool {
         while let candidate = candidates[loser]?.last {
-            guard evenInUse || !candidate.standing.isInUse else { return false }
+            guard evenInUse || !candidate.phase.isInUse else { return false }
             candidates[loser]?.removeLast()
             // It may be over, or have become of use, since then.
-            guard candidate.app.standing(now, silence).standing.rawValue <= candidate.standing.rawValue,
+            guard candidate.app.phase(now, silence).phase.rawValue <= candidate.phase.rawValue,
                 !candidate.app.isOver
             else { continue }
             candidate.app.end()
@@ -78,9 +78,9 @@ final class AppConnections {
         nextSort = now + .seconds(1)
         asked = 0
         let all = all.values.map { app in
-            let (standing, since) = app.standing(now, silence)
-            return Candidate(app, standing, since)
-        }.sorted { ($1.standing.rawValue, $1.since) < ($0.standing.rawValue, $0.since) }
+            let (phase, since) = app.phase(now, silence)
+            return Candidate(app, phase, since)
+        }.sorted { ($1.phase.rawValue, $1.since) < ($0.phase.rawValue, $0.since) }
         candidates = Dictionary(grouping: all) { $0.app.owner }
     }
 

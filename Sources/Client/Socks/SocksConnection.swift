@@ -360,7 +360,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     }
 
     /// What the connection is doing, and since when; an app that may be gone counts as such after `silence`.
-    func standing(_ now: Instant, _ silence: TimeSpan) -> (standing: AppConnections.Standing, since: Instant) {
+    func phase(_ now: Instant, _ silence: TimeSpan) -> (phase: AppConnections.Phase, since: Instant) {
         if let deafSince { return (now - deafSince >= silence ? .gone : .silent, deafSince) }
         return switch state {
         case .handshake: (.unfinished, since)

@@ -54,7 +54,6 @@ final class BuildService {
         SharedQueue(capacity: waitingLimit, most: waitingLimit)
     }
 
-    /// The onion keys.
     var keys: OnionKeys { responder.keys }
     /// The public half of the onion key, for the descriptor.
     var onionKey: [UInt8] { keys.publicKey }
@@ -105,10 +104,10 @@ final class BuildService {
             }
             paths.begin(path, from: link, of: source, secrets: secrets)
             let waitingReply = Parcel(reply)
-            paths.whenItStands(path) { [weak self] standing in
+            paths.whenItStands(path) { [weak self] outcome in
                 guard let self else { return }
                 let reply = waitingReply.take()
-                guard standing == .stands, let pathID = paths.forwardID(of: path) else {
+                guard outcome == .stands, let pathID = paths.forwardID(of: path) else {
                     return refuse(takesPaths ? .overloaded : .draining, reply, answer)
                 }
                 builds += 1
@@ -146,12 +145,12 @@ final class BuildService {
             let path = paths.insert(
                 keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
         else { return refuse(build, .overloaded) }
-        paths.whenItStands(path) { [weak self] standing in
+        paths.whenItStands(path) { [weak self] outcome in
             guard let self else { return }
-            guard standing == .stands else { return refuse(build, after: standing, over: next, .nextHopUnreachable) }
-            paths.whenItEnds(path) { [weak self] standing in
+            guard outcome == .stands else { return refuse(build, after: outcome, over: next, .nextHopUnreachable) }
+            paths.whenItEnds(path) { [weak self] outcome in
                 // If the next hop has ended it, its answer says why, or does not come.
-                if standing != .ended(by: next) { self?.refuse(build, after: standing, over: next, .nextHopFailed) }
+                if outcome != .ended(by: next) { self?.refuse(build, after: outcome, over: next, .nextHopFailed) }
             }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
@@ -177,10 +176,10 @@ final class BuildService {
             return refuse(build, .nextHopFailed)
         }
         paths.connect(path, nextPathID: built.pathID)
-        paths.whenItIsConnected(path) { [weak self] standing in
+        paths.whenItIsConnected(path) { [weak self] outcome in
             guard let self else { return }
-            guard standing == .stands, let pathID = paths.forwardID(of: path) else {
-                return refuse(build, after: standing, over: next, .nextHopFailed)
+            guard outcome == .stands, let pathID = paths.forwardID(of: path) else {
+                return refuse(build, after: outcome, over: next, .nextHopFailed)
             }
             builds += 1
             pass(built, of: build, pathID: pathID)
@@ -208,9 +207,9 @@ final class BuildService {
 
     /// Refuses a build whose path has ended, unless it was answered before: with `status` only if the next hop ended it.
     private func refuse(
-        _ build: PendingBuild, after standing: PathService.Standing, over next: LinkID, _ status: BuildStatus
+        _ build: PendingBuild, after outcome: PathService.Outcome, over next: LinkID, _ status: BuildStatus
     ) {
-        if standing == .ended(by: next) { return refuse(build, status) }
+        if outcome == .ended(by: next) { return refuse(build, status) }
         refuse(build, takesPaths ? .overloaded : .draining)
     }
 

@@ -28,7 +28,7 @@ final class PathService: PacketHandler {
     /// The number of drops, by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     /// What goes on once other workers have their halves of a path, or it has ended: one for each path.
-    private var waiting: [PathHandle: (Standing) -> Void] = [:]
+    private var waiting: [PathHandle: (Outcome) -> Void] = [:]
     /// The traffic of each path, as counted at the last ``endQuiet()``.
     private var passedBefore: [PathHandle: UInt64] = [:]
 
@@ -156,8 +156,9 @@ final class PathService: PacketHandler {
         assert(isConnected, "a path that stands, and an id")
     }
 
-    /// Whether all workers have their halves of a path.
-    enum Standing: Equatable {
+    /// How the wait for the halves of a path, or for its end, ended.
+    enum Outcome: Equatable {
+        /// All workers have their halves.
         case stands
         /// It has ended before, by a neighbour's message, silence or the end of its link, or without a link by this
         /// node.
@@ -165,21 +166,21 @@ final class PathService: PacketHandler {
     }
 
     /// Goes on once a path's ids are known; at once, where no other worker has a half of it.
-    func whenItStands(_ path: PathHandle, _ action: @escaping (Standing) -> Void) {
+    func whenItStands(_ path: PathHandle, _ action: @escaping (Outcome) -> Void) {
         guard forwarding.isLive(path) else { return action(.ended(by: nil)) }
         if forwarding.stands(path) { return action(.stands) }
         waiting[path] = action
     }
 
     /// Goes on once a path that was connected takes packets; at once, where no other worker has a half of it.
-    func whenItIsConnected(_ path: PathHandle, _ action: @escaping (Standing) -> Void) {
+    func whenItIsConnected(_ path: PathHandle, _ action: @escaping (Outcome) -> Void) {
         guard forwarding.isLive(path) else { return action(.ended(by: nil)) }
         if forwarding.isConnected(path) { return action(.stands) }
         waiting[path] = action
     }
 
     /// Goes on when a path ends that stands and is not connected, until ``stillStands(_:)``.
-    func whenItEnds(_ path: PathHandle, _ action: @escaping (Standing) -> Void) { waiting[path] = action }
+    func whenItEnds(_ path: PathHandle, _ action: @escaping (Outcome) -> Void) { waiting[path] = action }
 
     /// Whether a path has not ended; from now on its end tells nobody.
     func stillStands(_ path: PathHandle) -> Bool {
@@ -270,7 +271,6 @@ final class PathService: PacketHandler {
         for path in forwarding.quietPaths(since: &passedBefore) where ends[path]?.isNeeded != true { end(path) }
     }
 
-    /// Ends all paths.
     func endAll() {
         for path in forwarding.paths { end(path) }
     }
