@@ -144,7 +144,7 @@ public struct ExitStatus: Sendable {
 public struct KeyStatus: Sendable {
     /// The label, which stays the same while the process runs.
     public var label: String
-    /// Open streams.
+    /// The number of streams that apps have open.
     public var streams: Int
     /// The exit of new streams.
     public var exit: NodeID

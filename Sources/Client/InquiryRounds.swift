@@ -35,7 +35,6 @@ struct InquiryRounds {
     /// Makes all outstanding answers late, so that they no longer count.
     mutating func supersede() { number &+= 1 }
 
-    /// Begins an inquiry.
     mutating func begin(_ round: Round) {
         number &+= 1
         current = round

@@ -88,7 +88,6 @@ struct LineBuffer {
     /// Whether no bytes are held.
     var isEmpty: Bool { bytes.isEmpty }
 
-    /// Adds received bytes.
     mutating func append(_ span: RawSpan) {
         guard !isOverlong else { return }
         // Further requests may wait here while one is answered, but at most as much as one line.

@@ -44,7 +44,7 @@ public final class Loop {
         }
     }
 
-    /// The set timers.
+    /// The timers that are set, ordered by deadline.
     var timers = TimerQueue()
     /// The time for which the timer descriptor is armed; `.max` for none.
     private var armedDeadline = UInt64.max

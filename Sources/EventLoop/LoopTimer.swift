@@ -93,7 +93,6 @@ struct TimerQueue: ~Copyable {
         }
     }
 
-    /// Removes a timer.
     mutating func remove(_ timer: LoopTimer) {
         guard timer.heapIndex >= 0 else { return }
         let index = timer.heapIndex
@@ -105,7 +104,6 @@ struct TimerQueue: ~Copyable {
         siftDown(index)
     }
 
-    /// Removes all timers.
     mutating func removeAll() {
         for entry in entries {
             let timer = unsafe entry.timer.takeUnretainedValue()

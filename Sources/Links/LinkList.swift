@@ -56,7 +56,6 @@ struct LinkList {
         byPlace[link.id.place] = link
     }
 
-    /// Removes a link.
     mutating func remove(_ link: ControlLink) {
         places.remove(link.id)
         halfOpen.remove(link.id)

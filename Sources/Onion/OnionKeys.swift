@@ -12,7 +12,7 @@ public struct OnionKeys {
         public let pair: KEM.PrivateKey
         /// The first eight bytes of the hash, by which records and envelopes name the key.
         public let id: UInt64
-        /// H(public key).
+        /// BLAKE2b-256 of the public key.
         public let hash: Bytes32
 
         init(_ pair: KEM.PrivateKey) {

@@ -135,7 +135,6 @@ struct PathRegister: ~Copyable {
         isLive(path) ? unsafe records.pointer(path.index) : nil
     }
 
-    /// All paths.
     var paths: [PathHandle] {
         var found: [PathHandle] = []
         found.reserveCapacity(count)

@@ -11,7 +11,7 @@ public struct OxendConfiguration: Sendable {
     public var address: OxendAddress
     /// The network of the snapshots.
     public var network: Bytes32
-    /// The node itself.
+    /// The node that runs beside the daemon, and pings it.
     public var node: NodeID
     /// Blocks between two snapshots: equal at all nodes of the network.
     public var epochBlocks: UInt64

@@ -39,7 +39,7 @@ public struct RegistryState: Hashable, Sendable {
 
     /// The nodes that may judge by votes of one height.
     public struct Quorum: Hashable, Sendable {
-        /// The height.
+        /// The height of the block that drew them.
         public let height: UInt64
         /// The content hash of the block at that height, which votes contain.
         public let block: Bytes32

@@ -48,7 +48,6 @@ final class Publication {
         else { throw RelayError.noAddress }
     }
 
-    /// The node's id.
     var node: NodeID { NodeID(identity.nodeID) }
 
     /// The addresses of this machine, to which an exit here must not connect.

@@ -159,7 +159,6 @@ public final class Relay {
         links.control = messages
     }
 
-    /// The node's id.
     var node: NodeID { publication.node }
     /// The addresses on which it listens, IPv4 first.
     public var listenAddresses: [Endpoint] { publication.listenAddresses }

@@ -11,7 +11,6 @@ struct DeadlineQueue<Item> {
 
     init(_ distance: TimeSpan) { self.distance = distance }
 
-    /// The first deadline.
     var first: Instant? { items.first?.deadline }
 
     /// The item with the first deadline.

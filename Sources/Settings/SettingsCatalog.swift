@@ -153,7 +153,7 @@ public enum SettingsCatalog {
     /// The key at `path`.
     public static func key(_ path: String) -> SettingKey? { places[path].map { keys[$0] } }
 
-    /// The default values.
+    /// The defaults by the paths of their keys; keys without a default are left out.
     static let defaults: [String: SettingValue] = {
         var values: [String: SettingValue] = [:]
         for key in keys {

@@ -33,7 +33,6 @@ struct TomlDocument {
     /// The keys in the order of their lines.
     let entries: [Entry]
 
-    /// Reads `text`.
     init(_ text: String) throws(Failure) {
         let reading = Reading()
         var failure = ctoml_failure()

@@ -32,7 +32,6 @@ enum HTTPAnswer {
             }
     }
 
-    /// The status code.
     private var status: Int {
         switch self {
         case .connected: 200

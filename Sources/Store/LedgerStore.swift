@@ -29,7 +29,7 @@ public final class LedgerStore {
         }
     }
 
-    /// The tables.
+    /// The statements that lead from each version of the file to the next; they never change.
     private static let steps = [
         """
         CREATE TABLE meta (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -24,7 +24,7 @@ public final class Store {
         self.folder = folder
     }
 
-    /// The tables.
+    /// The statements that lead from each version of the file to the next; they never change.
     private static let steps = [
         """
         CREATE TABLE meta (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

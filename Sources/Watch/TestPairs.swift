@@ -33,7 +33,6 @@ struct TestPairs: Hashable, Sendable {
         tests.append(Test(first: place(of: first), last: place(of: last), isFailed: isFailed))
     }
 
-    /// Forgets all.
     mutating func clear() { (nodes, tests) = ([], []) }
 
     private mutating func place(of node: NodeID) -> UInt8 {

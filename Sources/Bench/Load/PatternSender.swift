@@ -38,7 +38,6 @@ final class PatternSender {
         timer?.schedule(at: stream.loop.now)
     }
 
-    /// Stops sending.
     func stop() {
         timer?.close()
         timer = nil

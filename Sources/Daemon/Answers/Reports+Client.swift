@@ -46,7 +46,6 @@ extension StatusReport {
 }
 
 extension PathsReport {
-    /// A client's paths.
     init(_ paths: [PathStatus]) {
         self.init(
             paths: paths.map {

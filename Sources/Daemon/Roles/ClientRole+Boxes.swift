@@ -196,7 +196,6 @@ extension BoxPlace {
 }
 
 extension Result where Failure == StoreFailure {
-    /// The failure's text.
     fileprivate var failureText: String { if case .failure(let failure) = self { failure.text } else { "" } }
 }
 

@@ -73,7 +73,6 @@ final class ClientRole: ProcessRole {
         return report
     }
 
-    /// The present moment.
     var now: Instant { Instant(nanoseconds: loop.now) }
 
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {

@@ -36,7 +36,7 @@ extension ProcessRole {
 
 /// A prepared change, to be committed or abandoned.
 struct PreparedChange {
-    /// Makes the change.
+    /// Makes the change; it cannot fail any more.
     let commit: () -> Void
     /// Closes what was opened for it.
     let abandon: () -> Void

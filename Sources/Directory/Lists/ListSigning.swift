@@ -57,7 +57,7 @@ public struct ListSigning: Sendable {
     public struct Certified: Sendable {
         /// The list.
         public let list: DescriptorList
-        /// Its digest.
+        /// The digest that its voters signed.
         public let digest: Bytes32
         /// The signatures, by signer.
         public internal(set) var signatures: [NodeID: [UInt8]]

@@ -31,7 +31,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
     public let subject: Subject
     /// Its number in messages: a snapshot's height or a list's round.
     public let height: UInt64
-    /// Its digest.
+    /// The digest that the signed message contains.
     public let digest: Bytes32
     /// The voters, by ascending node id.
     public let voters: [NodeID]

@@ -59,7 +59,7 @@ public struct SnapshotChain: Sendable {
     public struct Earlier: Sendable {
         /// The snapshot.
         public let snapshot: Snapshot
-        /// Its digest.
+        /// The digest that names it (`Snapshot.digest`).
         public let digest: Bytes32
 
         /// Reads the output of ``encoded()``; nil if it is damaged or of another version.

@@ -7,7 +7,7 @@ public import Wire
 public struct SnapshotSigning: Sendable {
     /// The last signature of this node, which must sign no other snapshot of that height.
     public struct Signed: Hashable, Sendable {
-        /// The height.
+        /// The height, of which no other snapshot may be signed.
         public let height: UInt64
         /// The digest of the snapshot that was signed there.
         public let digest: Bytes32

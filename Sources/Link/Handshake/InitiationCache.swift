@@ -32,6 +32,5 @@ struct InitiationCache {
     /// How many keys are remembered.
     var count: Int { current.count + previous.count }
 
-    /// Remembers a key.
     mutating func insert(_ key: Bytes32) { current.insert(key) }
 }

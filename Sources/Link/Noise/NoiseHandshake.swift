@@ -120,7 +120,7 @@ struct NoiseHandshake: ~Copyable {
 
     // MARK: Messages
 
-    /// Message 1.
+    /// Writes message 1 with `payload` sealed in it.
     mutating func writeFirst(_ payload: RawSpan) throws(NoiseError) -> [UInt8] {
         try write(pattern.first, payload)
     }

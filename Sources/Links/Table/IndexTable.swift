@@ -68,7 +68,6 @@ internal import Wire
         unsafe entries[Int(index & mask)].place = place
     }
 
-    /// Frees `index`.
     mutating func free(_ index: UInt32) {
         guard find(index) != nil else { return }
         unsafe entries[Int(index & mask)] = Entry(index: 0, place: 0)

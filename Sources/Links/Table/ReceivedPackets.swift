@@ -10,7 +10,7 @@ internal import EventLoop
     public let pathID: UInt64
     /// The link counter.
     @usableFromInline let counter: UInt64
-    /// The packet's bytes.
+    /// The packet, of the network's packet size, in the socket's receive memory.
     @usableFromInline let bytes: UnsafeMutableRawPointer
     private let place: Int32
     /// Whether the packet came from another address than its link's, and the link may move.

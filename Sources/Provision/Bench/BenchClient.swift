@@ -52,7 +52,6 @@ final class BenchClient {
         timer?.schedule(at: deadline)
     }
 
-    /// Removes its folder.
     func removeFolder() {
         if let folder { Files.remove(folder) }
         folder = nil

@@ -43,7 +43,6 @@ final class RelayDirectory {
             followers: [staked, nodes, gossip, lists] + followers, store: store, log: log)
     }
 
-    /// The known nodes.
     var nodes: KnownNodes { neighbours.nodes }
 
     /// Does the periodic work of the parts: questions, announcements, signatures and writes.

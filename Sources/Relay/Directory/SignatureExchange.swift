@@ -170,7 +170,6 @@ final class SignatureExchange<Subject: Sendable> {
         }
     }
 
-    /// Closes the timer.
     func close() {
         newsTimer?.close()
         newsTimer = nil

@@ -43,7 +43,6 @@ struct LedgerQueue {
     private var nodes: Operations
     private var strangers: Operations
 
-    /// An empty queue.
     init(now: Instant) {
         nodes = Operations(places: 256, most: 16, rate: 64, now: now)
         strangers = Operations(places: 128, most: 8, rate: 32, now: now)

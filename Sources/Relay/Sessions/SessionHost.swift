@@ -13,7 +13,7 @@ internal import Wire
 final class SessionHost: PathListener {
     /// The time for which a session without legs is kept.
     static let legless = TimeSpan.seconds(60)
-    /// The most sessions.
+    /// The most sessions of all clients together.
     static let sessionLimit = 20_000
 
     /// The result of a leg's first packet.

@@ -44,21 +44,21 @@ extension OuterStatus {
 public enum OuterAnswer: Hashable, Sendable {
     /// 0: the sealed answer, or an encoded `RequestAnswer` if the client's own terminal answers.
     case answer([UInt8])
-    /// 1.
+    /// 1: the answer will come by ANSWER.
     case later
     /// 2: the target's signed descriptor.
     case newKey([UInt8])
     /// 3: ask again after this many seconds.
     case busy(seconds: UInt8)
-    /// 4.
+    /// 4: the proxy does not know the target as a staked node, or is it.
     case unknownTarget
-    /// 5.
+    /// 5: the proxy has no link to the target.
     case noLink
-    /// 6.
+    /// 6: the target has not answered.
     case noAnswer
-    /// 7.
+    /// 7: the session or the proxy has too many requests.
     case tooMany
-    /// 8.
+    /// 8: the request or its envelope cannot be read, or came before.
     case unreadable
 
     /// The position of an answer, which decides the statuses that it may have.
@@ -69,7 +69,7 @@ public enum OuterAnswer: Hashable, Sendable {
         case ownStream
         /// As the answer to FORWARD.
         case forward
-        /// In ANSWER.
+        /// In ANSWER, after `later`.
         case message
 
         fileprivate func allows(_ status: OuterStatus) -> Bool {

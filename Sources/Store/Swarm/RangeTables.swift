@@ -70,7 +70,6 @@ struct RangeTables {
         if tables[key]?.counts[range.number] != nil { tables[key]?.digests[range.number] = digest }
     }
 
-    /// Forgets a shard.
     mutating func forget(_ shard: UInt16) {
         for kind in ItemKind.allCases {
             let table = tables.removeValue(forKey: ShardKind(shard: shard, kind: kind))

@@ -203,7 +203,7 @@ public final class SwarmStore {
         try? AtomicFile.write(token, to: "\(folder)/\(Self.endedName)", .replaced, .secret)
     }
 
-    /// The tables.
+    /// The statements that lead from each version of the file to the next; they never change.
     private static let steps = [
         """
         CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

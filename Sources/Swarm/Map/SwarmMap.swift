@@ -138,7 +138,7 @@ public struct SwarmMap: Sendable {
 public struct BoxSwarm: Hashable, Sendable {
     /// The box.
     public let box: Bytes32
-    /// The snapshot's height.
+    /// The height of the snapshot whose nodes these are.
     public let height: UInt64
     /// The box's shard.
     public let shard: UInt16

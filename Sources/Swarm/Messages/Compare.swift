@@ -3,9 +3,9 @@ public import Wire
 
 /// The unit of comparison: the items of one kind in a shard that were made in the same ten minutes.
 public struct RangeKey: Hashable, Sendable {
-    /// The shard.
+    /// The shard of the items' boxes.
     public let shard: UInt16
-    /// The kind.
+    /// The kind of all its items.
     public let kind: ItemKind
     /// The number of the ten minutes since 1970.
     public let number: UInt32

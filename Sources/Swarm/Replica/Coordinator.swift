@@ -36,7 +36,7 @@ struct Coordinator {
         var isAnswered = false
         /// The replicas without a final answer, and when each is asked next.
         var waiting: [NodeID: UInt64]
-        /// The receipts.
+        /// The receipts so far, by the replica that signed each.
         var receipts: [NodeID: [UInt8]] = [:]
     }
 
@@ -82,7 +82,7 @@ struct Coordinator {
             if isNew { newcomers.giveBack(size) }
         }
 
-        /// Changes the capacity.
+        /// Changes the capacity; newcomers get half of it.
         mutating func resize(_ capacity: UInt64) {
             all.resize(capacity)
             newcomers.resize(capacity / 2)
@@ -180,7 +180,7 @@ struct Coordinator {
         return next
     }
 
-    /// Ends a put.
+    /// Forgets a put and frees its places.
     mutating func end(_ number: UInt64) {
         guard let put = puts.removeValue(forKey: number) else { return }
         let content = Content(put.copy, height: put.height)

@@ -77,7 +77,7 @@ struct Exchange {
     /// The ids of the current shard that were asked for last.
     var page: (range: RangeKey, after: UInt64)?
 
-    /// The current shard.
+    /// The shard that is compared now; nil if none is.
     var shard: UInt16? {
         for step in steps.reversed() { if case .end(let shard) = step { return shard } }
         return nil

@@ -9,7 +9,6 @@ struct RankHeap<Rank: Comparable & Sendable, Element: Sendable>: Sendable {
     /// The element with the lowest rank.
     var first: (rank: Rank, element: Element)? { entries.first }
 
-    /// Adds an element.
     mutating func insert(_ element: Element, rank: Rank) {
         entries.append((rank, element))
         rise(from: entries.count - 1)

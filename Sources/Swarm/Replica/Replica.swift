@@ -132,9 +132,7 @@ public struct Replica<Storage: ItemStorage> {
     public var descriptorCount: (held: Int, most: Int) { (descriptors.count, descriptors.capacity) }
     /// Whether clients wait for receipts; they may get an answer by time alone.
     public var isAwaited: Bool { !coordinator.asks.isEmpty }
-    /// The current minute.
     var minute: UInt32 { clock.minute }
-    /// The network's id.
     var network: Bytes32 { holdings.network }
 
     /// Applies new numbers of the operator.

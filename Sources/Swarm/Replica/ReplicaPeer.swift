@@ -43,7 +43,7 @@ struct ReplicaPeer {
         idsAsked = idsServed
     }
 
-    /// Changes the shares.
+    /// Changes the shares, in bytes.
     mutating func resize(share: UInt64, joinShare: UInt64) {
         self.share.resize(share)
         compareShare.resize(share)
