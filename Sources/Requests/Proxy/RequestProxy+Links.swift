@@ -145,7 +145,7 @@ extension RequestProxy {
     /// The last link to `node` has ended.
     public mutating func linkEnded(_ node: NodeID) -> [Action] {
         var actions: [Action] = []
-        for (key, ticket) in asked where key.node == node {
+        for ticket in asked.filter({ $0.key.node == node }).values.sorted() {
             landed(ticket)
             switch entries[ticket]?.state {
             case .asked: end(ticket, .noAnswer, &actions)
