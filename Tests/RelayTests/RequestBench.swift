@@ -14,7 +14,7 @@ import Wire
 final class RequestBench {
     let network: LoopNetwork
     private let turn: SessionTurn
-    private var attempts: [RequestAttempt] = []
+    private var attempts: [StreamExchange] = []
     /// The hops of the newest session.
     private(set) var hops: [NodeID] = []
 
@@ -78,7 +78,9 @@ final class RequestBench {
 
     /// Sends `bytes` on a stream; `told` gets the answer once, as the client's own code reads it.
     func send(_ bytes: [UInt8], on session: RequestSession, told: @escaping ([UInt8]?) -> Void) throws {
-        attempts.append(try RequestAttempt(bytes, on: session.session, done: told))
+        attempts.append(
+            try StreamExchange(
+                bytes, on: session.session, longest: OuterAnswer.longestForClient, done: told))
     }
 
     /// Sends a request and waits for the outer answer; nil if the stream was reset.

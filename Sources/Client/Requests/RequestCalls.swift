@@ -28,7 +28,7 @@ final class RequestCalls {
     private let turn: SessionTurn
     private var client: RequestClient
     private var sessions: [Number: Opening] = [:]
-    private var attempts: [Number: RequestAttempt] = [:]
+    private var attempts: [Number: StreamExchange] = [:]
     private var waiting: [Number: (RequestClient.Outcome) -> Void] = [:]
     private var timer: LoopTimer?
     /// The actions that are still to be performed, in order.
@@ -157,7 +157,8 @@ final class RequestCalls {
     private func send(_ attempt: Number, _ session: Number, _ bytes: [UInt8]) {
         guard case .ready(let open)? = sessions[session] else { return }
         do throws(StreamError) {
-            attempts[attempt] = try RequestAttempt(bytes, on: open.session) { [weak self] answer in
+            attempts[attempt] = try StreamExchange(bytes, on: open.session, longest: OuterAnswer.longestForClient) {
+                [weak self] answer in
                 self?.received(attempt, answer)
             }
         } catch {

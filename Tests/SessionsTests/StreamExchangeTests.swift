@@ -6,10 +6,9 @@ import Testing
 import Transport
 import Wire
 
-@testable import Client
-
-/// The stream of one attempt at a request, to a proxy that the test plays.
-@Suite struct RequestAttemptTests {
+/// The stream of one request, to a proxy that the test plays.
+@Suite struct StreamExchangeTests {
+    private static let longest = 65_829
     private let loop = Loop.simulated()
     private let pair: PeerSession
     private let stream = StreamID(0)
@@ -26,7 +25,7 @@ import Wire
         // The request is longer than the credit that the proxy has granted.
         let request = [UInt8](repeating: 1, count: 300_000)
         var told: [[UInt8]?] = []
-        let attempt = try RequestAttempt(request, on: pair.session) { told.append($0) }
+        let attempt = try StreamExchange(request, on: pair.session, longest: Self.longest) { told.append($0) }
         _ = loop.run(for: .seconds(1)) { false }
         #expect(attempt.heldBytes > 0 && pair.peer.readState(stream) == .open)
         pair.peer.stopSending(stream, code: SessionError.cancelled)
@@ -51,7 +50,7 @@ import Wire
     func rq4TooLong() throws {
         defer { loop.close() }
         var told: [[UInt8]?] = []
-        let attempt = try RequestAttempt([1, 2, 3], on: pair.session) { told.append($0) }
+        let attempt = try StreamExchange([1, 2, 3], on: pair.session, longest: Self.longest) { told.append($0) }
         _ = loop.run(for: .seconds(1)) { false }
         var most = 0
         for _ in 0..<20 {
