@@ -71,7 +71,7 @@ let package = Package(
         module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Directory", ["OnionCrypto", "Wire"]),
         module("Registry", ["OnionCrypto", "Wire"]),
-        module("Watch", ["Registry", "OnionCrypto", "Wire"]),
+        module("Watch", ["Registry", "OnionCrypto", "Swarm", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
         module("Swarm", ["OnionCrypto", "Wire"]),
         module("Services", ["OnionCrypto", "Swarm", "Wire"]),
@@ -270,7 +270,8 @@ let package = Package(
             "RequestsTests",
             ["Requests", "RequestsModel", "Link", "Onion", "OnionCrypto", "SeededRandom", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
-        tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
+        tests(
+            "WatchTests", ["Watch", "Registry", "OnionCrypto", "SeededRandom", "Swarm", "SwarmModel", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("SettingsTests", ["Settings"]),
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),

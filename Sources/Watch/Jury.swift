@@ -56,9 +56,9 @@ public struct Jury: Sendable {
     private var view: View?
     /// When the newest block came.
     private var newestAt = Instant(nanoseconds: 0)
-    /// When this node was last not allowed to accuse: too many tests failed, no more nodes were active than the floor,
-    /// or no newer block had come for long.
-    private var lastMute: Instant?
+    /// When this node was last not allowed to accuse by each of its testers: too many tests failed, no more nodes were
+    /// active than the floor, or no newer block had come for long.
+    private var lastMutes: [Instant?] = [nil, nil]
     private var cases = Cases()
     /// The number of cases that each other node opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
@@ -126,36 +126,51 @@ public struct Jury: Sendable {
     }
 
     /// Evaluates the tests: nodes to accuse or to vouch for, and votes to cast; call it after each test and each block.
-    public mutating func consider(_ tester: Tester, now: Instant) -> [Action] {
+    ///
+    /// A node is dead if the tests of paths or those of `storage` say so, and well only if the latter do not object.
+    public mutating func consider(_ tester: Tester, storage: Tester? = nil, now: Instant) -> [Action] {
         guard let view else { return [] }
-        let (state, marked) = (view.state, tester.marked)
-        let areOthersMarked = !marked.isSubset(of: view.decommissioned)
-        let isMute =
-            !view.isAboveFloor || now - newestAt > silence
-            || areOthersMarked && tester.isBlind(among: view.active.contains, now: now)
-        if isMute { lastMute = now }
+        let state = view.state
+        let testers = [tester] + (storage.map { [$0] } ?? [])
+        let isSilenced = !view.isAboveFloor || now - newestAt > silence
+        var (areOthersMarked, isMarked) = (false, false)
+        // A tester that is blind may not accuse; the other one may.
+        var mayAccuse = [false, false]
+        for (place, tester) in testers.enumerated() {
+            let accuses = !tester.marked.isSubset(of: view.decommissioned)
+            mayAccuse[place] = !isSilenced && !(accuses && tester.isBlind(among: view.active.contains, now: now))
+            if !mayAccuse[place] { lastMutes[place] = now }
+            if accuses { areOthersMarked = true }
+            if !tester.marked.isEmpty { isMarked = true }
+        }
         guard let quorum = state.quorums.last, view.active.contains(node) else { return [] }
         // Most nodes are active and well, and need no check.
-        if marked.isEmpty, view.decommissioned.isEmpty, cases.isEmpty { return [] }
+        if !isMarked, view.decommissioned.isEmpty, cases.isEmpty { return [] }
         var actions: [Action] = []
+        func isDead(_ id: NodeID, by place: Int) -> Bool {
+            guard mayAccuse[place], let record = testers[place].records[id],
+                testers[place].mayAccuse(record, now: now)
+            else { return false }
+            // Results of that time may be this node's own fault, or out of date: they must be found again first.
+            return lastMutes[place].map { record.lastTest > $0 } ?? true
+        }
         func holds(_ verdict: RegistryOperation.Judgment, _ id: NodeID) -> Bool {
             switch verdict {
-            case .decommission:
-                guard !isMute, let record = tester.records[id], tester.mayAccuse(record, now: now) else { return false }
-                // Results of that time may be this node's own fault, or out of date: they must be found again first.
-                return lastMute.map { record.lastTest > $0 } ?? true
-            case .recommission: return tester.isWell(id, now: now)
+            case .decommission: testers.indices.contains { isDead(id, by: $0) }
+            case .recommission:
+                tester.isWell(id, now: now) && !(storage?.objects(to: id, now: now) ?? false)
             }
         }
         // A marked node is never well, and only marked nodes can be dead.
         var found: [NodeID] = []
-        if areOthersMarked, !isMute {
-            for id in marked
+        if areOthersMarked {
+            for id in testers.reduce(into: Set(), { $0.formUnion($1.marked) })
             where (nextAsk[id] ?? now) <= now && view.active.contains(id) && holds(.decommission, id) {
                 found.append(id)
             }
         }
         // If no others are marked and as many are, all that are decommissioned are marked.
+        let marked = tester.marked
         if areOthersMarked || marked.count < view.decommissioned.count {
             for id in view.decommissioned
             where !marked.contains(id) && (nextAsk[id] ?? now) <= now && holds(.recommission, id) { found.append(id) }

@@ -33,6 +33,15 @@ public struct Tester: Sendable {
             measureAfter = .seconds(max(5, epoch * 6))
             freshness = .seconds(max(60, epoch))
         }
+
+        /// These times.
+        init(
+            interval: TimeSpan, firstRetry: TimeSpan, longestRetry: TimeSpan, measureAfter: TimeSpan,
+            freshness: TimeSpan
+        ) {
+            (self.interval, self.firstRetry, self.longestRetry) = (interval, firstRetry, longestRetry)
+            (self.measureAfter, self.freshness) = (measureAfter, freshness)
+        }
     }
 
     /// The number of marks from which a node counts as dead.
@@ -294,7 +303,7 @@ public struct Tester: Sendable {
     }
 
     /// Whether the node's last test was passed and no failure still counts.
-    private func serves(_ node: NodeID) -> Bool {
+    public func serves(_ node: NodeID) -> Bool {
         records[node].map { $0.lastPass != nil && !$0.isInDoubt } ?? false
     }
 
@@ -354,8 +363,11 @@ public struct Tester: Sendable {
 
     func isDead(_ record: TestRecord, now: Instant) -> Bool {
         guard record.marks >= Self.deadMarks, record.passes == 0 else { return false }
-        return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
+        return now - record.lastTest <= deadFor
     }
+
+    /// How long a dead node counts as such after its last test.
+    private var deadFor: TimeSpan { max(timing.freshness, timing.longestRetry + timing.longestRetry) }
 
     /// Whether the node is dead, and enough random picks since its first failure show whether this tester reaches the
     /// others.
@@ -374,6 +386,14 @@ public struct Tester: Sendable {
             let pass = record.lastPass
         else { return false }
         return now - pass <= timing.freshness
+    }
+
+    /// Whether a recent test, the last one with a result, was failed, or the node has too many marks to be well.
+    ///
+    /// A tester without a recent result does not object.
+    func objects(to node: NodeID, now: Instant) -> Bool {
+        guard let record = records[node], now - record.lastTest <= deadFor else { return false }
+        return record.isFailing || record.marks >= Self.deadMarks
     }
 
     /// The nodes that count as dead, by id.

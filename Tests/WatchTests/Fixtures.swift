@@ -47,6 +47,11 @@ final class World {
     var state: RegistryState
     var time = 0.0
     private(set) var testers: [Tester] = []
+    /// The results of storage tests at each node; empty without a store.
+    private(set) var storage: [Tester] = []
+    private let storageTiming: Tester.Timing?
+    /// Whether storage tests of a node fail.
+    var loses: (_ node: Int, _ time: Double) -> Bool = { _, _ in false }
     private(set) var juries: [Jury] = []
     /// The ledger state that each node knows, and the number of nodes that it watches by that state.
     private var views: [Jury.View] = []
@@ -94,7 +99,7 @@ final class World {
 
     init(
         _ count: Int, seed: UInt64, blockSeconds: Double = 2, epochSeconds: UInt64 = 30, hasDigests: Bool = false,
-        _ change: (inout RegistryParameters) -> Void = { _ in }
+        hasStore: Bool = false, _ change: (inout RegistryParameters) -> Void = { _ in }
     ) throws {
         self.count = count
         self.blockSeconds = blockSeconds
@@ -115,6 +120,8 @@ final class World {
         self.ids = ids
         places = Dictionary(uniqueKeysWithValues: ids.enumerated().map { ($1, $0) })
         timing = Tester.Timing(epochSeconds: epochSeconds)
+        let judging = TimeSpan.seconds(Int64(blockSeconds) * 60)
+        storageTiming = hasStore ? StorageTiming(epochSeconds: epochSeconds, judging: judging).tester : nil
         self.seed = seed
         random = SeededGenerator(seed: seed)
         tickSeconds = max(1, timing.interval.inSeconds / 4)
@@ -133,6 +140,10 @@ final class World {
         views = [Jury.View](repeating: Jury.View(state), count: count)
         for number in 0..<count {
             testers.append(tester(number))
+            if let storageTiming {
+                storage.append(
+                    Tester(timing: storageTiming, seed: seed &+ 31 &* UInt64(number), now: instant(time)))
+            }
             juries.append(jury(number))
             at(Double(number) / Double(count) * tickSeconds) { $0.tick(number) }
         }
@@ -207,12 +218,19 @@ final class World {
     }
 
     private func follow(_ view: Jury.View, by number: Int) {
+        if !storage.isEmpty {
+            for id in views[number].decommissioned.intersection(view.active) {
+                storage[number].returned(id, now: instant(time))
+            }
+        }
         views[number] = view
         juries[number].follow(view, now: instant(time))
         // No node is registered later, so the number of nodes identifies them.
         guard watched[number] != view.state.nodes.count else { return }
         watched[number] = view.state.nodes.count
-        testers[number].follow(ids.filter { $0 != ids[number] && view.state.nodes[$0] != nil })
+        let others = ids.filter { $0 != ids[number] && view.state.nodes[$0] != nil }
+        testers[number].follow(others)
+        if !storage.isEmpty { storage[number].follow(others) }
     }
 
     /// Runs the world until `end`.
@@ -252,7 +270,25 @@ final class World {
             tests += 1
             test(places[target]!, by: number)
         }
+        testStorage(number)
         if ticks[number].isMultiple(of: ticksPerLook) { consider(number) }
+    }
+
+    /// Tests the storage of the nodes that are due; a suspended node, and one that does not serve, is not tested.
+    private func testStorage(_ number: Int) {
+        guard !storage.isEmpty else { return }
+        while let target = storage[number].next(instant(time)) {
+            let other = places[target]!
+            guard isActive[other], testers[number].serves(target) else {
+                storage[number].skipped(target, now: instant(time))
+                continue
+            }
+            later(1) { world in
+                let outcome = world.loses(other, world.time) ? TestOutcome.failed : .passed(capacity: nil)
+                world.storage[number].finished(
+                    target, outcome, at: .first(mayHide: false), now: instant(world.time))
+            }
+        }
     }
 
     private func isUp(_ other: Int, from number: Int) -> Bool {
@@ -347,7 +383,9 @@ final class World {
         guard reaches(number, number, time) else { return }
         // A liar votes and hands in verdicts whatever its own tests show.
         if liars.contains(number) { return lie(number) }
-        perform(juries[number].consider(testers[number], now: instant(time)), by: number)
+        perform(
+            juries[number].consider(
+                testers[number], storage: storage.isEmpty ? nil : storage[number], now: instant(time)), by: number)
     }
 
     /// Accuses every honest node at every fifth quorum that has this node as a judge, and votes.
@@ -397,14 +435,19 @@ final class World {
     /// Node `sender` asks node `number` to look at a node.
     func ask(_ ballot: Ballot, _ number: Int, from sender: Int) {
         if juries[number].asked(ballot, from: ids[sender], now: instant(time)) {
-            testers[number].expedite(ballot.node, for: ids[sender], now: instant(time))
+            expedite(ballot.node, at: number, for: sender)
         }
+    }
+
+    private func expedite(_ node: NodeID, at number: Int, for sender: Int) {
+        testers[number].expedite(node, for: ids[sender], now: instant(time))
+        if !storage.isEmpty { storage[number].expedite(node, for: ids[sender], now: instant(time)) }
     }
 
     /// Node `number` receives votes from node `sender`; returns its answer, or nil if it refuses the votes.
     func tell(_ votes: BallotVotes, _ number: Int, from sender: Int) -> BallotVotes? {
         guard let (answer, actions, isAsked) = take(votes, number, from: ids[sender]) else { return nil }
-        if isAsked { testers[number].expedite(votes.ballot.node, for: ids[sender], now: instant(time)) }
+        if isAsked { expedite(votes.ballot.node, at: number, for: sender) }
         perform(actions, by: number)
         return answer
     }

@@ -130,6 +130,9 @@ public struct SwarmMap: Sendable {
         return shards
     }
 
+    /// Whether `node` is one of the nodes of the map.
+    public func contains(_ node: NodeID) -> Bool { positions[node] != nil }
+
     /// All nodes of the map, ascending.
     public var allNodes: [NodeID] { nodes }
 }
