@@ -70,6 +70,8 @@ struct NetworkFileTests {
         var other = file
         other.swarms.size = 5
         #expect(file.differences(from: other) == ["swarmSize"])
+        other.swarms.storageVerdicts = false
+        #expect(file.differences(from: other) == ["swarmSize", "storageVerdicts"])
         var unsigned = file
         unsigned.snapshot = SignedSnapshot(file.snapshot.snapshot)
         #expect(file.differences(from: unsigned).isEmpty && file.unsigned == unsigned)
@@ -214,6 +216,26 @@ struct NetworkFileTests {
         for shards in [0, 64, 65_536] { #expect(refused(shards, 3) == nil && refused(shards, 15) == nil) }
         for shards in [-64, 1, 32, 65, 96, 131_072, .max, .min] { #expect(refused(shards, 7) == "shards") }
         for size in [-3, 0, 1, 2, 4, 8, 17, .max] { #expect(refused(64, size) == "swarmSize") }
+    }
+
+    @Test("Whether storage tests count is written where they do not, and is a truth of a network with shards")
+    func storageVerdicts() throws {
+        var file = made().file
+        file.swarms.shards = 64
+        #expect(!String(decoding: file.json(), as: UTF8.self).contains("storageVerdicts"))
+        #expect(try NetworkFile(json: file.json()).swarms.storageVerdicts)
+        file.swarms.storageVerdicts = false
+        #expect(try NetworkFile(json: file.json()).swarms == file.swarms)
+        let text = String(decoding: file.json(), as: UTF8.self)
+        for wrong in ["0", "\"false\"", "[]"] {
+            let changed = text.replacing("\"storageVerdicts\" : false", with: "\"storageVerdicts\" : \(wrong)")
+            #expect(changed != text)
+            #expect(throws: NetworkFileError.self) { try NetworkFile(json: Array(changed.utf8)) }
+        }
+        file.swarms.shards = 0
+        var refused = false
+        do throws(NetworkFileError) { try file.validate() } catch { refused = true }
+        #expect(refused)
     }
 
     @Test func unknownKeysAreRefusedWithTheNearest() {

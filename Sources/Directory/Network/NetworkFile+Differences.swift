@@ -23,6 +23,7 @@ extension NetworkFile {
             keys.append("limits.\(field.key)")
         }
         keys += differs("shards", \.swarms.shards) + differs("swarmSize", \.swarms.size)
+        keys += differs("storageVerdicts", \.swarms.storageVerdicts)
         keys += differs("authorities", \.authorities) + differs("authorityThreshold", \.authorityThreshold)
         keys += differs("ledger", \.ledger) + differs("bootstrap", \.bootstrap)
         keys += differs("snapshot", \.snapshot.snapshot)

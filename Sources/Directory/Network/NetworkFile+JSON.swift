@@ -202,6 +202,7 @@ private struct Form: Codable {
     var limits: Limits?
     var shards: Int?
     var swarmSize: Int?
+    var storageVerdicts: Bool?
     var authorities: [Authority]?
     var authorityThreshold: Int?
     var ledger: Ledger?
@@ -211,7 +212,7 @@ private struct Form: Codable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case name, id, packetSize, epochSeconds, snapshotMaximumAge, allowPrivateAddresses, requireOperatorDiversity
         case requireAddressDiversity, operatorSharePercent, limits, bootstrap, snapshot
-        case shards, swarmSize, authorities, authorityThreshold, ledger
+        case shards, swarmSize, storageVerdicts, authorities, authorityThreshold, ledger
     }
 
     init(from decoder: any Decoder) throws {
@@ -229,6 +230,7 @@ private struct Form: Codable {
         limits = try values.decodeIfPresent(Limits.self, forKey: .limits)
         shards = try values.decodeIfPresent(Int.self, forKey: .shards)
         swarmSize = try values.decodeIfPresent(Int.self, forKey: .swarmSize)
+        storageVerdicts = try values.decodeIfPresent(Bool.self, forKey: .storageVerdicts)
         authorities = try values.decodeIfPresent([Authority].self, forKey: .authorities)
         authorityThreshold = try values.decodeIfPresent(Int.self, forKey: .authorityThreshold)
         ledger = try values.decodeIfPresent(Ledger.self, forKey: .ledger)
@@ -251,6 +253,7 @@ private struct Form: Codable {
         if file.swarms != NetworkFile.Swarms() {
             shards = file.swarms.shards
             swarmSize = file.swarms.size
+            if !file.swarms.storageVerdicts { storageVerdicts = false }
         }
         if !file.authorities.isEmpty {
             authorities = file.authorities.map { Authority($0) }
@@ -297,6 +300,7 @@ private struct Form: Codable {
         file.limits = limits?.values ?? file.limits
         file.swarms.shards = shards ?? file.swarms.shards
         file.swarms.size = swarmSize ?? file.swarms.size
+        file.swarms.storageVerdicts = storageVerdicts ?? file.swarms.storageVerdicts
         for (index, authority) in (authorities ?? []).enumerated() {
             guard let key = bytes32(hexadecimal: authority.key) else {
                 throw .invalid(key: "authorities[\(index)].key", remedy: "give 64 hexadecimal digits")

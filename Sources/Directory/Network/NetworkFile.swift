@@ -58,6 +58,8 @@ public struct NetworkFile: Hashable, Sendable {
         public var shards = 0
         /// How many nodes hold a shard, an odd number from 3 to 15.
         public var size = 7
+        /// Whether the results of storage tests count in votes on nodes; else they are only shown.
+        public var storageVerdicts = true
 
         /// The numbers of a network without a store.
         public init() {}
@@ -148,6 +150,8 @@ public struct NetworkFile: Hashable, Sendable {
             swarms.shards == 0 || (64...65_536).contains(swarms.shards) && swarms.shards.nonzeroBitCount == 1, "shards",
             "use a power of two from 64 to 65536, or 0 for no store")
         try require(3...15 ~= swarms.size && swarms.size % 2 == 1, "swarmSize", "use an odd number from 3 to 15")
+        try require(
+            swarms.storageVerdicts || swarms.hasStore, "storageVerdicts", "leave it out of a network without shards")
         try require(
             authorities.count <= 32 && Set(authorities.map(\.key)).count == authorities.count
                 && Set(authorities.map(\.node)).count == authorities.count, "authorities",
