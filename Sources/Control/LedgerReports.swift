@@ -38,6 +38,8 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var lastPass: UInt64?
         /// The marks that this node has against it: from 3 on it counts as dead; nil: not tested yet.
         public var marks: Int?
+        /// The same of this node's tests of its storage: how many seconds ago the last one ended, and the marks.
+        public var lastStorageTest: UInt64?, storageMarks: Int?
         /// The measured capacity in 1,000 bytes a second; nil: not measured yet.
         public var capacity: UInt32?
         /// When it leaves, in seconds since 1970; nil: no leave was requested.
@@ -58,6 +60,8 @@ public struct NodesReport: Codable, Sendable, Equatable {
             case marks, grace
             case lastTest = "last_test"
             case lastPass = "last_pass"
+            case lastStorageTest = "last_storage_test"
+            case storageMarks = "storage_marks"
             case leavesAt = "leaves_at"
             case maintenanceUntil = "maintenance_until"
             case deregistersAt = "deregisters_at"

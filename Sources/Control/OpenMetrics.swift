@@ -86,7 +86,7 @@ extension OpenMetrics {
 
     private static func samples(of entry: FigureEntry, _ metric: FigureMetric, in report: StatusReport) -> [Sample] {
         let role = metric.hasRole ? [("role", report.role.rawValue)] : []
-        let own = metric.label.map { [($0.name, $0.value)] } ?? []
+        let own = [metric.label, metric.secondLabel].compactMap { $0.map { ($0.name, $0.value) } }
         func sample(_ value: Double, _ label: (String, String)? = nil) -> Sample {
             Sample(value / entry.style.scale, role + own + (label.map { [$0] } ?? []))
         }

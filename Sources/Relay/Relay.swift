@@ -123,7 +123,7 @@ public final class Relay {
                 log: log)
         watching = try Watching(
             links: links, network: network, identity: identity, nodes: nodes, ledger: ledger, observer: observer,
-            log: log, sentence: sentence)
+            store: store, log: log, sentence: sentence)
         let recent = RecentNodes(signing.snapshot)
         let swarm =
             network.swarms.hasStore

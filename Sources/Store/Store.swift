@@ -5,8 +5,8 @@ public import Wire
 /// One thread at a time uses it (it is not Sendable). A write usually takes less than a millisecond. It waits for the
 /// disk only where the comment says so, and about once in a thousand pages unless `checkpointElsewhere()` was called. A
 /// loop thread may make small writes; large ones (all descriptors, a snapshot) belong on a worker thread that owns the
-/// store. The store has no secrets and no data about paths, sessions or destinations; identity keys are in separate
-/// files (`KeyFile`).
+/// store. The store has no secrets but the keys of boxes that test other nodes, and no data about paths, sessions or
+/// destinations; identity keys are in separate files (`KeyFile`).
 public final class Store {
     /// The name of the database in the data folder.
     public static let fileName = "tunic.sqlite"
@@ -37,6 +37,7 @@ public final class Store {
         """,
         "CREATE TABLE inner_set (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;",
         "DROP TABLE keys;",
+        "CREATE TABLE tests (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;",
     ]
 
     /// The data folder.
@@ -77,6 +78,20 @@ public final class Store {
     /// Stores `rows` in place of all penalties.
     public func setHealth(_ rows: [NodeRow]) throws(StoreError) {
         try replace(rows, "DELETE FROM health", "INSERT OR REPLACE INTO health (node, row) VALUES (?, ?)")
+    }
+
+    /// The stored boxes that test other nodes.
+    public func testBoxes() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM tests") }
+
+    /// Stores the box that tests a node, in place of an earlier one.
+    public func setTestBox(_ row: NodeRow) throws(StoreError) {
+        try database.run(
+            "INSERT OR REPLACE INTO tests (node, row) VALUES (?, ?)", [.blob(row.node.key.array), .blob(row.bytes)])
+    }
+
+    /// Removes the box that tests `node`.
+    public func removeTestBox(of node: NodeID) throws(StoreError) {
+        try database.run("DELETE FROM tests WHERE node = ?", [.blob(node.key.array)])
     }
 
     private func nodeRows(_ select: StaticString) throws(StoreError) -> [NodeRow] {

@@ -110,6 +110,22 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
             ])
     }
 
+    @Test func testsOfStorageHaveAColumn() {
+        var (losing, failed, kept) = (node("active"), node("active"), node("active"))
+        (losing.lastStorageTest, losing.storageMarks) = (60, 3)
+        (failed.lastStorageTest, failed.storageMarks) = (30, 1)
+        (kept.lastStorageTest, kept.storageMarks) = (30, 0)
+        let start = "aaaaaaaabbbbbbbb.snode  active  -          "
+        #expect(
+            nodes([losing, failed, kept, node("active")], fullStake: 0) == [
+                "node                    state   last test  storage test            kB/s  operator",
+                start + "60 s ago, loses items   -     0a0a0a0a0a0a0a0a",
+                start + "30 s ago, failed        -     0a0a0a0a0a0a0a0a",
+                start + "30 s ago                -     0a0a0a0a0a0a0a0a",
+                start + "-                       -     0a0a0a0a0a0a0a0a", "height 7, 4 nodes",
+            ])
+    }
+
     @Test func nodesOfAListHaveNone() {
         #expect(
             nodes([node("active")], fullStake: 0) == [

@@ -16,6 +16,11 @@ import Wire
             (.noNameServer, "cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."),
             (.storeFull(bytes: 20_000_000_000), "takes no items; raise 'store_quota' if the disk has room."),
             (.warning(.suspected), "Other nodes report that this one does not serve; \(check)"),
+            (
+                .warning(.suspectedOfLoss),
+                "items which it has signed for; see that the disk is sound and that 'swarm.sqlite' was not replaced by "
+                    + "an older copy, and \(check)"
+            ),
             (.standing(.unregistered), "until it is; see 'tunic stake register'."),
             (.standing(.deregistered(grace: 60, lockedUntil: time)), "another stake; see 'tunic stake register'."),
             (.standing(.open), "until it is; see 'tunic nodes'."),

@@ -147,8 +147,8 @@ import Wire
         func watching() throws -> Watching {
             try Watching(
                 links: node, network: network, identity: LinkIdentity(Self.key(seeds[0])), nodes: neighbours.nodes,
-                ledger: nil, observer: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-                sentence: \.text)
+                ledger: nil, observer: nil, store: nil,
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
         }
 
         /// Whether the node reads `list`, which neighbour `number` publishes, or has sent as an answer.

@@ -59,6 +59,9 @@ import Wire
         }
         let kind = { warning.kind(.staked, others: 3, interval: .seconds(1), at: self.time($0)) }
         #expect(kind(40) == .suspected && kind(41) == .unreached(.seconds(41)))
+        // In a network whose storage tests count, the reports may be about these.
+        let both = warning.kind(.staked, others: 3, interval: .seconds(1), mayLose: true, at: time(40))
+        #expect(both == .suspectedOfLoss && both?.text.contains("loses items") == true)
     }
 
     @Test func aWarningIsToldOnceAndSoIsItsEnd() {

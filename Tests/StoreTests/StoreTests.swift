@@ -51,6 +51,9 @@ struct StoreTests {
             try store.setInnerSet([NodeRow(node: node(9), bytes: [1])])
             try store.setInnerSet(rows)
             try store.setHealth(rows)
+            for row in rows + [NodeRow(node: node(9), bytes: [1])] { try store.setTestBox(row) }
+            try store.setTestBox(NodeRow(node: node(9), bytes: [2]))
+            try store.removeTestBox(of: node(9))
             try store.setTrustedSnapshot(trusted)
             try store.setValue([4], for: "x")
         }
@@ -58,6 +61,7 @@ struct StoreTests {
         #expect(try store.guards() == rows)
         #expect(try store.innerSet() == rows)
         #expect(try store.health() == rows)
+        #expect(try store.testBoxes() == rows)
         #expect(try store.trustedSnapshot(of: network) == trusted)
         #expect(try store.trustedSnapshot(of: Bytes32()) == nil)
         #expect(try store.value("x") == [4])

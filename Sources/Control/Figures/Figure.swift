@@ -67,6 +67,8 @@ package struct FigureMetric: Sendable {
     package let name: String
     /// The label that distinguishes figures of the same metric.
     package var label: (name: String, value: String)?
+    /// A second label; nil: one suffices.
+    package var secondLabel: (name: String, value: String)?
     /// Whether samples have a label with the role.
     package var hasRole = true
     /// The value if the figure is missing and other figures of its object are present.
@@ -82,8 +84,17 @@ package struct FigureMetric: Sendable {
         Self(kind: .counter, name: name, label: label.map { ($0, value) })
     }
 
+    /// This metric with a second label.
+    func and(_ label: String, _ value: String) -> Self {
+        var metric = self
+        metric.secondLabel = (label, value)
+        return metric
+    }
+
     /// `metric` without the role's label, for a figure that only one report of a process has.
     static func ofOne(_ metric: Self, absent: Double? = nil) -> Self {
-        Self(kind: metric.kind, name: metric.name, label: metric.label, hasRole: false, absent: absent)
+        Self(
+            kind: metric.kind, name: metric.name, label: metric.label, secondLabel: metric.secondLabel, hasRole: false,
+            absent: absent)
     }
 }

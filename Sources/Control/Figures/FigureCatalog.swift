@@ -76,6 +76,39 @@ package struct FigureCatalog: Sendable {
     package let testsFailed = Figure<UInt64>(
         "watching.failed", .counter("tunic_node_tests", "result", "failed"), "Tests of other nodes by a relay.", .count,
         row: "nodes watched", "# failed", hidesZero: true, of: [.relay])
+    package let testBoxes = Figure<Int>(
+        "storage_tests.boxes", .gauge("tunic_test_boxes"),
+        "Nodes that hold an item by which a relay tests their storage.",
+        .count, row: "storage tests", "# nodes hold an item", of: [.relay])
+    package let losing = Figure<Int>(
+        "storage_tests.dead", .gauge("tunic_losing_nodes"), "Nodes that fail a relay's tests of their storage.", .count,
+        row: "storage tests", "# LOSE ITEMS", hidesZero: true, of: [.relay])
+    package let retentionPassed = Figure<UInt64>(
+        "storage_tests.retention_passed", .counter("tunic_storage_tests", "test", "retention").and("result", "passed"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# items shown", of: [.relay])
+    package let retentionFailed = Figure<UInt64>(
+        "storage_tests.retention_failed", .counter("tunic_storage_tests", "test", "retention").and("result", "failed"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# NOT SHOWN", hidesZero: true,
+        of: [.relay])
+    package let retentionUnclear = Figure<UInt64>(
+        "storage_tests.retention_unclear",
+        .counter("tunic_storage_tests", "test", "retention").and("result", "unclear"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# unclear", hidesZero: true,
+        of: [.relay])
+    package let acceptancePassed = Figure<UInt64>(
+        "storage_tests.acceptance_passed",
+        .counter("tunic_storage_tests", "test", "acceptance").and("result", "passed"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# items taken", of: [.relay])
+    package let acceptanceFailed = Figure<UInt64>(
+        "storage_tests.acceptance_failed",
+        .counter("tunic_storage_tests", "test", "acceptance").and("result", "failed"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# NOT TAKEN", hidesZero: true,
+        of: [.relay])
+    package let acceptanceUnclear = Figure<UInt64>(
+        "storage_tests.acceptance_unclear",
+        .counter("tunic_storage_tests", "test", "acceptance").and("result", "unclear"),
+        "Tests of other nodes' storage by a relay.", .count, row: "storage tests", "# unclear", hidesZero: true,
+        of: [.relay])
     package let medianTest = Figure<Double>(
         "watching.median_ms", .gauge("tunic_node_test_time_seconds", "quantile", "0.5"),
         "Times of a relay's last hundred passed tests.", .milliseconds, row: "test time", "median #", of: [.relay])
@@ -358,26 +391,3 @@ private protocol AnyFigure {
 }
 
 extension Figure: AnyFigure {}
-
-/// A node's state in the registry of a network with a ledger.
-package enum RegistryStanding: String, Codable, Sendable, CaseIterable, FigureValue {
-    /// The node is not registered.
-    case unregistered
-    /// The node's stake is not full.
-    case open
-    /// The node serves and earns.
-    case active
-    /// The node is out of service for a time that it requested.
-    case maintenance
-    /// Other nodes found that it does not serve.
-    case decommissioned
-    /// The node was away for longer than its credit and grace, and its stake is locked.
-    case deregistered
-
-    package var asFigure: FigureContent { .text(rawValue) }
-    package static var choices: [String] { allCases.map(\.rawValue) }
-    package init?(figure content: FigureContent) {
-        guard case .text(let text) = content else { return nil }
-        self.init(rawValue: text)
-    }
-}

@@ -10,7 +10,10 @@ extension NodesReport {
         // Without a ledger the registry has only the staked nodes.
         let hasLedger = fullStake > 0
         let stakes = ["stake", "fee", "uptime", "credit"]
-        table.add(["node", "state"] + (hasLedger ? stakes : []) + ["last test", "kB/s", "operator"])
+        let hasStore = nodes.contains { $0.lastStorageTest != nil }
+        table.add(
+            ["node", "state"] + (hasLedger ? stakes : []) + ["last test"] + (hasStore ? ["storage test"] : [])
+                + ["kB/s", "operator"])
         for node in nodes {
             let state = node.leavesAt.map { "\(node.state), leaves \(UnixTime(seconds: $0).dateText)" } ?? node.state
             let held = [
@@ -19,7 +22,9 @@ extension NodesReport {
             ]
             table.add(
                 [node.id, state] + (hasLedger ? held : []) + [
-                    Self.test(of: node), node.capacity.map { "\($0)" } ?? "-", String(node.operator.prefix(16)),
+                    Self.test(of: node)
+                ] + (hasStore ? [Self.storageTest(of: node)] : []) + [
+                    node.capacity.map { "\($0)" } ?? "-", String(node.operator.prefix(16)),
                 ])
         }
         var lines = table.lines
@@ -56,6 +61,16 @@ extension NodesReport {
         let text = "\(durationText(Double(age))) ago"
         guard let marks = node.marks, marks > 0, node.lastPass.map({ $0 > age }) ?? true else { return text }
         return marks >= 3 ? "\(text), dead" : "\(text), failed"
+    }
+}
+
+extension NodesReport {
+    /// When the node's storage was last tested, and whether it lost items.
+    fileprivate static func storageTest(of node: Node) -> String {
+        guard let age = node.lastStorageTest else { return "-" }
+        let text = "\(durationText(Double(age))) ago"
+        guard let marks = node.storageMarks, marks > 0 else { return text }
+        return marks >= 3 ? "\(text), loses items" : "\(text), failed"
     }
 }
 

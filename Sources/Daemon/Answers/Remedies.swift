@@ -14,6 +14,8 @@ extension RelayProblem {
         case .standing(let standing): standing.remedy
         case .storeFull: "raise 'store_quota' if the disk has room"
         case .noNameServer: "see /etc/resolv.conf, or 'exit_resolver'"
+        case .warning(.suspectedOfLoss):
+            "see that the disk is sound and that 'swarm.sqlite' was not replaced by an older copy, and \(relayCheck)"
         case .warning: relayCheck
         case .rests, .drains, .wrongClock, .unheard, .alone, .registry, .unsaved, .unstored: nil
         }

@@ -86,6 +86,19 @@ extension StatusReport {
         self.votes = status.votes
         self.verdicts = status.verdicts
         self.sinceClient = status.sinceClient.inSeconds
+        if let storage = status.storage { add(storage) }
+    }
+
+    /// Sets the figures of the relay's tests of other nodes' storage.
+    private mutating func add(_ status: StorageStatus) {
+        self.testBoxes = status.boxes
+        self.losing = status.dead
+        self.retentionPassed = status.retention.passed
+        self.retentionFailed = status.retention.failed
+        self.retentionUnclear = status.retention.unclear
+        self.acceptancePassed = status.acceptance.passed
+        self.acceptanceFailed = status.acceptance.failed
+        self.acceptanceUnclear = status.acceptance.unclear
     }
 
     /// Sets the figures of the relay's oxend daemon.

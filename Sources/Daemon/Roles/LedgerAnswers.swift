@@ -202,6 +202,8 @@ extension NodesReport.Node {
         lastPass = test.sincePass.map(seconds)
         marks = test.marks
         if capacity == nil { capacity = test.capacity }
+        lastStorageTest = test.storage.map { seconds($0.sinceTest) }
+        storageMarks = test.storage?.marks
     }
 }
 

@@ -81,6 +81,17 @@ final class KnownNodes: SnapshotFollower {
     /// The valid descriptor of a node; nil if there is none.
     func descriptor(of node: NodeID) -> SignedDescriptor? { descriptors.descriptor(of: node, at: links.time) }
 
+    /// The onion key of a newer descriptor that a node sent; that of the known one if it is as new, nil if neither counts.
+    func onionKey(of node: NodeID, in bytes: [UInt8]) -> [UInt8]? {
+        guard let candidate = try? SignedDescriptor(decoding: bytes.rawSpan), candidate.descriptor.node == node
+        else { return nil }
+        let held = descriptor(of: node)?.descriptor
+        if let held, held.published >= candidate.descriptor.published { return held.onionKey }
+        guard (try? descriptors.isNews(candidate, at: links.time)) == true, candidate.isAuthentic(network: network.id)
+        else { return nil }
+        return candidate.descriptor.onionKey
+    }
+
     /// The addresses of a node; nil if the node is not listed, or neither its descriptor nor an address of it is known.
     func addresses(of node: NodeID) -> [Endpoint]? {
         guard isListed(node) else { return nil }

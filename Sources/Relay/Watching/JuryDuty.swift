@@ -65,8 +65,10 @@ final class JuryDuty {
     /// Forgets the reports about nodes that are not watched any more.
     func keep(_ isWatched: (NodeID) -> Bool) { reported = reported.filter { isWatched($0.key) } }
 
-    /// Acts on the results of `tester`.
-    func consider(_ tester: Tester) { perform(jury.consider(tester, now: now)) }
+    /// Acts on the results of `tester`, and of storage tests where these count.
+    func consider(_ tester: Tester, storage: Tester?) {
+        perform(jury.consider(tester, storage: storage, now: now))
+    }
 
     /// Takes another node's request to test a node; returns false if this node has no vote on it.
     func isAsked(_ ballot: Ballot, by peer: NodeID) -> Bool { jury.asked(ballot, from: peer, now: now) }

@@ -20,14 +20,18 @@ public struct OperatorWarning {
         case decommissioned
         /// Nodes of two operators report that this node does not serve.
         case suspected
+        /// Nodes of two operators report that this node does not serve, or loses items: their messages do not say which.
+        case suspectedOfLoss
         /// No client, and no test by another node, has made a link for this time.
         case unreached(TimeSpan)
 
         /// Whether both warnings are of one kind, whatever their times.
         func isSame(as other: Kind) -> Bool {
             switch (self, other) {
-            case (.decommissioned, .decommissioned), (.suspected, .suspected), (.unreached, .unreached): true
-            case (.decommissioned, _), (.suspected, _), (.unreached, _): false
+            case (.decommissioned, .decommissioned), (.suspected, .suspected), (.suspectedOfLoss, .suspectedOfLoss),
+                (.unreached, .unreached):
+                true
+            case (.decommissioned, _), (.suspected, _), (.suspectedOfLoss, _), (.unreached, _): false
             }
         }
 
@@ -38,6 +42,8 @@ public struct OperatorWarning {
                 "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
                     + "tests; see that its UDP port can be reached."
             case .suspected: "Other nodes report that this one does not serve."
+            case .suspectedOfLoss:
+                "Other nodes report that this one does not serve, or that it loses items which it has signed for."
             case .unreached(let silence):
                 "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
                     + "reachable; see that its UDP port is open."
@@ -85,8 +91,11 @@ public struct OperatorWarning {
 
     /// The warning; nil if there is none.
     ///
-    /// `others` is the number of nodes that this one tests, and `interval` is the time between tests.
-    func kind(_ standing: Standing, others: Int, interval: TimeSpan, at now: Instant) -> Kind? {
+    /// `others` is the number of nodes that this one tests, and `interval` is the time between tests. `mayLose` says
+    /// that storage tests count in the network.
+    func kind(
+        _ standing: Standing, others: Int, interval: TimeSpan, mayLose: Bool = false, at now: Instant
+    ) -> Kind? {
         switch standing {
         case .inMaintenance: return nil
         case .decommissioned: return .decommissioned
@@ -97,7 +106,8 @@ public struct OperatorWarning {
         let silence = silence(at: now)
         // With fewer than three other nodes, silence proves nothing.
         if others >= 3, silence > interval * Self.quietIntervals { return .unreached(silence) }
-        return isSuspected(at: now) ? .suspected : nil
+        guard isSuspected(at: now) else { return nil }
+        return mayLose ? .suspectedOfLoss : .suspected
     }
 
     /// Whether `warning` belongs in the log: its kind differs from the last one's.

@@ -11,12 +11,15 @@ struct StallWatch {
     /// Begins to watch at `now`.
     init(at now: Instant) { lastTick = now }
 
-    /// Notes that the process runs.
+    /// Notes that the process runs; returns whether it had stood still.
     ///
     /// To be called once a second or more often.
-    mutating func tick(at now: Instant) {
-        if isStalled(at: now) { lastStall = now }
+    @discardableResult
+    mutating func tick(at now: Instant) -> Bool {
+        let isStalled = isStalled(at: now)
+        if isStalled { lastStall = now }
         lastTick = now
+        return isStalled
     }
 
     /// Whether the process stood still during a test from `began` to `now`, so that the test has no result.

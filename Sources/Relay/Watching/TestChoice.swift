@@ -2,6 +2,7 @@ internal import Directory
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Requests
 internal import Watch
 internal import Wire
 
@@ -20,6 +21,8 @@ final class TestChoice {
     private(set) var exitOperators: Set<Bytes32> = []
     private var selector:
         (value: PathSelector, exit: TerminalRequirement, height: UInt64, generation: UInt64, made: Instant)?
+    /// The staked nodes that can be proxies of requests.
+    private var requestNodes: [RequestNode] = []
     private var random = SecureRandom()
 
     /// The choice of `node`, which is not in the paths of its own tests.
@@ -109,9 +112,46 @@ final class TestChoice {
         let wanted = TerminalRequirement.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         selector = (value, exit, nodes.snapshot.height, generation, now)
+        let staked = nodes.snapshot.entries.filter { $0.isStaked && $0.node != node && value.knows($0.node) }
+        let weights = Coverage.weights(of: staked, operatorSharePercent: network.operatorSharePercent)
+        requestNodes = zip(staked, weights).map {
+            RequestNode(id: $0.node, operatorID: $0.operatorID, weight: UInt32(max(1, $1.rounded())))
+        }
         exitOperators = Set(nodes.snapshot.entries.lazy.filter { value.fits($0.node, exit) }.map(\.operatorID))
         return (value, exit)
     }
+
+    // MARK: Requests
+
+    /// The nodes that a client would have as proxies; this one is none.
+    var proxies: [RequestNode] {
+        _ = current()
+        return requestNodes
+    }
+
+    /// A path of three hops, or two in a small network, to the proxy of a request to `target`, which is no hop.
+    ///
+    /// Its first hop sees this machine's address, so it is never the proxy itself.
+    func requestPath(to proxy: NodeID, avoiding target: NodeID) -> [NodeID]? {
+        let (selector, _) = current()
+        for count in [3, 2] {
+            for _ in 0..<Self.pathTries {
+                var guards = Guards()
+                guard
+                    let path = try? selector.select(
+                        hops: count, terminal: .node(proxy), avoiding: [target], guards: &guards, health: health,
+                        at: links.time, using: &random)
+                else { break }
+                if !path.hops.contains(target), path.hops.first.map(reaches) == true { return path.hops }
+            }
+        }
+        return nil
+    }
+
+    /// How many paths are tried for one request: in a small network most go over the target.
+    private static let pathTries = 16
+
+    private func reaches(_ node: NodeID) -> Bool { hop(node).map { client.reaches($0.addresses) } ?? false }
 
     /// A node as a hop of a test; nil if its descriptor is not known.
     func hop(_ node: NodeID) -> TestHop? {

@@ -6,6 +6,7 @@ internal import Logging
 internal import Onion
 internal import OnionCrypto
 internal import Registry
+internal import Store
 internal import Watch
 internal import Wire
 
@@ -26,6 +27,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private let linkBacks: LinkBacks
     private let timing: Tester.Timing
     private var tester: Tester
+    /// The tests of others' storage; nil if the network has no store.
+    private let storage: StorageDuty?
     private let duty: JuryDuty
     private var durations: [TimeSpan] = []
     private var warning: OperatorWarning
@@ -39,7 +42,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// Reports go to `ledger` if there is one, and `observer` gets the results of tests.
     init(
         links: Links, network: NetworkFile, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?,
-        observer: (any RelayObserver)?, log: Logger, sentence: @escaping (RelayProblem) -> String
+        observer: (any RelayObserver)?, store: Store?, log: Logger, sentence: @escaping (RelayProblem) -> String
     ) throws {
         self.links = links
         self.network = network
@@ -58,6 +61,12 @@ final class Watching: SnapshotFollower, LedgerFollower {
         duty = JuryDuty(
             links: links, network: network.id, identity: identity, nodes: nodes, ledger: ledger, log: log,
             timing: timing, blockSeconds: network.ledger?.blockSeconds ?? 0)
+        storage =
+            network.swarms.hasStore
+            ? try StorageDuty(
+                links: links, network: network, node: node, nodes: nodes, choice: choice, ledger: ledger, store: store,
+                log: log)
+            : nil
         warning = OperatorWarning(at: now)
         stalls = StallWatch(at: now)
         reports = PeerReports(interval: observer?.repeatInterval ?? .seconds(120), now: now)
@@ -81,8 +90,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     /// Continues with a newer state of the ledger.
     func follow(_ state: RegistryState) {
-        for (id, node) in state.nodes where node.standing == .active && duty.state?.nodes[id]?.isInMaintenance == true {
-            tester.returned(id, now: now)
+        for (id, node) in state.nodes where node.standing == .active {
+            guard let before = duty.state?.nodes[id], before.standing == .decommissioned else { continue }
+            // A suspended node holds no shards, so the results of before are out of date when it is back.
+            storage?.returned(id)
+            if before.isInMaintenance { tester.returned(id, now: now) }
         }
         duty.follow(state)
         watch(state.nodes.lazy.filter { $0.value.standing != .open }.map(\.key))
@@ -92,6 +104,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         let others = nodes.filter { $0 != node }.sorted()
         tester.follow(others)
         overdue.follow(others, now: now)
+        storage?.watch(others, by: snapshot)
         let records = tester.records
         duty.keep { records[$0] != nil }
     }
@@ -103,12 +116,13 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// To be called once a second or more often.
     func tick() {
         guard !isClosed else { return }
-        stalls.tick(at: now)
+        if stalls.tick(at: now) { storage?.void() }
         while let next = tester.next(now) { test(next) }
         if let observer {
             for node in reports.due(tester, among: isActive, now: now) { observer.tested(node, passed: false) }
         }
-        duty.consider(tester)
+        storage?.tick { [weak self] in self?.serves($0) ?? false }
+        consider()
         duty.report(tester)
         duty.askBack()
         tellWarning()
@@ -218,7 +232,12 @@ final class Watching: SnapshotFollower, LedgerFollower {
         {
             observer.tested(tested, passed: serves)
         }
-        duty.consider(tester)
+        consider()
+    }
+
+    /// Has this node's part in the quorums act on the results; those of storage tests count if the network says so.
+    private func consider() {
+        duty.consider(tester, storage: network.swarms.storageVerdicts ? storage?.tester : nil)
     }
 
     /// The number of operators whose exits can follow a node of `owner`: a path never has two nodes of one operator.
@@ -247,7 +266,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
             else { return [] }
             warning.suspect(by: sender.operatorAccount.key, at: now)
         } else if duty.isAsked(ballot, by: peer) {
-            tester.expedite(ballot.node, for: peer, now: now)
+            expedite(ballot.node, for: peer)
         }
         return []
     }
@@ -257,8 +276,19 @@ final class Watching: SnapshotFollower, LedgerFollower {
         guard let votes = try? BallotVotes(decoding: body.rawSpan),
             let taken = duty.take(votes, from: peer)
         else { return nil }
-        if taken.isAsked { tester.expedite(votes.ballot.node, for: peer, now: now) }
+        if taken.isAsked { expedite(votes.ballot.node, for: peer) }
         return taken.answer.encoded
+    }
+
+    /// Whether a node passes the tests of paths, without which its storage is not tested; one never seen to is tested.
+    private func serves(_ node: NodeID) -> Bool {
+        if tester.records[node]?.lastPass == nil { tester.expedite(node, for: self.node, now: now) }
+        return tester.serves(node)
+    }
+
+    private func expedite(_ node: NodeID, for peer: NodeID) {
+        tester.expedite(node, for: peer, now: now)
+        storage?.expedite(node, for: peer)
     }
 
     /// Answers a node that asks whether it can be reached; nil refuses.
@@ -283,7 +313,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     /// The warning for the operator; nil if there is none.
     var warningKind: OperatorWarning.Kind? {
-        warning.kind(standing, others: tester.records.count, interval: timing.interval, at: now)
+        warning.kind(
+            standing, others: tester.records.count, interval: timing.interval,
+            mayLose: storage != nil && network.swarms.storageVerdicts, at: now)
     }
 
     private func tellWarning() {
@@ -306,6 +338,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         status.durations = durations.sorted()
         (status.votes, status.verdicts) = duty.counts
         status.sinceClient = warning.silence(at: now)
+        status.storage = storage?.status
         return status
     }
 
@@ -315,13 +348,16 @@ final class Watching: SnapshotFollower, LedgerFollower {
         return tester.records.sorted { $0.key < $1.key }.map { node, record in
             NodeTest(
                 node: node, sinceTest: now - record.lastTest, sincePass: record.lastPass.map { now - $0 },
-                marks: record.marks, capacity: record.capacity)
+                marks: record.marks, capacity: record.capacity,
+                storage: storage?.tester.records[node].map { .init(sinceTest: now - $0.lastTest, marks: $0.marks) })
         }
     }
 
     /// Ends all tests.
     func close(completion: @escaping () -> Void) {
         isClosed = true
-        client.close(completion: completion)
+        client.close { [storage] in
+            if let storage { storage.close(completion: completion) } else { completion() }
+        }
     }
 }
