@@ -1,6 +1,7 @@
 /// Metrics in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
 ///
-/// Labels name roles, directions, reasons, results and workers; none names a client, a node or a destination.
+/// Labels name roles, directions, reasons, results, kinds of tests and workers; none names a client, a node or a
+/// destination.
 public struct OpenMetrics {
     private var lines: [String] = []
 

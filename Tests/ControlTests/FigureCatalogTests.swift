@@ -102,14 +102,14 @@ private let sampleNames = Set(
         }
     }
 
-    @Test("K6: labels name roles, directions, reasons, results and workers alone")
+    @Test("K6: labels name roles, directions, reasons, results, kinds of tests and workers alone")
     func k6Labels() {
         let labels = metrics(fullReport).split(separator: "\n").filter { !$0.hasPrefix("#") }.flatMap { line in
             line.matches(of: /([a-z]+)="/).map { String($0.1) }
         }
         #expect(
             Set(labels).isSubset(of: [
-                "role", "version", "direction", "reason", "result", "quantile", "state", "worker",
+                "role", "version", "direction", "reason", "result", "test", "quantile", "state", "worker",
             ]))
     }
 

@@ -118,11 +118,11 @@ private func nodes(_ nodes: [NodesReport.Node], fullStake: UInt64 = 25_000_000_0
         let start = "aaaaaaaabbbbbbbb.snode  active  -          "
         #expect(
             nodes([losing, failed, kept, node("active")], fullStake: 0) == [
-                "node                    state   last test  storage test            kB/s  operator",
-                start + "60 s ago, loses items   -     0a0a0a0a0a0a0a0a",
-                start + "30 s ago, failed        -     0a0a0a0a0a0a0a0a",
-                start + "30 s ago                -     0a0a0a0a0a0a0a0a",
-                start + "-                       -     0a0a0a0a0a0a0a0a", "height 7, 4 nodes",
+                "node                    state   last test  storage test           kB/s  operator",
+                start + "60 s ago, loses items  -     0a0a0a0a0a0a0a0a",
+                start + "30 s ago, failed       -     0a0a0a0a0a0a0a0a",
+                start + "30 s ago               -     0a0a0a0a0a0a0a0a",
+                start + "-                      -     0a0a0a0a0a0a0a0a", "height 7, 4 nodes",
             ])
     }
 

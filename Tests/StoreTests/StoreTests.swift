@@ -164,7 +164,7 @@ struct StoreTests {
         let version: [UInt8] = [0, 0, 0, 77]
         #expect(unsafe pwrite(file, version, 4, 60) == 4)
         close(file)
-        #expect(throws: StoreError.tooNew(path: "\(folder.path)/tunic.sqlite", version: 77, known: 3)) {
+        #expect(throws: StoreError.tooNew(path: "\(folder.path)/tunic.sqlite", version: 77, known: 4)) {
             _ = try Store(folder: folder.path)
         }
     }

@@ -23,7 +23,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// How the log tells a problem.
     private let sentence: (RelayProblem) -> String
     let client: TestClient
-    private let choice: TestChoice
+    let choice: TestChoice
     private let linkBacks: LinkBacks
     private let timing: Tester.Timing
     private var tester: Tester
@@ -356,8 +356,12 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// Ends all tests.
     func close(completion: @escaping () -> Void) {
         isClosed = true
-        client.close { [storage] in
-            if let storage { storage.close(completion: completion) } else { completion() }
+        var left = storage == nil ? 1 : 2
+        func closed() {
+            left -= 1
+            if left == 0 { completion() }
         }
+        client.close(completion: closed)
+        storage?.close(completion: closed)
     }
 }
