@@ -23,6 +23,7 @@ final class StorageWorld {
     /// The nodes to which each item was handed first, by box.
     private var coordinators: [Bytes32: Int] = [:]
     private let start: UInt64
+    private var timing: StorageTiming
     private let seed: UInt64
     private var lives: [Int]
     /// Whether a cheat drops an item; `isOwn`: the item was handed to it, not brought as a copy.
@@ -47,8 +48,10 @@ final class StorageWorld {
         case outOfDate
     }
 
-    init(seed: UInt64, nodes count: Int, swarmSize: Int = 5) {
+    init(seed: UInt64, nodes count: Int, swarmSize: Int = 5, storeInterval: TimeSpan? = nil) {
         self.seed = seed
+        timing = StorageTiming(epochSeconds: Self.epoch, judging: .seconds(7_200))
+        if let storeInterval { timing.storeInterval = storeInterval }
         net = SwarmNetwork(seed: seed, nodes: count, swarmSize: swarmSize)
         start = net.now
         kept = [[NodeID: TestBox]](repeating: [:], count: count)
@@ -68,7 +71,7 @@ final class StorageWorld {
     private func tester(_ index: Int) -> StorageTests {
         StorageTests(
             network: SwarmModel.network, node: net.id(index),
-            timing: StorageTiming(epochSeconds: Self.epoch, judging: .seconds(7_200)), boxes: kept[index],
+            timing: timing, boxes: kept[index],
             random: SeededRandom.SeededGenerator(
                 seed: seed &* 1_000 &+ UInt64(index) &+ UInt64(lives[index]) &* 77_003),
             now: now)
@@ -187,6 +190,13 @@ final class StorageWorld {
 
     /// Whether an item of a box was handed first to this node.
     func coordinator(of box: Bytes32, is index: Int) -> Bool { coordinators[box] == index }
+
+    /// How many boxes are kept of nodes that are not in the box's swarm.
+    var strayBoxes: Int {
+        kept.flatMap(\.self).count {
+            net.view.map.position(of: $0.key, in: net.view.map.shard(of: $0.value.key)) == nil
+        }
+    }
 
     /// Whether a node keeps a box of another.
     func keeps(_ index: Int, boxOf other: Int) -> Bool { kept[index][net.id(other)] != nil }
