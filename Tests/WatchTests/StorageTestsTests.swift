@@ -52,6 +52,35 @@ import Wire
         check(world, [3, 5], epochs: 8, "silent")
     }
 
+    @Test("SW13: a replica that lists items and does not give them out, or calls itself full, is dead for most")
+    func sw13Bodies() {
+        let world = StorageWorld(seed: 8, nodes: 9)
+        world.bodiless = [3]
+        world.lies[5] = { $0 ? nil : .refusal(.full) }
+        check(world, [3, 5], epochs: 8, "bodies")
+    }
+
+    @Test("SW13: silence counts only where paths went over the node meanwhile: one that is down gets no mark")
+    func sw13Down() {
+        let world = StorageWorld(seed: 9, nodes: 9)
+        world.remembers = true
+        world.net.run(minutes: 120)
+        world.net.crash(3, losesDisk: false)
+        world.net.run(minutes: 240)
+        #expect(world.everDead.isEmpty)
+        for (index, tester) in world.testers.enumerated() where index != 3 {
+            #expect(tester.counts.retention.failed == 0 && tester.counts.acceptance.failed == 0, "tester \(index)")
+        }
+    }
+
+    @Test("SW13: a node to which a tester has no path is not accused") func sw13Pathless() {
+        let world = StorageWorld(seed: 10, nodes: 9)
+        world.net.run(minutes: 120)
+        world.pathless = [4]
+        check(world, [], epochs: 6, "no path")
+        #expect(world.testers.allSatisfy { $0.counts.acceptance.failed == 0 })
+    }
+
     @Test("SW13: being out of date excuses a replica for six epochs, by the snapshots; a full one is not accused")
     func sw13OutOfDate() {
         let world = StorageWorld(seed: 5, nodes: 9)
@@ -188,7 +217,8 @@ import Wire
 
     @Test func rowsAreReadBack() throws {
         let box = TestBox(
-            key: Key(1).publicKey, seed: Key(2).publicKey, id: Key(3).publicKey, stored: UnixTime(seconds: 77))
+            key: Key(1).publicKey, seed: Key(2).publicKey, id: Key(3).publicKey, sizeClass: 2,
+            stored: UnixTime(seconds: 77))
         #expect(TestBox(decoding: box.encoded) == box)
         #expect(TestBox(decoding: Array(box.encoded.dropLast())) == nil)
         #expect(TestBox(decoding: []) == nil)

@@ -32,6 +32,12 @@ final class StorageWorld {
     var lies: [Int: (_ isStore: Bool) -> Lie?] = [:]
     /// The percentage of requests that are lost.
     var loss = 0
+    /// Whether nodes count as serving because they were reached once.
+    var remembers = false
+    /// Nodes that list items and do not give them out.
+    var bodiless: Set<Int> = []
+    /// Nodes to which nobody has a path.
+    var pathless: Set<Int> = []
     /// Testers whose requests all fail.
     var blind: Set<Int> = []
     /// The nodes that some tester found dead, by tested node.
@@ -104,15 +110,15 @@ final class StorageWorld {
     private func tickLater(_ index: Int) {
         net.after(Self.tick * 1_000) { [self] in tickLater(index) }
         guard net.replica(index) != nil else { return }
-        perform(testers[index].tick(serves: { serves($0, to: index) }, now: now, time: time), by: index)
+        perform(testers[index].tick(serves: { serves($0, since: $1, to: index) }, now: now, time: time), by: index)
         for other in testers.indices where testers[index].tester.isDead(net.id(other), now: now) {
             everDead[other, default: []].insert(index)
         }
     }
 
-    /// Whether tests of paths would say that a node serves.
-    private func serves(_ node: NodeID, to index: Int) -> Bool {
-        places[node].map { isReached($0, from: index) } ?? false
+    /// Whether tests of paths would say that a node serves; without a moment, by tests of long ago if `remembers`.
+    private func serves(_ node: NodeID, since moment: Instant?, to index: Int) -> Bool {
+        places[node].map { moment == nil && remembers || isReached($0, from: index) } ?? false
     }
 
     private func isReached(_ other: Int, from index: Int) -> Bool {
@@ -131,9 +137,10 @@ final class StorageWorld {
                     guard lives[index] == life else { return }
                     perform(
                         testers[index].found(
-                            test, drawn, serves: { serves($0, to: index) }, now: now, time: time), by: index)
+                            test, drawn, serves: { serves($0, since: $1, to: index) }, now: now, time: time), by: index)
                 }
             case .ask(let question): ask(question, by: index)
+            case .testPaths: break
             }
         }
     }
@@ -147,35 +154,55 @@ final class StorageWorld {
             guard lives[index] == life else { return }
             perform(
                 testers[index].answered(
-                    question.number, answer, binding: binding, serves: { serves($0, to: index) }, now: now,
+                    question.number, answer, binding: binding, serves: { serves($0, since: $1, to: index) }, now: now,
                     time: time), by: index)
+        }
+        if places[question.node].map(pathless.contains) == true {
+            return net.after(100) { [self] in
+                guard lives[index] == life else { return }
+                perform(
+                    testers[index].unasked(
+                        question.number, serves: { serves($0, since: $1, to: index) }, now: now, time: time), by: index)
+            }
         }
         guard let other = places[question.node], isReached(other, from: index), !net.random.happens(loss),
             !blind.contains(index),
             let request = try? StoreRequest(
-                method: question.isStore ? 1 : 3, arguments: question.arguments(binding).rawSpan,
+                method: Self.number(of: question), arguments: question.arguments(binding).rawSpan,
                 network: SwarmModel.network)
         else { return net.after(10_000) { answer(nil) } }
         if case .store(_, let item) = request {
             items[question.box] = item
             if coordinators[question.box] == nil { coordinators[question.box] = other }
-        } else {
+        } else if case .list = question.method {
             listed[other, default: []].append(question.box)
         }
-        if let lie = lies[other]?(question.isStore) {
+        if case .fetch = question.method, bodiless.contains(other) {
+            return net.after(100) { answer(.items([])) }
+        }
+        if let lie = lies[other]?(question.method == .store) {
             switch lie {
             case .silence: return net.after(10_000) { answer(nil) }
             case .refusal(let refusal): return net.after(100) { answer(.refused(refusal)) }
-            case .outOfDate where !question.isStore: return net.after(100) { answer(Self.empty(isOutOfDate: true)) }
+            case .outOfDate where question.method != .store:
+                return net.after(100) { answer(Self.empty(isOutOfDate: true)) }
             case .outOfDate: break
             }
         }
-        if !question.isStore, let item = items[question.box],
+        if question.method != .store, let item = items[question.box],
             drops[other]?(item, coordinators[question.box] == other) == true
         {
             return net.after(100) { answer(Self.empty(isOutOfDate: false)) }
         }
         net.request(other, request, binding: binding) { answer($0) }
+    }
+
+    private static func number(of question: StorageTests.Question) -> UInt8 {
+        switch question.method {
+        case .store: 1
+        case .fetch: 4
+        case .list, .delete, .lookup: 3
+        }
     }
 
     /// The answer to LIST that shows nothing.

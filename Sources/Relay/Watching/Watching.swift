@@ -121,7 +121,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
         if let observer {
             for node in reports.due(tester, among: isActive, now: now) { observer.tested(node, passed: false) }
         }
-        storage?.tick { [weak self] in self?.serves($0) ?? false }
+        storage?.tick { [weak self] in
+            self?.serves($0, since: $1) ?? false
+        } testPaths: { [weak self] in
+            if let self { tester.expedite($0, for: node, now: now) }
+        }
         consider()
         duty.report(tester)
         duty.askBack()
@@ -281,9 +285,13 @@ final class Watching: SnapshotFollower, LedgerFollower {
     }
 
     /// Whether a node passes the tests of paths, without which its storage is not tested; one never seen to is tested.
-    private func serves(_ node: NodeID) -> Bool {
-        if tester.records[node]?.lastPass == nil { tester.expedite(node, for: self.node, now: now) }
-        return tester.serves(node)
+    ///
+    /// With a moment, it must have passed one since then.
+    private func serves(_ node: NodeID, since moment: Instant?) -> Bool {
+        let pass = tester.records[node]?.lastPass
+        if pass == nil { tester.expedite(node, for: self.node, now: now) }
+        guard tester.serves(node), let moment else { return tester.serves(node) }
+        return pass.map { $0 > moment } ?? false
     }
 
     private func expedite(_ node: NodeID, for peer: NodeID) {

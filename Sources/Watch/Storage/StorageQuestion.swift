@@ -14,6 +14,8 @@ extension StorageTests {
         case keep(NodeID, TestBox)
         /// Forget the box of a node.
         case forget(NodeID)
+        /// Test soon whether paths go over a node, which has answered nothing.
+        case testPaths(NodeID)
     }
 
     /// A request to a replica.
@@ -26,20 +28,40 @@ extension StorageTests {
         public let box: Bytes32
         /// The swarm of the box.
         public let swarm: [NodeID]
-        /// The seed of the box's key, and the item to store; nil: the box is listed.
+        /// The seed of the box's key.
         let seed: Bytes32
-        let store: (height: UInt64, item: StoredItem)?
+        let task: Task
         let network: Bytes32
 
-        /// Whether an item is to be stored; else the box is listed.
-        public var isStore: Bool { store != nil }
+        enum Task: Sendable {
+            case list
+            /// Fetch the item with this number of a listing.
+            case fetch(log: UInt64, offset: UInt64)
+            case store(height: UInt64, StoredItem)
+        }
+
+        /// The kind of the answer.
+        public var method: StoreAnswer.Method {
+            switch task {
+            case .list: .list
+            case .fetch: .fetch
+            case .store: .store
+            }
+        }
 
         /// The arguments in the request of `binding`.
         public func arguments(_ binding: Bytes32) -> [UInt8] {
-            if let store { return StoreRequest.store(height: store.height, store.item).arguments() }
-            let message = BoxRead.message(box: box, binding: binding, network: network)
-            let read = BoxRead(box, log: 0, signature: TestBox.signingKey(seed).sign(message.rawSpan))
-            return StoreRequest.list(read, kinds: .all).arguments()
+            func read(_ log: UInt64) -> BoxRead {
+                let message = BoxRead.message(box: box, binding: binding, network: network)
+                return BoxRead(box, log: log, signature: TestBox.signingKey(seed).sign(message.rawSpan))
+            }
+            let request: StoreRequest =
+                switch task {
+                case .list: .list(read(0), kinds: .all)
+                case .fetch(let log, let offset): .fetch(read(log), offsets: [offset])
+                case .store(let height, let item): .store(height: height, item)
+                }
+            return request.arguments()
         }
     }
 

@@ -20,12 +20,14 @@ struct StorageTest: Sendable {
         /// The other replicas are asked for it.
         case others(asked: Int, showing: Int)
         /// The tested node is asked once more after a pause.
-        case pause(until: Instant)
-        case again
+        case pause(since: Instant, until: Instant)
+        case again(since: Instant)
         /// A key in one of the node's shards is wanted.
         case finding
         /// A new item is being stored.
         case accepting(Acceptance)
+        /// The tested node has signed for it neither time, and is asked once more after a pause.
+        case accepted(Acceptance, since: Instant, until: Instant)
     }
 
     let node: NodeID
@@ -45,8 +47,10 @@ struct Acceptance: Sendable {
         case ask(NodeID)
         /// The tested node and, with it, a majority have signed.
         case accepted
-        /// A majority of others has signed, but not the tested node; `isSilent`: it has never answered.
-        case failed(isSilent: Bool)
+        /// A majority of others has signed, but not the tested node; it is to be asked once more later.
+        case pause
+        /// It has not signed then either; if `silentSince` is given, it has never answered, and was asked again then.
+        case failed(silentSince: Instant?)
         case unclear
     }
 
@@ -66,6 +70,7 @@ struct Acceptance: Sendable {
     private var othersAsked = 0
     /// Whether another replica is asked first, so that the item comes to the tested node as a copy.
     private var startsWithOther: Bool
+    private var pausedAt: Instant?
     private var hasAnswered = false
     private var isUnclear = false
 
@@ -95,8 +100,20 @@ struct Acceptance: Sendable {
             owns += 1
             return .ask(tested)
         }
-        if !hasOwn, signed.count >= majority { return .failed(isSilent: !hasAnswered) }
+        if !hasOwn, signed.count >= majority {
+            guard let pausedAt else { return .pause }
+            return .failed(silentSince: hasAnswered ? nil : pausedAt)
+        }
         return othersAsked < Self.otherTries && !others.isEmpty ? askOther() : .unclear
+    }
+
+    /// Whether the tested node has answered nothing.
+    var isSilent: Bool { !hasAnswered }
+
+    /// The pause that began at `moment` is over: the tested node is asked once more.
+    mutating func resume(after moment: Instant) {
+        pausedAt = moment
+        owns = min(owns, Self.ownTries - 1)
     }
 
     private mutating func askOther() -> Step {

@@ -1,8 +1,10 @@
+// One file: the steps of a test share its private state.
+
 internal import OnionCrypto
 public import Swarm
 public import Wire
 
-/// Tests whether other nodes keep what they have signed for (docs/protocol.md, section 11.7).
+/// Tests whether other nodes keep what they have signed for (docs/protocol.md, section 11.4).
 ///
 /// It acts as clients do, and does no I/O: actions come out, and their results come back with the time. For each other
 /// node it keeps a box in one of that node's shards, with an item for which the node has signed. A test asks the node
@@ -22,7 +24,7 @@ public struct StorageTests: Sendable {
     /// When this node first saw that a node is in the swarm of its box.
     private var entered: [NodeID: Instant] = [:]
     private var tests: [UInt64: StorageTest] = [:]
-    private var questions: [UInt64: (test: UInt64, node: NodeID)] = [:]
+    private var questions: [UInt64: (test: UInt64, node: NodeID, task: Question.Task)] = [:]
     private var last: UInt64 = 0
     /// The nodes that have to take the next item themselves: the last one failed.
     private var owing: Set<NodeID> = []
@@ -69,8 +71,10 @@ public struct StorageTests: Sendable {
     }
 
     private func isUsable(_ test: StorageTest, in map: SwarmMap) -> Bool {
-        if case .accepting(let acceptance) = test.stage {
+        switch test.stage {
+        case .accepting(let acceptance), .accepted(let acceptance, _, _):
             guard map.position(of: test.node, in: map.shard(of: acceptance.key)) != nil else { return false }
+        case .first, .others, .pause, .again, .finding: break
         }
         return test.box == nil || boxes[test.node] == test.box
     }
@@ -78,6 +82,7 @@ public struct StorageTests: Sendable {
     /// Watches these nodes from now on, except itself.
     public mutating func watch(_ nodes: [NodeID], now: Instant) -> [Action] {
         tester.follow(nodes.filter { $0 != node })
+        owing.formIntersection(nodes)
         let left = Set(boxes.keys).subtracting(nodes)
         return left.sorted().flatMap { forget($0) }
     }
@@ -95,7 +100,10 @@ public struct StorageTests: Sendable {
     }
 
     /// The node is active again: only tests from now on can make it dead, and one follows soon.
-    public mutating func returned(_ node: NodeID, now: Instant) { tester.returned(node, now: now) }
+    public mutating func returned(_ node: NodeID, now: Instant) {
+        owing.remove(node)
+        tester.returned(node, now: now)
+    }
 
     /// Ends all tests without a result, because this node stood still.
     public mutating func void(now: Instant) {
@@ -106,14 +114,23 @@ public struct StorageTests: Sendable {
 
     /// Begins what is due; to be called once a second or more often.
     ///
-    /// `serves` says of a node whether it passes the tests of paths: others are not tested here.
-    public mutating func tick(serves: (NodeID) -> Bool, now: Instant, time: UnixTime) -> [Action] {
+    /// `serves` says of a node whether it passes the tests of paths, and has passed one since a moment that is given:
+    /// others are not tested here.
+    public mutating func tick(serves: (NodeID, Instant?) -> Bool, now: Instant, time: UnixTime) -> [Action] {
         guard let map = view?.map else { return [] }
         var actions: [Action] = []
         for (number, test) in tests.sorted(by: { $0.key < $1.key }) {
-            guard case .pause(let until) = test.stage, until <= now, let box = test.box else { continue }
-            tests[number]?.stage = .again
-            actions.append(list(box, at: test.node, for: number))
+            switch test.stage {
+            case .pause(let since, let until):
+                guard until <= now, let box = test.box else { continue }
+                tests[number]?.stage = .again(since: since)
+                actions.append(list(box, at: test.node, for: number))
+            case .accepted(var acceptance, let since, let until):
+                guard until <= now else { continue }
+                acceptance.resume(after: since)
+                actions += proceed(number, &acceptance, serves: serves, now, time)
+            case .first, .others, .again, .finding, .accepting: continue
+            }
         }
         if nextPlacing <= now, mayStore(now), let other = placeless(map) {
             nextPlacing = now + timing.storeInterval
@@ -136,9 +153,9 @@ public struct StorageTests: Sendable {
     }
 
     private mutating func begin(
-        _ tested: NodeID, _ map: SwarmMap, serves: (NodeID) -> Bool, _ now: Instant, _ time: UnixTime
+        _ tested: NodeID, _ map: SwarmMap, serves: (NodeID, Instant?) -> Bool, _ now: Instant, _ time: UnixTime
     ) -> [Action] {
-        guard map.contains(tested), serves(tested) else {
+        guard map.contains(tested), serves(tested, nil) else {
             tester.skipped(tested, now: now)
             return []
         }
@@ -177,27 +194,40 @@ public struct StorageTests: Sendable {
 
     private mutating func list(_ box: TestBox, at other: NodeID, for test: UInt64) -> Action {
         let swarm = view.map { $0.map.swarm($0.map.shard(of: box.key)) } ?? []
-        return ask(other, for: test, box: box.key, seed: box.seed, swarm: swarm, store: nil)
+        return ask(other, for: test, box: box.key, seed: box.seed, swarm: swarm, .list)
     }
 
     private mutating func ask(
         _ other: NodeID, for test: UInt64, box: Bytes32, seed: Bytes32, swarm: [NodeID],
-        store: (height: UInt64, item: StoredItem)?
+        _ task: Question.Task
     ) -> Action {
         last += 1
-        questions[last] = (test, other)
+        questions[last] = (test, other, task)
         return .ask(
             Question(
-                number: last, node: other, box: box, swarm: swarm, seed: seed, store: store, network: network))
+                number: last, node: other, box: box, swarm: swarm, seed: seed, task: task, network: network))
     }
 
     // MARK: Answers
 
+    /// A question could not be put, which tells nothing of the node: no path or proxy was there, or too many questions.
+    ///
+    /// If it was for the tested node, the test ends without a result.
+    public mutating func unasked(
+        _ number: UInt64, serves: (NodeID, Instant?) -> Bool, now: Instant, time: UnixTime
+    ) -> [Action] {
+        guard let question = questions[number], question.node == tests[question.test]?.node else {
+            return answered(number, nil, binding: Bytes32(), serves: serves, now: now, time: time)
+        }
+        skip(question.test, now)
+        return []
+    }
+
     /// The answer to a question, or nil if there is none.
     ///
-    /// `binding` is that of the request. `serves` says of a node whether it passes the tests of paths.
+    /// `binding` is that of the request; for `serves` see ``tick(serves:now:time:)``.
     public mutating func answered(
-        _ number: UInt64, _ answer: StoreAnswer?, binding: Bytes32, serves: (NodeID) -> Bool, now: Instant,
+        _ number: UInt64, _ answer: StoreAnswer?, binding: Bytes32, serves: (NodeID, Instant?) -> Bool, now: Instant,
         time: UnixTime
     ) -> [Action] {
         guard let question = questions.removeValue(forKey: number), let test = tests[question.test],
@@ -206,36 +236,71 @@ public struct StorageTests: Sendable {
         switch test.stage {
         case .first:
             guard let box = test.box else { return [] }
-            return looked(question.test, sight(of: box, at: test.node, answer, binding, now), box, map, now)
+            if let fetch = fetch(box, question, answer, binding) { return [fetch] }
+            let seen = sight(of: box, at: test.node, question.task, answer, binding, now)
+            return looked(question.test, seen, box, map, now)
         case .others(let asked, let showing):
             guard let box = test.box else { return [] }
-            let isShown = sight(of: box, at: test.node, answer, binding, now) == .shown
+            let isShown = sight(of: box, at: test.node, question.task, answer, binding, now) == .shown
             return compared(question.test, asked - 1, showing + (isShown ? 1 : 0), map, now)
-        case .again:
+        case .again(let since):
             guard let box = test.box else { return [] }
-            return lookedAgain(question.test, sight(of: box, at: test.node, answer, binding, now), map, now)
+            if let fetch = fetch(box, question, answer, binding) { return [fetch] }
+            let seen = sight(of: box, at: test.node, question.task, answer, binding, now)
+            return lookedAgain(question.test, seen, map, hasServed: serves(test.node, since), now)
         case .accepting(var acceptance):
             acceptance.take(answer, from: question.node, isKnown: now - viewSince >= timing.settling)
             return proceed(question.test, &acceptance, serves: serves, now, time)
-        case .pause, .finding: return []
+        case .pause, .accepted, .finding: return []
         }
     }
 
-    /// What an answer to LIST shows of the item in a box.
+    /// The question for the item itself, if the tested node lists it.
+    private mutating func fetch(
+        _ box: TestBox, _ question: (test: UInt64, node: NodeID, task: Question.Task), _ answer: StoreAnswer?,
+        _ binding: Bytes32
+    ) -> Action? {
+        guard case .list = question.task, case .listed(let listing)? = answer, let view,
+            let entry = Self.entry(of: box, in: listing, binding)
+        else { return nil }
+        return ask(
+            question.node, for: question.test, box: box.key, seed: box.seed,
+            swarm: view.map.swarm(view.map.shard(of: box.key)), .fetch(log: listing.log, offset: entry.offset))
+    }
+
+    /// The entry of a box's item in a listing.
+    ///
+    /// Nobody else may delete the item, and its size is known.
+    private static func entry(
+        of box: TestBox, in listing: StoreAnswer.Listing, _ binding: Bytes32
+    ) -> StoreAnswer.Listing.Entry? {
+        let short = ShortID.of(box.id, binding: binding)
+        return listing.entries.first {
+            $0.shortID == short && $0.kind == .message && $0.sizeClass == box.sizeClass
+        }
+    }
+
+    /// What an answer to LIST or FETCH shows of the item in a box.
     private func sight(
-        of box: TestBox, at node: NodeID, _ answer: StoreAnswer?, _ binding: Bytes32, _ now: Instant
+        of box: TestBox, at node: NodeID, _ task: Question.Task, _ answer: StoreAnswer?, _ binding: Bytes32,
+        _ now: Instant
     ) -> StorageTest.Sight {
         switch answer {
         case .listed(let listing):
-            let short = ShortID.of(box.id, binding: binding)
-            if listing.entries.contains(where: { $0.shortID == short }) { return .shown }
+            if Self.entry(of: box, in: listing, binding) != nil { return .shown }
             // By the snapshots, not by the node's word.
             let isJoining = entered[node].map { now - $0 < timing.joining } ?? true
             return listing.isOutOfDate && isJoining ? .unclear : .missing
+        case .items(let items):
+            return items.contains { (try? StoredItem(decoding: $0.rawSpan, network: network))?.id == box.id }
+                ? .shown : .missing
+        // A full replica shows what it has.
+        case .refused(.full): return .missing
         case .refused(let refusal):
             return refusal.isNoFault(isKnown: now - viewSince >= timing.settling) ? .unclear : .missing
-        case nil: return .silent
-        case .stored, .deleted, .items: return .missing
+        // Who lists an item and then does not answer has it not.
+        case nil: if case .fetch = task { return .missing } else { return .silent }
+        case .stored, .deleted: return .missing
         }
     }
 
@@ -246,7 +311,7 @@ public struct StorageTests: Sendable {
         case .shown:
             counts.retention.passed += 1
             return renew(number, map, now)
-        case .missing: return compare(number, box, map)
+        case .missing: return compare(number, box, map, now)
         case .silent:
             // A node that cannot be reached shows nothing; one that stores meanwhile keeps the item from its reader.
             tests[number]?.isSilent = true
@@ -264,9 +329,14 @@ public struct StorageTests: Sendable {
     }
 
     /// Asks the other replicas for the item of a box.
-    private mutating func compare(_ number: UInt64, _ box: TestBox, _ map: SwarmMap) -> [Action] {
+    private mutating func compare(_ number: UInt64, _ box: TestBox, _ map: SwarmMap, _ now: Instant) -> [Action] {
         guard let tested = tests[number]?.node else { return [] }
         let others = map.swarm(map.shard(of: box.key)).filter { $0 != tested }
+        guard !others.isEmpty else {
+            counts.retention.unclear += 1
+            finish(number, .unclear, now)
+            return []
+        }
         tests[number]?.stage = .others(asked: others.count, showing: 0)
         return others.map { list(box, at: $0, for: number) }
     }
@@ -277,7 +347,8 @@ public struct StorageTests: Sendable {
         if showing >= map.majority {
             questions = questions.filter { $0.value.test != number }
             let end = now + timing.pause
-            tests[number]?.stage = .pause(until: end)
+            tests[number]?.stage = .pause(since: now, until: end)
+            if let test = tests[number], test.isSilent { return [.testPaths(test.node)] }
         } else if asked > 0 {
             tests[number]?.stage = .others(asked: asked, showing: showing)
         } else {
@@ -288,15 +359,15 @@ public struct StorageTests: Sendable {
     }
 
     private mutating func lookedAgain(
-        _ number: UInt64, _ sight: StorageTest.Sight, _ map: SwarmMap, _ now: Instant
+        _ number: UInt64, _ sight: StorageTest.Sight, _ map: SwarmMap, hasServed: Bool, _ now: Instant
     ) -> [Action] {
         switch sight {
         case .shown:
             counts.retention.passed += 1
             return renew(number, map, now)
         case .missing: break
-        // Where the node had answered before, only an answer counts.
-        case .silent where tests[number]?.isSilent == true: break
+        // Where the node had answered before, only an answer counts; and silence only where paths go over it.
+        case .silent where tests[number]?.isSilent == true && hasServed: break
         case .silent, .unclear:
             counts.retention.unclear += 1
             finish(number, .unclear, now)
@@ -336,7 +407,7 @@ public struct StorageTests: Sendable {
 
     /// The key of a box in a shard of the tested node, and its seed; nil: none was found.
     public mutating func found(
-        _ number: UInt64, _ drawn: (key: Bytes32, seed: Bytes32)?, serves: (NodeID) -> Bool, now: Instant,
+        _ number: UInt64, _ drawn: (key: Bytes32, seed: Bytes32)?, serves: (NodeID, Instant?) -> Bool, now: Instant,
         time: UnixTime
     ) -> [Action] {
         guard let test = tests[number], case .finding = test.stage, let view else { return [] }
@@ -357,7 +428,8 @@ public struct StorageTests: Sendable {
     }
 
     private mutating func proceed(
-        _ number: UInt64, _ acceptance: inout Acceptance, serves: (NodeID) -> Bool, _ now: Instant, _ time: UnixTime
+        _ number: UInt64, _ acceptance: inout Acceptance, serves: (NodeID, Instant?) -> Bool, _ now: Instant,
+        _ time: UnixTime
     ) -> [Action] {
         guard let test = tests[number], let map = view?.map else { return [] }
         switch acceptance.next() {
@@ -366,19 +438,26 @@ public struct StorageTests: Sendable {
             return [
                 ask(
                     other, for: number, box: acceptance.key, seed: acceptance.seed, swarm: acceptance.swarm,
-                    store: (acceptance.height, acceptance.item))
+                    .store(height: acceptance.height, acceptance.item))
             ]
         case .accepted:
             counts.acceptance.passed += 1
             owing.remove(test.node)
-            if test.isSilent, let box = test.box { return compare(number, box, map) }
-            let box = TestBox(key: acceptance.key, seed: acceptance.seed, id: acceptance.item.id, stored: time)
+            if test.isSilent, let box = test.box { return compare(number, box, map, now) }
+            let box = TestBox(
+                key: acceptance.key, seed: acceptance.seed, id: acceptance.item.id,
+                sizeClass: acceptance.item.sizeClass,
+                stored: time)
             boxes[test.node] = box
             entered[test.node] = now
             finish(number, .passed(capacity: nil), now)
             return [.keep(test.node, box)]
-        // Whether a node can be reached is for the tests of paths to say.
-        case .failed(let isSilent) where !isSilent || serves(test.node):
+        case .pause:
+            let end = now + timing.pause
+            tests[number]?.stage = .accepted(acceptance, since: now, until: end)
+            return acceptance.isSilent ? [.testPaths(test.node)] : []
+        // Whether a node can be reached is for the tests of paths to say: of the time in which it was silent.
+        case .failed(let silentSince) where silentSince.map({ serves(test.node, $0) }) ?? true:
             counts.acceptance.failed += 1
             owing.insert(test.node)
             finish(number, .failed, now)

@@ -5,7 +5,7 @@ public import Wire
 /// A box that this node made to test another: it has one item, for which that node has signed a receipt.
 public struct TestBox: Hashable, Sendable {
     /// The length of an encoding.
-    static let size = 32 + 32 + 32 + 8
+    static let size = 32 + 32 + 32 + 1 + 8
 
     /// The box.
     public let key: Bytes32
@@ -13,20 +13,23 @@ public struct TestBox: Hashable, Sendable {
     public let seed: Bytes32
     /// The item in it.
     public let id: ItemID
+    /// The item's size class.
+    public let sizeClass: UInt8
     /// When the tested node had signed.
     public let stored: UnixTime
 
     /// The box of `seed`, whose public key is `key`, with the item `id` in it.
-    init(key: Bytes32, seed: Bytes32, id: ItemID, stored: UnixTime) {
-        (self.key, self.seed, self.id, self.stored) = (key, seed, id, stored)
+    init(key: Bytes32, seed: Bytes32, id: ItemID, sizeClass: UInt8, stored: UnixTime) {
+        (self.key, self.seed, self.id, self.sizeClass, self.stored) = (key, seed, id, sizeClass, stored)
     }
 
-    /// The row that a node keeps of it: `key 32 │ seed 32 │ id 32 │ stored u64`.
+    /// The row that a node keeps of it: `key 32 │ seed 32 │ id 32 │ size class u8 │ stored u64`.
     public var encoded: [UInt8] {
         var writer = ByteWriter(capacity: Self.size)
         writer.bytes32(key)
         writer.bytes32(seed)
         writer.bytes32(id)
+        writer.u8(sizeClass)
         writer.u64(stored.seconds)
         return writer.bytes
     }
@@ -36,9 +39,9 @@ public struct TestBox: Hashable, Sendable {
         guard row.count == Self.size else { return nil }
         var reader = ByteReader(row.rawSpan)
         guard let key = try? reader.bytes32(), let seed = try? reader.bytes32(), let id = try? reader.bytes32(),
-            let stored = try? reader.u64()
+            let sizeClass = try? reader.u8(), let stored = try? reader.u64()
         else { return nil }
-        self.init(key: key, seed: seed, id: id, stored: UnixTime(seconds: stored))
+        self.init(key: key, seed: seed, id: id, sizeClass: sizeClass, stored: UnixTime(seconds: stored))
     }
 
     /// A random key of a box, with its seed, in a shard of `node`; nil if none was found.

@@ -10,7 +10,7 @@ internal import Swarm
 internal import Watch
 internal import Wire
 
-/// This node's tests of others' storage (docs/protocol.md, section 11.7).
+/// This node's tests of others' storage (docs/protocol.md, section 11.4).
 ///
 /// ``StorageTests`` decides; this type asks over ``TestRequests``, and keeps the boxes in the node's database.
 final class StorageDuty {
@@ -22,7 +22,9 @@ final class StorageDuty {
     private let requests: TestRequests
     private var tests: StorageTests
     /// Whether a node passes the tests of paths, by the last tick.
-    private var serves: (NodeID) -> Bool = { _ in false }
+    private var serves: (NodeID, Instant?) -> Bool = { _, _ in false }
+    /// Tests soon whether paths go over a node.
+    private var testPaths: (NodeID) -> Void = { _ in }
     /// The height of the newest snapshot whose map was begun.
     private var height: UInt64?
     private var isClosed = false
@@ -92,8 +94,8 @@ final class StorageDuty {
     /// Begins what is due; to be called once a second or more often.
     ///
     /// `serves` says whether a node passes the tests of paths now.
-    func tick(serves: @escaping (NodeID) -> Bool) {
-        self.serves = serves
+    func tick(serves: @escaping (NodeID, Instant?) -> Bool, testPaths: @escaping (NodeID) -> Void) {
+        (self.serves, self.testPaths) = (serves, testPaths)
         perform(tests.tick(serves: serves, now: now, time: links.time))
     }
 
@@ -119,6 +121,7 @@ final class StorageDuty {
             switch action {
             case .find(let test, let map, let node): find(test, map, node)
             case .ask(let question): ask(question)
+            case .testPaths(let node): testPaths(node)
             case .keep(let node, let box):
                 write { () throws(StoreError) in
                     try store?.setTestBox(NodeRow(node: node, bytes: box.encoded))
@@ -151,8 +154,13 @@ final class StorageDuty {
     }
 
     private func ask(_ question: StorageTests.Question) {
-        let (method, kind): (RequestMethod, StoreAnswer.Method) =
-            question.isStore ? (.store, .store) : (.list, .list)
+        let kind = question.method
+        let method: RequestMethod =
+            switch kind {
+            case .store: .store
+            case .fetch: .fetch
+            case .list, .delete, .lookup: .list
+            }
         requests.ask(
             question.node, method, of: question.box, swarm: question.swarm, arguments: { question.arguments($0) }
         ) { [weak self] outcome in
@@ -164,6 +172,8 @@ final class StorageDuty {
                 (answer, bound) = (read ?? .refused(.malformed), binding)
             } else if case .refused(.busy) = outcome {
                 answer = .refused(.busy(seconds: 1))
+            } else if outcome == .noProxy || outcome == .tooMany {
+                return perform(tests.unasked(question.number, serves: serves, now: now, time: links.time))
             }
             perform(
                 tests.answered(

@@ -156,8 +156,10 @@ final class TestRequests: PacketHandler, ControlHandler {
 
     private func build(_ number: Number, to proxy: NodeID) {
         guard let target = client.target(ofSession: number) else { return }
-        let hops = choice.requestPath(to: proxy, avoiding: target)?.compactMap(choice.hop) ?? []
-        guard let first = hops.first else { return ended(number) }
+        guard let path = choice.requestPath(to: proxy, avoiding: target) else { return ended(number) }
+        let hops = path.compactMap(choice.hop)
+        // A hop without a descriptor must not make the path shorter.
+        guard let first = hops.first, hops.count == path.count else { return ended(number) }
         let pathID = maker.pathID(at: SecureRandom.u32() % Self.indices)
         sessions[number] = .building
         maker.build(
