@@ -54,6 +54,8 @@ struct cweb_server {
     int descriptor;
     void *context;
     cweb_handler handler;
+    // Whether the last run ended a connection.
+    int has_ended_some;
 };
 
 struct cweb_reply {
@@ -152,6 +154,13 @@ static enum MHD_Result handle(
     return result;
 }
 
+static void connection_changed(
+    void *context, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode code) {
+    (void)connection;
+    (void)state;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) ((struct cweb_server *)context)->has_ended_some = 1;
+}
+
 struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *context, cweb_handler handler) {
     struct cweb_server *server = load() ? calloc(1, sizeof *server) : NULL;
     if (!server) {
@@ -163,7 +172,8 @@ struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *c
     server->daemon = library.start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        10u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
+        10u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server,
+        MHD_OPTION_END);
     if (!server->daemon) {
         close(descriptor);
         free(server);
@@ -176,9 +186,15 @@ struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *c
 
 int cweb_descriptor(struct cweb_server *server) { return server->descriptor; }
 
-void cweb_run(struct cweb_server *server) { library.run(server->daemon); }
+void cweb_run(struct cweb_server *server) {
+    server->has_ended_some = 0;
+    library.run(server->daemon);
+}
 
 int64_t cweb_timeout(struct cweb_server *server) {
+    // At the limit of connections the library stops watching the listening socket. It watches it again at the beginning of a
+    // run, but connections end at the end of one. After the last has ended, no descriptor and no timeout would ask for a run.
+    if (server->has_ended_some) return 0;
     MHD_UNSIGNED_LONG_LONG milliseconds = 0;
     return library.get_timeout(server->daemon, &milliseconds) == MHD_YES ? (int64_t)milliseconds : -1;
 }

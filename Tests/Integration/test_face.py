@@ -9,6 +9,7 @@ import pathlib
 import pty
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -286,6 +287,22 @@ class Face(unittest.TestCase):
         for connection in held:
             connection.close()
         wait_until(lambda: http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0] == 200, interval=0.2)
+
+    def test_the_page_answers_after_all_its_places_came_free_at_once(self):
+        address, token = self.page()
+        asked = f"GET /state HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nX-Tunic-Token: {token}\r\n\r\n".encode()
+        held = [socket.create_connection(address, 60) for _ in range(16)]
+        for connection in held:
+            self.addCleanup(connection.close)
+            connection.sendall(asked)
+            self.assertIn(b" 200 ", connection.recv(100))
+        os.kill(self.net.process.pid, signal.SIGSTOP)
+        try:
+            for connection in held:
+                connection.close()
+        finally:
+            os.kill(self.net.process.pid, signal.SIGCONT)
+        self.assertEqual(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0], 200)
 
     def test_check_gives_times_by_stage(self):
         # Apps with other isolation keys have streams of their own.
