@@ -8,6 +8,7 @@
 import contextlib
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import tempfile
@@ -26,17 +27,18 @@ def has_ipv6():
 
 
 def free_port():
-    """A port that is free on 127.0.0.1 and on ::1, for TCP and for UDP."""
+    """A port that is free on 127.0.0.1 and on ::1, for TCP and for UDP.
+
+    It lies below the range from which the system takes ports for sockets without one, so no other process gets it while its user
+    is not yet there."""
     addresses = [(socket.AF_INET, "127.0.0.1")] + ([(socket.AF_INET6, "::1")] if has_ipv6() else [])
     while True:
+        port = random.randrange(10_000, 32_000)
         with contextlib.ExitStack() as stack:
-            port = 0
             try:
                 for family, address in addresses:
                     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        probe = stack.enter_context(socket.socket(family, kind))
-                        probe.bind((address, port))
-                        port = probe.getsockname()[1]
+                        stack.enter_context(socket.socket(family, kind)).bind((address, port))
                 return port
             except OSError:
                 continue

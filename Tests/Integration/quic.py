@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from network import free_port
 from udp import Association
 
 
@@ -74,9 +75,7 @@ async def main(proxy, size):
         cert, key = certificate(folder)
         server = QuicConfiguration(is_client=False, alpn_protocols=["test"])
         server.load_cert_chain(cert, key)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         await serve(
             "127.0.0.1", port, configuration=server,
             stream_handler=lambda reader, writer: asyncio.ensure_future(answer(reader, writer)))

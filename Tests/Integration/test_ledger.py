@@ -14,6 +14,7 @@ import time
 import unittest
 
 from devnet import Devnet, ask, binary, is_running, wait_until
+from network import free_port
 
 SESH = 10**9
 # The operation fee.
@@ -25,13 +26,6 @@ def tunic(*arguments, timeout=60):
     done = subprocess.run(
         [binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
     return done.returncode, done.stdout.strip(), done.stderr.strip()
-
-
-def free_port():
-    """A UDP port that is not in use."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Snapshots:

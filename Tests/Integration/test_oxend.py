@@ -135,7 +135,7 @@ class Beside(Relays):
                 return node.status().get("oxend") or {"height": 0}
 
             # While no other node answers, the node cannot serve. It tells its daemon, but not too early.
-            wait_until(lambda: len(daemon.pings) >= 3)
+            wait_until(lambda: node.status() and len(daemon.pings) >= 3)
             self.assertEqual(daemon.pings[0]["pubkey_ed25519"], daemon.keys[0])
             self.assertNotIn("error", daemon.pings[0])
             self.assertNotIn("error", daemon.pings[1])

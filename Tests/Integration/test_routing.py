@@ -16,6 +16,7 @@ import time
 import unittest
 
 from devnet import Devnet, ask, resident, wait_until
+from network import free_port
 from peers import Peer, SocksError, blocks, digest, download, read_exactly, socks_connect, upload
 
 MIB = 1 << 20
@@ -259,9 +260,7 @@ class Routing(unittest.TestCase):
             for name in ("host", "user"):
                 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}/{name}"], check=True)
             shutil.copy(f"{folder}/user.pub", f"{folder}/authorized_keys")
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             self.start_sshd(folder, port)
             here = os.path.dirname(os.path.abspath(__file__))
             output = subprocess.run(
