@@ -38,7 +38,7 @@ struct FloodPlan {
     let file: NetworkFile
     let node: NodeID
     let target: Endpoint
-    /// Packets a second, or messages, for what goes over links.
+    /// Packets a second.
     let rate: Double
     let seconds: Double
     let sources: Int

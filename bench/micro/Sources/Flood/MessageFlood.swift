@@ -27,6 +27,8 @@ final class MessageFlood {
     private var pace: Pace
     private var next = 0
     private var sent = 0
+    /// How many packets may have been sent by now.
+    private var allowed = 0
     private var answered = 0
     private var refused = 0
     private var start: UInt64 = 0
@@ -79,19 +81,25 @@ final class MessageFlood {
 
     private func begin() {
         start = flood_now()
+        allowed = packets
         tick()
     }
+
+    /// The packets that all sources have sent.
+    private var packets: Int { Int(clamping: sources.reduce(0) { $0 + $1.links.counters.packetsSent }) }
 
     private func tick() {
         let now = flood_now()
         guard now < start + UInt64(plan.seconds * 1e9) else { return end(now) }
-        for _ in 0..<pace.take(now) { sendNext() }
+        let due = pace.take(now)
+        allowed += due
+        // A message may take several packets, and some again.
+        for _ in 0..<min(due, max(0, allowed - packets)) { sendNext() }
         ticks?.schedule(at: loop.now + 1_000_000)
     }
 
     private func end(_ now: UInt64) {
         let seconds = Double(now - start) / 1e9
-        let packets = sources.reduce(0) { $0 + $1.links.counters.packetsSent }
         print(
             #"{"sent": \#(sent), "mbits": \#(Double(packets) * Double(plan.file.packetSize * 8) / seconds / 1e6), "#
                 + #""answered": \#(answered), "refused": \#(refused), "#
