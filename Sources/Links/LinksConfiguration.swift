@@ -38,10 +38,17 @@ public struct LinksConfiguration: Sendable {
     public var clientIdle = IdleTimer.clientLimit
     /// How long a link between nodes stays open without paths.
     public var nodeIdle = IdleTimer.nodeLimit
-    /// Control messages that a peer may have under way on one link.
+    /// Control messages that a peer may have under way on one link, without those that count apart.
     public var messagesPerLink = 64
-    /// Control messages of this end that may be under way on one link.
+    /// Control messages of this end that may be under way on one link, without those that count apart.
     public var requestsPerLink = 128
+    /// Builds that either end may have under way on a link with a client; they count apart from other messages.
+    public var buildsPerClientLink = 128
+    /// Builds that either end may have under way on a link with a node.
+    ///
+    /// One whose next hop is silent takes a place for eight seconds. A node that passes builds on shares the places
+    /// among those that it passes on for.
+    public var buildsPerNodeLink = 512
     /// Messages of onion requests that either end may have under way on a link with a node: 32 FORWARD and 32 ANSWER.
     ///
     /// They count apart from other messages. A client's link has none.

@@ -7,6 +7,9 @@ public enum LinkMessage: UInt8, MessageFamily {
     /// Ends the link.
     case close = 4
 
+    /// The lane of these messages; they have places of their own.
+    public var lane: MessageLane { .link }
+
     /// The longest body in bytes.
     public var longestBody: Int {
         switch self {

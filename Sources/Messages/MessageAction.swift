@@ -50,7 +50,9 @@ extension MessageExchange {
         public var incoming: Int
         /// Messages of ours that may be under way at once.
         public var requests: Int
-        /// The limits of onion requests, which count apart from the others; none by default.
+        /// The limits of builds, which count apart from the others; by default those of the others.
+        public var builds: Allowance
+        /// The limits of onion requests, which count apart as well; none by default.
         public var onionRequests = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
         /// The limits of the swarm store's messages, which count apart as well; none by default.
         public var store = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
@@ -75,17 +77,26 @@ extension MessageExchange {
             self.destroys = destroys
             self.rate = rate
             self.unfinishedBytes = unfinishedBytes
+            builds = Allowance(incoming: incoming, requests: requests, unfinishedBytes: unfinishedBytes)
             self.arrivalTime = arrivalTime
             self.answerTime = answerTime
         }
 
         /// Messages of the peer that may be under way at once, in all lanes together.
-        var incomingOfAllLanes: Int { incoming + onionRequests.incoming + store.incoming }
+        var incomingOfAllLanes: Int {
+            incoming + Self.link.incoming + builds.incoming + onionRequests.incoming + store.incoming
+        }
+
+        /// The limits of the link's own messages: one of each kind, and one of each that was given up and begun anew.
+        private static let link = Allowance(
+            incoming: 4, requests: 4, unfinishedBytes: 4 * (LinkMessage.kinds.map(\.longestBody).max() ?? 0))
 
         /// The limits of the messages of `lane`.
         func allowance(of lane: MessageLane) -> Allowance {
             switch lane {
             case .usual: Allowance(incoming: incoming, requests: requests, unfinishedBytes: unfinishedBytes)
+            case .link: Self.link
+            case .builds: builds
             case .requests: onionRequests
             case .store: store
             }

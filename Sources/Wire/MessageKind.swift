@@ -20,8 +20,12 @@ public struct MessageKind: Hashable, Sendable {
 
 /// A set of control messages with an allowance of its own on a link: none of them takes a place of the others.
 public enum MessageLane: Hashable, Sendable {
-    /// Paths, the link itself, the directory, the ledger and tests.
+    /// Ends of paths, the directory, the ledger and tests.
     case usual
+    /// The link itself: its keys and its end, which must not wait for what strangers cause.
+    case link
+    /// Builds of paths, which strangers cause.
+    case builds
     /// Onion requests, which strangers cause.
     case requests
     /// The swarm store's copies and comparisons, which strangers cause too.
@@ -48,17 +52,17 @@ public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, 
     var longestBody: Int { get }
     /// The longest answer in bytes.
     var longestAnswer: Int { get }
-    /// Whose allowance the messages count for; the usual one unless said otherwise.
-    static var lane: MessageLane { get }
+    /// Whose allowance a message counts for; the usual one unless said otherwise.
+    var lane: MessageLane { get }
 }
 
 extension MessageFamily {
     /// The lane of all messages of a family that does not say otherwise.
-    public static var lane: MessageLane { .usual }
+    public var lane: MessageLane { .usual }
 
     /// The type and limits of the message.
     public var kind: MessageKind {
-        MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer, lane: Self.lane)
+        MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer, lane: lane)
     }
 
     /// All messages of the list.

@@ -5,6 +5,14 @@ public enum PathMessage: UInt8, MessageFamily {
     /// Ends a path, named by the receiver's id for it.
     case destroy = 2
 
+    /// Builds have places of their own.
+    public var lane: MessageLane {
+        switch self {
+        case .build: .builds
+        case .destroy: .usual
+        }
+    }
+
     /// The longest body in bytes.
     public var longestBody: Int {
         switch self {

@@ -427,8 +427,12 @@ public struct ExchangeModel: ~Copyable {
 
     private func check() {
         for end in ends() {
-            precondition(end.exchange.incomingCount <= limits.incoming, "too many messages of the peer")
-            precondition(end.exchange.requestCount <= limits.requests, "too many messages of ours")
+            // Builds count apart, and so do four messages of the link itself.
+            precondition(
+                end.exchange.incomingCount <= limits.incoming + limits.builds.incoming + 4,
+                "too many messages of the peer")
+            precondition(
+                end.exchange.requestCount <= limits.requests + limits.builds.requests + 4, "too many messages of ours")
             precondition(end.exchange.memoryUse < 24 << 20, "memory without end")
             let large = end.waiting.count {
                 $0.kind.longestAnswer >= MessageExchange.largeAnswer && end.exchange.isWaiting($0.stream)

@@ -30,7 +30,7 @@ private enum Kind: UInt8, MessageFamily {
 private enum Apart: UInt8, MessageFamily {
     case request = 60
 
-    static var lane: MessageLane { .requests }
+    var lane: MessageLane { .requests }
     var longestBody: Int { 1_000 }
     var longestAnswer: Int { 0 }
 }
@@ -39,7 +39,7 @@ private enum Apart: UInt8, MessageFamily {
 private enum Stored: UInt8, MessageFamily {
     case copy = 61
 
-    static var lane: MessageLane { .store }
+    var lane: MessageLane { .store }
     var longestBody: Int { 1_000 }
     var longestAnswer: Int { 0 }
 }
@@ -268,6 +268,30 @@ private final class Pair {
         #expect(pair.far.received.count { $0.kind == Apart.request.kind } == 2)
         #expect(pair.far.received.count { $0.kind == Kind.short.kind } == 3)
         #expect(pair.far.count(.refused) == 3 + 1 && pair.far.exchange.incomingCount == 6)
+    }
+
+    @Test("s17: builds that are not answered take no place of new keys, of the link's end and of other messages")
+    func buildLane() throws {
+        let pair = Pair {
+            $0.incoming = 2
+            $0.builds = .init(incoming: 3, requests: 0, unfinishedBytes: 3 * BuildMessage.size)
+        }
+        func begin(_ message: some MessageFamily, _ body: [UInt8] = [1]) -> StreamID? {
+            pair.near.exchange.begin(message.kind, body: body, timeout: .seconds(200), now: pair.now)
+        }
+        // The near end may begin 128 builds; the far end takes three, and two other messages.
+        #expect((0..<140).count { _ in begin(PathMessage.build) != nil } == 128)
+        pair.run()
+        for _ in 0..<3 { #expect(pair.ask(.short) != nil) }
+        pair.run()
+        #expect(pair.far.received.count { $0.kind == PathMessage.build.kind } == 3)
+        #expect(pair.far.received.count { $0.kind == Kind.short.kind } == 2)
+        #expect(pair.far.count(.refused) == 125 + 1 && pair.far.exchange.incomingCount == 5)
+        let rekey = try #require(begin(LinkMessage.rekey, [7]))
+        pair.run()
+        #expect(pair.far.others.contains { if case .rekey([7], rekey) = $0 { true } else { false } })
+        // Of the link's own messages four may be under way.
+        #expect((0..<9).count { _ in begin(LinkMessage.rekey) != nil } == 3)
     }
 
     @Test("a message that does not come whole, one without an answer and one that takes too long end by themselves")

@@ -68,6 +68,8 @@ final class ControlLink {
         if peer == .client {
             limits.maxStreamWindow = min(limits.maxStreamWindow, 256 << 10)
             limits.maxConnectionWindow = min(limits.maxConnectionWindow, 512 << 10)
+        } else {
+            limits.maxPeerStreams = max(limits.maxPeerStreams, 2 * configuration.buildsPerNodeLink)
         }
         exchange = MessageExchange(
             role: isInitiator ? .initiator : .responder, connection: limits,
@@ -110,6 +112,8 @@ extension LinksConfiguration {
             rate: isClient ? clientMessages : nodeMessages,
             unfinishedBytes: isClient ? clientMessageMemory : nodeMessageMemory, arrivalTime: messageTime,
             answerTime: answerTime)
+        limits.builds.incoming = isClient ? buildsPerClientLink : buildsPerNodeLink
+        limits.builds.requests = limits.builds.incoming
         if !isClient {
             limits.onionRequests = onionRequests
             limits.store = store

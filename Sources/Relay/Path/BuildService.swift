@@ -19,6 +19,7 @@ final class BuildService {
     private let nodes: KnownNodes
     private var responder: BuildResponder
     private var rates: BuildRates
+    private var places: BuildPlaces
     /// Builds that the rates have admitted and whose turn has not come.
     private var waiting = BuildService.queue(WaitingBuild.self)
     private var timer: LoopTimer?
@@ -44,6 +45,7 @@ final class BuildService {
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(limit: records, now: links.now))
         rates = BuildRates(network.limits, links.configuration, now: links.now)
+        places = BuildPlaces(capacity: links.configuration.buildsPerNodeLink)
         timer = LoopTimer(on: links.loop) { [weak self] in self?.openWaiting() }
     }
 
@@ -73,7 +75,8 @@ final class BuildService {
         guard let message = PathRecords(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
-        let build = WaitingBuild(message: message, link: link, source: source, isNode: isNode, answer: answer)
+        let build = WaitingBuild(
+            message: message, link: link, source: source, isNode: isNode, since: now, answer: answer)
         if let dropped = waiting.add(build, from: Asker(source)) { reset(dropped.answer, "rate") }
         if timer?.deadline == nil { timer?.schedule(at: links.loop.now) }
     }
@@ -120,7 +123,7 @@ final class BuildService {
             }
             let build = PendingBuild(
                 keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
-                answer: answer)
+                since: build.since, answer: answer)
             links.link(to: NodeID(node), at: addresses, for: source, within: PathService.linkLimit) {
                 [weak self] next in
                 self?.extend(build, over: next)
@@ -148,16 +151,26 @@ final class BuildService {
         paths.whenItStands(path) { [weak self] outcome in
             guard let self else { return }
             guard outcome == .stands else { return refuse(build, after: outcome, over: next, .nextHopUnreachable) }
+            guard places.take(over: next, for: source) else {
+                paths.discard(path)
+                return refuse(build, .overloaded)
+            }
             paths.whenItEnds(path) { [weak self] outcome in
                 // If the next hop has ended it, its answer says why, or does not come.
                 if outcome != .ended(by: next) { self?.refuse(build, after: outcome, over: next, .nextHopFailed) }
             }
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
-            links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
+            links.request(on: next, PathMessage.build, body: message, timeout: answerTime(of: build)) {
                 [weak self] result in
+                self?.places.release(over: next, of: source)
                 self?.extended(build, path, over: next, result)
             }
         }
+    }
+
+    /// How long the next hop may take to answer.
+    private func answerTime(of build: PendingBuild) -> TimeSpan {
+        build.isNode ? max(PathService.innerLimit - (now - build.since), .seconds(1)) : PathService.answerLimit
     }
 
     /// Handles the answer of the next hop, or its absence.
@@ -168,7 +181,9 @@ final class BuildService {
         let stands = paths.stillStands(path)
         guard let built, built.pathID != 0 else {
             if stands { paths.discard(path) }
-            return if let built { pass(built, of: build, pathID: 0) } else { refuse(build, .nextHopFailed) }
+            if let built { return pass(built, of: build, pathID: 0) }
+            // The next hop is not at fault where this link has all the messages under way that it may have.
+            return refuse(build, result == .failure(.limit) ? .overloaded : .nextHopFailed)
         }
         guard stands else {
             // The path has ended here while the next hop built it; the next hop must be told.
@@ -218,6 +233,9 @@ final class BuildService {
         links.refuse(answer)
     }
 
-    /// Forgets the rates of a link that is gone.
-    func linkEnded(_ link: LinkID) { rates.linkEnded(link) }
+    /// Forgets the rates and places of a link that is gone.
+    func linkEnded(_ link: LinkID) {
+        rates.linkEnded(link)
+        places.linkEnded(link)
+    }
 }

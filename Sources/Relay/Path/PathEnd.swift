@@ -56,6 +56,9 @@ struct TerminalPath {
         paths.sendFromTerminal(handle, link: link, now: now, fill: fill)
     }
 
+    /// Whether the socket of the path's link has room for another packet.
+    var hasRoom: Bool { paths.hasRoom(on: link) }
+
     /// Skips a packet number.
     func skipNumber() { paths.skipNumber(handle) }
 

@@ -14,6 +14,11 @@ final class PathService: PacketHandler {
     static let linkLimit = TimeSpan.seconds(3)
     /// The longest wait for the next hop's answer to a build.
     static let answerLimit = TimeSpan.seconds(8)
+    /// The longest time for a build that came from a node, with the link to the next hop.
+    ///
+    /// It is shorter than ``answerLimit``, so that the node before hears which hop is silent, and does not take this
+    /// one for it.
+    static let innerLimit = TimeSpan.seconds(6)
     /// The most paths that wait for the next sweep to end them.
     static let endingLimit = 1_024
 
@@ -21,6 +26,7 @@ final class PathService: PacketHandler {
     private let limits: NetworkLimits
     private let listener: any PathListener
     private var forwarding: ForwardingTable
+    private var onward: OnwardPaths
     /// The receivers of packets of the paths that end here.
     private var ends: [PathHandle: any PathEnd] = [:]
     /// Paths that the next sweep ends because their ends do not need them.
@@ -39,6 +45,7 @@ final class PathService: PacketHandler {
         self.links = links
         self.listener = listener
         limits = network.limits
+        onward = OnwardPaths(most: limits.pathsPerNodeLink)
         forwarding = ForwardingTable(
             worker: 0,
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)),
@@ -102,6 +109,9 @@ final class PathService: PacketHandler {
         }
     }
 
+    /// Whether the socket of a link has room for another packet.
+    func hasRoom(on link: UInt32) -> Bool { links.hasRoom(on: LinkID(rawValue: link)) }
+
     /// Skips a packet number at a terminal.
     func skipNumber(_ path: PathHandle) { forwarding.skipNumberAtTerminal(path) }
 
@@ -112,7 +122,8 @@ final class PathService: PacketHandler {
     /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and
     /// would not end the path.
     ///
-    /// In a full table, a path of the source with the most paths is ended to make room.
+    /// In a full table, a path of the source with the most paths is ended to make room; so is one over the same next
+    /// link, if that has as many as the next hop takes.
     func insert(
         _ keys: consuming HopKeys, from link: LinkID, pathID: UInt64, next: LinkID?, isNode: Bool
     ) -> PathHandle? {
@@ -134,8 +145,17 @@ final class PathService: PacketHandler {
                 owners: (links.owner(of: link), next.map { links.owner(of: $0) } ?? 0), now: now)
         else { return nil }
         links.addPath(on: link)
-        if let next { links.addPath(on: next) }
-        return path
+        guard let next else { return path }
+        links.addPath(on: next)
+        switch onward.insert(path, over: next, of: source) {
+        case .inserted: return path
+        case .replaced(let other):
+            end(other)
+            return path
+        case .refused:
+            discard(path)
+            return nil
+        }
     }
 
     /// Begins a path that ends here, which `source` requested over `link`.
@@ -281,7 +301,10 @@ final class PathService: PacketHandler {
         ends.removeValue(forKey: removed.path)?.ended()
         waiting.removeValue(forKey: removed.path)?(.ended(by: link))
         links.removePath(on: LinkID(rawValue: removed.previous.link))
-        if let next = removed.next { links.removePath(on: LinkID(rawValue: next.link)) }
+        if let next = removed.next {
+            onward.remove(removed.path, over: LinkID(rawValue: next.link))
+            links.removePath(on: LinkID(rawValue: next.link))
+        }
     }
 
     private func tell(_ removed: RemovedPath, except link: LinkID?) {

@@ -24,6 +24,8 @@ struct WaitingBuild {
     let link: LinkID
     let source: LinkSource
     let isNode: Bool
+    /// When it came.
+    let since: Instant
     let answer: ControlResponder
 }
 
@@ -35,13 +37,15 @@ final class PendingBuild {
     let previous: LinkID
     let previousID: UInt64
     let isNode: Bool
+    /// When it came.
+    let since: Instant
     let answer: ControlResponder
     private var keys: HopKeys?
     private var reply: HopReply?
 
     init(
         keys: consuming HopKeys, reply: consuming HopReply, records: [UInt8], previous: LinkID, previousID: UInt64,
-        isNode: Bool, answer: ControlResponder
+        isNode: Bool, since: Instant, answer: ControlResponder
     ) {
         self.keys = consume keys
         self.reply = consume reply
@@ -49,6 +53,7 @@ final class PendingBuild {
         self.previous = previous
         self.previousID = previousID
         self.isNode = isNode
+        self.since = since
         self.answer = answer
     }
 

@@ -8,7 +8,7 @@ public enum RequestMessage: UInt8, MessageFamily {
     case answer = 41
 
     /// The lane of these messages; they have places of their own.
-    public static var lane: MessageLane { .requests }
+    public var lane: MessageLane { .requests }
 
     /// The longest body in bytes.
     public var longestBody: Int {

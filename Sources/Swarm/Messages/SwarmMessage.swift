@@ -10,7 +10,7 @@ public enum SwarmMessage: UInt8, MessageFamily {
     case fetchCopies = 46
 
     /// The lane of these messages; they have places of their own.
-    public static var lane: MessageLane { .store }
+    public var lane: MessageLane { .store }
 
     /// The longest body in bytes.
     public var longestBody: Int {

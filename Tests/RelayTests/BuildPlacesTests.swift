@@ -1,0 +1,148 @@
+import Directory
+import EventLoop
+import Link
+import Onion
+import OnionCrypto
+import Paths
+import Testing
+import Wire
+
+@testable import Links
+@testable import Relay
+
+/// What strangers can take of the way to a next hop: places of builds under way, and paths.
+@Suite struct BuildPlacesTests {
+    private static let next = LinkID(rawValue: 1 << 30)
+
+    private func client(network: Int, host: Int = 1) -> LinkSource {
+        .client(AddressShare(IPAddress(v4: 0x0a00_0000 + UInt32(network) << 8 + UInt32(host))))
+    }
+
+    /// How many more places `source` gets, of at most `most`.
+    private func take(_ places: inout BuildPlaces, _ source: LinkSource, most: Int = 1_000) -> Int {
+        (0..<most).count { _ in places.take(over: Self.next, for: source) }
+    }
+
+    @Test("s17: one source takes a third of the builds under way to a next hop, a network half, and others find room")
+    func shares() {
+        var places = BuildPlaces(capacity: 120)
+        #expect(take(&places, client(network: 1)) == 40)
+        #expect(take(&places, client(network: 2), most: 10) == 10)
+        // Another link has places of its own.
+        let isFree = places.take(over: LinkID(rawValue: 3 << 20), for: client(network: 1))
+        #expect(isFree)
+
+        places = BuildPlaces(capacity: 120)
+        let network = (1...200).reduce(0) { $0 + take(&places, client(network: 1, host: $1)) }
+        #expect((55...60).contains(network))
+        #expect(take(&places, client(network: 2), most: 10) == 10)
+
+        // Places come back, and those of an ended link are forgotten.
+        for host in 1...200 { for _ in 0..<60 { places.release(over: Self.next, of: client(network: 1, host: host)) } }
+        for _ in 0..<10 { places.release(over: Self.next, of: client(network: 2)) }
+        #expect(take(&places, client(network: 3)) == 40)
+        places.linkEnded(Self.next)
+        places.release(over: Self.next, of: client(network: 3))
+        #expect(take(&places, client(network: 3)) == 40)
+    }
+
+    @Test("s17: with 100 networks that take what they get, each newcomer's build still goes on") func manySources() {
+        var places = BuildPlaces(capacity: 512)
+        for _ in 0..<1_000 { for network in 0..<100 { _ = places.take(over: Self.next, for: client(network: network)) } }
+        for newcomer in 0..<4 { #expect(take(&places, client(network: 200 + newcomer), most: 1) == 1) }
+    }
+
+    @Test("s17: a node, behind which are many clients, takes half of the builds under way to a next hop") func nodes() {
+        var places = BuildPlaces(capacity: 120)
+        let node = LinkSource.node(Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan))
+        #expect(take(&places, node) == 60)
+        #expect(take(&places, client(network: 1), most: 5) == 5)
+    }
+
+    @Test("s17: builds to a silent hop leave another client's builds to it their places, and are refused as overload")
+    func buildsToASilentHop() throws {
+        let harness = try RelayHarness()
+        let flood = try (0..<3).map { try harness.client(at: 0x101 + UInt32($0)) }
+        let other = try harness.client(at: 0x201)
+        var refused: [Built] = []
+        for client in flood { for _ in 0..<100 { client.beginBuild(to: harness.silentID) { refused.append($0) } } }
+        harness.run(for: .seconds(3)) { false }
+        #expect(!refused.isEmpty && refused.count < 100)
+        #expect(refused.allSatisfy { $0 == .refused(0, .overloaded) })
+        let before = harness.relay.status.refusals["overloaded"]
+        var answer: Built?
+        other.beginBuild(to: harness.silentID) { answer = $0 }
+        harness.run(for: .seconds(2)) { answer != nil }
+        #expect(answer == nil && harness.relay.status.refusals["overloaded"] == before)
+        // It was sent on: the next hop alone leaves it unanswered.
+        #expect(harness.run(for: .seconds(10)) { answer == .refused(0, .nextHopFailed) })
+    }
+
+    @Test("s17: in a node's full share of a next hop's paths, those of the source with the most give way") func paths() {
+        var onward = OnwardPaths(most: 8)
+        let (one, other) = (client(network: 1), client(network: 2))
+        for number in 1...8 as ClosedRange<UInt64> {
+            #expect(onward.insert(PathHandle(rawValue: number), over: Self.next, of: one) == .inserted)
+        }
+        #expect(onward.insert(PathHandle(rawValue: 9), over: Self.next, of: other) == .replaced(PathHandle(rawValue: 1)))
+        #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .refused)
+        onward.remove(PathHandle(rawValue: 9), over: Self.next)
+        #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .inserted)
+    }
+
+    @Test("s17: a path of the source with the most ends for another client's, where the next hop takes no more")
+    func pathsGiveWay() throws {
+        let harness = try RelayHarness { $0.limits.pathsPerNodeLink = 8 }
+        let (one, other) = (try harness.client(at: 0x101), try harness.client(at: 0x201))
+        var ended: [Built] = []
+        for _ in 0..<8 { one.beginBuild(to: harness.silentID) { ended.append($0) } }
+        #expect(harness.run(for: .seconds(5)) { harness.relay.status.paths == 8 })
+        var answer: Built?
+        other.beginBuild(to: harness.silentID) { answer = $0 }
+        #expect(harness.run(for: .seconds(2)) { ended == [.refused(0, .overloaded)] })
+        #expect(harness.relay.status.paths == 8 && answer == nil)
+    }
+
+    @Test("s17: builds beyond what a link may have under way are this node's overload, not the next hop's fault")
+    func ownLimit() throws {
+        let harness = try RelayHarness()
+        let client = try harness.client()
+        client.beginBuild(to: harness.silentID)
+        harness.run(for: .seconds(2)) { harness.relay.status.paths == 1 }
+        let link = try #require(harness.relay.links.list.all.first { $0.peer == .node(harness.silentID) })
+        // All places of the link are taken by builds that are not counted for clients.
+        while true {
+            var isFull = false
+            harness.relay.links.request(on: link.id, PathMessage.build, body: [1]) { isFull = $0 == .failure(.limit) }
+            harness.run(for: .milliseconds(1)) { false }
+            if isFull { break }
+        }
+        var answer: Built?
+        client.beginBuild(to: harness.silentID) { answer = $0 }
+        #expect(harness.run(for: .seconds(5)) { answer == .refused(0, .overloaded) })
+    }
+
+    @Test("A build that came from a node is answered two seconds before that node gives up, so it hears who is silent")
+    func innerHops() throws {
+        let harness = try RelayHarness()
+        let client = try harness.client()
+        var up: Result<LinkID, LinkFailure>?
+        harness.silent.link(to: harness.node, at: harness.relay.listenAddresses) { up = $0 }
+        #expect(harness.run { up != nil })
+        let link = try #require(up).get()
+        let maker = PathMaker(
+            links: harness.silent, network: harness.network.id, clock: { harness.silent.time })
+        let targets = [harness.node, harness.silentID].map {
+            HopTarget(node: $0.key, onionKey: client.onionKey, suite: .chacha20poly1305)
+        }
+        let start = harness.loop.now
+        var status: BuildStatus?
+        maker.build(targets, over: link, as: maker.pathID(at: 0), limit: .seconds(20)) { outcome in
+            if case .refused(0, let found) = consume outcome { status = found }
+        }
+        #expect(harness.run(for: .seconds(20)) { status != nil })
+        #expect(status == .nextHopFailed)
+        let seconds = Double(harness.loop.now - start) / 1e9
+        #expect((5.9...6.5).contains(seconds), "\(seconds)")
+    }
+}
