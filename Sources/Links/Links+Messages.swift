@@ -123,21 +123,30 @@ extension Links {
         guard !link.isGone else { return }
         // The actions may give the connection something to send.
         perform(link, from: nil)
-        var budget = 128
+        var (budget, isHeldUp) = (128, false)
         while budget > 0, !link.isGone, link.exchange.wantsToSend(now: table.now) {
-            guard sendControlPacket(link) else { break }
+            guard sendControlPacket(link) else {
+                isHeldUp = !table.hasRoom(on: link.id)
+                break
+            }
             budget -= 1
         }
         guard !link.isGone else { return }
         perform(link, from: nil)
         guard !link.isGone else { return }
         if budget == 0 { markDirty(link) }
-        if let deadline = link.exchange.nextDeadline {
+        if isHeldUp {
+            // The socket took no packet. Nothing tells the link when it does, and a deadline may be over already.
+            link.timer.schedule(at: loop.now + Self.retryTime)
+        } else if let deadline = link.exchange.nextDeadline {
             link.timer.schedule(at: deadline.nanoseconds)
         } else {
             link.timer.cancel()
         }
     }
+
+    /// When a packet is tried again for which the socket had no room, in nanoseconds.
+    static let retryTime: UInt64 = 5_000_000
 
     /// Sends one packet of a link's control connection, to its peer or to `address`.
     func sendControlPacket(_ link: ControlLink, to address: SocketAddress? = nil) -> Bool {

@@ -140,6 +140,9 @@ public final class Links {
     /// Whether ``sendCeiling`` is not reached.
     public var maySend: Bool { table.counters.packetsSent < sockets.sendCeiling }
 
+    /// Whether the socket of a link has room for another packet; false if the link is gone.
+    public func hasRoom(on link: LinkID) -> Bool { table.hasRoom(on: link) }
+
     /// Limits the packets that wait in the kernel to about `size` bytes for each present socket of each worker; 0: the
     /// size set when it was opened.
     public func limitReceiveBuffer(to size: Int) {

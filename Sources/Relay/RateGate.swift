@@ -13,6 +13,8 @@ internal import Links
 /// Of several workers each may send an equal part. A worker that has sent its part pauses alone, and looks every few
 /// milliseconds whether it may go on; the bucket is for all.
 ///
+/// A second bucket is for all bytes that pass, in and out, of which a relay has so many in a month (``pace(_:passed:)``).
+///
 /// The excess is at most a batch or the content of the kernel's buffer. The pauses are therefore short, far below the
 /// silence after which a neighbour considers a link dead.
 final class RateGate {
@@ -29,6 +31,9 @@ final class RateGate {
     /// The least of it that each of several workers may send: a time at the rate in seconds, longer than the interval.
     private static let leastPart = 0.0075
 
+    /// The longest pause for the second bucket, as a time at its rate in seconds: links must not be taken for dead.
+    private static let longestDebt = 0.5
+
     private let links: Links
     private let packetSize: Int
     private var rate: Double = 0
@@ -36,6 +41,13 @@ final class RateGate {
     private var level: Double = 0
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
+    /// The rate of all bytes that pass, 0 for none, and what its bucket holds.
+    private var paceRate: Double = 0
+    private var paceLevel: Double = 0
+    /// When the bytes that passed were last told, and how many they were.
+    private var passed: (at: UInt64, bytes: UInt64) = (0, 0)
+    /// The packets sent until then.
+    private var sentBefore: UInt64 = 0
     private var timer: LoopTimer?
     /// The sessions that wait to send.
     private var queue = WakeQueue<HostedSession>()
@@ -67,20 +79,57 @@ final class RateGate {
         self.rate = Double(rate)
         // The burst is at least 64 packets.
         self.burst = max(burst > 0 ? Double(burst) : Double(rate), Double(64 * packetSize))
-        guard rate > 0 else {
+        level = timer == nil ? self.burst : min(level, self.burst)
+        begin()
+    }
+
+    /// Limits all bytes that pass, in and out, to `rate` bytes per second; 0 removes that limit.
+    ///
+    /// It is called about once a second with the bytes that have `passed` so far. Between two calls a sent packet
+    /// counts for a received one too.
+    func pace(_ rate: UInt64, passed bytes: UInt64) {
+        let now = links.loop.now
+        let isNew = paceRate == 0
+        guard rate > 0 || !isNew else { return }
+        paceRate = Double(rate)
+        if isNew {
+            paceLevel = paceRate
+        } else {
+            paceLevel += Double(now - passed.at) / 1e9 * paceRate - Double(bytes &- passed.bytes)
+            paceLevel = min(max(paceLevel, -Self.longestDebt * paceRate), paceRate)
+        }
+        (passed, sentBefore) = ((now, bytes), links.packetsSent)
+        // A rate that differs a little needs no other buffers.
+        if isNew || rate == 0 { begin() }
+    }
+
+    /// Begins to look at the counters, or ends that if there is no limit.
+    private func begin() {
+        let lowest = [rate, paceRate / 2].filter { $0 > 0 }.min() ?? 0
+        guard lowest > 0 else {
             close()
             links.limitReceiveBuffer(to: 0)
             return
         }
-        let size = min(max(Int(self.rate * Self.wait), Self.leastWaiting), Self.mostWaiting)
+        let size = min(max(Int(lowest * Self.wait), Self.leastWaiting), Self.mostWaiting)
         links.limitReceiveBuffer(to: max(size / links.workers, Self.leastWaiting))
-        level = min(level, self.burst)
         if timer == nil {
-            level = self.burst
             (last, sent) = (links.loop.now, links.packetsSent)
             timer = LoopTimer(on: links.loop) { [unowned self] in look() }
         }
         look()
+    }
+
+    /// The packets that the two buckets let pass now, at least a quantum; none if one of them is overdrawn.
+    private func packetsToAllow(_ count: UInt64) -> UInt64 {
+        var most = UInt64.max
+        let paced = paceLevel / 2 - Double(count &- sentBefore) * Double(packetSize)
+        for (rate, level) in [(rate, level), (paceRate / 2, paced)] where rate > 0 {
+            guard level >= 0 else { return 0 }
+            let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
+            most = min(most, UInt64(max(level / Double(packetSize), quantum)))
+        }
+        return most
     }
 
     /// Ends the limit and releases the sessions.
@@ -94,16 +143,17 @@ final class RateGate {
     private func look() {
         let now = links.loop.now
         let count = links.packetsSent
-        level += Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize)
+        // Without a rate this bucket is empty, and does not count.
+        level = rate > 0 ? level + Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize) : 0
         level = min(level, burst)
         (last, sent) = (now, count)
-        if level < 0 {
+        let packets = packetsToAllow(count)
+        if packets == 0 {
             links.allow(0, least: 0)
         } else {
-            let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
-            let packets = UInt64(max(level / Double(packetSize), quantum))
             // One worker may have all of the packets.
-            let least = UInt64(max(rate * Self.leastPart / Double(packetSize), 1))
+            let lowest = [rate, paceRate / 2].filter { $0 > 0 }.min() ?? 0
+            let least = UInt64(max(lowest * Self.leastPart / Double(packetSize), 1))
             open(links.allow(packets, least: least))
         }
         timer?.schedule(at: now + Self.interval)

@@ -8,11 +8,20 @@ public import Registry
 public import Wire
 
 extension Relay {
-    /// The bytes of all packets received and sent.
+    /// The bytes of all packets received and sent, without those that no path or no layer took.
+    ///
+    /// So a month's bytes are not used up by packets that go nowhere, which a client could repeat at no cost.
     public var bytesPassed: UInt64 {
+        let counters = counters
         let (received, sent) = Self.packets(counters)
-        return (received &+ sent) &* UInt64(network.packetSize)
+        let dropped = counters.reduce(0) { $1.drops.reduce($0, &+) }
+        return (received - min(dropped, received) &+ sent) &* UInt64(network.packetSize)
     }
+
+    /// Limits the bytes of all packets received and sent to `rate` per second; 0: no such limit.
+    ///
+    /// To be called about once a second.
+    public func pace(_ rate: UInt64) { sessions.rateGate.pace(rate, passed: bytesPassed) }
 
     /// The counters of all workers, worker 0 first; those of the others are up to a second old.
     private var counters: [WorkerCounters] {

@@ -61,6 +61,8 @@ public final class Session {
     private var users: [StreamID: any StreamUser] = [:]
     private var timer: LoopTimer!
     fileprivate var isTouched = false
+    /// Whether a socket had no room for the packets of this turn.
+    private var isWaitingForRoom = false
     private var isOver = false
     private var endsSoon = false
     /// The bytes that its streams had moved when it last made progress, and when that was.
@@ -130,6 +132,12 @@ public final class Session {
         for user in left.values { user.sessionEnded() }
     }
 
+    /// When packets are tried again for which a socket had no room, in nanoseconds.
+    private static let retryTime: UInt64 = 5_000_000
+
+    /// Tries again soon; for an owner that could not send a packet because the socket has no room.
+    public func waitForRoom() { isWaitingForRoom = true }
+
     /// Runs due timers, delivers events and sends packets.
     ///
     /// A touch before the packets are sent is part of this call. Events of the sending are delivered last; a touch by
@@ -150,7 +158,11 @@ public final class Session {
         guard !isOver else { return }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
-        if !isHeldBack, let deadline = connection.nextDeadline {
+        if isWaitingForRoom {
+            // Nothing tells the session when the socket has room, and a deadline may be over already.
+            isWaitingForRoom = false
+            timer.schedule(at: now.nanoseconds + Self.retryTime)
+        } else if !isHeldBack, let deadline = connection.nextDeadline {
             timer.schedule(at: deadline.nanoseconds)
         } else {
             timer.cancel()

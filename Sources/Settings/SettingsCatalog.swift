@@ -113,8 +113,9 @@ public enum SettingsCatalog {
             "The most bytes that it sends at once after a pause; 0: a second's worth."),
         SettingKey(
             "relay.monthly_limit", .bytes, byDefault: "0", reloadable: true,
-            "The most bytes, sent and received, in a month. After these the relay accepts no new paths, ends its present",
-            "ones within relay.drain, and does not serve until the next month. 0: no limit."),
+            "The most bytes, sent and received, in a month. Beyond a day's part of what is left, the relay keeps to the",
+            "pace that lasts until the month ends, at least 200 kB a second. When all are used up, it accepts no new",
+            "paths, ends its present ones within relay.drain, and does not serve until the next month. 0: no limit."),
         SettingKey(
             "relay.month_start", .integer(1...28), byDefault: "1", reloadable: true,
             "The day on which a month begins, at 0:00 UTC."),

@@ -110,6 +110,40 @@ private let day: UInt64 = 86_400
         #expect(!account.isUsedUp)
         #expect(account.limit == nil)
     }
+
+    @Test("A month's bytes last until it ends: at full speed for a day's part, then at the pace of what is left")
+    func pace() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.limit(try settings("[relay]\nmonthly_limit = \(31 * day * 1_000_000)"))
+        // Without traffic the parts of a day gather, and no more.
+        for hour in 0...48 as ClosedRange<UInt64> {
+            account.note(0, at: march + hour * 3_600)
+            #expect(account.pace(at: march + hour * 3_600) == nil)
+        }
+        let then = march + 2 * day
+        var total = 2 * day * 1_000_000
+        account.note(total, at: then)
+        // 29 of 31 parts are left for 29 days.
+        #expect(account.pace(at: then) == 1_000_000)
+        // Who keeps to the pace comes to the end of the month with a little left.
+        for second in stride(from: then + 60, to: march + 31 * day - 3_600, by: 60) {
+            total += (account.pace(at: second) ?? 10_000_000) * 60
+            account.note(total, at: second)
+        }
+        #expect(!account.isUsedUp && account.bytes > 28 * day * 1_000_000)
+    }
+
+    @Test("A start of the process brings an hour's part") func paceAfterAStart() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.limit(try settings("[relay]\nmonthly_limit = \(31 * day * 1_000_000)"))
+        account.note(0, at: march)
+        account.note(3_700 * 1_000_000, at: march + 1)
+        #expect(account.pace(at: march + 1) != nil)
+        account.note(3_700 * 1_000_000, at: march + 200)
+        #expect(account.pace(at: march + 200) == nil)
+    }
 }
 
 extension ProcessTests {

@@ -72,4 +72,50 @@ import Wire
         let byOthers = relays.map { $0.links.packetsSent - $0.links.counters.packetsSent }
         #expect((byOthers.max() ?? 0 > 100) == (workers > 1), "\(byOthers)")
     }
+
+    @Test("R12: packets that go nowhere do not count among the month's bytes") func packetsInVain() throws {
+        let harness = try RelayHarness()
+        let client = try harness.client()
+        let before = harness.relay.bytesPassed
+        let received = harness.relay.links.counters.packetsReceived
+        for _ in 0..<100 {
+            client.links.withTable { table in
+                for _ in 0..<10 {
+                    _ = table.send(on: client.link) { packet in
+                        packet.pathID = 99
+                        return true
+                    }
+                }
+            }
+            harness.run(for: .milliseconds(10)) { false }
+        }
+        // Counts of other workers are up to a second old.
+        harness.run(for: .seconds(2)) { false }
+        #expect(testWorkers > 1 || harness.relay.links.counters.packetsReceived >= received + 1_000)
+        #expect(harness.relay.bytesPassed - before < 100 * 1_392)
+    }
+
+    @Test("R12: a relay keeps to the month's pace with all bytes that pass") func pace() throws {
+        let network = try LoopNetwork(relays: 4, client: { $0.hops = 2 })
+        defer { network.close() }
+        let app = try network.app(saying: network.request)
+        #expect(network.loop.run(for: .seconds(60)) { app.received == LoopNetwork.greetedCount })
+        let relays = network.relays.prefix(3)
+        let before = relays.map(\.bytesPassed)
+        let start = network.loop.now
+        let size = 1_000_000
+        try network.accepted.first?.write([UInt8](repeating: 7, count: size))
+        let isDone = { app.received == LoopNetwork.greetedCount + size || app.isOver }
+        for _ in 0..<60 where !isDone() {
+            for relay in relays { relay.pace(UInt64(Self.rate)) }
+            network.loop.run(for: .seconds(1)) { isDone() }
+        }
+        #expect(isDone() && !app.isOver)
+        let seconds = Double(network.loop.now - start) / 1e9
+        // It is told once a second what has passed.
+        for (relay, before) in zip(relays, before) {
+            #expect(Double(relay.bytesPassed - before) <= (seconds + 1) * Double(Self.rate) + 2 * Double(Self.ahead))
+        }
+        #expect(seconds > 8)
+    }
 }

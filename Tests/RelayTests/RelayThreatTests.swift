@@ -175,8 +175,8 @@ import Wire
         #expect(harness.run { dam.count == 97 })
         dam.open()
         #expect(harness.run { answered.count == 97 })
-        // It is among the first eight, of which the answers come at once.
-        #expect(answered.firstIndex(of: true) ?? 97 < 8)
+        // It is among the first eight, of which the answers come at once; over mailboxes, the next turn's come with them.
+        #expect(answered.firstIndex(of: true) ?? 97 < (testWorkers == 1 ? 8 : 16))
     }
 
     @Test("s17: builds of a link that closes make no paths, which nobody would end") func buildsOfAClosingLink() throws
@@ -611,7 +611,7 @@ import Wire
             socket.send(spoiled.rawSpan, to: target)
             socket.send(datagram.rawSpan, to: target)
         }
-        #expect(harness.run { harness.relay.status.sessions == 1 })
-        #expect(harness.relay.status.drops["badTag"] == 1)
+        // The count of another worker is up to a second old.
+        #expect(harness.run { harness.relay.status.sessions == 1 && harness.relay.status.drops["badTag"] == 1 })
     }
 }

@@ -114,7 +114,10 @@ final class PathPool: PacketHandler {
             let isSent = send(on: path, now: now) { number, payload in
                 session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
             }
-            if !isSent { break }
+            if !isSent {
+                if let link = path.built?.link, !links.hasRoom(on: link) { session.waitForRoom() }
+                break
+            }
             for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
         }
     }

@@ -19,6 +19,9 @@ final class MonthAccount {
     /// The month before, for a clock that goes back into it.
     private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
+    /// The bytes that may pass at full speed now: what the month's pace has left over in the last day.
+    private var free: Double?
+    private var notedAt: UInt64 = 0
     /// The limit of bytes in a month; nil: none.
     private(set) var limit: UInt64?
     /// The day on which a month begins.
@@ -63,14 +66,47 @@ final class MonthAccount {
             // The clock was ahead before, or is behind now.
             (since, bytes) = (begin, begin == before.since ? bytes + before.bytes : bytes)
         }
-        if let counted, total > counted { bytes += total - counted }
-        if counted == nil { bytes += total }
+        let news = total - min(counted ?? 0, total)
+        bytes += news
         counted = total
+        notePace(news, at: now)
         if now >= saved + Self.interval {
             if saved > 0 { save() }
             saved = now
         }
     }
+
+    /// The bytes per second, in and out, that last until the month ends; nil without a limit.
+    private func lastingPace(at now: UInt64) -> Double? {
+        guard let limit else { return nil }
+        let end = Self.monthStart(at: since + 32 * Self.day, firstDay: firstDay)
+        return Double(limit - min(bytes, limit)) / Double(max(end - min(now, end), 1))
+    }
+
+    private func notePace(_ news: UInt64, at now: UInt64) {
+        guard let lasting = lastingPace(at: now) else {
+            free = nil
+            return
+        }
+        let age = Double(now - min(notedAt, now))
+        // A start brings no more than an hour's part, and what passed beyond the free bytes is a debt of no more.
+        let hour = 3_600 * lasting
+        let level = free.map { $0 + age * lasting - Double(news) } ?? hour
+        free = min(max(level, -hour), 24 * hour)
+        notedAt = now
+    }
+
+    /// The bytes per second, in and out, that the relay may carry now: nil while the month's pace has left some over.
+    ///
+    /// So the bytes last until the month ends, and a node need not rest, which its testers would count against it.
+    func pace(at now: UInt64) -> UInt64? {
+        guard let free, free <= 0, let lasting = lastingPace(at: now) else { return nil }
+        return max(UInt64(lasting), Self.leastPace)
+    }
+
+    private static let day: UInt64 = 86_400
+    /// The least pace, at which the node still serves.
+    private static let leastPace: UInt64 = 200_000
 
     /// Writes the file completely or not at all; a full disk loses no more than this update.
     func save() {

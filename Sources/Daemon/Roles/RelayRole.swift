@@ -100,6 +100,7 @@ final class RelayRole: ProcessRole {
                 log.notice("the month's bytes are kept again")
             }
         }
+        relay.pace(account.pace(at: currentTime().seconds) ?? 0)
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
     }
 

@@ -1,5 +1,6 @@
 // One file: sending, committing and moving share the table's private memory.
 
+internal import DequeModule
 internal import EventLoop
 public import Link
 public import Wire
@@ -101,7 +102,8 @@ public import Wire
     /// At the places of other links the memory is not initialised.
     private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
-    private var free: [Int32] = []
+    /// The free places, of which the one that is free for longest is used next: an id comes back only after many others.
+    private var free: Deque<Int32> = []
     /// The number of places ever used; `entries` from there on are not initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
@@ -150,8 +152,8 @@ public import Wire
         mayMove: Bool
     ) -> LinkID? {
         let place: Int
-        if let last = free.popLast() {
-            place = Int(last)
+        if let oldest = free.popFirst() {
+            place = Int(oldest)
         } else if placesUsed < capacity {
             place = placesUsed
             placesUsed += 1
@@ -421,7 +423,7 @@ public import Wire
     }
 
     /// Whether the queue of the link's socket has room, so that a sender may go on.
-    public func hasRoom(on link: LinkID) -> Bool {
+    func hasRoom(on link: LinkID) -> Bool {
         guard isLive(link) else { return false }
         return socket(for: unsafe entry(link).pointee.sending.address).map { !$0.isBlocked } ?? false
     }

@@ -95,7 +95,10 @@ final class HostedSession: SessionOwner {
                 let isSent = leg.path.send(now: now) { number, payload in
                     session.connection.writePacket(leg: id, packetNumber: number, into: &payload, now: now)
                 }
-                if !isSent { break }
+                if !isSent {
+                    if !leg.path.hasRoom { session.waitForRoom() }
+                    break
+                }
                 hasSent = true
                 for _ in 0..<session.connection.numbersToSkip() { leg.path.skipNumber() }
             }
