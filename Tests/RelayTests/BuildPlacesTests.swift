@@ -111,12 +111,14 @@ import Wire
         harness.run(for: .seconds(2)) { harness.relay.status.paths == 1 }
         let link = try #require(harness.relay.links.list.all.first { $0.peer == .node(harness.silentID) })
         // All places of the link are taken by builds that are not counted for clients.
-        while true {
-            var isFull = false
-            harness.relay.links.request(on: link.id, PathMessage.build, body: [1]) { isFull = $0 == .failure(.limit) }
+        var isFull = false
+        for _ in 0..<600 where !isFull {
+            harness.relay.links.request(on: link.id, PathMessage.build, body: [1]) {
+                if $0 == .failure(.limit) { isFull = true }
+            }
             harness.run(for: .milliseconds(1)) { false }
-            if isFull { break }
         }
+        #expect(isFull)
         var answer: Built?
         client.beginBuild(to: harness.silentID) { answer = $0 }
         #expect(harness.run(for: .seconds(5)) { answer == .refused(0, .overloaded) })
