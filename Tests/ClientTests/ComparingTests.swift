@@ -41,9 +41,17 @@ import Wire
         let own = world.nodes[0].chain
         for node in world.nodes { node.chain = (1, Bytes32()) }
         #expect(world.start())
-        run(world, .seconds(1_500))
+        world.restoreGuards([0, 1])
+        run(world, .seconds(10))
+        func count(_ message: DirectoryMessage) -> Int {
+            world.nodes.reduce(0) { $0 + $1.questions.count { $0.message == message } }
+        }
+        let (sources, asked) = (count(.getSnapshot), count(.getSnapshotID))
+        run(world, .seconds(2_000))
         #expect(world.directory.trust.witnesses.isEmpty)
-        // The node that was the source is asked too.
+        // Each time both guards are asked, also the one that was the source.
+        let times = count(.getSnapshot) - sources
+        #expect(times > 1 && (count(.getSnapshotID) - asked) * 2 > times * 3)
         let guards = world.directory.guards.primaries.map(\.node)
         for node in world.nodes { node.chain = own }
         #expect(world.loop.run(for: .seconds(3_600)) { world.directory.trust.witnesses.isSuperset(of: guards) })
