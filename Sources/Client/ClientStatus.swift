@@ -110,7 +110,7 @@ public struct ClientStatus: Sendable {
     public var snapshot: SnapshotStatus
     /// How many of the nodes that were asked have the same snapshot.
     public var witnesses: Int
-    /// Whether a node has another snapshot of the same height, or another list of the same round.
+    /// Whether nodes of two operators have another snapshot of the same height, or another list of the same round.
     public var isContradicted: Bool
     /// Packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64

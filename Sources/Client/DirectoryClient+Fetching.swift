@@ -129,14 +129,13 @@ extension DirectoryClient {
     /// Each node that is asked learns this machine's address, so a node that is not a guard is asked only about once a
     /// day. It prevents colluding guards from withholding newer snapshots for as long as they are guards.
     private func compare(with source: NodeID) {
-        trust.confirm(source)
         var others = guards.primaries.map(\.node).filter { $0 != source }
         if now >= trust.nextIndependentCheck {
-            trust.nextIndependentCheck = now + .seconds(.random(in: 43_200...129_600, using: &random))
+            trust.nextIndependentCheck = now + .seconds(.random(in: SnapshotTrust.checkPause, using: &random))
             if let other = bootstrap.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
-        // A snapshot that leads nowhere is found by comparing, if need be with the source.
-        for other in others.isEmpty ? [source] : others {
+        // The source too: it may have a newer snapshot and no update to it, because this client's leads nowhere.
+        for other in [source] + others {
             links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
                 askForID(other, link)
@@ -157,13 +156,13 @@ extension DirectoryClient {
             else { return }
             if answer.same == digest {
                 trust.confirm(node)
-            } else if !answer.same.isZero {
-                trust.isContradicted = true
+            } else if !answer.same.isZero, trust.contradict(.snapshot, node) {
                 log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
             }
             let used = lists.used
-            if let used, answer.listRound == used.list.round, answer.listDigest != used.digest {
-                trust.isContradicted = true
+            if let used, answer.listRound == used.list.round, answer.listDigest != used.digest,
+                trust.contradict(.list, node)
+            {
                 log.warning(
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
@@ -220,7 +219,7 @@ extension DirectoryClient {
                     doubts.wantsAll = true
                     return then(false)
                 }
-                let witness = owner(of: node)
+                let witness = witness(node)
                 for signed in checked.good {
                     _ = descriptors.hear(signed, from: witness, operators: trust.operatorCount, at: unixTime)
                 }

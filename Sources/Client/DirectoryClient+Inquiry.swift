@@ -34,6 +34,9 @@ extension DirectoryClient {
     /// Nodes of the network file are asked even if they are no longer staked.
     func owner(of node: NodeID) -> Bytes32 { trust.chain.snapshot.entry(of: node)?.operatorID ?? node.key }
 
+    /// The operator whose word `node` gives; nil if the node is not staked, because one owner may have many such nodes.
+    func witness(_ node: NodeID) -> Bytes32? { trust.chain.snapshot.isStaked(node) ? owner(of: node) : nil }
+
     /// Begins an inquiry.
     func inquire() {
         schedule.begin(at: now)

@@ -35,7 +35,7 @@ extension DirectoryClient {
 
     /// Begins to use `list`.
     func use(_ list: DescriptorList, digest: Bytes32) {
-        descriptors.use(list)
+        descriptors.use(list, ListSchedule(epoch: network.epochSeconds))
         lists.used = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
         lists.offers.use(list.round)
         choosing.selection = nil
@@ -131,6 +131,7 @@ extension DirectoryClient {
         let places = descriptors.lacking(list)
         fetchListed(places, of: list, digest, link) { [weak self] found in
             guard let self else { return }
+            let isWhole = found.count == places.count
             // Expired descriptors count as missing. An old list with its old descriptors would leave this client none
             // that are valid.
             let found = found.filter {
@@ -140,8 +141,11 @@ extension DirectoryClient {
                 return then()
             }
             guard leavesEnough(list, found) else {
-                log.notice("a list that names few nodes is not used")
-                lists.offers.drop(digest)
+                // If this node has held descriptors back, the list may do with those that another node sends.
+                if isWhole {
+                    log.notice("a list that names few nodes is not used")
+                    lists.offers.drop(digest)
+                }
                 return then()
             }
             let isFirst = lists.used == nil
@@ -163,7 +167,7 @@ extension DirectoryClient {
     private func leavesEnough(_ list: DescriptorList, _ found: [SignedDescriptor]) -> Bool {
         guard coverage(of: descriptors, down: rounds.down).isEnough else { return true }
         var after = descriptors
-        after.use(list)
+        after.use(list, ListSchedule(epoch: network.epochSeconds))
         for signed in found { _ = after.hear(signed, from: nil, operators: trust.operatorCount, at: unixTime) }
         return coverage(of: after, down: rounds.down).isEnough
     }
@@ -199,7 +203,11 @@ extension DirectoryClient {
             loop.work {
                 let found = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
                 let wanted = Set(places.map { list.hashes[$0] })
-                return found.filter { wanted.contains($0.digest) && $0.isAuthentic(network: id) }
+                // Each one once: a repeated one would count for a missing one.
+                var seen: Set<Bytes32> = []
+                return found.filter {
+                    wanted.contains($0.digest) && seen.insert($0.digest).inserted && $0.isAuthentic(network: id)
+                }
             } completion: {
                 then($0)
             }
@@ -284,7 +292,7 @@ extension DirectoryClient {
         guard let signed = try? SignedDescriptor(decoding: bytes.rawSpan), signed.descriptor.node == node,
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
         else { return }
-        if descriptors.hear(signed, from: owner(of: witness), operators: trust.operatorCount, at: unixTime) {
+        if descriptors.hear(signed, from: self.witness(witness), operators: trust.operatorCount, at: unixTime) {
             changed()
         }
     }
@@ -296,7 +304,8 @@ extension DirectoryClient {
     func vouchOverLinks() {
         var owners: Set<Bytes32> = []
         let others = guards.primaries.map(\.node) + bootstrap.shuffled(using: &random)
-        for node in others where owners.count <= DescriptorStore.vouchers && owners.insert(owner(of: node)).inserted {
+        for node in others where owners.count <= DescriptorStore.vouchers {
+            guard let owner = witness(node), owners.insert(owner).inserted else { continue }
             links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
                 fetchDescriptors(link, from: node) { [weak self] isGood in if isGood { self?.changed() } }

@@ -65,8 +65,11 @@ final class DirectoryClient {
         let chain = try SnapshotChain(
             network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) },
             earlier: try store?.value(SnapshotChain.Earlier.keptName))
+        let left = SnapshotTrust.left(kept: try store?.value(SnapshotTrust.keptName))
         trust = SnapshotTrust(
-            chain, nextIndependentCheck: links.now + .seconds(.random(in: 43_200...129_600, using: &random)))
+            chain,
+            nextIndependentCheck: links.now
+                + .seconds(left ?? .random(in: SnapshotTrust.checkPause, using: &random)))
         descriptors = DescriptorStore(
             network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: now)
         guards = Guards(rows: try store?.guards() ?? [], inner: try store?.innerSet() ?? [])
@@ -135,6 +138,6 @@ final class DirectoryClient {
 
     /// Saves changes: some at a time, or all with `all`.
     func save(all: Bool = false) {
-        keeper.save(guards, descriptors, health, all: all, at: now, time: unixTime)
+        keeper.save(guards, descriptors, health, trust, all: all, at: now, time: unixTime)
     }
 }

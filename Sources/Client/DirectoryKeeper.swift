@@ -11,6 +11,8 @@ struct DirectoryKeeper {
     private static let listFile = "descriptors.list"
     /// How many descriptors are written at a time, so that a write does not delay the loop.
     private static let batch = 200
+    /// How many seconds of the wait for the next question to a node that is not a guard may be lost.
+    private static let checkStep: UInt64 = 600
 
     /// The store; with nil nothing is saved.
     let store: Store?
@@ -19,6 +21,8 @@ struct DirectoryKeeper {
     /// The saved state: generations, and the rows of the health.
     private var guardsKept: UInt64, innerKept: UInt64, descriptorsKept: UInt64
     private var healthKept: [NodeRow]
+    /// The seconds until the next question to a node that is not a guard, as they were saved.
+    private var checkKept: UInt64?
     /// When to check for changes next.
     private var next = Instant(nanoseconds: 0)
     /// Why the last write failed; nil when it did not.
@@ -42,8 +46,8 @@ struct DirectoryKeeper {
 
     /// Saves changes: some at a time, or all with `all`.
     mutating func save(
-        _ guards: Guards, _ descriptors: DescriptorStore, _ health: NodeHealth, all: Bool, at now: Instant,
-        time: UnixTime
+        _ guards: Guards, _ descriptors: DescriptorStore, _ health: NodeHealth, _ trust: SnapshotTrust, all: Bool,
+        at now: Instant, time: UnixTime
     ) {
         next = now + .seconds(1)
         guard let store else { return }
@@ -62,6 +66,7 @@ struct DirectoryKeeper {
                 if upTo == descriptors.generation { try store.removeExpiredDescriptors(at: time) }
                 descriptorsKept = upTo
             }
+            try saveCheck(trust, all: all, at: now, in: store)
             let rows = health.rows
             if rows != healthKept {
                 try store.setHealth(rows)
@@ -75,6 +80,19 @@ struct DirectoryKeeper {
             self.error = error
             next = now + .seconds(10)
         }
+    }
+
+    /// Saves the seconds until the next question to a node that is not a guard: now and then, or at once with `all`.
+    private mutating func saveCheck(
+        _ trust: SnapshotTrust, all: Bool, at now: Instant, in store: Store
+    ) throws(StoreError) {
+        let left = UInt64(clamping: (trust.nextIndependentCheck - now).nanoseconds / 1_000_000_000)
+        if let kept = checkKept, left <= kept, !all, kept - left < Self.checkStep { return }
+        guard left != checkKept else { return }
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(left)
+        try store.setValue(writer.bytes, for: SnapshotTrust.keptName)
+        checkKept = left
     }
 
     /// Saves the trusted snapshot of `chain`, and the one that led to it.

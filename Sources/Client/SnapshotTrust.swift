@@ -9,12 +9,18 @@ struct SnapshotTrust {
     private(set) var operatorCount = 0
     /// The nodes that were asked and have the same snapshot.
     private(set) var witnesses: Set<NodeID> = []
-    /// Whether a node has another snapshot of the same height, or another list of the same round.
-    var isContradicted = false
+    /// The nodes that have named another snapshot of the same height, or another list of the same round.
+    private var contradictions: Set<Contradiction> = []
     /// The nodes that have a newer snapshot but no update to it from any of this client's snapshots.
     private(set) var unreachable: Set<NodeID> = []
     /// When a node that is not a guard is next asked which snapshot it has.
     var nextIndependentCheck: Instant
+    /// The time in seconds between two such questions.
+    static let checkPause: ClosedRange<Int64> = 43_200...129_600
+    /// The name of the seconds until then in the store.
+    ///
+    /// They count down over restarts. Otherwise a client that runs for less than twelve hours at a time would never ask.
+    static let keptName = "independent check"
 
     init(_ chain: SnapshotChain, nextIndependentCheck: Instant) {
         self.chain = chain
@@ -25,17 +31,48 @@ struct SnapshotTrust {
     /// Trusts a newer snapshot, which no node has confirmed yet.
     mutating func follow(_ chain: SnapshotChain) {
         self.chain = chain
-        (witnesses, isContradicted, unreachable) = ([], false, [])
+        (witnesses, contradictions, unreachable) = ([], [], [])
         count()
     }
 
     /// Notes that a node has the same snapshot.
     mutating func confirm(_ node: NodeID) { witnesses.insert(node) }
 
+    /// What a node has another one of.
+    enum Subject { case snapshot, list }
+
+    private struct Contradiction: Hashable {
+        let subject: Subject
+        let node: NodeID
+    }
+
+    /// Notes that a node has another snapshot or list; returns whether that is new since the last snapshot.
+    mutating func contradict(_ subject: Subject, _ node: NodeID) -> Bool {
+        contradictions.insert(Contradiction(subject: subject, node: node)).inserted
+    }
+
+    /// Whether nodes of two operators (or of all, if there is one) have another snapshot of the same height, or another
+    /// list of the same round.
+    ///
+    /// Their words are not signed, so one operator alone must not raise an alarm.
+    var isContradicted: Bool {
+        let entries = contradictions.compactMap { chain.snapshot.entry(of: $0.node) }
+        let count = Set(entries.lazy.filter(\.isStaked).map(\.operatorID)).count
+        return count > 0 && count >= min(2, operatorCount)
+    }
+
     /// Notes that a node has a newer snapshot but no update to it; returns whether it is the first such node.
     mutating func isBehind(_ node: NodeID) -> Bool {
         unreachable.insert(node)
         return unreachable.count == 1
+    }
+
+    /// The seconds that were kept in `bytes`; nil if none were.
+    static func left(kept bytes: [UInt8]?) -> Int64? {
+        guard let bytes else { return nil }
+        var reader = ByteReader(bytes.rawSpan)
+        guard let left = try? reader.u64(), reader.remaining == 0 else { return nil }
+        return min(Int64(clamping: left), checkPause.upperBound)
     }
 
     private mutating func count() {

@@ -99,7 +99,8 @@ public struct ChainFollower: Sendable {
             throw .replaced(height: height)
         }
         var entries: [Snapshot.Entry] = []
-        for node in list.nodes where node.standing != .open {
+        let shared = list.sharedKeys
+        for node in list.nodes where node.standing != .open && !shared.contains(node.node) {
             // Registered in the list's own block: the block that places the node comes after it.
             guard let block = node.placingBlock, block <= height else { continue }
             guard let hash = hashes[block] else { return }
@@ -112,7 +113,9 @@ public struct ChainFollower: Sendable {
         pending.removeAll { $0.height <= height }
         // The next snapshot requests them anew, so a hash of a replaced block spoils one snapshot at most.
         hashes = [:]
-        guard let made = Snapshot(network: network, height: height, time: time, entries: entries) else {
+        guard entries.contains(where: \.isStaked),
+            let made = Snapshot(network: network, height: height, time: time, entries: entries)
+        else {
             throw .notASnapshot
         }
         snapshot = made
@@ -128,6 +131,16 @@ extension OxendNode {
 }
 
 extension OxendList {
+    /// The keys that several funded service nodes name as theirs, which a snapshot cannot hold.
+    ///
+    /// All entries of such a key are left out, as every node does alike. Otherwise the two nodes' owner would keep all
+    /// others from making a snapshot.
+    fileprivate var sharedKeys: Set<NodeID> {
+        var (seen, shared): (Set<NodeID>, Set<NodeID>) = ([], [])
+        for node in nodes where node.standing != .open && !seen.insert(node.node).inserted { shared.insert(node.node) }
+        return shared
+    }
+
     /// The heights of the blocks that place the funded nodes.
     fileprivate var placingBlocks: Set<UInt64> {
         nodes.reduce(into: []) { heights, node in

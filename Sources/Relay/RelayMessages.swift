@@ -103,7 +103,9 @@ final class RelayMessages: ControlHandler {
         switch message {
         case .suspect: answer(responder, watching.suspect(body, from: peer))
         case .votes: answer(responder, watching.votes(body, from: peer))
-        case .linkBack: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
+        case .linkBack:
+            guard let source = links.endpoint(of: responder.link)?.address else { return links.refuse(responder) }
+            watching.linkBack(from: peer, at: source) { [weak self] in self?.answer(responder, $0) }
         }
     }
 

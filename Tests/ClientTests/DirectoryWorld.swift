@@ -21,6 +21,8 @@ final class DirectoryNode: ControlHandler {
     var descriptors: [SignedDescriptor] = []
     /// The list that it serves, the list's digest, and the descriptors of the list that it serves.
     var list: (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])?
+    /// Its answer to every question for listed descriptors, in the place of the list's.
+    var answersListed: [SignedDescriptor]?
     var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
     /// The snapshots that it serves; nil: none newer than the client's.
     var history: SnapshotHistory?
@@ -85,7 +87,7 @@ final class DirectoryNode: ControlHandler {
             guard let question = try? ListedQuestion(decoding: body.rawSpan) else { return links.refuse(responder) }
             let hashes = list.map { found in question.places.map { found.signed.list.hashes[$0] } } ?? []
             let asked = list?.descriptors.filter { hashes.contains($0.digest) } ?? []
-            links.answer(responder, SignedDescriptor.encodeList(asked))
+            links.answer(responder, SignedDescriptor.encodeList(answersListed ?? asked))
         case .getDescriptor where own != nil: links.answer(responder, own?.bytes ?? [])
         default: links.refuse(responder)
         }

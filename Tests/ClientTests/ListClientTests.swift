@@ -11,10 +11,10 @@ import Wire
 
 /// Attacks by a node that gives one client an onion key of its own, and by the node's friends, against signed lists.
 @Suite struct ListClientTests {
-    private typealias List = (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])
+    typealias List = (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])
 
     /// A list of the descriptors of all nodes, or of the first `count`, signed by the nodes `signers`.
-    private func list(
+    func list(
         _ world: DirectoryWorld, round: UInt64, by signers: Range<Int>, naming count: Int = .max
     ) throws -> List {
         let descriptors = Array(try #require(world.nodes.last).descriptors.prefix(count))
@@ -42,7 +42,7 @@ import Wire
     }
 
     /// Fetches `node`'s list and its changed descriptors, as the client does.
-    private func ask(_ node: DirectoryNode, _ world: DirectoryWorld) {
+    func ask(_ node: DirectoryNode, _ world: DirectoryWorld) {
         var isOver = false
         let directory = world.directory
         directory.links.link(to: node.id, at: [node.address]) { result in

@@ -27,7 +27,7 @@ final class ListReader {
         if let found = ListModel.checked(newer(list?.round ?? 0), model), found.signed.list.round > list?.round ?? 0 {
             model.certifies(found.signed.list, found.digest)
             list = found.signed.list
-            store.use(found.signed.list)
+            store.use(found.signed.list, ListModel.schedule)
         }
         if let list {
             let places = store.lacking(list)
@@ -54,6 +54,8 @@ final class ListReader {
             precondition(model.made[signed.digest] != nil, "a descriptor that its node did not make")
             guard let list, list.place(of: signed.digest) == nil else { continue }
             precondition(told[signed.digest]?.count ?? 0 >= 2, "a descriptor that is not listed, and few nodes have")
+            let limit = ListModel.schedule.cut(of: list.round).seconds - DescriptorStore.settling
+            precondition(signed.descriptor.published.seconds > limit, "a descriptor that the list would have to name")
         }
     }
 }

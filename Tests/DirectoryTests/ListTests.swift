@@ -147,6 +147,62 @@ struct ListTests {
         #expect(early[all[0].descriptor.node]?.seconds == 0)
     }
 
+    /// A version that a node and three operators show to one client, and that a later list had to name, is used no more.
+    @Test("s11: a version that three operators vouch for ends with the list that would have to name it")
+    func s11VouchedVersionsEnd() throws {
+        func later(_ seconds: UInt64) -> UnixTime { UnixTime(seconds: start.seconds + seconds) }
+        func list(of cycle: UInt64, _ numbers: Range<UInt64> = 0..<6) -> DescriptorList {
+            DescriptorList(
+                round: schedule.round(at: later(cycle * schedule.period)), height: 1, snapshot: snap.digest,
+                hashes: numbers.map { made($0, at: start.seconds - 9_000).digest })!
+        }
+        let (usual, marked) = (made(0, at: start.seconds - 9_000), made(0, at: start.seconds + 100, mark: 9))
+        let node = usual.descriptor.node
+        func vouched(at time: UnixTime, _ store: inout DescriptorStore) {
+            for number in 1...3 as ClosedRange<UInt64> {
+                _ = store.hear(marked, from: bytes32(1, number), operators: 6, at: time)
+            }
+        }
+        var store = try store()
+        store.use(list(of: 0), schedule)
+        vouched(at: later(100), &store)
+        #expect(store.descriptor(of: node, at: later(100)) == marked)
+        // The list of the next cycle need not name a version of the last half hour before it.
+        #expect(schedule.cut(of: list(of: 1).round) == schedule.cut(at: later(schedule.period)))
+        var recent = store
+        let shortly = later(schedule.period).seconds - schedule.step - DescriptorStore.settling + 1
+        let restarted = made(1, at: shortly, mark: 9)
+        for number in 2...4 as ClosedRange<UInt64> {
+            _ = recent.hear(restarted, from: bytes32(1, number), operators: 6, at: later(schedule.period))
+        }
+        recent.use(list(of: 1), schedule)
+        #expect(recent.descriptor(of: restarted.descriptor.node, at: later(schedule.period)) == restarted)
+        // Two hours later a list names the public version still.
+        let end = later(2 * schedule.period)
+        store.use(list(of: 2), schedule)
+        #expect(store.descriptor(of: node, at: end) == nil)
+        #expect(store.lacking(list(of: 2)) == [list(of: 2).place(of: usual.digest)])
+        vouched(at: end, &store)
+        #expect(store.descriptor(of: node, at: end) == nil && !store.hasFresh(of: [node]))
+        let isUsed = store.hear(usual, from: nil, operators: 6, at: end)
+        #expect(isUsed && store.descriptor(of: node, at: end) == usual)
+        vouched(at: end, &store)
+        #expect(store.descriptor(of: node, at: end) == usual)
+    }
+
+    /// A voter that has just restarted demands the descriptors that it kept; otherwise a proposer could leave them out.
+    @Test("s11: a node that has restarted signs no list without the descriptors that it kept")
+    func s11KeptDescriptorsAreDemanded() throws {
+        let file = NetworkFile(name: "test", id: network, bootstrap: [], snapshot: signed(snap, by: 0..<6))
+        // The last one was published so late that others may not have had it by the cut.
+        let kept = (0..<6 as Range<UInt64>).map { made($0, at: start.seconds - ($0 == 5 ? 1_000 : 7_200)) }
+        let time = UnixTime(seconds: start.seconds + 60)
+        let store = DescriptorStore(file, snapshot: snap, kept: kept.map(\.bytes), at: time)
+        #expect(refusal([kept[0]], by: store) == .leavesOut(4))
+        #expect(refusal(Array(kept.dropLast()), by: store) == nil)
+        #expect(refusal(kept, by: store) == nil)
+    }
+
     /// A node signs one list of a round, also after a restart; a proposal by a node that was not drawn is refused.
     @Test func s11NobodySignsTwoListsOfARound() throws {
         let store = try store()

@@ -104,6 +104,18 @@ struct FollowerTests {
         }
     }
 
+    @Test("s11: a key that two service nodes name is left out, and keeps nobody from making a snapshot")
+    func aKeyOfTwoNodes() throws {
+        var follower = ChainFollower(network: network, epochBlocks: 10)
+        let nodes = (1...10).map { node($0) } + [node(11), node(11, .decommissioned)] + [node(10, .open)]
+        for height in UInt64(98)...102 { try follower.take(list(height, nodes)) }
+        try follower.takeWantedHashes()
+        let wanted = try #require(follower.wantedHeader)
+        try follower.takeHeader(height: wanted, hash: hash(wanted), time: UnixTime(seconds: 9))
+        let made = try #require(follower.snapshot)
+        #expect(made.height == 100 && Set(made.entries.map(\.node)) == Set((1...10).map { node($0).node }))
+    }
+
     @Test func aHeaderThatDidNotComeIsWantedAgain() throws {
         var follower = ChainFollower(network: network, epochBlocks: 10)
         try follower.take(list(10))
@@ -143,7 +155,7 @@ struct FollowerTests {
         try follower.take(list(113, target: 114))
     }
 
-    @Test func aNodeTwiceIsNoSnapshot() throws {
+    @Test func keysOfTwoNodesAloneAreNoSnapshot() throws {
         var follower = ChainFollower(network: network, epochBlocks: 10)
         try follower.take(list(10, [node(1), node(1)]))
         try follower.take(list(12))

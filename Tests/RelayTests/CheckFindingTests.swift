@@ -23,7 +23,7 @@ import Wire
                 .unreached(address, asked: 3), "reachable",
                 "none of 3 nodes asked could make a link to 192.0.2.1:443; open"
             ),
-            (.noRoute(address), "reachable", "no node asked has a route to 192.0.2.1:443"),
+            (.noRoute(address), "reachable", "no node asked can try 192.0.2.1:443: none has a route"),
             (.unasked(address), "reachable", "no node could be asked whether it reaches 192.0.2.1:443"),
             (.descriptor(takenBy: 0, of: 3), "descriptor", "none of 3 nodes asked has taken it; look at the clock"),
             (.descriptor(takenBy: 2, of: 3), "descriptor", "2 of 3 nodes asked have taken it"),

@@ -372,6 +372,31 @@ import Wire
         #expect(asks(15) == Array(0...5) && full.hasHeard)
     }
 
+    @Test("s24: a node that asks for links back gets them at the address from which it asks, and aims them at no other")
+    func linkBackAtAnother() throws {
+        let town = try Town(neighbours: 1)
+        let own = town.endpoint(of: 1)
+        // Here all addresses of 127.0.0.0/8 are the neighbour's: a link to the stranger's would come up.
+        let stranger = try #require(Endpoint("127.0.0.2:\(own.port)"))
+        let watching = try town.watching()
+        for (age, address, expected) in [(60, stranger, [2]), (30, own, [1])] as [(UInt64, Endpoint, [UInt8])] {
+            let signed = try town.descriptor(of: 1, age: age, at: address)
+            town.publish([signed], by: 1)
+            #expect(town.loop.run(for: .seconds(10)) { town.holds(signed) })
+            var answers: [[UInt8]?] = []
+            watching.linkBack(from: signed.descriptor.node, at: own.address) { answers.append($0) }
+            #expect(town.loop.run(for: .seconds(20)) { answers.count == 1 })
+            #expect(answers == [expected])
+            town.settle()
+            #expect(town.clientLinks.up == (address == own ? 1 : 0))
+            // A node is answered once in ten seconds.
+            _ = town.loop.run(for: .seconds(11)) { false }
+        }
+        var isClosed = false
+        watching.close { isClosed = true }
+        #expect(town.loop.run(for: .seconds(10)) { isClosed })
+    }
+
     @Test("a node that asks for links to it does not disturb the test of it that is under way") func linkBackInATest()
         throws
     {
@@ -388,7 +413,7 @@ import Wire
         ) { _, _ in isOver = true }
         // The question comes while the test's link is made, and again while the test waits for the answer to its build.
         var answers: [[UInt8]?] = []
-        watching.linkBack(from: id) { answers.append($0) }
+        watching.linkBack(from: id, at: town.endpoint(of: 1).address) { answers.append($0) }
         #expect(town.loop.run(for: .seconds(10)) { town.clientLinks.up == 1 })
         town.settle()
         watching.client.reach(id, at: town.endpoint(of: 1)) { answers.append($0.map { [$0 ? 1 : 0] }) }

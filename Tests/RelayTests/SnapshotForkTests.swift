@@ -21,6 +21,8 @@ import Wire
         var history: SnapshotHistory
         /// The link to the relay.
         private(set) var peer: LinkID?
+        /// How often the relay asked for a snapshot that this node cannot lead on from.
+        private(set) var inVain = 0
 
         init(_ links: Links, _ history: SnapshotHistory) {
             self.links = links
@@ -33,7 +35,9 @@ import Wire
             switch DirectoryMessage(rawValue: message.raw) {
             case .getSnapshot:
                 guard let digest = try? reader.bytes32() else { return links.refuse(responder) }
-                links.answer(responder, history.update(from: height, digest: digest)?.encoded() ?? [])
+                let update = history.update(from: height, digest: digest)
+                if update == nil { inVain += 1 }
+                links.answer(responder, update?.encoded() ?? [])
             case .getSnapshotID:
                 let answer = SnapshotIDAnswer(
                     newest: history.newest.height, digest: history.digest, same: history.digest(at: height), list: nil)
@@ -93,40 +97,48 @@ import Wire
 
     /// Runs `test` with a relay that has the snapshot of height 1, and with its only neighbour.
     private func run(_ test: (Loop, Epochs, Neighbour, SnapshotHistory) throws -> Void) throws {
-        try run { loop, neighbour, history, start in
+        try run { loop, neighbours, history, start in
             let relay = try start(nil, Counting.Count())
             defer { relay.close {} }
-            try test(loop, relay.directory.epochs, neighbour, history)
+            try test(loop, relay.directory.epochs, neighbours[0], history)
         }
     }
 
-    /// Runs `test` with a neighbour, and with a function that starts the relay with a store.
+    /// Runs `test` with `count` neighbours, and with a function that starts the relay with a store.
+    ///
+    /// `operatorOf` gives the operator of a node by number; the relay has number 0.
     private func run(
-        _ test: (Loop, Neighbour, SnapshotHistory, (Store?, Counting.Count) throws -> Relay) throws -> Void
+        neighbours count: Int = 1, operatorOf: (Int) -> Int = { $0 },
+        _ test: (Loop, [Neighbour], SnapshotHistory, (Store?, Counting.Count) throws -> Relay) throws -> Void
     ) throws {
         let loop = Loop.simulated()
         defer { loop.close() }
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let ids = (0..<4).map { NodeID(key($0).publicKey) }
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
+        let entries = ids.enumerated().map {
+            Snapshot.Entry(node: $1, operatorID: ids[operatorOf($0)].key, weight: 1, placement: 0)
+        }
         let first = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
         var signed = SignedSnapshot(first)
         for number in 0..<4 { signed.sign(with: key(number)) }
-        let links = try Links(
-            on: loop,
-            configuration: LinksConfiguration(
-                network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
-            identity: LinkIdentity(key(1)), isStaked: { ids.contains($0) })
-        defer { links.closeAll() }
+        let all = try (1...count).map { number in
+            try Links(
+                on: loop,
+                configuration: LinksConfiguration(
+                    network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
+                identity: LinkIdentity(key(number)), isStaked: { ids.contains($0) })
+        }
+        defer { for links in all { links.closeAll() } }
         let history = SnapshotHistory(first: first, digest: first.digest)
-        let neighbour = Neighbour(links, history)
-        links.control = neighbour
-        var file = NetworkFile(
-            name: "test", id: id,
-            bootstrap: [.init(node: ids[1], addresses: links.localAddresses.map { Endpoint($0) })], snapshot: signed)
+        let neighbours = all.map { Neighbour($0, history) }
+        for (links, neighbour) in zip(all, neighbours) { links.control = neighbour }
+        let bootstrap = all.enumerated().map { place, links in
+            NetworkFile.Bootstrap(node: ids[place + 1], addresses: links.localAddresses.map { Endpoint($0) })
+        }
+        var file = NetworkFile(name: "test", id: id, bootstrap: bootstrap, snapshot: signed)
         file.allowPrivateAddresses = true
-        try test(loop, neighbour, history) { store, count in
+        try test(loop, neighbours, history) { store, count in
             let relay = try Relay(
                 loop: loop, network: file, configuration: RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!]),
                 identity: key(0), store: store, log: Logger(label: "test") { _ in Counting(count: count) },
@@ -137,7 +149,8 @@ import Wire
     }
 
     @Test("the log tells a problem by the sentence of the process") func sentence() throws {
-        try run { loop, neighbour, first, start in
+        try run { loop, neighbours, first, start in
+            let neighbour = neighbours[0]
             let count = Counting.Count()
             let relay = try start(nil, count)
             defer { relay.close {} }
@@ -184,15 +197,39 @@ import Wire
         }
     }
 
-    @Test("s11: it says so if its snapshot is before the beginning of the other's history") func tooOld() throws {
-        try run { loop, epochs, neighbour, first in
+    @Test("s11: it says so if its snapshot is before the beginning of two operators' histories")
+    func tooOld() throws {
+        try run(neighbours: 2) { loop, neighbours, first, start in
+            let relay = try start(nil, Counting.Count())
+            defer { relay.close {} }
+            let epochs = relay.directory.epochs
             let whole = try history(history(first, to: 2), to: 3)
-            neighbour.history = SnapshotHistory(first: whole.newest, digest: whole.digest)
-            #expect(loop.run(for: .seconds(300)) { epochs.problem?.text.contains("newest network file") == true })
+            for neighbour in neighbours {
+                neighbour.history = SnapshotHistory(first: whole.newest, digest: whole.digest)
+            }
+            #expect(loop.run(for: .seconds(600)) { epochs.problem?.text.contains("newest network file") == true })
             #expect(epochs.snapshot.height == 1)
-            neighbour.history = whole
+            for neighbour in neighbours { neighbour.history = whole }
             #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 3 })
             #expect(epochs.problem == nil)
+        }
+    }
+
+    @Test("s11: two nodes of one operator do not send it to another network file", arguments: [false, true])
+    func oneOperator(areAll: Bool) throws {
+        // With one other operator in the network there is nobody else to ask.
+        let operatorOf = { (number: Int) in areAll ? min(number, 1) : [0, 1, 1, 3][number] }
+        try run(neighbours: 2, operatorOf: operatorOf) { loop, neighbours, first, start in
+            let relay = try start(nil, Counting.Count())
+            defer { relay.close {} }
+            let whole = try history(history(first, to: 2), to: 3)
+            for neighbour in neighbours {
+                neighbour.history = SnapshotHistory(first: whole.newest, digest: whole.digest)
+            }
+            let (one, other) = (neighbours[0], neighbours[1])
+            #expect(loop.run(for: .seconds(1_200)) { one.inVain >= 4 && other.inVain >= 4 })
+            let epochs = relay.directory.epochs
+            #expect(loop.run(for: .seconds(10)) { epochs.problem != nil } == areAll)
         }
     }
 
@@ -205,7 +242,8 @@ import Wire
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let store = try Store(folder: folder)
         let file = store.path(of: "snapshots.history")
-        try run { loop, neighbour, first, start in
+        try run { loop, neighbours, first, start in
+            let neighbour = neighbours[0]
             let (count, second) = (Counting.Count(), try history(first, to: 2))
             func started() throws -> Relay {
                 try? FileManager.default.removeItem(atPath: file)

@@ -199,8 +199,8 @@ package struct FigureCatalog: Sendable {
         row: "snapshot", "descriptors of list #", absent: "no list of descriptors yet")
     package let contradicted = Figure<Bool>(
         "snapshot.contradicted", .gauge("tunic_snapshot_contradicted"),
-        "Whether a node has shown a client another snapshot of the same height.", .truth, row: "snapshot",
-        "ANOTHER ONE at a node asked", hidesZero: true, of: [.client])
+        "Whether two operators' nodes have told a client of another snapshot of the same height.", .truth,
+        row: "snapshot", "ANOTHER ONE at nodes asked", hidesZero: true, of: [.client])
 
     // MARK: Packets
 

@@ -62,6 +62,13 @@ public struct ListSchedule: Hashable, Sendable {
         return UnixTime(seconds: start - min(start, step))
     }
 
+    /// A list of `round` must contain the descriptors that arrived up to this time.
+    public func cut(of round: UInt64) -> UnixTime {
+        let (begin, overflow) = Self.cycle(of: round).multipliedReportingOverflow(by: period)
+        let before = period / 2 + step
+        return UnixTime(seconds: overflow ? .max : begin - min(begin, before))
+    }
+
     /// The place among `count` voters of the node that may propose in `round`; drawn anew for each snapshot and round.
     public static func proposer(of round: UInt64, snapshot: Bytes32, count: Int) -> Int {
         precondition(count > 0, "a snapshot has voters")

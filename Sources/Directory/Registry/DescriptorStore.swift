@@ -42,9 +42,9 @@ public struct DescriptorStore: Sendable {
 
     private let network: Bytes32
     private let allowsPrivateAddresses: Bool
-    private var snapshot: Snapshot
+    private(set) var snapshot: Snapshot
     /// A descriptor that is held.
-    private struct Held: Sendable {
+    struct Held: Sendable {
         let signed: SignedDescriptor
         /// The publication time of the oldest known descriptor in a row with the same contents.
         let since: UnixTime
@@ -76,13 +76,13 @@ public struct DescriptorStore: Sendable {
         }
     }
 
-    private var held: [NodeID: Held] = [:]
-    /// The hashes of the list in use; nil if none is in use, so that each node's newest descriptor counts.
-    private var listed: Set<Bytes32>?
+    var held: [NodeID: Held] = [:]
+    /// The list in use; nil if none is in use, so that each node's newest descriptor counts.
+    var listed: Listed?
     /// Newer descriptors than the list's, each with the operators whose nodes have it; at most three of a node.
-    private var fresh: [NodeID: [Fresh]] = [:]
+    var fresh: [NodeID: [Fresh]] = [:]
     /// Increases with every change, so that users of derived data can tell whether it is current.
-    public private(set) var generation: UInt64 = 0
+    public internal(set) var generation: UInt64 = 0
 
     /// An empty store for the staked and suspended nodes of `snapshot`.
     public init(network: Bytes32, allowsPrivateAddresses: Bool, snapshot: Snapshot) {
@@ -114,97 +114,6 @@ public struct DescriptorStore: Sendable {
         return found
     }
 
-    // MARK: A client's list
-
-    /// A descriptor that no list names yet.
-    private struct Fresh: Sendable {
-        let signed: SignedDescriptor
-        let digest: Bytes32
-        var operators: Set<Bytes32>
-    }
-
-    /// The maximum number of versions of one node that are kept in addition to the list's.
-    private static let maximumFresh = 3
-    /// The number of operators that must have a version that no list names.
-    public static let vouchers = 3
-
-    /// Whether a list is in use.
-    public var isListed: Bool { listed != nil }
-
-    /// Uses only the descriptors of `list` from now on, and newer versions that enough operators have.
-    ///
-    /// Drops the descriptors that it does not name. Missing ones are to be added by ``hear(_:from:operators:at:)``.
-    public mutating func use(_ list: DescriptorList) {
-        let hashes = Set(list.hashes)
-        held = held.filter { hashes.contains($0.value.digest) || $0.value.isVouched }
-        listed = hashes
-        for (node, versions) in fresh {
-            let used = held[node]?.signed.descriptor.published
-            if let named = versions.first(where: { hashes.contains($0.digest) }),
-                named.signed.descriptor.published > used ?? UnixTime(seconds: 0)
-            {
-                put(named.signed, at: named.signed.descriptor.published)
-            }
-            trim(node)
-        }
-        generation &+= 1
-    }
-
-    /// The places in `list` of the hashes whose descriptors are missing here.
-    public func lacking(_ list: DescriptorList) -> [Int] {
-        var known = Set(held.values.map(\.digest))
-        for versions in fresh.values { known.formUnion(versions.map(\.digest)) }
-        return list.hashes.indices.filter { !known.contains(list.hashes[$0]) }
-    }
-
-    /// Whether a version of one of `nodes` is known that no list names and that too few operators have.
-    public func hasFresh(of nodes: Set<NodeID>) -> Bool { nodes.contains { fresh[$0] != nil } }
-
-    /// The nodes of which a version is known that no list names and that too few operators have.
-    public var freshNodes: [NodeID] { fresh.keys.sorted() }
-
-    /// Adds a descriptor with a checked signature that a node of the operator `witness` has; returns whether it is now
-    /// in use.
-    ///
-    /// Without a list, a new descriptor is used. With a list, a descriptor that it names is used. Another one is used
-    /// only if ``vouchers`` operators have the same one, or all operators but its own in a network with fewer. The word
-    /// of its own operator does not count, unless there is no other operator.
-    public mutating func hear(
-        _ candidate: SignedDescriptor, from witness: Bytes32?, operators: Int, at now: UnixTime
-    ) -> Bool {
-        guard (try? isNews(candidate, at: now)) == true else { return false }
-        let (node, digest) = (candidate.descriptor.node, candidate.digest)
-        guard let listed, !listed.contains(digest) else {
-            put(candidate, at: now)
-            trim(node)
-            return true
-        }
-        guard let witness, operators < 2 || snapshot.entry(of: node)?.operatorID != witness else { return false }
-        var versions = fresh[node] ?? []
-        if let place = versions.firstIndex(where: { $0.digest == digest }) {
-            versions[place].operators.insert(witness)
-        } else {
-            // If there are too many versions, those of the fewest operators are dropped.
-            versions.sort { $0.operators.count > $1.operators.count }
-            versions = Array(versions.prefix(Self.maximumFresh - 1))
-            versions.append(Fresh(signed: candidate, digest: digest, operators: [witness]))
-        }
-        fresh[node] = versions
-        let needed = min(Self.vouchers, max(1, operators - 1))
-        guard versions.contains(where: { $0.digest == digest && $0.operators.count >= needed }) else { return false }
-        put(candidate, at: now)
-        held[node]!.isVouched = true
-        trim(node)
-        return true
-    }
-
-    /// Drops the versions of `node` that are not newer than the one in use.
-    private mutating func trim(_ node: NodeID) {
-        guard let used = held[node]?.signed.descriptor.published else { return }
-        fresh[node]?.removeAll { $0.signed.descriptor.published <= used }
-        if fresh[node]?.isEmpty == true { fresh[node] = nil }
-    }
-
     /// Adds a descriptor as it arrived, and returns it; the signature is checked last.
     ///
     /// Returns `nil` if the same bytes are held already.
@@ -220,11 +129,13 @@ public struct DescriptorStore: Sendable {
         return try insert(candidate, at: now) ? candidate : nil
     }
 
-    /// Adds a descriptor; returns whether it is new here.
-    public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
+    /// Adds a descriptor, which has come at `arrived` if that is not `now`; returns whether it is new here.
+    public mutating func insert(
+        _ candidate: SignedDescriptor, at now: UnixTime, arrived: UnixTime? = nil
+    ) throws(DescriptorRefusal) -> Bool {
         guard try isNews(candidate, at: now) else { return false }
         guard candidate.isAuthentic(network: network) else { throw .badSignature }
-        put(candidate, at: now)
+        put(candidate, at: arrived ?? now)
         return true
     }
 
@@ -235,7 +146,8 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
-    private mutating func put(_ candidate: SignedDescriptor, at now: UnixTime) {
+    /// Holds a descriptor that is accepted.
+    mutating func put(_ candidate: SignedDescriptor, at now: UnixTime) {
         let node = candidate.descriptor.node
         generation &+= 1
         held[node] = Held(candidate, after: held[node], at: now, generation: generation)

@@ -21,8 +21,22 @@ extension SnapshotChain {
 
 extension DescriptorStore {
     /// A store for the staked and suspended nodes of `snapshot`, with the `kept` descriptors that are valid at `now`.
+    ///
+    /// They count as arrived ``settling`` after their publication, when all nodes had them. If they counted as new, a
+    /// node that has restarted would demand nothing of the next list.
     public init(_ file: NetworkFile, snapshot: Snapshot, kept: [[UInt8]], at now: UnixTime) {
         self.init(network: file.id, allowsPrivateAddresses: file.allowPrivateAddresses, snapshot: snapshot)
-        for bytes in kept { _ = try? insert(bytes.rawSpan, at: now) }
+        for bytes in kept {
+            guard let signed = try? SignedDescriptor(decoding: bytes.rawSpan) else { continue }
+            _ = try? insert(signed, at: now, arrived: signed.descriptor.settles(by: now))
+        }
+    }
+}
+
+extension Descriptor {
+    /// The time from which all nodes have it, at most `now`.
+    fileprivate func settles(by now: UnixTime) -> UnixTime {
+        let settled = published.seconds.addingReportingOverflow(DescriptorStore.settling)
+        return min(now, UnixTime(seconds: settled.overflow ? .max : settled.partialValue))
     }
 }

@@ -39,7 +39,7 @@ final class Epochs: SignatureCollector {
     private var isAnswering = false
     private var isSaving = false
     private var isSaveDue = false
-    /// The neighbours that have a newer snapshot but no update to it from any of this node's snapshots.
+    /// The neighbours that say that they have a newer snapshot but no update to it from any of this node's snapshots.
     private var unreachable: Set<LinkID> = []
     private var toldProblem: RegistryProblem?
     /// The reason why nothing was signed.
@@ -166,9 +166,7 @@ final class Epochs: SignatureCollector {
 
     /// The problem if most neighbours' histories do not reach back to this node's newest snapshot; otherwise nil.
     private var gap: RegistryProblem? {
-        let count = neighbours.up.values.count { unreachable.contains($0) }
-        guard count * 2 > neighbours.up.count else { return nil }
-        return .unreachable(height: snapshot.height)
+        neighbours.areMost(unreachable) ? .unreachable(height: snapshot.height) : nil
     }
 
     func collection(_ digest: Bytes32) -> Signatures<Snapshot>? { signing.collection(digest) }

@@ -35,6 +35,22 @@ final class Neighbours {
         if up[peer] == link { up[peer] = links.existingLink(to: peer) }
     }
 
+    /// Whether `links` lead to nodes of most operators whose nodes are linked, and of two at least (of all others, in a
+    /// smaller network).
+    ///
+    /// What neighbours say is not signed. So one operator alone is not believed, however many links its nodes have. Of a
+    /// node that is not staked, the operator is not known.
+    func areMost(_ links: Set<LinkID>) -> Bool {
+        guard !links.isEmpty else { return false }
+        let staked = nodes.snapshot.entries.filter { $0.isStaked && $0.node != node }
+        func operators(_ includes: (LinkID?) -> Bool) -> Int {
+            Set(staked.filter { includes(up[$0.node]) }.map(\.operatorID)).count
+        }
+        let (all, linked) = (operators { _ in true }, operators { $0 != nil })
+        let count = operators { $0.map(links.contains) ?? false }
+        return count >= max(1, min(2, all)) && count * 2 > linked
+    }
+
     /// The number of nodes to which links are being made.
     var contactCount: Int { contacting.count }
 

@@ -30,7 +30,8 @@ extension CheckFinding {
         case .unreached(let address, let asked):
             "none of \(asked) nodes asked could make a link to \(address); open this UDP port in the firewall, and forward "
                 + "it where there is NAT"
-        case .noRoute(let address): "no node asked has a route to \(address)"
+        case .noRoute(let address):
+            "no node asked can try \(address): none has a route to it, or this node's links come from other addresses"
         case .unasked(let address): "no node could be asked whether it reaches \(address)"
         case .descriptor(0, let asked):
             "none of \(asked) nodes asked has taken it; look at the clock and at the registry"

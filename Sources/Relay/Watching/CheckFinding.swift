@@ -22,7 +22,7 @@ public enum CheckFinding: Equatable, Sendable {
     case reached(Endpoint, by: Int, of: Int)
     /// None of the nodes that were asked could make a link to the address.
     case unreached(Endpoint, asked: Int)
-    /// None of the nodes that were asked has a route to the address.
+    /// None of the nodes that were asked has a route to the address, and a link that comes from it.
     case noRoute(Endpoint)
     /// No node could be asked whether it reaches the address.
     case unasked(Endpoint)

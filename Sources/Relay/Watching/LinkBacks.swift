@@ -41,22 +41,28 @@ final class LinkBacks {
 
     /// Answers with one byte for each address of the node's descriptor: 0 not reached, 1 reached, 2 unknown; nil
     /// refuses.
-    func answer(_ peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
+    ///
+    /// Links are made only to the address `source` of the link over which the node asks. Otherwise a node could aim the
+    /// handshakes of all others at a stranger, whose address it writes into its descriptor.
+    func answer(_ peer: NodeID, at source: IPAddress, _ answer: @escaping ([UInt8]?) -> Void) {
         guard let addresses = nodes.descriptor(of: peer)?.descriptor.addresses,
             places.take(peer, of: nodes.snapshot.entry(of: peer)?.operatorID ?? peer.key, now: links.now)
         else { return answer(nil) }
-        reach(peer, addresses, [], answer)
+        reach(peer, addresses, from: source, [], answer)
     }
 
     private func reach(
-        _ peer: NodeID, _ addresses: [Endpoint], _ results: [UInt8], _ answer: @escaping ([UInt8]?) -> Void
+        _ peer: NodeID, _ addresses: [Endpoint], from source: IPAddress, _ results: [UInt8],
+        _ answer: @escaping ([UInt8]?) -> Void
     ) {
         guard results.count < addresses.count else { return answer(results) }
         let address = addresses[results.count]
-        // 2: this node has no route to the address, or is testing the other node.
-        guard client.reaches([address]) else { return reach(peer, addresses, results + [2], answer) }
+        // 2: the node asks from another address, this node has no route to this one, or it is testing the other node.
+        guard address.address == source, client.reaches([address]) else {
+            return reach(peer, addresses, from: source, results + [2], answer)
+        }
         client.reach(peer, at: address) { [weak self] isReached in
-            self?.reach(peer, addresses, results + [isReached.map { $0 ? 1 : 0 } ?? 2], answer)
+            self?.reach(peer, addresses, from: source, results + [isReached.map { $0 ? 1 : 0 } ?? 2], answer)
         }
     }
 }

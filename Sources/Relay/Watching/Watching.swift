@@ -299,8 +299,10 @@ final class Watching: SnapshotFollower, LedgerFollower {
         storage?.expedite(node, for: peer)
     }
 
-    /// Answers a node that asks whether it can be reached; nil refuses.
-    func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) { linkBacks.answer(peer, answer) }
+    /// Answers a node that asks from `source` whether it can be reached; nil refuses.
+    func linkBack(from peer: NodeID, at source: IPAddress, _ answer: @escaping ([UInt8]?) -> Void) {
+        linkBacks.answer(peer, at: source, answer)
+    }
 
     // MARK: The operator
 

@@ -1,0 +1,110 @@
+import Directory
+import EventLoop
+import Glibc
+import Logging
+import LoopTesting
+import Store
+import Testing
+import Wire
+
+@testable import Client
+
+/// What a client makes of the nodes' unsigned words about its snapshot, and when it asks a node that is not a guard.
+@Suite struct ComparingTests {
+    private func run(_ world: DirectoryWorld, _ time: TimeSpan) { _ = world.loop.run(for: time) { false } }
+
+    @Test("P6: one operator that names another snapshot raises no alarm, two do, and the log tells each node once")
+    func contradictions() throws {
+        let lines = ClientThreatTests.Lines.Store()
+        let world = try DirectoryWorld(
+            6, operatorOf: { $0 == 1 ? 0 : $0 },
+            log: Logger(label: "test") { _ in ClientThreatTests.Lines(store: lines) })
+        #expect(world.start())
+        let trust = { world.directory.trust }
+        func told() -> Int { lines.lines.count { $0.contains("different snapshots") } }
+        world.restoreGuards([0, 1])
+        let other = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
+        for node in world.nodes.prefix(2) { node.chain = (1, other) }
+        #expect(world.loop.run(for: .seconds(3_600)) { told() >= 2 })
+        // Both guards are of one operator.
+        run(world, .seconds(1_500))
+        #expect(told() == 2 && !trust().isContradicted)
+        world.nodes[2].chain = (1, other)
+        world.restoreGuards([0, 2])
+        #expect(world.loop.run(for: .seconds(3_600)) { told() >= 3 })
+        #expect(told() == 3 && trust().isContradicted)
+    }
+
+    @Test("P6: nodes that do not name the client's snapshot do not count as having it, whatever they answer else")
+    func witnesses() throws {
+        let world = try DirectoryWorld(6)
+        let own = world.nodes[0].chain
+        for node in world.nodes { node.chain = (1, Bytes32()) }
+        #expect(world.start())
+        world.restoreGuards([0, 1])
+        run(world, .seconds(10))
+        func count(_ message: DirectoryMessage) -> Int {
+            world.nodes.reduce(0) { $0 + $1.questions.count { $0.message == message } }
+        }
+        let (sources, asked) = (count(.getSnapshot), count(.getSnapshotID))
+        run(world, .seconds(2_000))
+        #expect(world.directory.trust.witnesses.isEmpty)
+        // Each time both guards are asked, also the one that was the source.
+        let times = count(.getSnapshot) - sources
+        #expect(times > 1 && (count(.getSnapshotID) - asked) * 2 > times * 3)
+        let guards = world.directory.guards.primaries.map(\.node)
+        for node in world.nodes { node.chain = own }
+        #expect(world.loop.run(for: .seconds(3_600)) { world.directory.trust.witnesses.isSuperset(of: guards) })
+    }
+
+    @Test("P6: the time to the next question to a node that is not a guard goes on over restarts")
+    func restarts() throws {
+        var template = Array("/tmp/tunic-client-XXXXXX".utf8CString)
+        #expect(unsafe mkdtemp(&template) != nil)
+        let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let store = try Store(folder: folder)
+        let world = try DirectoryWorld(4)
+        func started() throws -> Client {
+            let client = try Client(
+                loop: world.loop, network: world.network,
+                configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: store,
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, sentence: \.text)
+            client.start()
+            return client
+        }
+        func left(_ client: Client) -> Int64 {
+            (client.directory.trust.nextIndependentCheck - client.directory.now).nanoseconds / 1_000_000_000
+        }
+        func end(_ client: Client) {
+            var isClosed = false
+            client.close { isClosed = true }
+            #expect(world.loop.run(for: .seconds(60)) { isClosed })
+        }
+        var client = try started()
+        let first = left(client)
+        #expect(first > 43_000 && first <= 129_600)
+        // A client that ends at once does not draw again.
+        run(world, .seconds(2))
+        end(client)
+        client = try started()
+        #expect(left(client) <= first && left(client) > first - 120)
+        run(world, .seconds(1_500))
+        end(client)
+        client = try started()
+        #expect(left(client) <= first - 1_500 && left(client) > first - 1_700)
+        // One that is killed loses ten minutes at most.
+        run(world, .seconds(1_500))
+        let killed = client
+        client = try started()
+        #expect(left(client) <= first - 3_000 + 600)
+        end(killed)
+        end(client)
+        // A record that is damaged or too large makes no longer wait.
+        for bytes in [[1, 2], [UInt8](repeating: 255, count: 8)] as [[UInt8]] {
+            try store.setValue(bytes, for: SnapshotTrust.keptName)
+            client = try started()
+            #expect(left(client) > 43_000 && left(client) <= 129_600)
+            end(client)
+        }
+    }
+}
