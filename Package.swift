@@ -88,8 +88,8 @@ let package = Package(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
         module("Links", ["Messages", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire", deque]),
-        module("Paths", ["Links", "Onion", "OnionCrypto", "Wire"]),
-        module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
+        module("Paths", ["Links", "Sessions", "Onion", "OnionCrypto", "Transport", "Wire"]),
+        module("Sessions", ["Requests", "Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
             "Relay",
             [
@@ -203,8 +203,8 @@ let package = Package(
         tests(
             "SessionsTests",
             [
-                "Sessions", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting", "SessionTesting",
-                "VectorFiles", "Wire",
+                "Sessions", "Requests", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting",
+                "SessionTesting", "VectorFiles", "Wire",
             ]),
         // Two ends of the transport over a bad network, for the tests and the fuzzer.
         .target(

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Link
 internal import Links
 internal import Onion
+internal import Sessions
 public import Wire
 
 /// The state that a client shows its user.

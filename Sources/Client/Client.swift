@@ -3,6 +3,7 @@ public import EventLoop
 internal import Link
 internal import Links
 public import Logging
+internal import Sessions
 public import Store
 internal import Wire
 
@@ -23,6 +24,7 @@ public final class Client {
     let exitWatch: ExitWatch
     private let ticker: Ticker
     let sessions: ClientSessions
+    let proxyPaths: ProxyPaths
     let requests: RequestCalls
     let swarm: SwarmCalls
     let associations: Associations
@@ -65,7 +67,8 @@ public final class Client {
         spares = SparePaths(pool: pool, exitWatch: exitWatch, wanted: configuration.sparePaths, loop: loop)
         sessions = ClientSessions(
             pool: pool, spares: spares, appLimit: configuration.appLimit, log: log, loop: loop)
-        requests = RequestCalls(pool: pool, loop: loop)
+        proxyPaths = ProxyPaths(pool: pool)
+        requests = RequestCalls(on: loop, network: network.id, paths: proxyPaths)
         swarm = SwarmCalls(requests: requests, directory: directory, loop: loop)
         links.client = pool
         links.control = pool
@@ -119,7 +122,7 @@ public final class Client {
         }
         sessions.tick()
         askForVersions()
-        requests.tick()
+        proxyPaths.tick()
         lookForApps(pool.now)
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node)) { [weak self] in
             self?.exitsChanged()
@@ -179,7 +182,7 @@ public final class Client {
         spares.renew { !directory.mayUse($0.hops) }
         spares.keep(new.sparePaths)
         for port in dnsPorts { port.forget() }
-        requests.choiceChanged()
+        requests.endSessions { !directory.mayUse($0, to: .any) }
         exitsChanged()
     }
 

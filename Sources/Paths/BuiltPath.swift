@@ -1,5 +1,7 @@
 public import Links
 public import Onion
+public import Sessions
+public import Transport
 public import Wire
 
 /// A built path at its client: the link to the guard, the guard's id for it, and the layers.
@@ -40,6 +42,23 @@ public struct BuiltPath: ~Copyable {
                 return layers.seal(&packet, now: now) == number
             }
         }
+    }
+
+    /// Sends the packets that `session` wants to send on `leg`, until the link takes no more; returns their number.
+    public mutating func transmit(_ session: Session, on leg: LegID, over links: Links, now: Instant) -> Int {
+        var count = 0
+        while session.connection.wantsToSend(leg: leg, now: now) {
+            let isSent = send(over: links, now: now) { number, payload in
+                session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
+            }
+            guard isSent else {
+                if !links.hasRoom(on: link) { session.waitForRoom() }
+                break
+            }
+            count += 1
+            for _ in 0..<session.connection.numbersToSkip() { layers.skipNumber() }
+        }
+        return count
     }
 
     /// Ends the path here; `tellsGuard` is false if the guard has ended it, or its link is gone.

@@ -61,7 +61,7 @@ final class RequestBench {
         }
         let path = try #require(built).get()
         hops = path.hops
-        return RequestSession(turn: turn, pool: pool, path: path, now: pool.now) {}
+        return RequestSession(turn: turn, over: ProxyPath(path: path, pool: pool)) {}
     }
 
     /// A sealed request for `target`, with its keys.

@@ -1,6 +1,7 @@
 import Directory
 import LoopTesting
 import Requests
+import Sessions
 import Testing
 import Wire
 
@@ -42,7 +43,8 @@ import Wire
         bench.client.requests.ask(call) { outcome = $0 }
         bench.run(for: .seconds(12)) {
             meanwhile()
-            entries.formUnion(bench.client.requests.guards)
+            entries.formUnion(bench.client.proxyPaths.guards)
+            entries.formUnion(bench.client.requests.openHops.map { $0[0] })
             return outcome != nil
         }
         return (outcome, bench.pool.now - began)

@@ -3,6 +3,7 @@ import EventLoop
 import Links
 import OnionCrypto
 import Requests
+import Sessions
 import Swarm
 import SwarmModel
 import Testing

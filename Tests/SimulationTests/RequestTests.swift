@@ -1,4 +1,5 @@
 import Directory
+import Sessions
 import Testing
 import Wire
 

@@ -99,27 +99,10 @@ final class PathPool: PacketHandler {
         }
     }
 
-    /// Sends a packet to the terminal; `fill` gets its number and payload, and returns whether to send it.
-    ///
-    /// False if nothing was sent.
-    func send(on path: Path, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
-        guard path.built?.send(over: links, now: now, fill: fill) == true else { return false }
-        path.bytesOut += UInt64(packetSize)
-        return true
-    }
-
     /// Sends the packets that `session` wants to send on `leg` over `path`, until the link takes no more.
     func transmit(_ session: Session, on leg: LegID, over path: Path, now: Instant) {
-        while session.connection.wantsToSend(leg: leg, now: now) {
-            let isSent = send(on: path, now: now) { number, payload in
-                session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
-            }
-            if !isSent {
-                if let link = path.built?.link, !links.hasRoom(on: link) { session.waitForRoom() }
-                break
-            }
-            for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
-        }
+        let count = path.built?.transmit(session, on: leg, over: links, now: now) ?? 0
+        path.bytesOut += UInt64(count * packetSize)
     }
 
     // MARK: Building

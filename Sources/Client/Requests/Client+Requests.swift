@@ -1,5 +1,6 @@
 internal import Directory
 internal import Requests
+internal import Sessions
 public import Wire
 
 /// The state that a node reports in answer to an onion request.

@@ -1,5 +1,6 @@
 internal import Directory
 internal import Requests
+internal import Sessions
 internal import Wire
 
 extension Client {

@@ -2,6 +2,7 @@ internal import Directory
 internal import EventLoop
 internal import OnionCrypto
 internal import Requests
+internal import Sessions
 internal import Swarm
 internal import Wire
 

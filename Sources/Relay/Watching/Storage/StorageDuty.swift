@@ -5,6 +5,7 @@ internal import Logging
 internal import OnionCrypto
 internal import Registry
 internal import Requests
+internal import Sessions
 internal import Store
 internal import Swarm
 internal import Watch
@@ -12,14 +13,15 @@ internal import Wire
 
 /// This node's tests of others' storage (docs/protocol.md, section 11.4).
 ///
-/// ``StorageTests`` decides; this type asks over ``TestRequests``, and keeps the boxes in the node's database.
+/// ``StorageTests`` decides; this type asks over ``AnonymousPaths``, and keeps the boxes in the node's database.
 final class StorageDuty {
     private let loop: Loop
     private let links: Links
     private let network: NetworkFile
     private let store: Store?
     private let log: Logger
-    private let requests: TestRequests
+    private let paths: AnonymousPaths
+    private let requests: RequestCalls
     private var tests: StorageTests
     /// Whether a node passes the tests of paths, by the last tick.
     private var serves: (NodeID, Instant?) -> Bool = { _, _ in false }
@@ -41,7 +43,8 @@ final class StorageDuty {
         self.network = network
         self.store = store
         self.log = log
-        requests = try TestRequests(on: links.loop, network: network, nodes: nodes, choice: choice)
+        paths = try AnonymousPaths(on: loop, network: network, nodes: nodes, choice: choice)
+        requests = RequestCalls(on: loop, network: network.id, paths: paths)
         var boxes: [NodeID: TestBox] = [:]
         for row in try store?.testBoxes() ?? [] { boxes[row.node] = TestBox(decoding: row.bytes) }
         tests = StorageTests(
@@ -111,7 +114,8 @@ final class StorageDuty {
     /// Ends all requests and links.
     func close(completion: @escaping () -> Void) {
         isClosed = true
-        requests.close(completion: completion)
+        requests.close()
+        paths.close(completion: completion)
     }
 
     // MARK: Actions
@@ -154,30 +158,32 @@ final class StorageDuty {
     }
 
     private func ask(_ question: StorageTests.Question) {
-        let kind = question.method
+        guard let target = paths.target(question.node) else { return ended(question, .noProxy) }
         let method: RequestMethod =
-            switch kind {
+            switch question.method {
             case .store: .store
             case .fetch: .fetch
             case .list, .delete, .lookup: .list
             }
-        requests.ask(
-            question.node, method, of: question.box, swarm: question.swarm, arguments: { question.arguments($0) }
-        ) { [weak self] outcome in
-            guard let self, !isClosed else { return }
-            var (answer, bound): (StoreAnswer?, Bytes32) = (nil, Bytes32())
-            if case .answered(let sealed, _, let binding) = outcome {
-                // An answer that cannot be read is an answer all the same.
-                let read = try? StoreAnswer(decoding: sealed.encoded().rawSpan, to: kind)
-                (answer, bound) = (read ?? .refused(.malformed), binding)
-            } else if case .refused(.busy) = outcome {
-                answer = .refused(.busy(seconds: 1))
-            } else if outcome == .noProxy || outcome == .tooMany {
-                return perform(tests.unasked(question.number, serves: serves, now: now, time: links.time))
-            }
-            perform(
-                tests.answered(
-                    question.number, answer, binding: bound, serves: serves, now: now, time: links.time))
+        // Each request has an isolation key of its own, so that no session serves two of them.
+        let call = RequestClient.Call(
+            scope: .init(isolation: question.number, purpose: .box(question.box)), method: method, targets: [target],
+            swarm: Set(question.swarm), arguments: { question.arguments($0) })
+        requests.ask(call) { [weak self] in self?.ended(question, $0) }
+    }
+
+    private func ended(_ question: StorageTests.Question, _ outcome: RequestClient.Outcome) {
+        guard !isClosed else { return }
+        var (answer, bound): (StoreAnswer?, Bytes32) = (nil, Bytes32())
+        if case .answered(let sealed, _, let binding) = outcome {
+            // An answer that cannot be read is an answer all the same.
+            let read = try? StoreAnswer(decoding: sealed.encoded().rawSpan, to: question.method)
+            (answer, bound) = (read ?? .refused(.malformed), binding)
+        } else if case .refused(.busy) = outcome {
+            answer = .refused(.busy(seconds: 1))
+        } else if outcome == .noProxy || outcome == .tooMany {
+            return perform(tests.unasked(question.number, serves: serves, now: now, time: links.time))
         }
+        perform(tests.answered(question.number, answer, binding: bound, serves: serves, now: now, time: links.time))
     }
 }

@@ -1,14 +1,11 @@
-internal import Directory
 internal import OnionCrypto
-internal import Requests
-internal import Sessions
-internal import Transport
-internal import Wire
+public import Transport
+public import Wire
 
 /// A session for the onion requests of one purpose to one target, over one path to their proxy.
 ///
 /// It has no second leg. When its path ends, the session ends, and another proxy is drawn.
-final class RequestSession: SessionOwner, PathUser {
+public final class RequestSession: SessionOwner {
     private static let leg = LegID(0)
     /// The smallest limits: a proxy sends answers on the streams of requests, and nothing else.
     ///
@@ -24,84 +21,83 @@ final class RequestSession: SessionOwner, PathUser {
         return limits
     }()
 
-    let session: Session
-    private let path: Path
-    private let pool: PathPool
+    /// The session with the proxy.
+    public let session: Session
+    private let path: any RequestPath
     /// Called once, when the session ends otherwise than by ``end()``.
     private let lost: () -> Void
-    private(set) var isOver = false
+    /// Whether it has ended.
+    public private(set) var isOver = false
 
     /// A session over `path`, which is ready; `lost` is called if the session ends by itself.
-    init(turn: SessionTurn, pool: PathPool, path: Path, now: Instant, lost: @escaping () -> Void) {
-        self.pool = pool
+    public init(turn: SessionTurn, over path: any RequestPath, lost: @escaping () -> Void) {
         self.path = path
         self.lost = lost
         session = Session(turn: turn, role: .initiator, configuration: Self.configuration, seed: SecureRandom.u64())
         session.owner = self
-        path.session = self
-        path.leg = Self.leg
+        path.carry(self)
         let isAdded = session.connection.addLeg(
-            Self.leg, payloadSize: pool.payloadSize, preamble: LegHello(leg: 0, kind: .newSession).encoded,
-            initialRTT: path.buildTime, now: now)
+            Self.leg, payloadSize: path.payloadSize, preamble: LegHello(leg: 0, kind: .newSession).encoded,
+            initialRTT: path.buildTime, now: turn.now)
         precondition(isAdded, "a new session takes a leg")
-        session.connection.activate(Self.leg, now: now)
+        session.connection.activate(Self.leg, now: turn.now)
     }
 
     // MARK: The path
 
-    /// The path's guard.
-    var entry: NodeID { path.entry }
     /// The path's nodes, guard first.
-    var hops: [NodeID] { path.hops }
+    public var hops: [NodeID] { path.hops }
 
-    func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
+    /// The smoothed round-trip time; nil until something has come back.
+    public var roundTrip: TimeSpan? {
+        guard let status = session.connection.legStatus(Self.leg), status.everAcknowledged else { return nil }
+        return status.smoothedRTT
+    }
+
+    /// Handles the payload of a packet that came back.
+    public func received(_ payload: RawSpan, number: UInt64, now: Instant) {
         guard !isOver else { return }
         _ = session.connection.receive(leg: Self.leg, packetNumber: number, payload: payload, now: now)
         session.touch()
     }
 
-    func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) { over(nil) }
-
-    func isActive(_ path: Path) -> Bool { !isOver }
-
-    func roundTrip(of path: Path) -> TimeSpan? {
-        guard let status = session.connection.legStatus(Self.leg), status.everAcknowledged else { return nil }
-        return status.smoothedRTT
-    }
+    /// Ends the session, whose path has ended.
+    public func pathEnded() { if finish() { lost() } }
 
     // MARK: The session
 
-    func transmit(_ session: Session, now: Instant) -> Bool {
-        pool.transmit(session, on: Self.leg, over: path, now: now)
+    /// Sends what the session has to send.
+    public func transmit(_ session: Session, now: Instant) -> Bool {
+        path.transmit(session, on: Self.leg, now: now)
         return true
     }
 
-    func event(_ event: ConnectionEvent, in session: Session) {
+    /// Ends the session if the proxy breaks its rules.
+    public func event(_ event: ConnectionEvent, in session: Session) {
         switch event {
         // A proxy must not open streams.
-        case .legClosed, .streamOpened: over(.byExit)
+        case .legClosed, .streamOpened: closed(session)
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
             .legValidated, .legSuspect, .legActivated, .pathChallenge, .pathResponse, .closed:
             break
         }
     }
 
-    func closed(_ session: Session) { over(.byExit) }
-
-    /// Ends the session and its path.
-    func end() {
-        guard !isOver else { return }
-        isOver = true
-        session.end()
-        pool.end(path)
+    /// Ends the session and its path, because of the proxy.
+    public func closed(_ session: Session) {
+        guard finish() else { return }
+        path.end(isByProxy: true)
+        lost()
     }
 
-    /// Ends the session and calls `lost`; `end` says how its path ends, nil if the path has ended already.
-    private func over(_ end: Path.End?) {
-        guard !isOver else { return }
+    /// Ends the session and its path.
+    public func end() { if finish() { path.end(isByProxy: false) } }
+
+    /// Ends the session; false if it has ended before.
+    private func finish() -> Bool {
+        guard !isOver else { return false }
         isOver = true
         session.end()
-        if let end { pool.end(path, end) }
-        lost()
+        return true
     }
 }
