@@ -70,6 +70,17 @@ public struct DescriptorStamps: Sendable {
         last = stamp
         return true
     }
+
+    /// Forgets stamps that no replica can hold, since they are further ahead of network time than replicas accept.
+    ///
+    /// Such stamps were given while the clock was ahead. Without this the next ones would be refused until time has
+    /// come up to them. Returns the last of them, if there is one.
+    mutating func forgetIfUnstorable(at now: UnixTime) -> DescriptorStamp? {
+        let minutes = now.minutes
+        guard let last, last.created > minutes, last.created - minutes > ServiceLimits.ahead else { return nil }
+        self.last = nil
+        return last
+    }
 }
 
 extension UnixTime {

@@ -1,0 +1,362 @@
+import OnionCrypto
+import SeededRandom
+import ServicesModel
+import Swarm
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Services
+
+extension ServiceWorld {
+    /// What a look-up has found, by introduction points; nil: it failed, or goes on.
+    func descriptors(_ number: UInt64) -> [ServiceDescriptor]? { try? results[number]?.get().map(\.descriptor) }
+    /// Why a look-up has failed.
+    func failure(_ number: UInt64) -> LookupFailure? {
+        if case .failure(let failure)? = results[number] { failure } else { nil }
+    }
+    /// Looks a service up, to the end.
+    func look(
+        _ service: Service, source: UInt64 = 1, isolation: UInt64 = 1, keys: [ClientKey] = []
+    ) -> UInt64 {
+        let number = find(service, source: source, isolation: isolation, keys: keys)
+        run(.seconds(11)) { results[number] != nil }
+        return number
+    }
+}
+
+@Suite struct LookupTests {
+    private let service = Service(1)
+
+    private func world(_ seed: UInt64, nodes: Int = 20, clients: [ClientKey]? = nil) -> ServiceWorld {
+        let world = ServiceWorld(seed: seed, nodes: nodes)
+        world.start(service, clients: clients)
+        world.run(.seconds(20))
+        return world
+    }
+
+    @Test("A service is found at the first replica, and then told without a question until its life ends")
+    func findsAndRemembers() {
+        let world = world(1)
+        let first = world.look(service)
+        #expect(world.descriptors(first) == [service.descriptor()] && world.lookups.count == 1)
+        world.publish(nil)
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()] && world.lookups.count == 1)
+        world.run(.seconds(3 * 3_600))
+        #expect(world.failure(world.look(service)) == .absent && world.lookups.count == 7)
+        world.check()
+    }
+
+    @Test(
+        "A service is found with three of seven replicas of each box dead, in time", arguments: 0..<10 as Range<UInt64>)
+    func deadReplicas(seed: UInt64) {
+        let world = world(seed)
+        for period in world.swarms.period.withPrevious {
+            world.kill(world.members(of: service, in: period).prefix(3))
+        }
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        world.check()
+    }
+
+    @Test("A client and a service that are a period apart find each other")
+    func periods() {
+        let world = world(2)
+        // The client has a snapshot of the next period, the service has not.
+        let publisher = world.publishers[0]
+        world.publishers[0] = nil
+        world.move(later: 12 * 3_600)
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        world.publishers[0] = publisher
+    }
+
+    @Test(
+        "SV1, SV3: whatever single conduct three of seven replicas show, the newest descriptor is found",
+        arguments: Conduct.allCases)
+    func sv3_conducts(conduct: Conduct) {
+        var found = 0
+        for seed in 0..<10 as Range<UInt64> {
+            let world = world(seed)
+            world.publish(service.descriptor(7))
+            world.run(.seconds(20))
+            for period in world.swarms.period.withPrevious {
+                world.set(conduct, world.members(of: service, in: period).prefix(3))
+            }
+            let number = world.look(service)
+            // Old versions are authentic: one that is not old enough to be stale may be taken first.
+            let versions =
+                conduct == .stale || conduct == .mixed
+                ? [service.descriptor(), service.descriptor(7)]
+                : [
+                    service.descriptor(7)
+                ]
+            if let all = world.descriptors(number) {
+                found += 1
+                #expect(all.count == 1 && versions.contains(all[0]))
+            }
+            world.check()
+        }
+        #expect(found == 10, "\(conduct): \(found)")
+    }
+
+    @Test("SV3: an old version that does not work is followed by the newest, and never comes back")
+    func sv3_rollback() throws {
+        for seed in 0..<20 as Range<UInt64> {
+            let world = world(seed)
+            world.publish(service.descriptor(7))
+            world.run(.seconds(20))
+            let members = world.swarms.period.withPrevious.flatMap { world.members(of: service, in: $0).prefix(3) }
+            world.set(.stale, members)
+            var number = world.look(service)
+            if world.descriptors(number) == [service.descriptor()] {
+                let found = try #require(try world.results[number]?.get())
+                world.client.failed(found, of: service.address, for: .init(source: 1, isolation: 1), now: world.now)
+                number = world.look(service)
+            }
+            #expect(world.descriptors(number) == [service.descriptor(7)], "seed \(seed)")
+            // The client holds the newest: the old one of the same box is refused from now on.
+            let found = try #require(try world.results[number]?.get())
+            world.client.failed(
+                found, of: service.address, for: .init(source: 1, isolation: 1), now: world.now)
+            let again = world.look(service)
+            if let newer = try? world.results[again]?.get() {
+                // The other box has an old version that this client has not seen.
+                #expect(newer.allSatisfy { $0.period != found[0].period })
+            } else {
+                #expect(world.failure(again) == .unchanged)
+            }
+        }
+    }
+
+    @Test("SV3: a descriptor older than a service lets it become ends no look-up while there may be a newer one")
+    func sv3_stale() {
+        for seed in 0..<20 as Range<UInt64> {
+            let world = world(seed)
+            world.set(.stale, world.swarms.period.withPrevious.flatMap { world.members(of: service, in: $0).prefix(3) })
+            world.run(.seconds(110 * 60))
+            world.publish(service.descriptor(7))
+            world.run(.seconds(20))
+            let number = world.look(service)
+            #expect(world.descriptors(number) == [service.descriptor(7)], "seed \(seed)")
+        }
+        // With nothing else the old one is better than none.
+        let world = world(1)
+        world.publishers[0] = nil
+        world.run(.seconds(110 * 60))
+        let began = world.now
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        #expect(world.now - began <= .seconds(4))
+    }
+
+    @Test("SV3: replicas that withhold a descriptor must be all that are asked")
+    func sv3_withheld() {
+        var missed = 0
+        for seed in 0..<100 as Range<UInt64> {
+            let world = world(seed)
+            for period in world.swarms.period.withPrevious {
+                world.set(.hides, world.members(of: service, in: period).prefix(4))
+            }
+            if world.descriptors(world.look(service)) == nil { missed += 1 }
+        }
+        // Three of each box are asked: (4·3·2 / 7·6·5)² = 1.3 %.
+        #expect(missed <= 5, "\(missed)")
+    }
+
+    @Test("A slow replica delays a look-up by the patience alone, and late answers are no trouble")
+    func slow() {
+        for seed in 0..<20 as Range<UInt64> {
+            let world = world(seed, nodes: 60)
+            world.set(.slow, world.members(of: service))
+            let began = world.now
+            #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+            #expect(world.now - began <= .seconds(5))
+            world.run(.seconds(20))
+            world.check()
+        }
+    }
+
+    @Test("SV2: no node is asked for two boxes of a service, as long as there are others")
+    func sv2_oneBoxEach() {
+        for seed in 0..<50 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed, nodes: 16)
+            _ = world.look(service)
+            let asked = world.lookups.map(\.replica)
+            #expect(asked.count == 6 && Set(asked).count == 6)
+            #expect(Set(world.lookups.map(\.box)).count == 2)
+        }
+    }
+
+    @Test("A name that is not there is not looked up each time: 5 s, doubled up to 120 s")
+    func negative() {
+        let world = ServiceWorld(seed: 4)
+        var asked: [Instant] = []
+        for _ in 0..<3_600 {
+            let before = world.lookups.count
+            let number = world.find(service)
+            if world.lookups.count > before { asked.append(world.now) }
+            world.run(.seconds(1))
+            if let failure = world.failure(number) { #expect(failure == .absent) }
+        }
+        world.run(.seconds(10))
+        let gaps = zip(asked, asked.dropFirst()).map { ($1 - $0).inSeconds }
+        #expect(gaps.first.map { 5...12 ~= $0 } == true)
+        #expect(gaps.dropFirst(6).allSatisfy { 119...130 ~= $0 })
+        // A service that comes is found at the next look-up; whoever forgets asks at once.
+        world.start(service)
+        world.run(.seconds(20))
+        world.perform(world.client.forget())
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+    }
+
+    @Test("After a time without answers the next look-up comes after five seconds, whatever failed before")
+    func noAnswer() {
+        let world = world(5)
+        world.loss = 100
+        for _ in 0..<10 {
+            #expect(world.failure(world.look(service)) == .noAnswer)
+            world.run(.seconds(6))
+        }
+        world.loss = 0
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+    }
+
+    @Test("Both instances of a service are found, each in its newest version")
+    func instances() {
+        let other = Service(1, instance: 1)
+        var both = 0
+        for seed in 0..<20 as Range<UInt64> {
+            let world = world(seed)
+            world.start(other, other.descriptor(3))
+            world.run(.seconds(20))
+            if world.descriptors(world.look(service))?.count == 2 { both += 1 }
+        }
+        #expect(both == 20)
+    }
+
+    @Test(
+        "SV19: a restricted service is found with its key; without it the reason is told, and a new key is tried at once"
+    )
+    func sv19_restricted() {
+        let (key, wrong) = (ClientKey(), ClientKey())
+        let world = world(6, clients: [key])
+        #expect(world.failure(world.look(service)) == .clientKeyMissing)
+        world.perform(world.client.forget(service.address))
+        #expect(world.failure(world.look(service, keys: [wrong])) == .clientKeyWrong)
+        world.perform(world.client.forget(service.address))
+        #expect(world.descriptors(world.look(service, keys: [wrong, key])) == [service.descriptor()])
+    }
+}
+
+/// What look-ups of different apps and isolation keys have in common: nothing.
+@Suite struct LookupShareTests {
+    private let service = Service(1)
+
+    @Test("R3: isolation keys share no look-up and no answer; callers of one share both")
+    func isolation() {
+        let world = ServiceWorld(seed: 1)
+        world.start(service)
+        world.run(.seconds(20))
+        let numbers = [1, 1, 2].map { world.find(service, source: 1, isolation: $0) }
+        #expect(world.client.count == 2)
+        world.run(.seconds(11)) { numbers.allSatisfy { world.results[$0] != nil } }
+        #expect(world.lookups.count == 2)
+        _ = world.look(service, isolation: 3)
+        #expect(world.lookups.count == 3)
+        // A new identity forgets, and the others do not.
+        world.perform(world.client.forget(isolation: 1))
+        _ = world.look(service, isolation: 2)
+        #expect(world.lookups.count == 3)
+        _ = world.look(service, isolation: 1)
+        #expect(world.lookups.count == 4)
+    }
+
+    @Test("R3: an app that looks up many services has its share of look-ups and of what is remembered")
+    func shares() {
+        let world = ServiceWorld(seed: 2)
+        world.start(service)
+        world.run(.seconds(20))
+        _ = world.look(service, source: 7, isolation: 7)
+        let known = world.lookups.count
+        // 400 names that nobody has, 200 at once.
+        let names = (10..<410 as Range<UInt32>).map { Service($0) }
+        var numbers: [UInt64] = []
+        for part in [names.prefix(200), names.suffix(200)] {
+            numbers += part.map { world.find($0, source: 1, isolation: 1) }
+            #expect(world.client.count <= 11)
+            // Another app is not kept waiting.
+            let other = world.find(service, source: 2, isolation: UInt64(20 + numbers.count))
+            world.run(.seconds(5)) { world.results[other] != nil }
+            #expect(world.descriptors(other) == [service.descriptor()])
+            world.run(.seconds(11))
+        }
+        #expect(numbers.contains { world.failure($0) == .tooMany })
+        for name in names { _ = world.look(name, source: 1, isolation: 1) }
+        #expect(world.client.known <= 256 + 3)
+        let asked = world.lookups.count
+        _ = world.look(service, source: 7, isolation: 7)
+        #expect(world.lookups.count == asked && known == 1)
+        world.check()
+    }
+
+    @Test("R3: with all places taken the source with most gives one up, and its callers are told")
+    func fullTable() {
+        let world = ServiceWorld(seed: 3)
+        world.loss = 100
+        var numbers: [UInt64] = []
+        for source in 0..<4 as Range<UInt64> {
+            for name in 0..<10 as Range<UInt32> {
+                numbers.append(world.find(Service(100 + name), source: source, isolation: source))
+            }
+        }
+        #expect(world.client.count == 40)
+        let new = world.find(service, source: 9, isolation: 9)
+        #expect(world.client.count == 40 && world.results[new] == nil)
+        #expect(numbers.count { world.failure($0) == .tooMany } == 1)
+        // A 65th caller of one look-up is refused.
+        let more = (0..<70).map { _ in world.find(service, source: 9, isolation: 9) }
+        #expect(more.count { world.failure($0) == .tooMany } == 7)
+        world.run(.seconds(11))
+        #expect(world.client.count == 0)
+    }
+
+    @Test(
+        "Services, clients and replicas of all conducts over a bad network, by seed", arguments: 0..<12 as Range<UInt64>
+    )
+    func everything(seed: UInt64) {
+        let world = ServiceWorld(seed: seed)
+        var random = SeededGenerator(seed: seed &+ 99)
+        let services = (1...3 as ClosedRange<UInt32>).map { Service($0) }
+        for service in services { world.start(service) }
+        world.loss = Int.random(in: 0...30, using: &random)
+        world.delay = .random(in: 10...3_000, using: &random)
+        for step in 0..<120 as Range<UInt64> {
+            switch Int.random(in: 0..<9, using: &random) {
+            case 0:
+                world.set(
+                    Conduct.allCases.randomElement(using: &random) ?? .mixed,
+                    [world.nodes.randomElement(using: &random)!])
+            case 1: world.kill([world.nodes.randomElement(using: &random)!])
+            case 2: world.restart([world.nodes.randomElement(using: &random)!])
+            case 3: world.publish(services[Int(step) % 3].descriptor(step), by: Int(step) % 3)
+            case 4: world.move(without: Set(world.nodes.shuffled(using: &random).prefix(3)))
+            case 5: world.serviceSkew = .random(in: -3_600...3_600, using: &random)
+            case 6: world.clientSkew = .random(in: -3_600...3_600, using: &random)
+            default: _ = world.find(services[Int(step) % 3], isolation: step % 5)
+            }
+            world.run(.seconds(.random(in: 1...120, using: &random)))
+        }
+        world.run(.seconds(20))
+        // Without faults everything is found again.
+        world.loss = 0
+        world.delay = 200
+        (world.serviceSkew, world.clientSkew) = (0, 0)
+        world.set(.honest, world.nodes)
+        world.restart(world.nodes.filter { _ in true })
+        world.move()
+        for (number, service) in services.enumerated() { world.publish(service.descriptor(1_000), by: number) }
+        world.run(.seconds(2_600))
+        world.perform(world.client.forget())
+        for service in services { #expect(world.descriptors(world.look(service)) == [service.descriptor(1_000)]) }
+        #expect(world.publishers.allSatisfy { $0?.states.allSatisfy { $0.state.isStored } == true })
+        world.check()
+    }
+}
