@@ -47,6 +47,8 @@ public final class ServiceWorld {
     public var client: ServiceLookups
     /// The publishers by number; nil: the process is down.
     public var publishers: [DescriptorPublisher?] = []
+    /// What all replicas answer to everything; nil: they answer themselves.
+    public var said: [UInt8]?
     private var replicas: [NodeID: ModelReplica] = [:]
     private var order: [NodeID] = []
     private var staked: Set<NodeID>
@@ -261,6 +263,7 @@ public final class ServiceWorld {
     }
 
     private func answer(_ question: ReplicaQuestion, by replica: ModelReplica, _ conduct: Conduct) -> [UInt8] {
+        if let said { return said }
         switch conduct {
         case .noise: return (0..<Int.random(in: 0...9_000, using: &random)).map { _ in UInt8(random.next() & 255) }
         case .oversized: return [0, 8] + [UInt8](repeating: 7, count: 40_000)

@@ -98,6 +98,24 @@ extension ServiceWorld {
         #expect(found == 10, "\(conduct): \(found)")
     }
 
+    @Test("SV1: an answer with more than was asked for is not read, however good its descriptors are")
+    func sv1_moreThanAsked() throws {
+        let world = world(3)
+        let box = try #require(world.boxes(of: service).first)
+        let item = try #require(world.items(at: world.members(of: service).first, in: box).first).bytes
+        for count in [3, 8] {
+            world.said = StoreAnswer.items([[UInt8]](repeating: item, count: count)).encoded()
+            #expect(world.failure(world.look(service)) == .invalid(.size))
+            world.perform(world.client.forget())
+        }
+        // Fifteen bytes behind a good answer are no answer either.
+        world.said = StoreAnswer.items([item]).encoded() + [UInt8](repeating: 0, count: 15)
+        #expect(world.failure(world.look(service)) == .invalid(.size))
+        world.perform(world.client.forget())
+        world.said = StoreAnswer.items([item]).encoded()
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+    }
+
     @Test("SV3: an old version that does not work is followed by the newest, and never comes back")
     func sv3_rollback() throws {
         for seed in 0..<20 as Range<UInt64> {
