@@ -25,6 +25,7 @@ public final class Client {
     let sessions: ClientSessions
     let requests: RequestCalls
     let swarm: SwarmCalls
+    let services: ServiceCalls
     let associations: Associations
     let answers: AnswerRule
     let ports: ProxyPorts
@@ -67,6 +68,7 @@ public final class Client {
             pool: pool, spares: spares, appLimit: configuration.appLimit, log: log, loop: loop)
         requests = RequestCalls(pool: pool, loop: loop)
         swarm = SwarmCalls(requests: requests, directory: directory, loop: loop)
+        services = ServiceCalls(requests: requests, directory: directory, loop: loop)
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
@@ -120,6 +122,7 @@ public final class Client {
         sessions.tick()
         askForVersions()
         requests.tick()
+        if sessions.readiness.isReady { services.tick() }
         lookForApps(pool.now)
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node)) { [weak self] in
             self?.exitsChanged()
@@ -203,7 +206,10 @@ public final class Client {
             // Cached answers of the old exits would let the new ones recognise this client.
             port.forget()
         }
-        if label == nil { spares.renew { _ in true } }
+        if label == nil {
+            spares.renew { _ in true }
+            services.forget()
+        }
         return Set(keys.map(\.shown)).count
     }
 
@@ -219,6 +225,7 @@ public final class Client {
         ports.close()
         for port in dnsPorts { port.close() }
         sessions.close()
+        services.close()
         swarm.close()
         requests.close()
         ports.apps.close()
