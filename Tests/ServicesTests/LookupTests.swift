@@ -145,6 +145,28 @@ extension ServiceWorld {
         }
     }
 
+    @Test("SV3: an older version than the one that a client has seen is not taken, though it asked anew")
+    func sv3_held() throws {
+        let world = world(9)
+        let box = try #require(world.boxes(of: service).first)
+        let old = try #require(world.items(at: world.members(of: service).first, in: box).first).bytes
+        world.run(.seconds(1_200))
+        world.publish(service.descriptor(7))
+        world.run(.seconds(20))
+        let new = try #require(world.items(at: world.members(of: service).first, in: box).first).bytes
+        func show(_ item: [UInt8]) -> UInt64 {
+            world.said = StoreAnswer.items([item]).encoded()
+            return world.look(service)
+        }
+        let first = show(new)
+        #expect(world.descriptors(first) == [service.descriptor(7)])
+        // The new one is of no use either; the old one is authentic, and behind it.
+        let found = try #require(try world.results[first]?.get())
+        world.client.failed(found, of: service.address, for: .init(source: 1, isolation: 1), now: world.now)
+        let fault = world.failure(show(old))
+        #expect(fault == .invalid(.superseded) || fault == .invalid(.box))
+    }
+
     @Test("SV3: a descriptor older than a service lets it become ends no look-up while there may be a newer one")
     func sv3_stale() {
         for seed in 0..<20 as Range<UInt64> {
@@ -179,8 +201,8 @@ extension ServiceWorld {
         #expect(missed <= 5, "\(missed)")
     }
 
-    @Test("A slow replica delays a look-up by the patience alone, and late answers are no trouble")
-    func slow() {
+    @Test("SV3: a slow replica delays a look-up by the patience alone, and late answers are no trouble")
+    func sv3_slow() {
         for seed in 0..<20 as Range<UInt64> {
             let world = world(seed, nodes: 60)
             world.set(.slow, world.members(of: service))
@@ -203,8 +225,8 @@ extension ServiceWorld {
         }
     }
 
-    @Test("A name that is not there is not looked up each time: 5 s, doubled up to 120 s")
-    func negative() {
+    @Test("R3: a name that is not there is not looked up each time: 5 s, doubled up to 120 s")
+    func r3_negative() {
         let world = ServiceWorld(seed: 4)
         var asked: [Instant] = []
         for _ in 0..<3_600 {
@@ -269,7 +291,7 @@ extension ServiceWorld {
     private let service = Service(1)
 
     @Test("R3: isolation keys share no look-up and no answer; callers of one share both")
-    func isolation() {
+    func r3_isolation() {
         let world = ServiceWorld(seed: 1)
         world.start(service)
         world.run(.seconds(20))
@@ -288,7 +310,7 @@ extension ServiceWorld {
     }
 
     @Test("R3: an app that looks up many services has its share of look-ups and of what is remembered")
-    func shares() {
+    func r3_shares() {
         let world = ServiceWorld(seed: 2)
         world.start(service)
         world.run(.seconds(20))
@@ -316,7 +338,7 @@ extension ServiceWorld {
     }
 
     @Test("R3: with all places taken the source with most gives one up, and its callers are told")
-    func fullTable() {
+    func r3_fullTable() {
         let world = ServiceWorld(seed: 3)
         world.loss = 100
         var numbers: [UInt64] = []

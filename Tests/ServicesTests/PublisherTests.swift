@@ -102,7 +102,7 @@ extension ServiceWorld {
     @Test(
         "SV3: after a restart a service goes on from the version that replicas name, and its newest descriptor is stored"
     )
-    func restart() {
+    func sv3_restart() {
         for seed in 0..<6 as Range<UInt64> {
             let world = ServiceWorld(seed: seed)
             world.start(service)
@@ -190,8 +190,8 @@ extension ServiceWorld {
         #expect(world.publishers[0]?.states.map(\.period) == world.swarms.period.withPrevious)
     }
 
-    @Test("A new period is no moment at which all services publish")
-    func newPeriod() {
+    @Test("SV2: a new period is no moment at which all services publish")
+    func sv2_newPeriod() {
         var waits: [Double] = []
         for seed in 0..<40 as Range<UInt64> {
             let world = ServiceWorld(seed: seed)
@@ -250,7 +250,7 @@ extension ServiceWorld {
     @Test(
         "SV3: a clock that was ahead or behind is told, and once it is right the service is stored",
         arguments: [7_200, -7_200])
-    func clock(skew: Int64) {
+    func sv3_clock(skew: Int64) {
         let world = ServiceWorld(seed: 8)
         world.serviceSkew = skew
         world.start(service)
@@ -340,8 +340,8 @@ extension ServiceWorld {
         #expect(gaps.count { $0 < 120 } > gaps.count / 20 && gaps.count { $0 > 1_800 } > gaps.count / 10)
     }
 
-    @Test("Two processes with the secrets of one instance find each other out; a restarted one finds nobody")
-    func copied() {
+    @Test("SV3: two processes with the secrets of one instance find each other out; a restarted one finds nobody")
+    func sv3_copied() {
         let world = ServiceWorld(seed: 13)
         world.start(service)
         world.run(.seconds(1_000))
