@@ -130,6 +130,7 @@ public final class Client {
         switch sessions.readiness.look() {
         case .began:
             log.info("a path is ready")
+            services.pathsAreBack()
             onReady()
         case .ended:
             let leavesNothing = directory.choiceLeavesNothing(hops: pool.hops)

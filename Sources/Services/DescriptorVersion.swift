@@ -76,8 +76,7 @@ public struct DescriptorStamps: Sendable {
     /// Such stamps were given while the clock was ahead. Without this the next ones would be refused until time has
     /// come up to them. Returns the last of them, if there is one.
     mutating func forgetIfUnstorable(at now: UnixTime) -> DescriptorStamp? {
-        let minutes = now.minutes
-        guard let last, last.created > minutes, last.created - minutes > ServiceLimits.ahead else { return nil }
+        guard let last, last.created.after(now.minutes) > ServiceLimits.ahead else { return nil }
         self.last = nil
         return last
     }
@@ -86,4 +85,9 @@ public struct DescriptorStamps: Sendable {
 extension UnixTime {
     /// Whole minutes since 1970; saturates.
     var minutes: UInt32 { UInt32(clamping: seconds / 60) }
+}
+
+extension UInt32 {
+    /// How many minutes this one is after `other`; 0 if it is before.
+    func after(_ other: UInt32) -> UInt32 { self > other ? self - other : 0 }
 }

@@ -159,6 +159,11 @@ public final class ServiceWorld {
         return number
     }
 
+    /// Replicas can be reached again.
+    public func networkIsBack() {
+        for number in publishers.indices { change(number) { $0.networkIsBack(now: self.now, time: $1) } }
+    }
+
     /// Gives a publisher another descriptor.
     public func publish(_ descriptor: ServiceDescriptor?, clients: [ClientKey]? = nil, by number: Int = 0) {
         change(number) { $0.publish(descriptor, clients: clients, now: self.now, time: $1) }

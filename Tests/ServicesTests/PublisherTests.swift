@@ -100,7 +100,7 @@ extension ServiceWorld {
     }
 
     @Test(
-        "SV3: after a restart a service goes on from the version that replicas name, and its newest descriptor is stored"
+        "SV3: after a restart a service goes on from the version that replicas name, and its newest one is stored"
     )
     func sv3_restart() {
         for seed in 0..<6 as Range<UInt64> {
@@ -230,6 +230,24 @@ extension ServiceWorld {
         let found = world.find(service)
         world.run(.seconds(10)) { world.results[found] != nil }
         #expect(world.descriptors(found) == [service.descriptor(119)])
+    }
+
+    @Test("After a time without network what failed is stored at once, and all else stays as it is")
+    func networkIsBack() {
+        let world = ServiceWorld(seed: 16)
+        world.start(service)
+        world.run(.seconds(60))
+        let count = world.stores.count
+        world.networkIsBack()
+        world.run(.seconds(20))
+        #expect(world.stores.count == count)
+        world.loss = 100
+        world.run(.seconds(4 * 3_600))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.failure == .noAnswer } == true)
+        world.loss = 0
+        world.networkIsBack()
+        world.run(.seconds(8))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
     }
 
     @Test("Nothing is published any more once there is nothing to publish")

@@ -27,8 +27,8 @@ extension Client {
 
     /// Keeps the descriptor of one instance of a service published until the result is ended.
     ///
-    /// It begins when a path is ready. `news` tells when a majority of replicas holds a version, why a round has failed,
-    /// and that another process publishes as this instance.
+    /// It begins when a path is ready. `news` tells when a majority of replicas holds a version, why a round has
+    /// failed, and that another process publishes as this instance.
     public func publish(
         _ identity: consuming SigningKey, instance: consuming ServiceInstance, _ descriptor: ServiceDescriptor,
         clients: [ClientKey]? = nil, news: @escaping (DescriptorPublisher.Action) -> Void = { _ in }

@@ -8,8 +8,8 @@ internal import Wire
 
 /// The client's look-ups of services, and the services that it publishes (protocol.md, sections 14.5 and 14.6).
 ///
-/// `ServiceLookups` and `DescriptorPublisher` decide what to ask whom, and when. This class brings them the snapshot and
-/// the time, and carries their questions as onion requests.
+/// `ServiceLookups` and `DescriptorPublisher` decide what to ask whom, and when. This class brings them the snapshot
+/// and the time, and carries their questions as onion requests.
 final class ServiceCalls {
     /// How long a replica may take before another one is asked too: a path has to be built first.
     private static let patience = TimeSpan.milliseconds(1_500)
@@ -60,6 +60,11 @@ final class ServiceCalls {
         self.swarms = swarms
         lookups.moved(to: swarms)
         for number in publishers.keys.sorted() { change(number) { $0.moved(to: swarms, now: $1, time: $2) } }
+    }
+
+    /// A path is ready after a time without one.
+    func pathsAreBack() {
+        for number in publishers.keys.sorted() { change(number) { $0.networkIsBack(now: $1, time: $2) } }
     }
 
     private func advance() {
@@ -160,7 +165,7 @@ final class ServiceCalls {
 
     /// A question of a publisher; a test has sessions of its own, as a stranger's question.
     private func ask(_ question: ReplicaQuestion, by number: UInt64, isTest: Bool) {
-        let isolation = Self.ownIsolation + number * 2 + (isTest ? 1 : 0)
+        let isolation = Self.ownIsolation | number << 1 | (isTest ? 1 : 0)
         ask(question, isolation: isolation) { [weak self] bytes in
             self?.change(number) { $0.answered(question.number, bytes, now: $1, time: $2) }
         }

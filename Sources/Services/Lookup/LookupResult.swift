@@ -20,10 +20,7 @@ public struct FoundDescriptor: Hashable, Sendable {
     func isExpired(at now: UnixTime) -> Bool { now.minutes >= expires }
 
     /// Whether a service that is well would have published a newer one by `now`.
-    func isStale(at now: UnixTime) -> Bool {
-        let now = now.minutes
-        return now > version.stamp.created && now - version.stamp.created > LookupTimes.freshMinutes
-    }
+    func isStale(at now: UnixTime) -> Bool { now.minutes.after(version.stamp.created) > LookupTimes.freshMinutes }
 
     /// Whether `other`, of the same instance, counts before this one.
     ///

@@ -1,7 +1,7 @@
 internal import Swarm
 public import Wire
 
-/// A client's look-ups of services: what is known is told at once, what is not is looked up (protocol.md, section 14.6).
+/// A client's look-ups of services: what is known is told at once, all else is looked up (protocol.md, section 14.6).
 ///
 /// Events and times go in, actions come out. Each caller gets one result, at most 10 s after it has asked. Callers of
 /// one isolation key and one service share a look-up; isolation keys share nothing.
@@ -77,7 +77,9 @@ public struct ServiceLookups {
     /// There is a newer trusted snapshot; look-ups under way go on with the earlier one.
     public mutating func moved(to swarms: ServiceSwarms) { self.swarms = swarms }
 
-    /// Finds the descriptors of a service; `keys` are the client's for it. Returns the number that `ended` will have.
+    /// Finds the descriptors of a service; returns the number that `ended` will have.
+    ///
+    /// `keys` are the client's for a restricted service.
     public mutating func find(
         _ service: ServiceAddress, for caller: Caller, keys: [ClientKey] = [], now: Instant, time: UnixTime
     ) -> (number: UInt64, actions: [Action]) {

@@ -100,9 +100,7 @@ extension DescriptorPublisher {
     private mutating func followed(
         _ period: TimePeriod, _ other: DescriptorVersion, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
     ) {
-        if let began, other.stamp.created > began, other.stamp.created - began > ServiceLimits.ahead {
-            actions.append(.copied)
-        }
+        if let began, other.stamp.created.after(began) > ServiceLimits.ahead { actions.append(.copied) }
         // Two processes with the same secrets would otherwise publish against each other all the time.
         if publications[period]?.stamps.goOn(from: other.stamp, at: time) == true { publishAgain(period, now) }
     }

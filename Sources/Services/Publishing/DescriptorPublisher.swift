@@ -118,9 +118,9 @@ public struct DescriptorPublisher {
         return advance(now, time: time)
     }
 
-    /// The process has slept, or its network was away: the descriptor is published anew.
-    public mutating func woke(now: Instant, time: UnixTime) -> [Action] {
-        hasten(Array(publications.keys), now)
+    /// Replicas can be reached again after a time without: what has failed is not put off any longer.
+    public mutating func networkIsBack(now: Instant, time: UnixTime) -> [Action] {
+        hasten(publications.filter { $0.value.failures > 0 || $0.value.round != nil }.map(\.key), now)
         return advance(now, time: time)
     }
 

@@ -70,7 +70,7 @@ struct Publication {
         if asked != swarm { tally = nil }
         asked = swarm
         tally = tally ?? StoreTally(of: item.id, in: swarm, network: network)
-        round = Round(order: order, ends: now + PublishingTimes.round)
+        round = Round(order: order, ends: now + PublishingTimes.roundTime)
         due = Instant(nanoseconds: .max)
     }
 

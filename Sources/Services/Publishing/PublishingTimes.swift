@@ -15,7 +15,7 @@ enum PublishingTimes {
     /// How long a replica may take before another one is asked too: a coordinator answers within 1.5 s.
     static let patience = TimeSpan.seconds(3)
     /// How long a round of questions may take.
-    static let round = TimeSpan.seconds(30)
+    static let roundTime = TimeSpan.seconds(30)
     /// The pause after a round without success, in milliseconds; it doubles up to the longest.
     static let firstPause: Int64 = 10_000
     static let longestPause: Int64 = 600_000

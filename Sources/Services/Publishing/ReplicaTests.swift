@@ -1,7 +1,7 @@
 internal import Swarm
 internal import Wire
 
-/// The tests of replicas by a service: each is asked for the descriptor as a client asks, at times that nobody foresees.
+/// A service's tests of replicas: each is asked for the descriptor as a client asks, at times that nobody foresees.
 ///
 /// The time between two tests of a replica is memoryless, 30 minutes in the mean. So a replica cannot tell when no test
 /// is due, and the guard sees no clock.
