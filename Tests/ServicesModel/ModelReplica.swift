@@ -26,6 +26,8 @@ public enum Conduct: CaseIterable, Sendable {
     case repeats
     /// It refuses everything, each time for another reason, and names versions that nobody has made.
     case refuses
+    /// It claims to have a newer version than the one that is to be stored.
+    case outdoes
     /// Another conduct for each question.
     case mixed
 }

@@ -273,7 +273,7 @@ public final class ServiceWorld {
         case .noise: return (0..<Int.random(in: 0...9_000, using: &random)).map { _ in UInt8(random.next() & 255) }
         case .oversized: return [0, 8] + [UInt8](repeating: 7, count: 40_000)
         case .refuses: return StoreAnswer.refused(refusal()).encoded()
-        case .honest, .silent, .hides, .stale, .forges, .slow, .repeats, .mixed: break
+        case .honest, .silent, .hides, .stale, .forges, .slow, .repeats, .outdoes, .mixed: break
         }
         switch question.request {
         case .store(let height, let item):
@@ -313,12 +313,16 @@ public final class ServiceWorld {
         guard item.isAuthentic(network: SwarmModel.network, writers: WriteKeys(box: swarm.box, grant: nil)) else {
             return .refused(.notAuthorised)
         }
+        if conduct == .outdoes, let version = item.version {
+            return .refused(
+                .superseded(created: item.header.created, counter: version.counter < 255 ? version.counter + 1 : 255))
+        }
         if item.header.created + 30 < minute { return .refused(.timeInvalid) }
         if let refusal = coordinator.keep(item, minute: minute, ahead: 30) { return .refused(refusal) }
         var receipts: [StoreAnswer.IndexedReceipt] = []
         for (index, member) in swarm.members.enumerated() {
             guard let replica = replicas[member], replica.isUp, replica.conduct != .silent else { continue }
-            if replica !== coordinator, replica.conduct == .refuses { continue }
+            if replica !== coordinator, [.refuses, .outdoes].contains(replica.conduct) { continue }
             if replica.conduct != .hides, replica.keep(item, minute: minute, ahead: 40) != nil { continue }
             // A hostile coordinator leaves the others out.
             if conduct == .forges, replica !== coordinator { continue }

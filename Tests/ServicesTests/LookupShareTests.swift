@@ -59,6 +59,22 @@ import Wire
         world.check()
     }
 
+    @Test("A client without a snapshot, or whose network has no store, says so, and takes no place for it")
+    func noStore() throws {
+        let now = Instant(nanoseconds: 1)
+        var lookups = ServiceLookups(patience: .seconds(1), random: SystemRandomNumberGenerator())
+        func fails() -> Bool {
+            let (number, actions) = lookups.find(
+                service.address, for: .init(source: 1, isolation: 1), now: now, time: firstTime)
+            guard actions.count == 1, case .ended(number, .failure(.noStore)) = actions[0] else { return false }
+            return lookups.count == 0 && lookups.nextDeadline == nil
+        }
+        for _ in 0..<100 { #expect(fails()) }
+        let snapshot = try #require(Snapshot(network: SwarmModel.network, height: 1, time: firstTime, entries: []))
+        lookups.moved(to: ServiceSwarms(snapshot, shards: 0, swarmSize: 7))
+        for _ in 0..<100 { #expect(fails()) }
+    }
+
     @Test("R3: with all places taken the source with most gives one up, and its callers are told")
     func r3_fullTable() {
         let world = ServiceWorld(seed: 3)

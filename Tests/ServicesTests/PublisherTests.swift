@@ -146,9 +146,9 @@ extension ServiceWorld {
 
     @Test("SV3: two replicas cannot make a service publish without pauses")
     func sv3_pauses() {
-        for seed in 0..<10 as Range<UInt64> {
+        for (seed, conduct) in zip(0..<10 as Range<UInt64>, [Conduct.refuses, .outdoes] + [.refuses, .outdoes]) {
             let world = ServiceWorld(seed: seed)
-            world.set(.refuses, world.nodes)
+            world.set(conduct, world.nodes)
             world.start(service)
             world.run(.seconds(3_600))
             #expect(world.storedCount == 0)
@@ -318,12 +318,19 @@ extension ServiceWorld {
         world.run(.seconds(100))
         #expect(world.publishers[0]?.states[0].state.hiding == [members[0]])
         #expect(world.versions(in: world.boxes(of: service)[0]).count == 1)
-        // Replicas lose their memories.
-        world.kill(members.dropFirst(3))
-        world.restart(members.dropFirst(3))
-        world.run(.seconds(3 * 3_600)) { world.holders(of: service) == 6 }
-        // All but the one that keeps nothing.
-        #expect(world.holders(of: service) == 6)
+        // Replicas lose their memories: it is stored anew before it would be renewed.
+        var repaired = 0
+        for seed in 0..<20 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed)
+            world.start(service)
+            world.run(.seconds(100))
+            let lost = world.members(of: service).prefix(5)
+            world.restart(lost)
+            #expect(world.holders(of: service) == 2)
+            world.run(.seconds(48 * 60)) { world.holders(of: service) == 7 }
+            if world.holders(of: service) == 7 { repaired += 1 }
+        }
+        #expect(repaired > 8, "\(repaired)")
     }
 
     @Test("SV3: replicas that hide a descriptor cause one more version in ten minutes at most")

@@ -98,10 +98,14 @@ public struct ServiceLookups {
             running[key]?.callers.append(number)
             return (number, [])
         }
-        let places = self.places(of: service)
-        guard !places.isEmpty else { return fails(.noStore) }
+        // A place comes first: what follows costs the mixes of two swarms.
         var actions: [Action] = []
         guard makeRoom(for: caller.source, &actions) else { return (number, actions + fails(.tooMany).1) }
+        let places = self.places(of: service)
+        guard !places.isEmpty else {
+            shares.release(caller.source)
+            return (number, actions + fails(.noStore).1)
+        }
         let lookup = DescriptorLookup(
             of: places, keys: keys, held: entry?.held ?? [:], useless: useless, patience: patience, now: now,
             random: &random)

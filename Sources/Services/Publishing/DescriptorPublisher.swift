@@ -42,7 +42,7 @@ public struct DescriptorPublisher {
     var questions: [UInt64: Question] = [:]
     private var last: UInt64 = 0
     private var hasBegun = false
-    /// When the first version was made, in minutes since 1970.
+    /// When the first version since the clock was last wrong was made, in minutes since 1970.
     private(set) var began: UInt32?
 
     /// The publisher of `instance` of the service whose key is `identity`; it has nothing to publish yet.
@@ -239,7 +239,8 @@ public struct DescriptorPublisher {
         case .superseded(let created, let counter):
             let stamp = DescriptorStamp(created: created, counter: counter)
             // After a restart the replicas have versions that this process does not know.
-            if publication.leads < PublishingTimes.leads, publication.stamps.goOn(from: stamp, at: time) {
+            let follows = publication.stamps.goOn(from: stamp, at: time)
+            if follows, publication.leads < PublishingTimes.leads {
                 publication.leads += 1
                 publication.round = nil
                 publication.isOutdated = true
@@ -249,10 +250,9 @@ public struct DescriptorPublisher {
             }
             failure = .superseded
         case .timeInvalid:
-            if let forgotten = publication.stamps.forgetIfUnstorable(at: time) {
-                // Who has kept that version can store it when its time comes; it is no other process's.
-                began = max(began ?? 0, forgotten.created)
-            }
+            // The clock was wrong when the first version was made. Whoever has kept a version that is forgotten now can
+            // store it when its time comes; it is no other process's.
+            began = publication.stamps.forgetIfUnstorable(at: time)?.created
             failure = .clock
         case .malformed, .unknown, .notReplica, .full, .notAuthorised, .busy: break
         }
