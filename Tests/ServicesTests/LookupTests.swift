@@ -201,6 +201,17 @@ extension ServiceWorld {
         #expect(missed <= 5, "\(missed)")
     }
 
+    @Test("SV3: replicas that withhold a descriptor of one period do not keep a client from that of the other one")
+    func sv3_wholeBox() {
+        for seed in 0..<10 as Range<UInt64> {
+            for period in ServiceWorld(seed: seed).swarms.period.withPrevious {
+                let world = world(seed, nodes: 60)
+                world.set(.hides, world.members(of: service, in: period))
+                #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+            }
+        }
+    }
+
     @Test("SV3: a slow replica delays a look-up by the patience alone, and late answers are no trouble")
     func sv3_slow() {
         for seed in 0..<20 as Range<UInt64> {
