@@ -101,8 +101,8 @@ let package = Package(
         module(
             "Client",
             [
-                "Paths", "Sessions", "Requests", "Swarm", "Links", "Onion", "Link", "Transport", "Directory",
-                "SocksProtocol", "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
+                "Paths", "Sessions", "Requests", "Services", "Swarm", "Links", "Onion", "Link", "Transport",
+                "Directory", "SocksProtocol", "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store", deque,
                 .product(name: "Logging", package: "swift-log"),
             ]),
         module(
@@ -239,7 +239,7 @@ let package = Package(
             [
                 "CSimulation", "Relay", "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Registry",
                 "Requests",
-                "SeededRandom", "Sessions", "Store", "Swarm", "SwarmModel", "Wire",
+                "SeededRandom", "Services", "Sessions", "Store", "Swarm", "SwarmModel", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Nodes that agree on snapshots, and on lists of descriptors, beside a hostile one, for seeded tests and fuzz targets.

@@ -27,6 +27,7 @@ public final class Client {
     let proxyPaths: ProxyPaths
     let requests: RequestCalls
     let swarm: SwarmCalls
+    let services: ServiceCalls
     let associations: Associations
     let answers: AnswerRule
     let ports: ProxyPorts
@@ -70,6 +71,7 @@ public final class Client {
         proxyPaths = ProxyPaths(pool: pool)
         requests = RequestCalls(on: loop, network: network.id, paths: proxyPaths)
         swarm = SwarmCalls(requests: requests, directory: directory, loop: loop)
+        services = ServiceCalls(requests: requests, directory: directory, loop: loop)
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
@@ -123,6 +125,7 @@ public final class Client {
         sessions.tick()
         askForVersions()
         proxyPaths.tick()
+        if sessions.readiness.isReady { services.tick() }
         lookForApps(pool.now)
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node)) { [weak self] in
             self?.exitsChanged()
@@ -130,6 +133,7 @@ public final class Client {
         switch sessions.readiness.look() {
         case .began:
             log.info("a path is ready")
+            services.pathsAreBack()
             onReady()
         case .ended:
             let leavesNothing = directory.choiceLeavesNothing(hops: pool.hops)
@@ -206,7 +210,10 @@ public final class Client {
             // Cached answers of the old exits would let the new ones recognise this client.
             port.forget()
         }
-        if label == nil { spares.renew { _ in true } }
+        if label == nil {
+            spares.renew { _ in true }
+            services.forget()
+        }
         return Set(keys.map(\.shown)).count
     }
 
@@ -222,6 +229,7 @@ public final class Client {
         ports.close()
         for port in dnsPorts { port.close() }
         sessions.close()
+        services.close()
         swarm.close()
         requests.close()
         ports.apps.close()

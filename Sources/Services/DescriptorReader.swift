@@ -26,6 +26,8 @@ public struct DescriptorReader: Hashable, Sendable {
         public let name: Bytes16
         /// Which version it is.
         public let version: DescriptorVersion
+        /// The minute from which on it has expired.
+        let expires: UInt32
     }
 
     /// The descriptor in the bytes of an item; nobody who passed it on is trusted.
@@ -52,7 +54,8 @@ public struct DescriptorReader: Hashable, Sendable {
         let plain = try open(item)
         let content = try content(of: plain, in: place(of: item), keys)
         guard let descriptor = try? DescriptorForm.descriptor(plain, content: content) else { throw .bounds }
-        return Opened(descriptor: descriptor, name: named.name, version: version)
+        return Opened(
+            descriptor: descriptor, name: named.name, version: version, expires: item.header.expires)
     }
 
     private func isCertified(_ certificate: NamedVersion.Certificate, _ name: Bytes16) -> Bool {

@@ -70,9 +70,24 @@ public struct DescriptorStamps: Sendable {
         last = stamp
         return true
     }
+
+    /// Forgets stamps that no replica can hold, since they are further ahead of network time than replicas accept.
+    ///
+    /// Such stamps were given while the clock was ahead. Without this the next ones would be refused until time has
+    /// come up to them. Returns the last of them, if there is one.
+    mutating func forgetIfUnstorable(at now: UnixTime) -> DescriptorStamp? {
+        guard let last, last.created.after(now.minutes) > ServiceLimits.ahead else { return nil }
+        self.last = nil
+        return last
+    }
 }
 
 extension UnixTime {
     /// Whole minutes since 1970; saturates.
     var minutes: UInt32 { UInt32(clamping: seconds / 60) }
+}
+
+extension UInt32 {
+    /// How many minutes this one is after `other`; 0 if it is before.
+    func after(_ other: UInt32) -> UInt32 { self > other ? self - other : 0 }
 }

@@ -16,4 +16,10 @@ public enum ServiceLimits {
     ///
     /// The next version, at most ten minutes later, is then still one that replicas store.
     public static let leadAhead = SwarmLimits.storeWindow - SwarmLimits.rangeMinutes
+    /// The length of a period in seconds.
+    public static let periodSeconds: UInt32 = 43_200
+    /// The most descriptors of an answer to a look-up.
+    public static let descriptorsOfAnswer = 2
+    /// The longest answer to a look-up that is read, in bytes: status, count, and the descriptors with their lengths.
+    public static let longestAnswer = 2 + descriptorsOfAnswer * (4 + descriptorSize)
 }

@@ -77,3 +77,50 @@ func service(_ input: RawSpan) {
         precondition(first.descriptor.content == content, "two contents of one descriptor")
     }
 }
+
+/// A service, a client and replicas of all conducts over a bad network; the input is the seed and the events.
+///
+/// What must always hold traps in `ServiceWorld`.
+func services(_ input: RawSpan) {
+    var reader = ByteReader(input)
+    guard let seed = try? reader.u64() else { return }
+    let world = ServiceWorld(seed: seed, nodes: 12)
+    let services = [Service(1), Service(2), Service(1, instance: 1)]
+    world.start(services[0])
+    var steps = 0
+    while let step = try? reader.u8(), let detail = try? reader.u8(), steps < 60 {
+        steps += 1
+        let node = world.nodes[Int(detail) % world.nodes.count]
+        let conducts = Conduct.allCases
+        switch step % 12 {
+        case 0: world.set(conducts[Int(detail / 12) % conducts.count], [node])
+        case 1: world.kill([node])
+        case 2: world.restart([node])
+        case 3: world.move(without: [node], later: UInt64(step / 12) * 3_600)
+        case 4: world.loss = Int(detail) % 60
+        case 5: world.serviceSkew = (Int64(detail) - 128) * 60
+        case 6: world.clientSkew = (Int64(detail) - 128) * 60
+        case 7: world.publish(detail == 0 ? nil : services[0].descriptor(UInt64(detail)))
+        case 8 where world.publishers.count < 4: world.start(services[Int(detail) % 3])
+        case 9: world.perform(world.client.forget(isolation: UInt64(detail) % 3))
+        case 10: _ = world.find(services[Int(detail) % 2], source: UInt64(detail) % 2, isolation: UInt64(detail) % 3)
+        default: world.run(.seconds(Int64(detail)))
+        }
+    }
+    world.run(.seconds(30))
+    world.check()
+}
+
+/// Any bytes as replicas' answers to a look-up, a store and a test: none is taken for a descriptor or a receipt.
+func shown(_ input: RawSpan) {
+    let world = ServiceWorld(seed: 1, nodes: 12)
+    world.start(fuzzedService)
+    _ = world.find(fuzzedService)
+    world.said = [UInt8](copying: input)
+    world.run(.seconds(200))
+    precondition(world.results.values.allSatisfy { (try? $0.get()) == nil }, "bytes that are no descriptor")
+    for publisher in world.publishers {
+        precondition(publisher?.states.allSatisfy { !$0.state.isStored } != false, "bytes that are no receipt")
+    }
+    world.check()
+}

@@ -16,7 +16,7 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),
     ("contact", contact), ("consensus", consensus), ("lists", lists), ("http", http),
     ("store", store), ("swarm", swarm), ("request", request), ("proxy", proxy), ("requests", requests),
-    ("address", address), ("service", service),
+    ("address", address), ("service", service), ("services", services), ("shown", shown),
 ]
 
 /// A request for an http: URL that the server can read in one way only.

@@ -2,7 +2,7 @@
 ///
 /// Nothing in it is decided: a replica that signed may lose the item, one that refused may lie, and one that said
 /// nothing may have it.
-public struct StoreCount: Equatable, Sendable {
+public struct StoreCount: Hashable, Sendable {
     /// How many have signed that they hold the item; of a look-up, how many have said that they hold nothing.
     public var signed: Int
     /// The refusals, by status.

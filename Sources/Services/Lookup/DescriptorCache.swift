@@ -1,0 +1,97 @@
+internal import Swarm
+internal import Wire
+
+/// What a client knows of services, for each isolation key by itself; in memory only.
+///
+/// Otherwise one site could see by the time of an answer what another one has visited.
+struct DescriptorCache {
+    /// A service within an isolation key.
+    struct Key: Hashable {
+        let isolation: UInt64
+        let service: ServiceAddress
+    }
+
+    struct Entry {
+        let source: UInt64
+        var found: [FoundDescriptor] = []
+        var failure: LookupFailure?
+        /// Until when the failure is told without a new look-up.
+        var failsUntil = Instant(nanoseconds: 0)
+        /// How many look-ups have failed in a row.
+        var failures = 0
+        /// The newest versions that were seen of each name: an older one is not taken any more.
+        var held: [Bytes16: DescriptorVersion] = [:]
+        /// Digests of descriptors that could not be used, and until when they do not count.
+        ///
+        /// The version of the other period says the same, and has another id.
+        var useless: [Bytes32: Instant] = [:]
+        var used: UInt64 = 0
+    }
+
+    /// The most entries, and the most of one source while others have some.
+    static let entries = 1_024
+    static let entriesOfSource = 256
+    /// The most names whose versions are remembered of a service: eight in each of two boxes.
+    static let names = 2 * SwarmLimits.boxDescriptors
+
+    private var table: [Key: Entry] = [:]
+    private var shares = Shares<UInt64>(capacity: Self.entries, most: Self.entriesOfSource)
+    private var clock: UInt64 = 0
+
+    var count: Int { table.count }
+
+    /// The entry of `key`, which counts as used.
+    mutating func entry(_ key: Key) -> Entry? {
+        guard table[key] != nil else { return nil }
+        clock += 1
+        table[key]?.used = clock
+        return table[key]
+    }
+
+    /// Changes the entry of `key`, which is made if there is a place for it.
+    mutating func change(_ key: Key, source: UInt64, _ body: (inout Entry) -> Void) {
+        clock += 1
+        var entry: Entry
+        if let old = table[key] {
+            entry = old
+        } else {
+            guard makeRoom(for: source) else { return }
+            entry = Entry(source: source)
+        }
+        body(&entry)
+        if entry.held.count > Self.names {
+            // Names of past periods go first.
+            let newest = entry.held.sorted { $0.value.stamp > $1.value.stamp }.prefix(Self.names)
+            entry.held = Dictionary(uniqueKeysWithValues: newest.map { ($0.key, $0.value) })
+        }
+        entry.used = clock
+        table[key] = entry
+    }
+
+    mutating func remove(where isOld: (Key) -> Bool) {
+        for key in table.keys.filter(isOld) { remove(key) }
+    }
+
+    private mutating func remove(_ key: Key) {
+        guard let entry = table.removeValue(forKey: key) else { return }
+        shares.release(entry.source)
+    }
+
+    /// Takes a place for `source`; a source with its share loses the entry that it has not used for longest.
+    private mutating func makeRoom(for source: UInt64) -> Bool {
+        while true {
+            switch shares.take(for: source) {
+            case .granted: return true
+            case .makeRoom(let loser): guard removeOldest(of: loser) else { return false }
+            case .shareUsed, .full: guard removeOldest(of: source) else { return false }
+            }
+        }
+    }
+
+    private mutating func removeOldest(of source: UInt64) -> Bool {
+        let own = table.filter { $0.value.source == source }
+        guard let oldest = own.min(by: { $0.value.used < $1.value.used })?.key else { return false }
+        remove(oldest)
+        return true
+    }
+}

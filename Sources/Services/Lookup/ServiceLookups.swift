@@ -1,0 +1,256 @@
+internal import Swarm
+public import Wire
+
+/// A client's look-ups of services: what is known is told at once, all else is looked up (protocol.md, section 14.6).
+///
+/// Events and times go in, actions come out. Each caller gets one result, at most 10 s after it has asked. Callers of
+/// one isolation key and one service share a look-up; isolation keys share nothing.
+public struct ServiceLookups {
+    /// Who asks.
+    public struct Caller: Hashable, Sendable {
+        /// The owner's number of the app: places are shared among apps.
+        public let source: UInt64
+        /// The owner's number of the isolation key.
+        public let isolation: UInt64
+
+        /// A caller.
+        public init(source: UInt64, isolation: UInt64) {
+            self.source = source
+            self.isolation = isolation
+        }
+    }
+
+    /// A task for the owner, or a result.
+    public enum Action: Sendable {
+        /// Ask a replica over a session of this box and isolation key alone, then call `answered`.
+        case ask(ReplicaQuestion, isolation: UInt64)
+        /// The result for a caller: the newest descriptor of each instance that was found.
+        case ended(UInt64, Result<[FoundDescriptor], LookupFailure>)
+    }
+
+    private struct Running {
+        let source: UInt64
+        var lookup: DescriptorLookup
+        let began: UInt64
+        var callers: [UInt64]
+    }
+
+    private struct Question {
+        let key: DescriptorCache.Key
+        let began: UInt64
+        let seat: ReplicaOrder.Seat
+    }
+
+    /// The most look-ups at once, and the most of one source while others have some.
+    ///
+    /// Each asks up to six replicas, and a client has 256 requests under way, 64 of one isolation key.
+    public static let lookups = 40
+    static let lookupsOfSource = 10
+    /// The most callers that wait for one look-up.
+    static let callers = 64
+
+    private var random: RandomSource
+    /// How long a replica may take before another one is asked too.
+    private let patience: TimeSpan
+    private var swarms: ServiceSwarms?
+    private var cache = DescriptorCache()
+    private var running: [DescriptorCache.Key: Running] = [:]
+    private var shares = Shares<UInt64>(capacity: Self.lookups, most: Self.lookupsOfSource)
+    private var questions: [UInt64: Question] = [:]
+    private var last: UInt64 = 0
+
+    /// No look-ups; a replica may take `patience` before another one is asked too.
+    public init(patience: TimeSpan, random: any RandomNumberGenerator & Sendable) {
+        self.patience = patience
+        self.random = RandomSource(random)
+    }
+
+    /// How many look-ups are under way.
+    public var count: Int { running.count }
+    /// How many services are known, or known not to be there, counted for each isolation key.
+    public var known: Int { cache.count }
+    /// When `advance` is to be called next.
+    public var nextDeadline: Instant? { running.values.map(\.lookup.deadline).min() }
+
+    // MARK: Events
+
+    /// There is a newer trusted snapshot; look-ups under way go on with the earlier one.
+    public mutating func moved(to swarms: ServiceSwarms) { self.swarms = swarms }
+
+    /// Finds the descriptors of a service; returns the number that `ended` will have.
+    ///
+    /// `keys` are the client's for a restricted service.
+    public mutating func find(
+        _ service: ServiceAddress, for caller: Caller, keys: [ClientKey] = [], now: Instant, time: UnixTime
+    ) -> (number: UInt64, actions: [Action]) {
+        let number = nextNumber()
+        let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        func fails(_ failure: LookupFailure) -> (UInt64, [Action]) { (number, [.ended(number, .failure(failure))]) }
+        let entry = cache.entry(key)
+        let useless = Set((entry?.useless ?? [:]).filter { now < $0.value }.keys)
+        if let entry {
+            let found = entry.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
+            if !found.isEmpty { return (number, [.ended(number, .success(found))]) }
+            if let failure = entry.failure, now < entry.failsUntil { return fails(failure) }
+        }
+        if let waiting = running[key]?.callers {
+            guard waiting.count < Self.callers else { return fails(.tooMany) }
+            running[key]?.callers.append(number)
+            return (number, [])
+        }
+        // A place comes first: what follows costs the mixes of two swarms.
+        var actions: [Action] = []
+        guard makeRoom(for: caller.source, &actions) else { return (number, actions + fails(.tooMany).1) }
+        let places = self.places(of: service)
+        guard !places.isEmpty else {
+            shares.release(caller.source)
+            return (number, actions + fails(.noStore).1)
+        }
+        let lookup = DescriptorLookup(
+            of: places, keys: keys, held: entry?.held ?? [:], useless: useless, patience: patience, now: now,
+            random: &random)
+        running[key] = Running(source: caller.source, lookup: lookup, began: number, callers: [number])
+        step(key, now, time, &actions)
+        return (number, actions)
+    }
+
+    /// A replica's answer: `status │ result`; nil: there is none.
+    public mutating func answered(
+        _ number: UInt64, _ bytes: [UInt8]?, now: Instant, time: UnixTime
+    ) -> [Action] {
+        var actions: [Action] = []
+        guard let question = questions.removeValue(forKey: number), running[question.key]?.began == question.began
+        else {
+            return actions
+        }
+        running[question.key]?.lookup.answered(question.seat, bytes, now, time: time)
+        step(question.key, now, time, &actions)
+        return actions
+    }
+
+    /// Performs everything that is due.
+    public mutating func advance(_ now: Instant, time: UnixTime) -> [Action] {
+        var actions: [Action] = []
+        let due = running.filter { $0.value.lookup.deadline <= now }
+        for (key, _) in due.sorted(by: { $0.value.began < $1.value.began }) { step(key, now, time, &actions) }
+        return actions
+    }
+
+    /// These descriptors could not be used: a look-up that follows takes one that says something else.
+    public mutating func failed(
+        _ found: [FoundDescriptor], of service: ServiceAddress, for caller: Caller, now: Instant
+    ) {
+        let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        guard cache.entry(key) != nil else { return }
+        cache.change(key, source: caller.source) { entry in
+            entry.useless = entry.useless.filter { now < $0.value }
+            if entry.useless.count + found.count > DescriptorCache.names { entry.useless = [:] }
+            for descriptor in found.prefix(DescriptorCache.names) {
+                entry.useless[descriptor.digest] = now + LookupTimes.useless
+            }
+        }
+    }
+
+    /// Forgets all that is known for an isolation key, or for all; look-ups of it end without a result.
+    public mutating func forget(isolation: UInt64? = nil) -> [Action] {
+        forget { isolation == nil || $0.isolation == isolation }
+    }
+
+    /// Forgets what is known of a service, for example because the client has another key for it.
+    public mutating func forget(_ service: ServiceAddress) -> [Action] { forget { $0.service == service } }
+
+    private mutating func forget(where isMeant: (DescriptorCache.Key) -> Bool) -> [Action] {
+        cache.remove(where: isMeant)
+        var actions: [Action] = []
+        for (key, _) in running.filter({ isMeant($0.key) }).sorted(by: { $0.value.began < $1.value.began }) {
+            end(key, .failure(.ended), &actions)
+        }
+        return actions
+    }
+
+    // MARK: Look-ups
+
+    private mutating func nextNumber() -> UInt64 {
+        last += 1
+        return last
+    }
+
+    /// The boxes of a service in the period of the snapshot and the one before.
+    private func places(of service: ServiceAddress) -> [DescriptorLookup.Place] {
+        guard let swarms else { return [] }
+        return swarms.period.withPrevious.compactMap { period in
+            guard let reader = try? DescriptorReader(service, in: period, network: swarms.network),
+                let swarm = swarms.swarm(of: reader.box)
+            else { return nil }
+            return DescriptorLookup.Place(period: period, reader: reader, swarm: swarm)
+        }
+    }
+
+    /// Takes a place for a look-up of `source`; in a full table the oldest of the source with most ends.
+    private mutating func makeRoom(for source: UInt64, _ actions: inout [Action]) -> Bool {
+        while true {
+            switch shares.take(for: source) {
+            case .granted: return true
+            case .shareUsed, .full: return false
+            case .makeRoom(let loser):
+                let own = running.filter { $0.value.source == loser }
+                guard let oldest = own.min(by: { $0.value.began < $1.value.began })?.key else { return false }
+                end(oldest, .failure(.tooMany), &actions)
+            }
+        }
+    }
+
+    /// Ends a look-up that is over, or asks the replicas whose turn it is.
+    private mutating func step(
+        _ key: DescriptorCache.Key, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
+    ) {
+        guard let current = running[key] else { return }
+        if let outcome = current.lookup.outcome(now, time: time) {
+            remember(outcome, of: current, key, now)
+            return end(key, outcome, &actions)
+        }
+        for seat in running[key]?.lookup.next(now) ?? [] {
+            let swarm = current.lookup.places[seat.box].swarm
+            let question = LookupQuestion(
+                box: swarm.box, kind: .descriptor, most: ServiceLimits.descriptorsOfAnswer)
+            guard let question else { continue }
+            let number = nextNumber()
+            questions[number] = Question(key: key, began: current.began, seat: seat)
+            actions.append(
+                .ask(
+                    ReplicaQuestion(number: number, replica: seat.replica, swarm: swarm, request: question.request),
+                    isolation: key.isolation))
+        }
+    }
+
+    private mutating func end(
+        _ key: DescriptorCache.Key, _ outcome: Result<[FoundDescriptor], LookupFailure>, _ actions: inout [Action]
+    ) {
+        guard let ended = running.removeValue(forKey: key) else { return }
+        shares.release(ended.source)
+        questions = questions.filter { $0.value.began != ended.began }
+        for caller in ended.callers { actions.append(.ended(caller, outcome)) }
+    }
+
+    private mutating func remember(
+        _ outcome: Result<[FoundDescriptor], LookupFailure>, of ended: Running, _ key: DescriptorCache.Key,
+        _ now: Instant
+    ) {
+        cache.change(key, source: ended.source) { entry in
+            entry.held = ended.lookup.held
+            switch outcome {
+            case .success(let found):
+                entry.found = found
+                entry.failure = nil
+                entry.failures = 0
+            case .failure(let failure):
+                entry.found = []
+                entry.failure = failure
+                entry.failures = failure.isLasting ? entry.failures + 1 : 0
+                var pause = LookupTimes.firstPause
+                for _ in 1..<max(2, min(entry.failures, 10)) { pause = min(pause * 2, LookupTimes.longestPause) }
+                entry.failsUntil = now + pause
+            }
+        }
+    }
+}

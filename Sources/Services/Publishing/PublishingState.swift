@@ -1,0 +1,32 @@
+public import Swarm
+public import Wire
+
+/// Why a round of questions did not store a descriptor; the next one follows after a pause.
+public enum PublishingFailure: Error, Hashable, Sendable {
+    /// The network has no store.
+    case noStore
+    /// No replica answered.
+    case noAnswer
+    /// Replicas have answered, and too few agree.
+    case undecided(StoreCount)
+    /// Two replicas refuse the time of the descriptor: network time is not right here, or not there.
+    case clock
+    /// Two replicas have a newer version that a publisher cannot go on from.
+    case superseded
+    /// Two replicas refuse it for another reason.
+    case refused(StoreRefusal)
+    /// The descriptor is not of this instance, or has too many clients.
+    case unusable
+}
+
+/// The state of a service's descriptor in one period.
+public struct PublishingState: Hashable, Sendable {
+    /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority.
+    public internal(set) var holders: Set<NodeID> = []
+    /// Replicas that have signed, and did not show the descriptor when they were asked for it.
+    public internal(set) var hiding: Set<NodeID> = []
+    /// Why the last round has failed; nil: it has not.
+    public internal(set) var failure: PublishingFailure?
+    /// Whether the newest version is stored by a majority.
+    public var isStored: Bool { !holders.isEmpty && failure == nil }
+}

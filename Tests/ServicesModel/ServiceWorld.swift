@@ -1,0 +1,368 @@
+internal import OnionCrypto
+public import SeededRandom
+public import Services
+public import Swarm
+internal import SwarmModel
+public import Wire
+
+/// Replicas, services and a client on a virtual clock, over a network that loses and delays; the seed decides all.
+///
+/// What always holds is checked at each step, and traps where it does not: see ``check()`` and its callers.
+/// It has more members than most types: nodes, network, service, client, and what they have said.
+public final class ServiceWorld {
+    /// A question that an end of the network has asked.
+    public struct Asked: Sendable {
+        /// When.
+        public let at: Instant
+        /// The node.
+        public let replica: NodeID
+        /// The box.
+        public let box: Bytes32
+        /// The item that is to be stored; nil: it was a look-up.
+        public let item: StoredItem?
+    }
+
+    /// The percentage of questions without an answer.
+    public var loss = 0
+    /// The longest time to a replica and back, in milliseconds.
+    public var delay: Int64 = 300
+    /// The seconds by which the service's network time is ahead of the replicas'.
+    public var serviceSkew: Int64 = 0 { didSet { hadSkew = true } }
+    /// The same of the client's.
+    public var clientSkew: Int64 = 0
+    private var hadSkew = false
+    /// The source of all randomness but that of keys.
+    public var random: SeededGenerator
+    /// The time.
+    public private(set) var now = Instant(nanoseconds: 1_000_000_000_000)
+    /// The snapshot that everyone trusts.
+    public private(set) var swarms: ServiceSwarms
+    /// What publishers and the client have asked.
+    public private(set) var stores: [Asked] = [], tests: [Asked] = [], lookups: [Asked] = []
+    /// What publishers have told.
+    public private(set) var news: [DescriptorPublisher.Action] = []
+    /// The results of look-ups.
+    public private(set) var results: [UInt64: Result<[FoundDescriptor], LookupFailure>] = [:]
+    /// The client.
+    public var client: ServiceLookups
+    /// The publishers by number; nil: the process is down.
+    public var publishers: [DescriptorPublisher?] = []
+    /// What all replicas answer to everything; nil: they answer themselves.
+    public var said: [UInt8]?
+    private var replicas: [NodeID: ModelReplica] = [:]
+    private var order: [NodeID] = []
+    private var staked: Set<NodeID>
+    private var height: UInt64 = 100
+    private let start: Instant
+    private var events: [(at: Instant, number: UInt64, run: () -> Void)] = []
+    private var eventCount: UInt64 = 0
+    private var began: [UInt64: Instant] = [:]
+
+    /// A world of so many nodes, by `seed`.
+    public init(seed: UInt64, nodes: Int = 20) {
+        random = SeededGenerator(seed: seed)
+        for number in 0..<UInt32(nodes) {
+            let replica = ModelReplica(Key(5_000 + number))
+            replicas[replica.key.node] = replica
+            order.append(replica.key.node)
+        }
+        staked = Set(order)
+        swarms = Self.swarms(order, staked, height: 100, at: firstTime)
+        client = ServiceLookups(patience: .milliseconds(1_500), random: SeededGenerator(seed: seed &+ 1))
+        start = now
+        client.moved(to: swarms)
+    }
+
+    private static func swarms(
+        _ order: [NodeID], _ staked: Set<NodeID>, height: UInt64, at time: UnixTime
+    ) -> ServiceSwarms {
+        let entries = order.sorted().map { node in
+            Snapshot.Entry(
+                node: node, operatorID: node.key, state: staked.contains(node) ? .staked : .suspended, weight: 1,
+                placement: node.key.array.prefix(8).reduce(0) { $0 << 8 | UInt64($1) })
+        }
+        guard let snapshot = Snapshot(network: SwarmModel.network, height: height, time: time, entries: entries) else {
+            preconditionFailure("entries in order")
+        }
+        return ServiceSwarms(snapshot, shards: 64, swarmSize: 7)
+    }
+
+    /// Network time as the replicas have it.
+    public var time: UnixTime { time(0) }
+    private func time(_ skew: Int64) -> UnixTime {
+        let passed = Int64((now - start).nanoseconds / 1_000_000_000)
+        return UnixTime(seconds: UInt64(clamping: Int64(firstTime.seconds) + passed + skew))
+    }
+    private var minute: UInt32 { UInt32(time.seconds / 60) }
+
+    // MARK: Nodes
+
+    /// The replicas of `service` in a period, in random order.
+    public func members(of service: Service, in period: TimePeriod? = nil) -> [NodeID] {
+        let box = service.reader(in: period ?? swarms.period).box
+        return (swarms.swarm(of: box)?.members ?? []).shuffled(using: &random)
+    }
+
+    /// Sets the conduct of nodes.
+    public func set(_ conduct: Conduct, _ nodes: some Sequence<NodeID>) {
+        for node in nodes { replicas[node]?.conduct = conduct }
+    }
+
+    /// Nodes go away, or come back with an empty memory.
+    public func kill(_ nodes: some Sequence<NodeID>) { for node in nodes { replicas[node]?.isUp = false } }
+    /// Nodes come back with an empty memory.
+    public func restart(_ nodes: some Sequence<NodeID>) { for node in nodes { replicas[node]?.restart() } }
+
+    /// How many replicas hold descriptors of `service` in a period.
+    public func holders(of service: Service, in period: TimePeriod? = nil) -> Int {
+        let box = service.reader(in: period ?? swarms.period).box
+        return replicas.values.count { $0.count(in: box) > 0 && $0.isUp }
+    }
+
+    /// What a replica holds in a box.
+    public func items(at node: NodeID?, in box: Bytes32) -> [StoredItem] {
+        node.flatMap { replicas[$0]?.items(in: box) } ?? []
+    }
+
+    /// Network time at a moment, in minutes since 1970, as the replicas have it.
+    public func minute(at moment: Instant) -> UInt32 {
+        UInt32((Int64(firstTime.seconds) + (moment - start).nanoseconds / 1_000_000_000) / 60)
+    }
+
+    /// All nodes.
+    public var nodes: [NodeID] { order }
+
+    /// A newer snapshot, without the nodes of `leaving`; `later` is by how many seconds its time is ahead.
+    public func move(without leaving: Set<NodeID> = [], later: UInt64 = 0) {
+        staked = Set(order).subtracting(leaving)
+        height += 60
+        let at = UnixTime(seconds: time.seconds + later)
+        swarms = Self.swarms(order, staked, height: height, at: at)
+        client.moved(to: swarms)
+        for number in publishers.indices { change(number) { $0.moved(to: self.swarms, now: self.now, time: $1) } }
+    }
+
+    // MARK: Services and client
+
+    /// Starts a publisher of `service`; its number.
+    @discardableResult
+    public func start(
+        _ service: Service, _ descriptor: ServiceDescriptor? = nil, clients: [ClientKey]? = nil
+    ) -> Int {
+        publishers.append(
+            DescriptorPublisher(
+                service.key, instance: service.instance, network: SwarmModel.network,
+                random: SeededGenerator(seed: random.next())))
+        let number = publishers.count - 1
+        change(number) { $0.moved(to: self.swarms, now: self.now, time: $1) }
+        publish(descriptor ?? service.descriptor(), clients: clients, by: number)
+        return number
+    }
+
+    /// Replicas can be reached again.
+    public func networkIsBack() {
+        for number in publishers.indices { change(number) { $0.networkIsBack(now: self.now, time: $1) } }
+    }
+
+    /// Gives a publisher another descriptor.
+    public func publish(_ descriptor: ServiceDescriptor?, clients: [ClientKey]? = nil, by number: Int = 0) {
+        change(number) { $0.publish(descriptor, clients: clients, now: self.now, time: $1) }
+    }
+
+    private func change(
+        _ number: Int, _ body: (inout DescriptorPublisher, UnixTime) -> [DescriptorPublisher.Action]
+    ) {
+        guard var publisher = publishers[number] else { return }
+        let actions = body(&publisher, time(serviceSkew))
+        publishers[number] = publisher
+        for action in actions { perform(action, by: number) }
+    }
+
+    private func perform(_ action: DescriptorPublisher.Action, by number: Int) {
+        switch action {
+        case .ask(let question), .test(let question):
+            let asked = self.asked(question)
+            if asked.item == nil { tests.append(asked) } else { noteStore(asked) }
+            carry(question) { [unowned self] bytes in
+                change(number) { $0.answered(question.number, bytes, now: self.now, time: $1) }
+            }
+        case .stored(let period, let proof):
+            let box = publishers[number].map { _ in stores.last { $0.item?.id == proof.id }?.box } ?? nil
+            let good = box.flatMap { swarms.swarm(of: $0) }.map { proof.isGood(for: $0, network: SwarmModel.network) }
+            precondition(good != false || proof.height != swarms.height, "a proof of a majority: \(period)")
+            news.append(action)
+        case .failed, .copied: news.append(action)
+        }
+    }
+
+    /// Each version is greater than the one before, unless a wrong clock has made one that was forgotten.
+    private func noteStore(_ asked: Asked) {
+        for old in stores.suffix(64) {
+            guard let one = old.item, let two = asked.item, one.id != two.id, one.header.box == two.header.box,
+                let first = one.version, let second = two.version, first.name == second.name,
+                first.certificate == second.certificate
+            else { continue }
+            precondition(
+                hadSkew || (one.header.created, first.counter) < (two.header.created, second.counter),
+                "versions of one process grow")
+        }
+        stores.append(asked)
+    }
+
+    /// Looks a service up; the number of the result.
+    @discardableResult
+    public func find(
+        _ service: Service, source: UInt64 = 1, isolation: UInt64 = 1, keys: [ClientKey] = []
+    ) -> UInt64 {
+        let (number, actions) = client.find(
+            service.address, for: .init(source: source, isolation: isolation), keys: keys, now: now,
+            time: time(clientSkew))
+        began[number] = now
+        perform(actions)
+        return number
+    }
+
+    /// Performs the client's actions.
+    public func perform(_ actions: [ServiceLookups.Action]) {
+        for action in actions {
+            switch action {
+            case .ask(let question, _):
+                lookups.append(asked(question))
+                carry(question) { [unowned self] bytes in
+                    perform(client.answered(question.number, bytes, now: now, time: time(clientSkew)))
+                }
+            case .ended(let number, let result):
+                precondition(results[number] == nil, "a look-up ends once")
+                results[number] = result
+                if let began = began.removeValue(forKey: number) {
+                    precondition(now - began <= .seconds(10), "a look-up ends in time")
+                }
+            }
+        }
+    }
+
+    // MARK: Network
+
+    private func asked(_ question: ReplicaQuestion) -> Asked {
+        switch question.request {
+        case .store(_, let item):
+            Asked(at: now, replica: question.replica, box: question.swarm.box, item: item)
+        case .lookup, .list, .fetch, .delete:
+            Asked(at: now, replica: question.replica, box: question.swarm.box, item: nil)
+        }
+    }
+
+    private func carry(_ question: ReplicaQuestion, _ answered: @escaping ([UInt8]?) -> Void) {
+        guard let replica = replicas[question.replica], replica.isUp, !random.happens(loss) else {
+            return after(.seconds(10)) { answered(nil) }
+        }
+        after(.milliseconds(.random(in: 0...delay / 2, using: &random))) { [unowned self] in
+            var conduct = replica.conduct
+            if conduct == .mixed { conduct = Conduct.allCases.dropLast().randomElement(using: &random) ?? .silent }
+            guard replica.isUp, conduct != .silent else { return after(.seconds(10)) { answered(nil) } }
+            let bytes = answer(question, by: replica, conduct)
+            let back = TimeSpan.milliseconds(.random(in: 0...delay / 2, using: &random))
+            after(conduct == .slow ? .seconds(9) : back) { answered(bytes) }
+            if conduct == .repeats { after(back + .milliseconds(50)) { answered(bytes) } }
+        }
+    }
+
+    private func answer(_ question: ReplicaQuestion, by replica: ModelReplica, _ conduct: Conduct) -> [UInt8] {
+        if let said { return said }
+        switch conduct {
+        case .noise: return (0..<Int.random(in: 0...9_000, using: &random)).map { _ in UInt8(random.next() & 255) }
+        case .oversized: return [0, 8] + [UInt8](repeating: 7, count: 40_000)
+        case .refuses: return StoreAnswer.refused(refusal()).encoded()
+        case .honest, .silent, .hides, .stale, .forges, .slow, .repeats, .outdoes, .mixed: break
+        }
+        switch question.request {
+        case .store(let height, let item):
+            return store(item, height: height, question.swarm, by: replica, conduct).encoded()
+        case .lookup(let box, _, let most, _):
+            var items = replica.show(
+                box, most: most, minute: minute, isStale: conduct == .stale, random: &random)
+            if conduct == .hides { items = [] }
+            if conduct == .forges {
+                items = items.map { bytes in
+                    var bytes = bytes
+                    bytes[Int.random(in: bytes.indices, using: &random)] ^= UInt8.random(in: 1...255, using: &random)
+                    return bytes
+                }
+            }
+            return StoreAnswer.items(items).encoded()
+        case .list, .fetch, .delete: return StoreAnswer.refused(.unknown).encoded()
+        }
+    }
+
+    private func refusal() -> StoreRefusal {
+        let far = minute + UInt32.random(in: 0...40, using: &random)
+        let all: [StoreRefusal] = [
+            .malformed, .unknown, .notReplica(height: .max), .full, .notAuthorised, .timeInvalid, .busy(seconds: 255),
+            .superseded(created: far, counter: UInt8(random.next() & 255)),
+            .superseded(created: .max, counter: 255),
+        ]
+        return all.randomElement(using: &random) ?? .full
+    }
+
+    private func store(
+        _ item: StoredItem, height: UInt64, _ swarm: BoxSwarm, by coordinator: ModelReplica, _ conduct: Conduct
+    ) -> StoreAnswer {
+        guard staked.contains(coordinator.key.node), height + 180 > self.height else {
+            return .refused(.notReplica(height: self.height))
+        }
+        guard item.isAuthentic(network: SwarmModel.network, writers: WriteKeys(box: swarm.box, grant: nil)) else {
+            return .refused(.notAuthorised)
+        }
+        if conduct == .outdoes, let version = item.version {
+            return .refused(
+                .superseded(created: item.header.created, counter: version.counter < 255 ? version.counter + 1 : 255))
+        }
+        if item.header.created + 30 < minute { return .refused(.timeInvalid) }
+        if let refusal = coordinator.keep(item, minute: minute, ahead: 30) { return .refused(refusal) }
+        var receipts: [StoreAnswer.IndexedReceipt] = []
+        for (index, member) in swarm.members.enumerated() {
+            guard let replica = replicas[member], replica.isUp, replica.conduct != .silent else { continue }
+            if replica !== coordinator, [.refuses, .outdoes].contains(replica.conduct) { continue }
+            if replica.conduct != .hides, replica.keep(item, minute: minute, ahead: 40) != nil { continue }
+            // A hostile coordinator leaves the others out.
+            if conduct == .forges, replica !== coordinator { continue }
+            receipts.append(.init(index: UInt8(index), receipt: replica.receipt(of: item.id, height: height)))
+        }
+        return .stored(height: height, receipts)
+    }
+
+    // MARK: Time
+
+    private func after(_ wait: TimeSpan, _ run: @escaping () -> Void) {
+        eventCount += 1
+        events.append((now + wait, eventCount, run))
+    }
+
+    /// Lets time pass; ends early if `isDone`.
+    public func run(_ span: TimeSpan, until isDone: () -> Bool = { false }) {
+        let end = now + span
+        while !isDone() {
+            let event = events.indices.min { (events[$0].at, events[$0].number) < (events[$1].at, events[$1].number) }
+            let deadlines = publishers.compactMap { $0?.nextDeadline } + [client.nextDeadline].compactMap(\.self)
+            guard let next = (deadlines + (event.map { [events[$0].at] } ?? [])).min(), next <= end else { break }
+            now = max(now, next)
+            if let event, events[event].at <= now { events.remove(at: event).run() }
+            for number in publishers.indices where publishers[number]?.nextDeadline.map({ $0 <= now }) == true {
+                change(number) { $0.advance(self.now, time: $1) }
+                let isLater = publishers[number]?.nextDeadline.map { $0 > now } ?? true
+                precondition(isLater, "time goes on")
+            }
+            if client.nextDeadline.map({ $0 <= now }) == true {
+                perform(client.advance(now, time: time(clientSkew)))
+                precondition(client.nextDeadline.map { $0 > now } ?? true, "time goes on")
+            }
+        }
+        if !isDone() { now = max(now, end) }
+    }
+
+    /// What must hold when all has settled.
+    public func check() {
+        precondition(client.count == 0 && began.isEmpty, "no look-up stays")
+        precondition(lookups.count <= results.count * 6, "a look-up asks six replicas at most")
+    }
+}

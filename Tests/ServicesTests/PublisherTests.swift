@@ -1,0 +1,393 @@
+import OnionCrypto
+import ServicesModel
+import Swarm
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Services
+
+extension ServiceWorld {
+    /// How often a majority has signed.
+    var storedCount: Int { news.count { if case .stored = $0 { true } else { false } } }
+    /// The failures of rounds.
+    var failures: [PublishingFailure] {
+        news.compactMap { if case .failed(_, let failure) = $0 { failure } else { nil } }
+    }
+    /// How often another process was found.
+    var copies: Int { news.count { if case .copied = $0 { true } else { false } } }
+    /// The versions that were stored in a box, in their order.
+    func versions(in box: Bytes32) -> [Asked] {
+        var seen: Set<ItemID> = []
+        return stores.filter { $0.box == box && seen.insert($0.item?.id ?? Bytes32()).inserted }
+    }
+    /// The boxes of a service in the present periods.
+    func boxes(of service: Service) -> [Bytes32] {
+        swarms.period.withPrevious.map { service.reader(in: $0).box }
+    }
+}
+
+@Suite struct PublisherTests {
+    private let service = Service(1)
+
+    @Test("A service is stored under both periods within six seconds, and anew each hour")
+    func publishesAndRenews() {
+        let world = ServiceWorld(seed: 1)
+        world.start(service)
+        world.run(.seconds(7))
+        #expect(world.storedCount == 2 && world.failures.isEmpty)
+        let boxes = world.boxes(of: service)
+        for box in boxes { #expect(world.versions(in: box).count == 1) }
+        for period in world.swarms.period.withPrevious { #expect(world.holders(of: service, in: period) == 7) }
+        world.run(.seconds(24 * 3_600))
+        for box in boxes {
+            let made = world.versions(in: box).map(\.at)
+            #expect(20...29 ~= made.count)
+            for (one, two) in zip(made, made.dropFirst()) {
+                #expect(two - one >= .seconds(49 * 60) && two - one <= .seconds(71 * 60))
+            }
+        }
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored && $0.state.hiding.isEmpty } == true)
+    }
+
+    @Test(
+        "SV2: the two periods of a service share no time and no version, and each store goes to one replica of one box")
+    func sv2_apart() throws {
+        var close = 0
+        var first: [TimeSpan] = []
+        for seed in 0..<24 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed, nodes: 60)
+            world.start(service)
+            world.run(.seconds(6 * 3_600))
+            let boxes = world.boxes(of: service)
+            let (one, two) = (world.versions(in: boxes[0]), world.versions(in: boxes[1]))
+            first.append(one[0].at < two[0].at ? two[0].at - one[0].at : one[0].at - two[0].at)
+            for (a, b) in zip(one.dropFirst(2), two.dropFirst(2)) {
+                let distance = a.at < b.at ? b.at - a.at : a.at - b.at
+                if distance < .seconds(5) { close += 1 }
+            }
+            #expect(world.stores.allSatisfy { boxes.contains($0.box) })
+        }
+        #expect(first.allSatisfy { $0 <= .seconds(5) } && first.count { $0 > .milliseconds(500) } > 12)
+        // Some 100 pairs, whose distance is spread over 20 minutes and more.
+        #expect(close < 6, "\(close)")
+    }
+
+    @Test(
+        "SV3: with three of seven replicas dead it is stored; with four it says so, and pauses grow until one is back")
+    func deadReplicas() {
+        let world = ServiceWorld(seed: 2)
+        let members = world.members(of: service)
+        world.kill(members.prefix(3))
+        world.start(service)
+        world.run(.seconds(31))
+        #expect(world.storedCount == 2)
+        world.kill(members.prefix(4))
+        world.publish(service.descriptor(9))
+        world.run(.seconds(3_600))
+        let failed = world.failures
+        #expect(
+            !failed.isEmpty
+                && failed.allSatisfy {
+                    if case .undecided(let count) = $0 { count.signed == 3 && count.silent == 4 } else { false }
+                })
+        // Nine pauses of up to ten minutes, with rounds of half a minute between them.
+        #expect(7...14 ~= failed.count, "\(failed.count)")
+        #expect(world.publishers[0]?.states[0].state.isStored == false)
+        world.restart(members.prefix(4))
+        world.run(.seconds(800))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
+    }
+
+    @Test(
+        "SV3: after a restart a service goes on from the version that replicas name, and its newest one is stored"
+    )
+    func sv3_restart() {
+        for seed in 0..<6 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed)
+            world.start(service)
+            world.run(.seconds(20))
+            for number in 0..<6 as Range<UInt64> {
+                world.publish(service.descriptor(number), by: Int(number))
+                world.run(.seconds(15))
+                world.publishers[Int(number)] = nil
+                let before = world.storedCount
+                world.start(service, service.descriptor(100 + number))
+                world.run(.seconds(25))
+                #expect(world.storedCount >= before + 2)
+            }
+            let boxes = world.boxes(of: service)
+            for box in boxes {
+                let last = world.versions(in: box).last?.item?.id
+                let replica = world.swarms.swarm(of: box)?.members.first
+                #expect(world.items(at: replica, in: box).map(\.id) == [last])
+            }
+            #expect(world.copies == 0)
+        }
+    }
+
+    @Test("SV3: replicas that name versions lead a service nowhere: it stays where others store, and is stored")
+    func sv3_invented() throws {
+        for seed in 0..<12 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed, nodes: 60)
+            let boxes = world.swarms.period.withPrevious.map { world.members(of: service, in: $0) }
+            for (box, other) in zip(boxes, boxes.reversed()) {
+                world.set(.refuses, box.filter { !other.contains($0) }.prefix(2))
+            }
+            world.start(service)
+            world.run(.seconds(1_200))
+            #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true, "seed \(seed)")
+            for asked in world.stores {
+                let minute = world.minute(at: asked.at)
+                #expect(try #require(asked.item).header.created <= minute + 30)
+            }
+        }
+    }
+
+    @Test("SV3: two replicas cannot make a service publish without pauses")
+    func sv3_pauses() {
+        for (seed, conduct) in zip(0..<10 as Range<UInt64>, [Conduct.refuses, .outdoes] + [.refuses, .outdoes]) {
+            let world = ServiceWorld(seed: seed)
+            world.set(conduct, world.nodes)
+            world.start(service)
+            world.run(.seconds(3_600))
+            #expect(world.storedCount == 0)
+            // Two periods, at most fourteen rounds of seven replicas each, some with up to three versions more.
+            #expect(world.stores.count < 400, "\(world.stores.count)")
+        }
+    }
+
+    @Test("A box whose replicas change is published at once, a new period within five minutes, an old one no more")
+    func changes() throws {
+        let world = ServiceWorld(seed: 5)
+        world.start(service)
+        world.run(.seconds(60))
+        let old = world.boxes(of: service)
+        let leaving = try #require(
+            world.members(of: service).first { node in
+                world.swarms.swarm(of: old[1])?.members.contains(node) == false
+            })
+        let began = world.now
+        world.move(without: [leaving])
+        world.run(.seconds(8))
+        let new = world.versions(in: old[0])
+        #expect(new.count == 2 && new[1].at - began <= .seconds(1))
+        #expect(world.versions(in: old[1]).count == 1)
+        // A later snapshot of the same nodes changes nothing.
+        world.move(without: [leaving])
+        world.run(.seconds(8))
+        #expect(world.versions(in: old[0]).count == 2)
+        let moved = world.now
+        world.move(later: 12 * 3_600)
+        let boxes = world.boxes(of: service)
+        #expect(boxes[1] == old[0])
+        world.run(.seconds(301))
+        let first = try #require(world.versions(in: boxes[0]).first)
+        #expect(first.at - moved <= .seconds(300))
+        let count = world.versions(in: old[1]).count
+        world.run(.seconds(5 * 3_600))
+        #expect(world.versions(in: old[1]).count == count)
+        #expect(world.publishers[0]?.states.map(\.period) == world.swarms.period.withPrevious)
+    }
+
+    @Test("SV2: a new period is no moment at which all services publish")
+    func sv2_newPeriod() {
+        var waits: [Double] = []
+        for seed in 0..<40 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed)
+            world.start(service)
+            world.run(.seconds(60))
+            let moved = world.now
+            world.move(later: 12 * 3_600)
+            world.run(.seconds(301))
+            if let first = world.versions(in: world.boxes(of: service)[0]).first {
+                waits.append((first.at - moved).inSeconds)
+            }
+        }
+        #expect(waits.count == 40 && waits.count { $0 < 60 } < 20 && waits.count { $0 > 200 } > 3)
+    }
+
+    @Test("Changes one after the other are published ten seconds apart, the last one at last")
+    func manyChanges() {
+        let world = ServiceWorld(seed: 6)
+        world.start(service)
+        world.run(.seconds(20))
+        for number in 0..<120 as Range<UInt64> {
+            world.publish(service.descriptor(number))
+            world.run(.milliseconds(500))
+        }
+        world.run(.seconds(15))
+        for box in world.boxes(of: service) {
+            let made = world.versions(in: box).map(\.at)
+            #expect(made.count <= 9)
+            #expect(zip(made, made.dropFirst()).allSatisfy { $1 - $0 >= .seconds(10) })
+        }
+        // The same again changes nothing.
+        let count = world.stores.count
+        world.publish(service.descriptor(119))
+        world.run(.seconds(30))
+        #expect(world.stores.count == count)
+        let found = world.find(service)
+        world.run(.seconds(10)) { world.results[found] != nil }
+        #expect(world.descriptors(found) == [service.descriptor(119)])
+    }
+
+    @Test("After a time without network what failed is stored at once, and all else stays as it is")
+    func networkIsBack() {
+        let world = ServiceWorld(seed: 16)
+        world.start(service)
+        world.run(.seconds(60))
+        let count = world.stores.count
+        world.networkIsBack()
+        world.run(.seconds(20))
+        #expect(world.stores.count == count)
+        world.loss = 100
+        world.run(.seconds(4 * 3_600))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.failure == .noAnswer } == true)
+        world.loss = 0
+        world.networkIsBack()
+        world.run(.seconds(8))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
+    }
+
+    @Test("Nothing is published any more once there is nothing to publish")
+    func nothing() {
+        let world = ServiceWorld(seed: 7)
+        world.start(service)
+        world.run(.seconds(20))
+        world.publish(nil)
+        let (count, tests) = (world.stores.count, world.tests.count)
+        world.run(.seconds(10_000))
+        #expect(world.stores.count == count && world.tests.count == tests)
+        #expect(world.publishers[0]?.nextDeadline == nil)
+        world.publish(service.descriptor())
+        world.run(.seconds(20))
+        #expect(world.stores.count > count)
+    }
+
+    @Test(
+        "SV3: a clock that was ahead or behind is told, and once it is right the service is stored",
+        arguments: [7_200, -7_200])
+    func sv3_clock(skew: Int64) {
+        let world = ServiceWorld(seed: 8)
+        world.serviceSkew = skew
+        world.start(service)
+        world.run(.seconds(120))
+        #expect(world.storedCount == 0 && world.failures.contains(.clock))
+        world.serviceSkew = 0
+        world.run(.seconds(1_000))
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
+        let found = world.find(service)
+        world.run(.seconds(10)) { world.results[found] != nil }
+        #expect(world.descriptors(found) == [service.descriptor()])
+    }
+
+    @Test("A network without a store is told, and a service begins when there is one")
+    func noStore() throws {
+        var publisher = DescriptorPublisher(
+            service.key, instance: service.instance, network: SwarmModel.network, random: SystemRandomNumberGenerator())
+        let now = Instant(nanoseconds: 1)
+        let snapshot = try #require(
+            Snapshot(network: SwarmModel.network, height: 1, time: firstTime, entries: []))
+        let none = ServiceSwarms(snapshot, shards: 0, swarmSize: 7)
+        #expect(publisher.moved(to: none, now: now, time: firstTime).isEmpty)
+        #expect(publisher.publish(service.descriptor(), now: now, time: firstTime).isEmpty)
+        #expect(publisher.nextDeadline == nil)
+        #expect(publisher.states.allSatisfy { $0.state.failure == .noStore && !$0.state.isStored })
+    }
+
+    @Test("A descriptor of another instance is not published")
+    func unusable() {
+        let world = ServiceWorld(seed: 9)
+        world.start(service, Service(2).descriptor())
+        world.run(.seconds(20))
+        #expect(world.stores.isEmpty && !world.failures.isEmpty && world.failures.allSatisfy { $0 == .unusable })
+    }
+}
+
+/// A service's tests of its own replicas.
+@Suite struct ReplicaTestTests {
+    private let service = Service(1)
+
+    @Test("SV3: a replica that has signed and hides the descriptor is named, and four of seven make it be stored anew")
+    func sv3_hidden() {
+        let world = ServiceWorld(seed: 10)
+        let members = world.members(of: service)
+        world.set(.hides, members.prefix(1))
+        world.start(service)
+        world.run(.seconds(100))
+        #expect(world.publishers[0]?.states[0].state.hiding == [members[0]])
+        #expect(world.versions(in: world.boxes(of: service)[0]).count == 1)
+        // Replicas lose their memories: it is stored anew before it would be renewed.
+        var repaired = 0
+        for seed in 0..<20 as Range<UInt64> {
+            let world = ServiceWorld(seed: seed)
+            world.start(service)
+            world.run(.seconds(100))
+            let lost = world.members(of: service).prefix(5)
+            world.restart(lost)
+            #expect(world.holders(of: service) == 2)
+            world.run(.seconds(48 * 60)) { world.holders(of: service) == 7 }
+            if world.holders(of: service) == 7 { repaired += 1 }
+        }
+        #expect(repaired > 8, "\(repaired)")
+    }
+
+    @Test("SV3: replicas that hide a descriptor cause one more version in ten minutes at most")
+    func sv3_repairs() {
+        let world = ServiceWorld(seed: 11)
+        world.set(.hides, world.nodes)
+        world.start(service)
+        world.run(.seconds(3_600))
+        for box in world.boxes(of: service) {
+            let made = world.versions(in: box).map(\.at)
+            #expect(3...7 ~= made.count, "\(made.count)")
+            #expect(zip(made.dropFirst(), made.dropFirst(2)).allSatisfy { $1 - $0 >= .seconds(600) })
+        }
+    }
+
+    @Test("SV3, SV29: tests are asked as a client asks, at times that do not repeat")
+    func sv29_times() {
+        let world = ServiceWorld(seed: 12)
+        world.start(service)
+        world.run(.seconds(24 * 3_600))
+        let boxes = Set(world.boxes(of: service))
+        #expect(world.tests.allSatisfy { boxes.contains($0.box) && $0.item == nil })
+        var gaps: [Double] = []
+        for box in boxes {
+            for member in world.swarms.swarm(of: box)?.members ?? [] {
+                let times = world.tests.filter { $0.box == box && $0.replica == member }.map(\.at)
+                #expect(times.count > 30)
+                gaps += zip(times, times.dropFirst()).map { ($1 - $0).inSeconds }
+            }
+        }
+        // A renewal within the hour draws again, so gaps are shorter than half an hour in the mean.
+        #expect(gaps.count { $0 < 120 } > gaps.count / 20 && gaps.count { $0 > 1_800 } > gaps.count / 10)
+    }
+
+    @Test("SV3: two processes with the secrets of one instance find each other out; a restarted one finds nobody")
+    func sv3_copied() {
+        let world = ServiceWorld(seed: 13)
+        world.start(service)
+        world.run(.seconds(1_000))
+        world.start(service, service.descriptor(5))
+        world.run(.seconds(3 * 3_600))
+        #expect(world.copies > 0)
+        // They do not publish against each other without end.
+        for box in world.boxes(of: service) { #expect(world.versions(in: box).count < 90) }
+        let other = ServiceWorld(seed: 14)
+        other.start(service)
+        other.run(.seconds(1_000))
+        other.publishers[0] = nil
+        other.start(service)
+        other.run(.seconds(3 * 3_600))
+        #expect(other.copies == 0)
+        // Two instances of one service do not disturb each other.
+        let two = ServiceWorld(seed: 15)
+        two.start(service)
+        two.start(Service(1, instance: 1))
+        two.run(.seconds(3 * 3_600))
+        #expect(two.copies == 0 && two.failures.isEmpty)
+        #expect(two.publishers.allSatisfy { $0?.states.allSatisfy { $0.state.hiding.isEmpty } == true })
+    }
+}

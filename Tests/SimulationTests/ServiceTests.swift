@@ -1,0 +1,90 @@
+import Directory
+import OnionCrypto
+import SeededRandom
+import Services
+import Swarm
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Services of one client that another one looks up, in a whole network.
+@Suite struct ServiceTests {
+    private let seed = [UInt8](repeating: 7, count: 32)
+    private var identity: SigningKey { SigningKey(seed: Secret(copying: seed.rawSpan)) }
+
+    private func descriptor(_ instance: borrowing ServiceInstance, _ number: UInt8) throws -> ServiceDescriptor {
+        let points = (0..<3 as Range<UInt8>).map { index in
+            IntroductionPoint(
+                node: NodeID(Bytes32(copying: [UInt8](repeating: 16 * number + index, count: 32).rawSpan)),
+                key: Bytes32(copying: [UInt8](repeating: number, count: 32).rawSpan))
+        }
+        return try #require(
+            ServiceDescriptor(
+                instance: instance.id, suites: .known,
+                encryptionKey: [UInt8](repeating: number, count: KEM.publicKeySize), introductionPoints: points))
+    }
+
+    @Test(
+        "SV3: published by one client, found by another, with three of seven replicas of each box dead",
+        arguments: [1, 2] as [UInt64])
+    func deadReplicas(seed: UInt64) throws {
+        let network = try Network(seed: seed, relays: 20, exits: 3) {
+            $0.swarms.shards = 64
+            $0.swarms.size = 7
+        }
+        defer { network.close() }
+        let users = try [network.addUser(), network.addUser()]
+        #expect(network.run(30) { users.allSatisfy { $0.isReady } })
+        let (service, visitor) = (try #require(users[0].client), try #require(users[1].client))
+        let swarms = ServiceSwarms(
+            service.directory.trust.chain.snapshot, shards: 64, swarmSize: 7)
+        let name = try ServiceName(#require(HostName(ServiceAddress(identity.publicKey).description)))
+        // Nobody has it yet.
+        let caller = ServiceLookups.Caller(source: 1, isolation: 1)
+        var results: [Result<[FoundDescriptor], LookupFailure>] = []
+        visitor.lookUp(name, for: caller) { results.append($0) }
+        #expect(network.run(12) { results.count == 1 })
+        #expect(results == [.failure(.absent)])
+        // Three replicas of each box die, which are nobody's guards.
+        let guards = [service, visitor].flatMap { $0.directory.guards.primaries.map(\.node) }
+        for period in swarms.period.withPrevious {
+            let box = try DescriptorReader(name.address, in: period, network: network.file.id).box
+            let members = try #require(swarms.swarm(of: box)).members
+            var dead = network.nodes.count { !$0.isUp && members.contains($0.id) }
+            for node in network.nodes
+            where dead < 3 && node.isUp && members.contains(node.id) && !guards.contains(node.id) {
+                node.die()
+                dead += 1
+            }
+            #expect(dead >= 3)
+        }
+        network.run(25)
+        network.run(30) { users.allSatisfy { $0.isReady } }
+        let instance = ServiceInstance()
+        let (first, second) = (try descriptor(instance, 1), try descriptor(instance, 2))
+        var stored = 0
+        let published = service.publish(identity, instance: instance, first) {
+            if case .stored = $0 { stored += 1 }
+        }
+        #expect(network.run(120) { stored == 2 })
+        #expect(published.states.allSatisfy { $0.isStored && $0.holders.count >= 4 })
+        visitor.lookUp(name, for: caller) { results.append($0) }
+        #expect(network.run(12) { results.count == 2 })
+        #expect(try results[1].get().map(\.descriptor) == [first])
+        // It is told again without a question, and after a change the newer one is found by who could not use it.
+        visitor.lookUp(name, for: caller) { results.append($0) }
+        #expect(results.count == 3)
+        published.publish(second)
+        #expect(network.run(120) { stored == 4 })
+        visitor.couldNotUse(try results[2].get(), of: name, for: caller)
+        visitor.lookUp(name, for: caller) { results.append($0) }
+        #expect(network.run(12) { results.count == 4 })
+        #expect(try results[3].get().map(\.descriptor) == [second])
+        #expect(visitor.services.count == 0 && service.services.published == 1)
+        published.end()
+        #expect(service.services.published == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+}
