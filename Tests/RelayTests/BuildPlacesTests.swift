@@ -48,7 +48,9 @@ import Wire
 
     @Test("s17: with 100 networks that take what they get, each newcomer's build still goes on") func manySources() {
         var places = BuildPlaces(capacity: 512)
-        for _ in 0..<1_000 { for network in 0..<100 { _ = places.take(over: Self.next, for: client(network: network)) } }
+        for _ in 0..<1_000 {
+            for network in 0..<100 { _ = places.take(over: Self.next, for: client(network: network)) }
+        }
         for newcomer in 0..<4 { #expect(take(&places, client(network: 200 + newcomer), most: 1) == 1) }
     }
 
@@ -78,13 +80,15 @@ import Wire
         #expect(harness.run(for: .seconds(10)) { answer == .refused(0, .nextHopFailed) })
     }
 
-    @Test("s17: in a node's full share of a next hop's paths, those of the source with the most give way") func paths() {
+    @Test("s17: in a node's full share of a next hop's paths, those of the source with the most give way") func paths()
+    {
         var onward = OnwardPaths(most: 8)
         let (one, other) = (client(network: 1), client(network: 2))
         for number in 1...8 as ClosedRange<UInt64> {
             #expect(onward.insert(PathHandle(rawValue: number), over: Self.next, of: one) == .inserted)
         }
-        #expect(onward.insert(PathHandle(rawValue: 9), over: Self.next, of: other) == .replaced(PathHandle(rawValue: 1)))
+        #expect(
+            onward.insert(PathHandle(rawValue: 9), over: Self.next, of: other) == .replaced(PathHandle(rawValue: 1)))
         #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .refused)
         onward.remove(PathHandle(rawValue: 9), over: Self.next)
         #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .inserted)
