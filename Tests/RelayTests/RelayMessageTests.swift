@@ -24,9 +24,17 @@ import Wire
             kinds
                 == Self.table.map { row in
                     MessageKind(
-                        raw: row.raw, longestBody: row.body, longestAnswer: row.answer,
-                        lane: row.raw < 40 ? .usual : row.raw < 44 ? .requests : .store)
+                        raw: row.raw, longestBody: row.body, longestAnswer: row.answer, lane: Self.lane(row.raw))
                 })
+    }
+
+    private static func lane(_ raw: UInt8) -> MessageLane {
+        switch raw {
+        case 1: .builds
+        case 40...43: .requests
+        case 44...: .store
+        default: .usual
+        }
     }
 
     @Test("every message that a node's links take has a handler, and no other byte has one") func handlers() {
