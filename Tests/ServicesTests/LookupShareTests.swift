@@ -97,7 +97,7 @@ import Wire
     }
 
     @Test(
-        "Services, clients and replicas of all conducts over a bad network, by seed", arguments: 0..<12 as Range<UInt64>
+        "Services, clients and replicas of all conducts over a bad network, by seed", arguments: 0..<6 as Range<UInt64>
     )
     func everything(seed: UInt64) {
         let world = ServiceWorld(seed: seed)

@@ -119,8 +119,10 @@ public struct DescriptorPublisher {
     }
 
     /// Replicas can be reached again after a time without: what has failed is not put off any longer.
+    ///
+    /// Rounds under way go on, or a network that comes and goes would end each of them.
     public mutating func networkIsBack(now: Instant, time: UnixTime) -> [Action] {
-        hasten(publications.filter { $0.value.failures > 0 || $0.value.round != nil }.map(\.key), now)
+        hasten(publications.filter { $0.value.failures > 0 && $0.value.round == nil }.map(\.key), now)
         return advance(now, time: time)
     }
 
