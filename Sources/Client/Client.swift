@@ -210,10 +210,10 @@ public final class Client {
             // Cached answers of the old exits would let the new ones recognise this client.
             port.forget()
         }
-        if label == nil {
-            spares.renew { _ in true }
-            services.forget()
-        }
+        // A proxy or a service must not recognise the new identity by the old one's sessions and answers.
+        requests.endSessions { _ in true }
+        services.forget()
+        if label == nil { spares.renew { _ in true } }
         return Set(keys.map(\.shown)).count
     }
 

@@ -135,12 +135,29 @@ extension DirectoryClient {
             if let other = bootstrap.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
         // The source too: it may have a newer snapshot and no update to it, because this client's leads nowhere.
-        for other in [source] + others {
-            links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
-                guard let self, let link else { return }
-                askForID(other, link)
-            }
+        for other in [source] + others { askForID(other) }
+    }
+
+    private func askForID(_ node: NodeID) {
+        links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self, let link else { return }
+            askForID(node, link)
         }
+    }
+
+    /// Notes that `node` has another snapshot or list; returns whether that is new.
+    ///
+    /// One operator's word is no alarm, so three nodes of the network file are asked too, of others if it has them.
+    /// They learn this machine's address, so they are not asked again for twelve hours, whatever a node says.
+    private func contradicted(_ subject: SnapshotTrust.Subject, by node: NodeID) -> Bool {
+        guard trust.contradict(subject, node) else { return false }
+        guard !trust.isContradicted, now >= trust.nextDoubt else { return true }
+        trust.nextDoubt = now + .seconds(SnapshotTrust.checkPause.lowerBound)
+        let own = owner(of: node)
+        for other in bootstrap.filter({ witness($0).map { $0 != own } ?? false }).shuffled(using: &random).prefix(3) {
+            askForID(other)
+        }
+        return true
     }
 
     /// Asks a node for its snapshot at the height of the trusted one, and follows it if it has a newer snapshot or
@@ -156,12 +173,12 @@ extension DirectoryClient {
             else { return }
             if answer.same == digest {
                 trust.confirm(node)
-            } else if !answer.same.isZero, trust.contradict(.snapshot, node) {
+            } else if !answer.same.isZero, contradicted(.snapshot, by: node) {
                 log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
             }
             let used = lists.used
             if let used, answer.listRound == used.list.round, answer.listDigest != used.digest,
-                trust.contradict(.list, node)
+                contradicted(.list, by: node)
             {
                 log.warning(
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])

@@ -11,6 +11,8 @@ struct SnapshotTrust {
     private(set) var witnesses: Set<NodeID> = []
     /// The nodes that have named another snapshot of the same height, or another list of the same round.
     private var contradictions: Set<Contradiction> = []
+    /// When a contradiction may have other nodes asked again.
+    var nextDoubt = Instant(nanoseconds: 0)
     /// The nodes that have a newer snapshot but no update to it from any of this client's snapshots.
     private(set) var unreachable: Set<NodeID> = []
     /// When a node that is not a guard is next asked which snapshot it has.

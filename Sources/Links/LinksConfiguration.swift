@@ -93,6 +93,9 @@ public struct LinksConfiguration: Sendable {
 }
 
 extension LinksConfiguration {
+    /// The limits of builds, of which either end may have `count` under way.
+    func builds(_ count: Int) -> MessageExchange.Limits.Allowance { allowance(of: .builds, count) }
+
     /// The limits of the messages of onion requests on a link with a node.
     var onionRequests: MessageExchange.Limits.Allowance { allowance(of: .requests, onionRequestsPerLink) }
 

@@ -13,7 +13,7 @@ internal import Links
 /// Of several workers each may send an equal part. A worker that has sent its part pauses alone, and looks every few
 /// milliseconds whether it may go on; the bucket is for all.
 ///
-/// A second bucket is for all bytes that pass, in and out, of which a relay has so many in a month (``pace(_:passed:)``).
+/// A second bucket is for all bytes that pass, in and out, of which a relay has so many in a month.
 ///
 /// The excess is at most a batch or the content of the kernel's buffer. The pauses are therefore short, far below the
 /// silence after which a neighbour considers a link dead.
@@ -31,8 +31,9 @@ final class RateGate {
     /// The least of it that each of several workers may send: a time at the rate in seconds, longer than the interval.
     private static let leastPart = 0.0075
 
-    /// The longest pause for the second bucket, as a time at its rate in seconds: links must not be taken for dead.
-    private static let longestDebt = 0.5
+    /// The longest pause for the second bucket, and what it holds at most, as times at its rate in seconds: a link must not
+    /// be taken for slow or dead.
+    private static let longestDebt = 0.4, longestCredit = 0.1
 
     private let links: Links
     private let packetSize: Int
@@ -44,10 +45,9 @@ final class RateGate {
     /// The rate of all bytes that pass, 0 for none, and what its bucket holds.
     private var paceRate: Double = 0
     private var paceLevel: Double = 0
-    /// When the bytes that passed were last told, and how many they were.
-    private var passed: (at: UInt64, bytes: UInt64) = (0, 0)
-    /// The packets sent until then.
-    private var sentBefore: UInt64 = 0
+    /// The bytes that have passed: now, and at the last look.
+    private var passed: (() -> UInt64)?
+    private var passedBefore: UInt64 = 0
     private var timer: LoopTimer?
     /// The sessions that wait to send.
     private var queue = WakeQueue<HostedSession>()
@@ -85,20 +85,12 @@ final class RateGate {
 
     /// Limits all bytes that pass, in and out, to `rate` bytes per second; 0 removes that limit.
     ///
-    /// It is called about once a second with the bytes that have `passed` so far. Between two calls a sent packet
-    /// counts for a received one too.
-    func pace(_ rate: UInt64, passed bytes: UInt64) {
-        let now = links.loop.now
+    /// `passed` tells how many have passed so far.
+    func pace(_ rate: UInt64, passed: @escaping () -> UInt64) {
         let isNew = paceRate == 0
         guard rate > 0 || !isNew else { return }
         paceRate = Double(rate)
-        if isNew {
-            paceLevel = paceRate
-        } else {
-            paceLevel += Double(now - passed.at) / 1e9 * paceRate - Double(bytes &- passed.bytes)
-            paceLevel = min(max(paceLevel, -Self.longestDebt * paceRate), paceRate)
-        }
-        (passed, sentBefore) = ((now, bytes), links.packetsSent)
+        if isNew { (paceLevel, self.passed, passedBefore, last) = (0, passed, passed(), links.loop.now) }
         // A rate that differs a little needs no other buffers.
         if isNew || rate == 0 { begin() }
     }
@@ -120,11 +112,21 @@ final class RateGate {
         look()
     }
 
-    /// The packets that the two buckets let pass now, at least a quantum; none if one of them is overdrawn.
-    private func packetsToAllow(_ count: UInt64) -> UInt64 {
+    /// Fills the two buckets for `time` seconds, and drains them by the packets that were `sent` and by what has passed.
+    private func fill(for time: Double, sent: UInt64) {
+        // Without a rate a bucket stays empty, and does not count.
+        if rate > 0 { level = min(level + time * rate - Double(sent) * Double(packetSize), burst) }
+        guard paceRate > 0, let passed else { return }
+        let bytes = passed()
+        paceLevel += time * paceRate - Double(bytes &- passedBefore)
+        paceLevel = min(max(paceLevel, -Self.longestDebt * paceRate), Self.longestCredit * paceRate)
+        passedBefore = bytes
+    }
+
+    /// The packets that the two buckets let be sent now, at least a quantum; none if one of them is overdrawn.
+    private var packetsToAllow: UInt64 {
         var most = UInt64.max
-        let paced = paceLevel / 2 - Double(count &- sentBefore) * Double(packetSize)
-        for (rate, level) in [(rate, level), (paceRate / 2, paced)] where rate > 0 {
+        for (rate, level) in [(rate, level), (paceRate / 2, paceLevel / 2)] where rate > 0 {
             guard level >= 0 else { return 0 }
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
             most = min(most, UInt64(max(level / Double(packetSize), quantum)))
@@ -143,11 +145,9 @@ final class RateGate {
     private func look() {
         let now = links.loop.now
         let count = links.packetsSent
-        // Without a rate this bucket is empty, and does not count.
-        level = rate > 0 ? level + Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize) : 0
-        level = min(level, burst)
+        fill(for: Double(now - last) / 1e9, sent: count - sent)
         (last, sent) = (now, count)
-        let packets = packetsToAllow(count)
+        let packets = packetsToAllow
         if packets == 0 {
             links.allow(0, least: 0)
         } else {

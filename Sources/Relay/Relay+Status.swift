@@ -18,10 +18,10 @@ extension Relay {
         return (received - min(dropped, received) &+ sent) &* UInt64(network.packetSize)
     }
 
-    /// Limits the bytes of all packets received and sent to `rate` per second; 0: no such limit.
+    /// Limits ``bytesPassed`` to `rate` per second; 0: no such limit.
     ///
-    /// To be called about once a second.
-    public func pace(_ rate: UInt64) { sessions.rateGate.pace(rate, passed: bytesPassed) }
+    /// The excess of several workers, whose counts are up to a second old, is larger.
+    public func pace(_ rate: UInt64) { sessions.rateGate.pace(rate) { [unowned self] in bytesPassed } }
 
     /// The counters of all workers, worker 0 first; those of the others are up to a second old.
     private var counters: [WorkerCounters] {

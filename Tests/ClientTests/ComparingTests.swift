@@ -35,6 +35,29 @@ import Wire
         #expect(told() == 3 && trust().isContradicted)
     }
 
+    @Test("P6: when one guard names another snapshot, other nodes are asked at once, and their word is the alarm")
+    func doubt() throws {
+        let world = try DirectoryWorld(6)
+        #expect(world.start())
+        world.restoreGuards([0, 1])
+        let other = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
+        for node in world.nodes.dropFirst() { node.chain = (1, other) }
+        #expect(world.loop.run(for: .seconds(1_200)) { world.directory.trust.isContradicted })
+        // They learn this machine's address, and are asked once in twelve hours, whatever a guard says.
+        func count() -> Int {
+            world.nodes.dropFirst(2).reduce(0) { $0 + $1.questions.count { $0.message == .getSnapshotID } }
+        }
+        let asked = count()
+        for node in world.nodes.dropFirst(2) { node.chain = (1, Bytes32()) }
+        for _ in 0..<8 {
+            world.directory.trust.follow(world.directory.trust.chain)
+            run(world, .seconds(1_200))
+        }
+        // Lists that wait have a few asked as well.
+        #expect(count() < asked + 12)
+        #expect(!world.directory.trust.isContradicted)
+    }
+
     @Test("P6: nodes that do not name the client's snapshot do not count as having it, whatever they answer else")
     func witnesses() throws {
         let world = try DirectoryWorld(6)

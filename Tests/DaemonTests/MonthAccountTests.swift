@@ -134,6 +134,24 @@ private let day: UInt64 = 86_400
         #expect(!account.isUsedUp && account.bytes > 28 * day * 1_000_000)
     }
 
+    @Test("In the last day a quarter of what is left passes at full speed, so that the month does not end early")
+    func lastDay() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.limit(try settings("[relay]\nmonthly_limit = \(31 * day * 1_000_000)"))
+        account.note(0, at: march)
+        account.note(59 * day * 500_000, at: march + 29 * day + day / 2)
+        account.note(59 * day * 500_000, at: march + 30 * day + day / 2)
+        #expect(account.pace(at: march + 30 * day + day / 2) == nil)
+        var (total, second) = (59 * day * 500_000, march + 30 * day + day / 2)
+        while account.pace(at: second) == nil, second < march + 31 * day {
+            (total, second) = (total + 100_000_000, second + 1)
+            account.note(total, at: second)
+        }
+        #expect(!account.isUsedUp && total < 60 * day * 500_000)
+        #expect(account.pace(at: second) ?? 0 > 1_500_000)
+    }
+
     @Test("A start of the process brings an hour's part") func paceAfterAStart() throws {
         let folder = try Folder()
         let account = MonthAccount(folder: folder.path)

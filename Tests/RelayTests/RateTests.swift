@@ -118,4 +118,25 @@ import Wire
         }
         #expect(seconds > 8)
     }
+
+    @Test("R12: an exit keeps to the month's pace with what it receives, and its links stay") func pacedUpload() throws
+    {
+        let network = try LoopNetwork(relays: 4, client: { $0.hops = 2 })
+        defer { network.close() }
+        let app = try network.app(saying: network.request)
+        #expect(network.loop.run(for: .seconds(60)) { app.received == LoopNetwork.greetedCount })
+        let exit = try #require(network.relays.last)
+        let (sink, peer) = (App(), try #require(network.accepted.first))
+        peer.delegate = sink
+        peer.startReading()
+        exit.pace(UInt64(Self.rate))
+        network.loop.run(for: .seconds(1)) { false }
+        let (before, start, size) = (exit.bytesPassed, network.loop.now, 2_000_000)
+        try app.stream?.write([UInt8](repeating: 7, count: size))
+        #expect(network.loop.run(for: .seconds(120)) { sink.received == size || app.isOver })
+        #expect(!app.isOver)
+        let seconds = Double(network.loop.now - start) / 1e9
+        #expect(seconds > 5)
+        #expect(Double(exit.bytesPassed - before) <= 2 * seconds * Double(Self.rate) + Double(Self.ahead))
+    }
 }

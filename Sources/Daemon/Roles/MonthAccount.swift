@@ -92,7 +92,8 @@ final class MonthAccount {
         // A start brings no more than an hour's part, and what passed beyond the free bytes is a debt of no more.
         let hour = 3_600 * lasting
         let level = free.map { $0 + age * lasting - Double(news) } ?? hour
-        free = min(max(level, -hour), 24 * hour)
+        // Near the end of the month a day's part is all that is left, which must not pass within an hour.
+        free = min(max(level, -hour), 24 * hour, Double(limit.map { $0 - min(bytes, $0) } ?? 0) / 4)
         notedAt = now
     }
 

@@ -74,7 +74,9 @@ final class ControlLink {
         exchange = MessageExchange(
             role: isInitiator ? .initiator : .responder, connection: limits,
             payloadSize: configuration.network.packetSize - Packet.payloadOffset, seed: SecureRandom.u64(),
-            kinds: kinds, limits: configuration.messageLimits(isClient: peer == .client), now: now)
+            kinds: kinds,
+            limits: configuration.messageLimits(isClient: peer == .client, isClients: peer == .client || ownerIsClient),
+            now: now)
         copies = TokenBucket(perSecond: 4 << 20, burst: 32 << 20, now: now)
         // A client's link to its guard has the client's limit of idleness too.
         let isClients = peer == .client || ownerIsClient
@@ -106,14 +108,15 @@ final class ControlLink {
 
 extension LinksConfiguration {
     /// The limits of messages on a link with a client or with a node.
-    fileprivate func messageLimits(isClient: Bool) -> MessageExchange.Limits {
+    ///
+    /// `isClients`: either end is a client.
+    fileprivate func messageLimits(isClient: Bool, isClients: Bool) -> MessageExchange.Limits {
         var limits = MessageExchange.Limits(
             incoming: messagesPerLink, requests: requestsPerLink, destroys: destroysPerLink,
             rate: isClient ? clientMessages : nodeMessages,
             unfinishedBytes: isClient ? clientMessageMemory : nodeMessageMemory, arrivalTime: messageTime,
             answerTime: answerTime)
-        limits.builds.incoming = isClient ? buildsPerClientLink : buildsPerNodeLink
-        limits.builds.requests = limits.builds.incoming
+        limits.builds = builds(isClients ? buildsPerClientLink : buildsPerNodeLink)
         if !isClient {
             limits.onionRequests = onionRequests
             limits.store = store

@@ -19,7 +19,8 @@ final class BuildService {
     private let nodes: KnownNodes
     private var responder: BuildResponder
     private var rates: BuildRates
-    private var places: BuildPlaces
+    /// The builds that were sent on and have no answer yet.
+    private var onward: OnwardShares
     /// Builds that the rates have admitted and whose turn has not come.
     private var waiting = BuildService.queue(WaitingBuild.self)
     private var timer: LoopTimer?
@@ -45,7 +46,7 @@ final class BuildService {
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(limit: records, now: links.now))
         rates = BuildRates(network.limits, links.configuration, now: links.now)
-        places = BuildPlaces(capacity: links.configuration.buildsPerNodeLink)
+        onward = OnwardShares(capacity: links.configuration.buildsPerNodeLink)
         timer = LoopTimer(on: links.loop) { [weak self] in self?.openWaiting() }
     }
 
@@ -144,16 +145,19 @@ final class BuildService {
         }
         guard links.isOpen(build.previous), let source = links.source(of: build.previous) else { return }
         guard rates.admitOnward(over: next, of: source, now: now) else { return refuse(build, .overloaded) }
+        guard onward.take(over: next, for: source) else { return refuse(build, .overloaded) }
         guard let keys = build.takeKeys(),
             let path = paths.insert(
                 keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
-        else { return refuse(build, .overloaded) }
+        else {
+            onward.release(over: next, of: source)
+            return refuse(build, .overloaded)
+        }
         paths.whenItStands(path) { [weak self] outcome in
             guard let self else { return }
-            guard outcome == .stands else { return refuse(build, after: outcome, over: next, .nextHopUnreachable) }
-            guard places.take(over: next, for: source) else {
-                paths.discard(path)
-                return refuse(build, .overloaded)
+            guard outcome == .stands else {
+                onward.release(over: next, of: source)
+                return refuse(build, after: outcome, over: next, .nextHopUnreachable)
             }
             paths.whenItEnds(path) { [weak self] outcome in
                 // If the next hop has ended it, its answer says why, or does not come.
@@ -162,7 +166,7 @@ final class BuildService {
             let message = PathRecords.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
             links.request(on: next, PathMessage.build, body: message, timeout: answerTime(of: build)) {
                 [weak self] result in
-                self?.places.release(over: next, of: source)
+                self?.onward.release(over: next, of: source)
                 self?.extended(build, path, over: next, result)
             }
         }
@@ -236,6 +240,6 @@ final class BuildService {
     /// Forgets the rates and places of a link that is gone.
     func linkEnded(_ link: LinkID) {
         rates.linkEnded(link)
-        places.linkEnded(link)
+        onward.linkEnded(link)
     }
 }

@@ -26,7 +26,9 @@ final class PathService: PacketHandler {
     private let limits: NetworkLimits
     private let listener: any PathListener
     private var forwarding: ForwardingTable
-    private var onward: OnwardPaths
+    /// The paths over each next hop, and the source of each path that leads on.
+    private var onward: OnwardShares
+    private var sources: [PathHandle: LinkSource] = [:]
     /// The receivers of packets of the paths that end here.
     private var ends: [PathHandle: any PathEnd] = [:]
     /// Paths that the next sweep ends because their ends do not need them.
@@ -45,7 +47,7 @@ final class PathService: PacketHandler {
         self.links = links
         self.listener = listener
         limits = network.limits
-        onward = OnwardPaths(most: limits.pathsPerNodeLink)
+        onward = OnwardShares(capacity: limits.pathsPerNodeLink)
         forwarding = ForwardingTable(
             worker: 0,
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)),
@@ -122,8 +124,7 @@ final class PathService: PacketHandler {
     /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and
     /// would not end the path.
     ///
-    /// In a full table, a path of the source with the most paths is ended to make room; so is one over the same next
-    /// link, if that has as many as the next hop takes.
+    /// In a full table, a path of the source with the most paths is ended to make room.
     func insert(
         _ keys: consuming HopKeys, from link: LinkID, pathID: UInt64, next: LinkID?, isNode: Bool
     ) -> PathHandle? {
@@ -133,29 +134,28 @@ final class PathService: PacketHandler {
         guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link),
             links.isOpen(link), next.map(links.isOpen) ?? true
         else { return nil }
+        if let next, !onward.take(over: next, for: source) { return nil }
         let number = source.number
         let previous = PathNeighbour(link: link.rawValue, pathID: pathID)
+        func refuse() -> PathHandle? {
+            if let next { onward.release(over: next, of: source) }
+            return nil
+        }
         if forwarding.count >= limits.paths {
-            guard let replaced = forwarding.pathToReplace(for: number, now: now) else { return nil }
+            guard let replaced = forwarding.pathToReplace(for: number, now: now) else { return refuse() }
             end(replaced)
         }
         guard
             let path = try? forwarding.insert(
                 keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number,
                 owners: (links.owner(of: link), next.map { links.owner(of: $0) } ?? 0), now: now)
-        else { return nil }
+        else { return refuse() }
         links.addPath(on: link)
-        guard let next else { return path }
-        links.addPath(on: next)
-        switch onward.insert(path, over: next, of: source) {
-        case .inserted: return path
-        case .replaced(let other):
-            end(other)
-            return path
-        case .refused:
-            discard(path)
-            return nil
+        if let next {
+            links.addPath(on: next)
+            sources[path] = source
         }
+        return path
     }
 
     /// Begins a path that ends here, which `source` requested over `link`.
@@ -253,6 +253,7 @@ final class PathService: PacketHandler {
             release(removed, endedBy: link)
             tell(removed, except: link)
         }
+        onward.linkEnded(link)
     }
 
     /// Marks a path that ends here for the next sweep to end it.
@@ -302,7 +303,9 @@ final class PathService: PacketHandler {
         waiting.removeValue(forKey: removed.path)?(.ended(by: link))
         links.removePath(on: LinkID(rawValue: removed.previous.link))
         if let next = removed.next {
-            onward.remove(removed.path, over: LinkID(rawValue: next.link))
+            if let source = sources.removeValue(forKey: removed.path) {
+                onward.release(over: LinkID(rawValue: next.link), of: source)
+            }
             links.removePath(on: LinkID(rawValue: next.link))
         }
     }

@@ -11,7 +11,7 @@ import Wire
 @testable import Relay
 
 /// What strangers can take of the way to a next hop: places of builds under way, and paths.
-@Suite struct BuildPlacesTests {
+@Suite struct OnwardSharesTests {
     private static let next = LinkID(rawValue: 1 << 30)
 
     private func client(network: Int, host: Int = 1) -> LinkSource {
@@ -19,20 +19,20 @@ import Wire
     }
 
     /// How many more places `source` gets, of at most `most`.
-    private func take(_ places: inout BuildPlaces, _ source: LinkSource, most: Int = 1_000) -> Int {
+    private func take(_ places: inout OnwardShares, _ source: LinkSource, most: Int = 1_000) -> Int {
         (0..<most).count { _ in places.take(over: Self.next, for: source) }
     }
 
     @Test("s17: one source takes a third of the builds under way to a next hop, a network half, and others find room")
     func shares() {
-        var places = BuildPlaces(capacity: 120)
+        var places = OnwardShares(capacity: 120)
         #expect(take(&places, client(network: 1)) == 40)
         #expect(take(&places, client(network: 2), most: 10) == 10)
         // Another link has places of its own.
         let isFree = places.take(over: LinkID(rawValue: 3 << 20), for: client(network: 1))
         #expect(isFree)
 
-        places = BuildPlaces(capacity: 120)
+        places = OnwardShares(capacity: 120)
         let network = (1...200).reduce(0) { $0 + take(&places, client(network: 1, host: $1)) }
         #expect((55...60).contains(network))
         #expect(take(&places, client(network: 2), most: 10) == 10)
@@ -47,7 +47,7 @@ import Wire
     }
 
     @Test("s17: with 100 networks that take what they get, each newcomer's build still goes on") func manySources() {
-        var places = BuildPlaces(capacity: 512)
+        var places = OnwardShares(capacity: 512)
         for _ in 0..<1_000 {
             for network in 0..<100 { _ = places.take(over: Self.next, for: client(network: network)) }
         }
@@ -55,7 +55,7 @@ import Wire
     }
 
     @Test("s17: a node, behind which are many clients, takes half of the builds under way to a next hop") func nodes() {
-        var places = BuildPlaces(capacity: 120)
+        var places = OnwardShares(capacity: 120)
         let node = LinkSource.node(Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan))
         #expect(take(&places, node) == 60)
         #expect(take(&places, client(network: 1), most: 5) == 5)
@@ -80,31 +80,22 @@ import Wire
         #expect(harness.run(for: .seconds(10)) { answer == .refused(0, .nextHopFailed) })
     }
 
-    @Test("s17: in a node's full share of a next hop's paths, those of the source with the most give way") func paths()
-    {
-        var onward = OnwardPaths(most: 8)
-        let (one, other) = (client(network: 1), client(network: 2))
-        for number in 1...8 as ClosedRange<UInt64> {
-            #expect(onward.insert(PathHandle(rawValue: number), over: Self.next, of: one) == .inserted)
-        }
-        #expect(
-            onward.insert(PathHandle(rawValue: 9), over: Self.next, of: other) == .replaced(PathHandle(rawValue: 1)))
-        #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .refused)
-        onward.remove(PathHandle(rawValue: 9), over: Self.next)
-        #expect(onward.insert(PathHandle(rawValue: 10), over: Self.next, of: one) == .inserted)
-    }
-
-    @Test("s17: a path of the source with the most ends for another client's, where the next hop takes no more")
-    func pathsGiveWay() throws {
-        let harness = try RelayHarness { $0.limits.pathsPerNodeLink = 8 }
+    @Test("s17: one source takes a third of the paths over a next hop, and another client's build still goes on")
+    func paths() throws {
+        let harness = try RelayHarness { $0.limits.pathsPerNodeLink = 9 }
         let (one, other) = (try harness.client(at: 0x101), try harness.client(at: 0x201))
         var ended: [Built] = []
-        for _ in 0..<8 { one.beginBuild(to: harness.silentID) { ended.append($0) } }
-        #expect(harness.run(for: .seconds(5)) { harness.relay.status.paths == 8 })
+        for _ in 0..<9 { one.beginBuild(to: harness.silentID) { ended.append($0) } }
+        #expect(harness.run(for: .seconds(5)) { ended.count == 6 })
+        #expect(ended.allSatisfy { $0 == .refused(0, .overloaded) } && harness.relay.status.paths == 3)
         var answer: Built?
         other.beginBuild(to: harness.silentID) { answer = $0 }
-        #expect(harness.run(for: .seconds(2)) { ended == [.refused(0, .overloaded)] })
-        #expect(harness.relay.status.paths == 8 && answer == nil)
+        #expect(harness.run(for: .seconds(2)) { harness.relay.status.paths == 4 })
+        #expect(answer == nil && ended.count == 6)
+        // The places come back with the end of the builds.
+        #expect(harness.run(for: .seconds(12)) { harness.relay.status.paths == 0 })
+        for _ in 0..<9 { one.beginBuild(to: harness.silentID) { ended.append($0) } }
+        #expect(harness.run(for: .seconds(5)) { ended.count == 9 + 6 })
     }
 
     @Test("s17: builds beyond what a link may have under way are this node's overload, not the next hop's fault")
