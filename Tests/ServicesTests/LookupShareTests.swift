@@ -43,7 +43,7 @@ import Wire
         var numbers: [UInt64] = []
         for part in [names.prefix(200), names.suffix(200)] {
             numbers += part.map { world.find($0, source: 1, isolation: 1) }
-            #expect(world.client.count <= 11)
+            #expect(world.client.count <= 31)
             // Another app is not kept waiting.
             let other = world.find(service, source: 2, isolation: UInt64(20 + numbers.count))
             world.run(.seconds(5)) { world.results[other] != nil }

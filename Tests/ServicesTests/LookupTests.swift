@@ -290,7 +290,7 @@ extension ServiceWorld {
         let (key, wrong) = (ClientKey(), ClientKey())
         let world = world(6, clients: [key])
         #expect(world.failure(world.look(service)) == .clientKeyMissing)
-        world.perform(world.client.forget(service.address))
+        // A key counts at once.
         #expect(world.failure(world.look(service, keys: [wrong])) == .clientKeyWrong)
         world.perform(world.client.forget(service.address))
         #expect(world.descriptors(world.look(service, keys: [wrong, key])) == [service.descriptor()])

@@ -6,7 +6,7 @@ internal import Wire
 extension Client {
     /// Looks a service up, at replicas of its boxes, by onion requests.
     ///
-    /// What was found before for the same isolation key is told at once. `keys` are this client's keys for a restricted
+    /// What was found before for the same isolation key is told at once, if a path is ready. `keys` are this client's keys for a restricted
     /// service. `done` is called once, at the latest 10 s later, and perhaps inside this call. Places are shared among
     /// sources; isolation keys share nothing.
     public func lookUp(

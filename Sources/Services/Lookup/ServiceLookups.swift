@@ -41,7 +41,7 @@ public struct ServiceLookups {
         let seat: ReplicaOrder.Seat
     }
 
-    /// The most look-ups at once, and the most of one source while others have some.
+    /// The most look-ups at once, and the most of one source once so many are left to others.
     ///
     /// Each asks up to six replicas, and a client has 256 requests under way, 64 of one isolation key.
     public static let lookups = 40
@@ -55,7 +55,8 @@ public struct ServiceLookups {
     private var swarms: ServiceSwarms?
     private var cache = DescriptorCache()
     private var running: [DescriptorCache.Key: Running] = [:]
-    private var shares = Shares<UInt64>(capacity: Self.lookups, most: Self.lookupsOfSource)
+    private var shares = Shares<UInt64>(
+        capacity: Self.lookups, most: Self.lookupsOfSource, freely: Self.lookups - Self.lookupsOfSource)
     private var questions: [UInt64: Question] = [:]
     private var last: UInt64 = 0
 
@@ -91,7 +92,9 @@ public struct ServiceLookups {
         if let entry {
             let found = entry.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
             if !found.isEmpty { return (number, [.ended(number, .success(found))]) }
-            if let failure = entry.failure, now < entry.failsUntil { return fails(failure) }
+            // A client that has a key now may see what it could not see without one.
+            let hasKeyNow = entry.failure == .clientKeyMissing && !keys.isEmpty
+            if let failure = entry.failure, now < entry.failsUntil, !hasKeyNow { return fails(failure) }
         }
         if let waiting = running[key]?.callers {
             guard waiting.count < Self.callers else { return fails(.tooMany) }
