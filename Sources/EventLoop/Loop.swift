@@ -20,7 +20,7 @@ public final class Loop {
     /// Memory for libuv's loop; freed with this object.
     private let storage: UnsafeMutablePointer<uv_loop_t>
     /// The simulated machine that provides clock, network and timers; nil for a loop of libuv.
-    let host: SimulatedHost?
+    package let host: SimulatedHost?
     /// The world of that machine, retained by its loops.
     private let world: SimulatedWorld?
     private let prepare: UnsafeMutablePointer<uv_prepare_t>

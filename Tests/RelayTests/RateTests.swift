@@ -139,4 +139,29 @@ import Wire
         #expect(seconds > 5)
         #expect(Double(exit.bytesPassed - before) <= 2 * seconds * Double(Self.rate) + Double(Self.ahead))
     }
+
+    @Test("R12: bytes of a session that found no room in the socket go out soon after there is some")
+    func room() throws {
+        let network = try LoopNetwork(relays: 4, client: { $0.hops = 1 })
+        defer { network.close() }
+        let app = try network.app(saying: network.request)
+        #expect(network.loop.run(for: .seconds(60)) { app.received == LoopNetwork.greetedCount })
+        let node = try #require(network.client.sessions.current.values.first?.exit)
+        let exit = try #require(network.relays.first { $0.node == node })
+        // All packets are acknowledged.
+        network.loop.run(for: .seconds(2)) { false }
+        let host = try #require(network.loop.host)
+        host.isSendBlocked = true
+        // Packets of no path take all places of the exit's socket; no answer to them comes.
+        exit.links.withTable { table in
+            for link in exit.links.list.all {
+                for _ in 0..<600 { _ = table.send(on: link.id) { _ in true } }
+            }
+        }
+        try network.accepted.first?.write([1, 2, 3])
+        network.loop.run(for: .milliseconds(100)) { false }
+        #expect(app.received == LoopNetwork.greetedCount)
+        host.isSendBlocked = false
+        #expect(network.loop.run(for: .milliseconds(40)) { app.received == LoopNetwork.greetedCount + 3 })
+    }
 }

@@ -15,6 +15,15 @@ package final class SimulatedHost {
     package private(set) var addresses: [SocketAddress] = []
     /// Whether the host is disconnected: no packet comes or goes.
     package var isCut = false
+    /// Whether the kernel takes no packet that it sends, as with a full socket buffer.
+    package var isSendBlocked = false {
+        didSet {
+            guard oldValue, !isSendBlocked else { return }
+            later { [unowned self] in
+                for (_, socket) in sockets.sorted(by: { $0.key < $1.key }) { socket.becameWritable() }
+            }
+        }
+    }
     /// How far its wall clock is ahead, in nanoseconds; negative if behind.
     package var clockError: Int64 = 0
 

@@ -65,6 +65,9 @@ final class SimulatedSocket: SimulatedHandle {
         if first < inbox.count, !isPaused, !isClosed { host.makeReadable(self) }
     }
 
+    /// Tells the socket that uses it that the kernel takes packets again.
+    func becameWritable() { socket?.ready(status: 0, events: Int32(UV_WRITABLE.rawValue)) }
+
     /// Like `recvmmsg`: the number of messages, or a negative errno.
     func receive(into area: ReceiveArea) -> Int {
         let count = min(inbox.count - first, ReceiveArea.slotCount)
@@ -95,6 +98,7 @@ final class SimulatedSocket: SimulatedHandle {
     /// Like `sendmmsg`, but splits a message with several vectors into packets: the number of messages, or a negative
     /// errno.
     func send(_ messages: UnsafeMutablePointer<shim_message>, _ count: Int) -> Int {
+        guard !host.isSendBlocked else { return -Int(EAGAIN) }
         for index in 0..<count {
             let header = unsafe messages[index].header
             guard
