@@ -335,7 +335,7 @@ final class ClientSession: SessionOwner, PathUser {
     private func isAnothersFault(_ failure: PathFailure) -> Bool {
         switch failure {
         case .guardUnreachable, .refused, .unbuildable: !isExitsFault(failure)
-        case .noChoice, .noDescriptor, .timedOut, .choiceChanged: false
+        case .noChoice, .noDescriptor, .linkFull, .timedOut, .choiceChanged: false
         }
     }
 

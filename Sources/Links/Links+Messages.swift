@@ -137,16 +137,15 @@ extension Links {
         if budget == 0 { markDirty(link) }
         if isHeldUp {
             // The socket took no packet. Nothing tells the link when it does, and a deadline may be over already.
-            link.timer.schedule(at: loop.now + Self.retryTime)
-        } else if let deadline = link.exchange.nextDeadline {
+            return link.timer.schedule(at: loop.now + link.roomWait.next())
+        }
+        link.roomWait.ended()
+        if let deadline = link.exchange.nextDeadline {
             link.timer.schedule(at: deadline.nanoseconds)
         } else {
             link.timer.cancel()
         }
     }
-
-    /// When a packet is tried again for which the socket had no room, in nanoseconds.
-    static let retryTime: UInt64 = 5_000_000
 
     /// Sends one packet of a link's control connection, to its peer or to `address`.
     func sendControlPacket(_ link: ControlLink, to address: SocketAddress? = nil) -> Bool {

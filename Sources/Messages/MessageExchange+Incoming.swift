@@ -97,7 +97,7 @@ extension MessageExchange {
 
     /// Forgets a message of the peer.
     mutating func forget(_ stream: StreamID) {
-        guard let message = incoming.removeValue(forKey: stream) else { return }
+        guard let message = incoming.remove(stream) else { return }
         if large == stream { large = nil }
         switch message.phase {
         case .answering(let part, _): if part.count > Self.uncountedAnswer { actions.append(.answerEnded(stream)) }
@@ -179,16 +179,8 @@ extension MessageExchange {
 
     /// Whether the messages of a lane are within their number, and those not yet delivered within their bytes.
     private func isWithinLimits(_ lane: MessageLane) -> Bool {
-        var (count, bytes) = (0, 0)
-        for message in incoming.values where message.lane == lane {
-            switch message.phase {
-            case .arriving(nil): break
-            case .arriving, .queued: (count, bytes) = (count + 1, bytes + message.bytes.count)
-            case .waiting, .answering: count += 1
-            }
-        }
-        let allowance = limits.allowance(of: lane)
-        return count <= allowance.incoming && bytes <= allowance.unfinishedBytes
+        let (use, allowance) = (incoming.use(of: lane), limits.allowance(of: lane))
+        return use.count <= allowance.incoming && use.unfinishedBytes <= allowance.unfinishedBytes
     }
 
     /// Delivers a message that has arrived whole, or queues it behind the link's large answer.
@@ -219,9 +211,9 @@ extension MessageExchange {
 
     /// Delivers the first queued message if no large answer is under way; false if there is none.
     mutating func handQueued(_ now: Instant) -> Bool {
-        guard large == nil else { return false }
+        guard large == nil, incoming.hasQueued else { return false }
         var next: (stream: StreamID, kind: MessageKind, body: [UInt8])?
-        for (stream, message) in incoming {
+        for (stream, message) in incoming.all {
             switch message.phase {
             case .queued(let kind):
                 if next.map({ stream.value < $0.stream.value }) ?? true { next = (stream, kind, message.bytes) }

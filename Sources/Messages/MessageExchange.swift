@@ -33,7 +33,7 @@ public struct MessageExchange: ~Copyable {
     var state = State.open
     var connection: Connection
     var requests: [StreamID: Request] = [:]
-    var incoming: [StreamID: Incoming] = [:]
+    var incoming = IncomingMessages()
     /// The peer's message with a large answer that is under way; others wait until it is done.
     var large: StreamID?
     var destroyQueue = DestroyQueue()
@@ -63,7 +63,7 @@ public struct MessageExchange: ~Copyable {
     /// Answers of more than `uncountedAnswer` bytes are counted by `AnswerMemory` alone, where a peer that reads is not
     /// disturbed. Counted here too, they would make it the link with the most.
     public var memoryUse: Int {
-        connection.memoryUse + destroyQueue.memoryUse + incoming.values.reduce(0) { $0 + $1.memoryUse }
+        connection.memoryUse + destroyQueue.memoryUse + incoming.all.reduce(0) { $0 + $1.value.memoryUse }
             + requests.values.reduce(0) { $0 + $1.bytes.count + $1.answer.count }
     }
 
@@ -144,7 +144,7 @@ public struct MessageExchange: ~Copyable {
             case .closes: break
             }
         }
-        for stream in Array(incoming.keys) { forget(stream) }
+        for stream in incoming.all.map(\.key) { forget(stream) }
         destroyQueue = DestroyQueue()
         actions.forgetMessages()
     }
@@ -166,7 +166,7 @@ public struct MessageExchange: ~Copyable {
                 expires(at: request.deadline)
             }
         }
-        for (stream, message) in incoming {
+        for (stream, message) in incoming.all {
             if now >= message.deadline { dropRefused(stream) } else { expires(at: message.deadline) }
         }
         return true

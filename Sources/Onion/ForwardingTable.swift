@@ -279,4 +279,12 @@ public struct ForwardingTable: ~Copyable {
     public mutating func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         register.pathToReplace(for: source, now: now)
     }
+
+    /// The path of `source` over the link `next` that another's new one may replace.
+    ///
+    /// It has been quiet for longest among a sample, which is another one each time; nil if that is less than
+    /// ``replaceable``.
+    public mutating func quietPath(of source: UInt64, over next: UInt32, now: Instant) -> PathHandle? {
+        register.quietPath(of: source, over: next, now: now)
+    }
 }

@@ -165,9 +165,17 @@ struct PathRegister: ~Copyable {
     mutating func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         guard let largest = shares.largest else { return nil }
         let loser = shares.places(of: largest) >= shares.places(of: source) + 2 ? largest : source
+        return quietPath(of: loser, over: nil, now: now)
+    }
+
+    /// The path of `source` that has been quiet for longest among a sample; see
+    /// ``ForwardingTable/quietPath(of:over:now:)``.
+    mutating func quietPath(of source: UInt64, over next: UInt32?, now: Instant) -> PathHandle? {
         var quietest: (place: UInt32, since: Instant)?
-        for place in nextPaths(of: loser) {
-            let since = unsafe records.pointer(place).pointee.quietSince
+        for place in nextPaths(of: source) {
+            let record = unsafe records.pointer(place)
+            guard unsafe next == nil || record.pointee.next?.link == next else { continue }
+            let since = unsafe record.pointee.quietSince
             if quietest.map({ since < $0.since }) ?? true { quietest = (place, since) }
         }
         guard let quietest, now - quietest.since >= ForwardingTable.replaceable else { return nil }

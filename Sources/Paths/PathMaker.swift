@@ -67,7 +67,8 @@ public final class PathMaker {
                 if isWanted() { completion(outcome) } else { drop(outcome) }
             case .failure(.refused): if isWanted() { completion(.reset) }
             case .failure(.linkDown): if isWanted() { completion(.noLink) }
-            case .failure: if isWanted() { completion(.unanswered) }
+            case .failure(.limit): if isWanted() { completion(.linkFull) }
+            case .failure(.timedOut): if isWanted() { completion(.unanswered) }
             }
         }
     }

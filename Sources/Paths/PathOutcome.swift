@@ -15,6 +15,8 @@ public enum PathOutcome: ~Copyable {
     case broken(hop: Int)
     /// The guard has reset the build: it could not open its record, or got too many builds.
     case reset
+    /// The guard's link has as many builds under way as it may, so this one was not sent.
+    case linkFull
     /// No answer came in time.
     case unanswered
 }

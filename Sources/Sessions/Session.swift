@@ -63,6 +63,7 @@ public final class Session {
     fileprivate var isTouched = false
     /// Whether a socket had no room for the packets of this turn.
     private var isWaitingForRoom = false
+    private var roomWait = RoomWait()
     private var isOver = false
     private var endsSoon = false
     /// The bytes that its streams had moved when it last made progress, and when that was.
@@ -132,9 +133,6 @@ public final class Session {
         for user in left.values { user.sessionEnded() }
     }
 
-    /// When packets are tried again for which a socket had no room, in nanoseconds.
-    private static let retryTime: UInt64 = 5_000_000
-
     /// Tries again soon; for an owner that could not send a packet because the socket has no room.
     public func waitForRoom() { isWaitingForRoom = true }
 
@@ -152,6 +150,7 @@ public final class Session {
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
         let isHeldBack = owner?.transmit(self, now: now) == false
+        if !isWaitingForRoom { roomWait.ended() }
         isTouched = false
         // The packets that tell the other end have been sent.
         if connection.isClosed { owner?.closed(self) }
@@ -161,7 +160,7 @@ public final class Session {
         if isWaitingForRoom {
             // Nothing tells the session when the socket has room, and a deadline may be over already.
             isWaitingForRoom = false
-            timer.schedule(at: now.nanoseconds + Self.retryTime)
+            timer.schedule(at: now.nanoseconds + roomWait.next())
         } else if !isHeldBack, let deadline = connection.nextDeadline {
             timer.schedule(at: deadline.nanoseconds)
         } else {

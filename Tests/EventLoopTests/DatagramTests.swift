@@ -130,6 +130,33 @@ private func drop(_ slot: consuming SendSlot?) {}
         #expect(!hasSlot(sender, size: 100_000))
     }
 
+    @Test("A socket whose buffer is full keeps what is in send slots, and makes no system call until it is writable")
+    func fullBuffers() throws {
+        let world = SimulatedWorld(seed: 1)
+        let own = SocketAddress(ipv4: 0x0a00_0001, port: 0)
+        let host = world.addHost(at: [own])
+        let loop = Loop(simulated: host)
+        var small = DatagramSocket.Configuration.small
+        small.sendSlotCount = 3
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: own, receiver: recorder)
+        let sender = try DatagramSocket(on: loop, bindTo: own, configuration: small, receiver: nil)
+        host.isSendBlocked = true
+        for number in 0..<3 { send([UInt8(number)], on: sender, to: receiver.localAddress) }
+        world.run(for: 1_000_000)
+        #expect(sender.isBlocked)
+        let calls = sender.counters.sendCalls
+        for _ in 0..<100 { #expect(!hasSlot(sender, size: 1)) }
+        #expect(sender.counters.sendCalls == calls)
+        host.isSendBlocked = false
+        world.run(for: 1_000_000)
+        #expect(recorder.packets == [[0], [1], [2]] && !sender.isBlocked)
+        send([3], on: sender, to: receiver.localAddress)
+        world.run(for: 1_000_000)
+        #expect(recorder.packets.count == 4)
+        loop.close()
+    }
+
     @Test(arguments: [true, false])
     func roomForManyPacketsIsFilledInOrderAmongOthers(_ offload: Bool) throws {
         let loop = try Loop()

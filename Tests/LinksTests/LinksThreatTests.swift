@@ -282,7 +282,7 @@ import Wire
             let far = try #require(node.links.find(link.far))
             let responder = try #require(node.messages.last?.responder)
             node.links.answer(responder, bytes, part: 0..<end)
-            #expect(far.exchange.incoming.values.map(\.bytes.count) == [held])
+            #expect(far.exchange.incoming.all.map(\.value.bytes.count) == [held])
             node.links.abandon(responder)
         }
     }

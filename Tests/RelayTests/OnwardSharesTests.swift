@@ -54,6 +54,16 @@ import Wire
         for newcomer in 0..<4 { #expect(take(&places, client(network: 200 + newcomer), most: 1) == 1) }
     }
 
+    @Test("s17: sources that take what they get one after the other leave each newcomer a place", arguments: [512, 50_000])
+    func oneAfterTheOther(_ capacity: Int) {
+        var places = OnwardShares(capacity: capacity)
+        for number in 0..<15 {
+            let node = LinkSource.node(Bytes32(copying: [UInt8](repeating: UInt8(number), count: 32).rawSpan))
+            #expect(take(&places, node, most: capacity) >= capacity / 64)
+        }
+        for newcomer in 0..<4 { #expect(take(&places, client(network: newcomer), most: 1) == 1) }
+    }
+
     @Test("s17: a node, behind which are many clients, takes half of the builds under way to a next hop") func nodes() {
         var places = OnwardShares(capacity: 120)
         let node = LinkSource.node(Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan))
@@ -96,6 +106,66 @@ import Wire
         #expect(harness.run(for: .seconds(12)) { harness.relay.status.paths == 0 })
         for _ in 0..<9 { one.beginBuild(to: harness.silentID) { ended.append($0) } }
         #expect(harness.run(for: .seconds(5)) { ended.count == 9 + 6 })
+    }
+
+    /// A next hop that says it has built each path, in records that no client believes.
+    private final class Agreeable: ControlHandler {
+        private let links: Links
+        private var built: UInt32 = 0
+
+        init(_ links: Links) { self.links = links }
+
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            guard message == PathMessage.build.kind else { return links.answer(responder, []) }
+            built += 1
+            let records = [UInt8](repeating: 1, count: BuildMessage.replyRecordsSize)
+            links.answer(responder, BuildMessage.encode(pathID: PathID.make(worker: 0, index: 1, random: built), records))
+        }
+
+        func linkUp(_ link: LinkID, peer: LinkPeer) {}
+        func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+    }
+
+    @Test("s17: where the paths over a next hop are used up, one at rest of the source with the most gives way")
+    func replacement() throws {
+        let harness = try RelayHarness { $0.limits.pathsPerNodeLink = 9 }
+        let next = Agreeable(harness.silent)
+        harness.silent.control = next
+        /// How many paths over the next hop there are after a client of this network has asked for nine.
+        func paths(with network: UInt32, _ client: TestClient? = nil) throws -> Int {
+            let client = try client ?? harness.client(at: network << 8 + 1)
+            var ended = 0
+            for _ in 0..<9 { client.beginBuild(to: harness.silentID) { _ in ended += 1 } }
+            #expect(harness.run(for: .seconds(5)) { ended == 9 })
+            return harness.relay.status.paths
+        }
+        let first = try harness.client(at: 0x101)
+        #expect(try paths(with: 1, first) == 3)
+        #expect(try paths(with: 2) == 5)
+        #expect(try (3...6).map { try paths(with: $0) } == [7, 8, 9, 9])
+        let ended = first.destroyed.count
+        harness.run(for: .seconds(15)) { false }
+        // The first has three, and the newcomer gets one of them.
+        #expect(try paths(with: 7) == 9)
+        #expect(first.destroyed.count == ended + 1)
+        withExtendedLifetime(next) {}
+    }
+
+    @Test("A client's builds beyond what its link may have under way are told apart from builds without an answer")
+    func ownLimitOfClients() throws {
+        let harness = try RelayHarness()
+        let client = try harness.client()
+        let target = HopTarget(node: harness.silentID.key, onionKey: client.onionKey, suite: .chacha20poly1305)
+        let guardTarget = HopTarget(node: harness.node.key, onionKey: client.onionKey, suite: .chacha20poly1305)
+        var (full, others) = (0, 0)
+        for number in 0..<200 {
+            client.maker.build(
+                [guardTarget, target], over: client.link, as: client.maker.pathID(at: UInt32(number)),
+                limit: .seconds(20)
+            ) { if case .linkFull = consume $0 { full += 1 } else { others += 1 } }
+        }
+        harness.run(for: .milliseconds(1)) { false }
+        #expect(full == 200 - 128 && others == 0)
     }
 
     @Test("s17: builds beyond what a link may have under way are this node's overload, not the next hop's fault")

@@ -14,6 +14,8 @@ public enum PathFailure: Error, Equatable {
     case guardUnreachable(NodeID)
     /// The hop at this index refused; without a status it reset the build, or its answer was broken.
     case refused(hop: Int, BuildStatus?)
+    /// As many builds are under way over the guard as one link may have.
+    case linkFull
     /// No answer came.
     case timedOut
     /// The path was built, but the user has excluded one of its hops meanwhile.
@@ -30,7 +32,7 @@ public enum PathFailure: Error, Equatable {
             }
         case .noDescriptor(let node), .guardUnreachable(let node), .unbuildable(let node): node == exit
         case .noChoice(let refusal): refusal == .noTerminal
-        case .timedOut, .choiceChanged: false
+        case .linkFull, .timedOut, .choiceChanged: false
         }
     }
 
@@ -64,6 +66,7 @@ public enum PathFailure: Error, Equatable {
         case .guardUnreachable: "No guard can be reached; check the network connection."
         case .refused(let hop, let status):
             "Hop \(hop + 1) did not build a path (\(status?.name ?? "no reason given"))."
+        case .linkFull: "Too many paths are being built over one guard."
         case .timedOut: "Builds of paths are not answered in time."
         case .choiceChanged: "The choice of exits or of nodes to avoid has changed."
         case .unbuildable: "A chosen hop names keys that this client cannot use."

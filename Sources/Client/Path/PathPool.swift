@@ -218,6 +218,9 @@ final class PathPool: PacketHandler {
             room.reset(path.entry, since: path.began, now)
             directory.reset(path.hops)
             return .failure(failed(.refused(hop: 0, nil), path))
+        case .linkFull:
+            room.refused(path.entry, now)
+            return .failure(failed(.linkFull, path))
         case .unanswered:
             directory.timedOut(path.hops)
             return .failure(failed(.timedOut, path))

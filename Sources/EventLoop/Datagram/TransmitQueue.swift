@@ -187,10 +187,11 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Send slots
 
-    /// Takes a send slot, after a flush if necessary; nil if none is free.
+    /// Takes a send slot, after a flush if necessary; nil if none is free, as while the socket takes no packets.
     mutating func takeSlot() -> Int32? {
         guard !isClosed else { return nil }
-        if freeSlotCount == 0 { flush() }
+        // A socket that takes nothing tells when it does; until then a flush is a system call in vain.
+        if freeSlotCount == 0, !isBlocked { flush() }
         guard freeSlotCount > 0 else {
             counters.droppedWithoutSlot += 1
             return nil

@@ -50,6 +50,8 @@ final class ControlLink {
     var isDirty = false
     /// Fires at the control connection's deadline.
     let timer: LoopTimer
+    /// When it tries again to send while its socket has no room.
+    var roomWait = RoomWait()
 
     init(
         id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,

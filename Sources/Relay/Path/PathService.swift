@@ -124,7 +124,8 @@ final class PathService: PacketHandler {
     /// Returns nil if there is no place for it, or one of its links has ended or closes: its end has been told, and
     /// would not end the path.
     ///
-    /// In a full table, a path of the source with the most paths is ended to make room.
+    /// Where a source has its share of the paths over `next`, or the table is full, a path at rest of the source with the
+    /// most paths is ended to make room.
     func insert(
         _ keys: consuming HopKeys, from link: LinkID, pathID: UInt64, next: LinkID?, isNode: Bool
     ) -> PathHandle? {
@@ -134,7 +135,7 @@ final class PathService: PacketHandler {
         guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link),
             links.isOpen(link), next.map(links.isOpen) ?? true
         else { return nil }
-        if let next, !onward.take(over: next, for: source) { return nil }
+        if let next, !takePlace(over: next, for: source) { return nil }
         let number = source.number
         let previous = PathNeighbour(link: link.rawValue, pathID: pathID)
         func refuse() -> PathHandle? {
@@ -156,6 +157,17 @@ final class PathService: PacketHandler {
             sources[path] = source
         }
         return path
+    }
+
+    /// Takes a place over a next hop; a path at rest of the source with the most makes room for a smaller one's.
+    private func takePlace(over next: LinkID, for source: LinkSource) -> Bool {
+        if onward.take(over: next, for: source) { return true }
+        guard let loser = onward.loser(over: next, for: source),
+            let replaced = forwarding.quietPath(of: loser.number, over: next.rawValue, now: now)
+        else { return false }
+        end(replaced)
+        onward.add(source, over: next)
+        return true
     }
 
     /// Begins a path that ends here, which `source` requested over `link`.

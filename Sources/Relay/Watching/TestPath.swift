@@ -99,6 +99,7 @@ final class TestPath {
         case .noLink: end(place == 0 ? .failed : .unclear)
         case .unanswered: end(place == 0 ? .failed : .unclear)
         case .unbuildable: end(.unclear)
+        case .linkFull: end(.unclear)
         // A node resets builds that exceed its rate.
         case .reset: end(place == 0 ? .refused : .unclear)
         case .refused(let hop, let status):
