@@ -44,13 +44,22 @@ class Scripts(unittest.TestCase):
         root = self.folder / "sources"
         for name in ("contrib", "Sources", "Tests"):
             shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns(".build*", "__pycache__"))
-        shutil.copy(ROOT / "Package.swift", root)
+        for name in ("Package.swift", "README.md"):
+            shutil.copy(ROOT / name, root)
         status, text = self.run_script(root, "check-layout")
         self.assertEqual(status, 0, text)
         (root / "stray.txt").write_text("")
         status, text = self.run_script(root, "check-layout")
         self.assertEqual(status, 1, text)
         self.assertIn("stray.txt does not belong at the top level", text)
+        # The README's table, with the rows of two modules exchanged.
+        (root / "stray.txt").unlink()
+        table = (root / "README.md").read_text()
+        rows = {"| `Swarm` |": "| `Watch` |", "| `Watch` |": "| `Swarm` |"}
+        (root / "README.md").write_text(re.sub("|".join(map(re.escape, rows)), lambda row: rows[row.group()], table))
+        status, text = self.run_script(root, "check-layout")
+        self.assertEqual(status, 1, text)
+        self.assertIn("README.md: Watch may import Swarm, which does not stand before it", text)
 
     def check_docs(self, page, text):
         """What contrib/check-docs says of a page beside a project with one type, `WebGate`, which declares `refusal`."""
