@@ -2,7 +2,7 @@ public import Wire
 
 /// A client's question for items that anyone may read, and what it takes of an answer (protocol.md, section 12.4).
 public struct LookupQuestion: Hashable, Sendable {
-    /// The box.
+    /// The key that names the box.
     public let box: Bytes32
     /// The kind, 1 or 2.
     public let kind: ItemKind
