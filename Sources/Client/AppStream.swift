@@ -140,7 +140,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     // MARK: Datagrams
 
-    /// The failure of datagrams to `peer`, for which no exit may be asked; nil if one may be.
+    /// The failure of datagrams to `peer` if no exit may be asked for its host; else nil.
     public func failure(of peer: Destination) -> Failure? { rule.refusal(of: peer.host).map { .refused($0) } }
 
     /// Sends a datagram to `peer`.
@@ -209,10 +209,10 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Both halves are done, and all of the peer's half was read.
     public func streamClosed() { over(nil) }
 
-    /// Passes a datagram to the user, if it is of a host to which the user has sent something.
+    /// Passes a datagram to the user if the user has sent something to its host.
     ///
-    /// The exit says from whom it is. A hostile exit could name any, and make the user believe that a host of this
-    /// machine's own network speaks.
+    /// The exit names the sender. A hostile exit could name a host of this machine's own network, and the user would
+    /// believe it.
     public func streamDatagram(_ bytes: [UInt8]) {
         guard open?.kind == .datagrams, let (peer, offset) = try? FlowDatagram.decode(from: bytes.rawSpan),
             sent.contains(peer.host)

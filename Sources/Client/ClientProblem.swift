@@ -12,8 +12,7 @@ public enum ClientProblem: Equatable, Sendable {
     case wrongClock(error: TimeSpan, operators: Int, isCorrected: Bool)
     /// The newest snapshot is `age` hours old, and is trusted for `limit` hours.
     case stale(age: UInt64, limit: UInt64)
-    /// The newest snapshot, of this height, is before the beginning of the histories of nodes of `operators`
-    /// operators.
+    /// The newest snapshot, of this height, is older than the histories that nodes of `operators` operators keep.
     case unreachable(operators: Int, height: UInt64)
     /// Before a guard is drawn, nodes of `operators` operators are asked.
     case asksBeforeGuard(isFirst: Bool, operators: Int, Asked?)

@@ -1,18 +1,18 @@
 public import OnionCrypto
 internal import Wire
 
-/// What lets a client find a restricted service: 32 random bytes that it shares with the service (client
+/// The 32 random bytes that a client and a restricted service share, so that this client finds it (client
 /// authorization).
 public final class ClientKey: Sendable {
     private let secret: Secret
 
-    /// A new key.
+    /// A key of 32 new random bytes.
     public convenience init() { self.init(.random()) }
 
-    /// The key with the bytes of `secret`.
+    /// A key read from a file, or received from the service's operator.
     public init(_ secret: consuming Secret) { self.secret = secret }
 
-    /// Calls `body` with the bytes, for the key's file and for the person who gets it.
+    /// Calls `body` with the 32 bytes, which the key's file has, and which the client's user receives.
     public func withBytes<Result>(_ body: (RawSpan) -> Result) -> Result { Self.call(body, with: secret) }
 
     private static func call<Result>(_ body: (RawSpan) -> Result, with secret: borrowing Secret) -> Result {

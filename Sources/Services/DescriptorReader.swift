@@ -18,21 +18,22 @@ public struct DescriptorReader: Hashable, Sendable {
         self.network = network
     }
 
-    /// What a descriptor says, with what it is a version of.
+    /// An opened descriptor, with the instance's name and the version.
     public struct Opened: Hashable, Sendable {
-        /// What it says.
+        /// What a client needs to reach the instance.
         public let descriptor: ServiceDescriptor
         /// The instance's name in this period.
         public let name: Bytes16
-        /// Which version it is.
+        /// Orders it among the descriptors of the same name.
         public let version: DescriptorVersion
         /// The minute from which on it has expired.
         let expires: UInt32
     }
 
-    /// The descriptor in the bytes of an item; nobody who passed it on is trusted.
+    /// Checks the bytes of an item in the order of ``DescriptorFault``, and opens the descriptor in it.
     ///
-    /// `now` is network time, `held` the newest version held of each name, `keys` what the client has for the service.
+    /// The replica that sent the bytes is not trusted. `now` is network time. `held` has the newest version of each
+    /// name that the client holds, `keys` the client's keys for the service.
     public func open(
         _ bytes: RawSpan, at now: UnixTime, held: [Bytes16: DescriptorVersion] = [:], keys: [ClientKey] = []
     ) throws(DescriptorFault) -> Opened {

@@ -41,9 +41,9 @@ public struct DescriptorSigner: ~Copyable {
         self.key = key
     }
 
-    /// The item of `descriptor`, which must be of this instance.
+    /// Seals and signs `descriptor`, which must be of this instance.
     ///
-    /// With `clients`, at most 32 and possibly none, only these find the service; nil: everybody who knows the address.
+    /// With `clients` (none to 32) only their holders can read it; with nil, everybody who knows the address.
     public borrowing func item(
         of descriptor: ServiceDescriptor, _ stamp: DescriptorStamp, clients: [ClientKey]? = nil
     ) throws(DescriptorFault) -> StoredItem {
@@ -74,7 +74,7 @@ public struct DescriptorSigner: ~Copyable {
         return try item(plain: plain, stamp, salt: salt)
     }
 
-    /// An item with this outer plain part and salt, whatever they say.
+    /// Seals and signs this outer plain part without checking it, so that tests can make bad descriptors.
     package borrowing func item(
         plain: [UInt8], _ stamp: DescriptorStamp, salt: [UInt8]
     ) throws(DescriptorFault) -> StoredItem {
@@ -95,8 +95,9 @@ public struct DescriptorSigner: ~Copyable {
         return item
     }
 
-    /// An item whose content is `content`, whatever that says, for everybody who knows the address; its entries are
-    /// zeros.
+    /// Seals and signs this content without checking it, readable by everybody who knows the address; for tests.
+    ///
+    /// The client entries are zeros.
     package borrowing func item(
         content: [UInt8], flags: UInt8, suites: UInt8, _ stamp: DescriptorStamp, salt: [UInt8]
     ) throws(DescriptorFault) -> StoredItem {

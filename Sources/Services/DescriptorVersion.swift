@@ -1,11 +1,11 @@
 public import Swarm
 public import Wire
 
-/// What orders the descriptors of one instance in one period.
+/// The time and counter that order the descriptors of one instance in one period.
 public struct DescriptorStamp: Comparable, Hashable, Sendable {
     /// When it was made by network time, in minutes since 1970; a multiple of 10.
     public let created: UInt32
-    /// Decides between descriptors of the same ten minutes.
+    /// Orders descriptors of the same `created`; the higher one is newer.
     public let counter: UInt8
 
     /// A stamp; `created` is rounded down to a multiple of 10.
@@ -20,9 +20,9 @@ public struct DescriptorStamp: Comparable, Hashable, Sendable {
     }
 }
 
-/// Which descriptor of an instance a client holds.
+/// The version of a descriptor: its stamp, and the item's id between equal stamps.
 public struct DescriptorVersion: Hashable, Sendable {
-    /// Its stamp.
+    /// The time and counter of the descriptor.
     public let stamp: DescriptorStamp
     /// The item's id, which decides between equal stamps.
     public let id: ItemID
@@ -39,7 +39,7 @@ public struct DescriptorVersion: Hashable, Sendable {
 public struct DescriptorStamps: Sendable {
     private var last: DescriptorStamp?
 
-    /// No stamp was given.
+    /// Begins without a stamp, as after each start of the process.
     public init() {}
 
     /// The next stamp, at network time `now`.
@@ -59,10 +59,10 @@ public struct DescriptorStamps: Sendable {
         return stamp
     }
 
-    /// Goes on from the stamp that a replica's refusal names; false if it cannot be of this instance, and is not
-    /// believed.
+    /// Continues after the stamp that a replica's refusal names.
     ///
-    /// A replica that lies could otherwise lead the service to stamps that no replica takes.
+    /// Returns false and changes nothing if the stamp is too far ahead of network time. Otherwise a replica that lies
+    /// could lead the service to stamps that no replica accepts.
     public mutating func goOn(from stamp: DescriptorStamp, at now: UnixTime) -> Bool {
         let created = now.minutes
         guard stamp.created <= created || stamp.created - created <= ServiceLimits.leadAhead else { return false }

@@ -93,6 +93,6 @@ public enum ServiceAddressError: Error, Hashable, Sendable {
     case wrongCheckDigits
     /// The address is whole, but of a version that this program does not know.
     case unknownVersion(UInt8)
-    /// The key is not one of the prime-order group: nobody makes such an address but to have two for one service.
+    /// The key is not in the prime-order group. Such an address can only be a second one for the same service.
     case invalidKey
 }

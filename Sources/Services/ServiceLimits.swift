@@ -8,13 +8,14 @@ public enum ServiceLimits {
     public static let clients = 32
     /// The most introduction points of a descriptor.
     public static let introductionPoints = 6
-    /// A new `created` begins with a counter below this.
+    /// The first counter of a new `created` is drawn below this.
     public static let counterStart: UInt8 = 16
     /// How far ahead of network time `created` may be, in minutes.
     public static let ahead = SwarmLimits.copyAhead
-    /// How far ahead of network time a refusal may lead a service's versions, in minutes.
+    /// How far ahead of network time a stamp in a replica's refusal may be for the service to continue from it, in
+    /// minutes.
     ///
-    /// The next version, at most ten minutes later, is then still one that replicas store.
+    /// The next version is at most ten minutes later, so replicas still store it.
     public static let leadAhead = SwarmLimits.storeWindow - SwarmLimits.rangeMinutes
     /// The length of a period in seconds.
     public static let periodSeconds: UInt32 = 43_200

@@ -25,9 +25,9 @@ public enum SwarmLimits {
     public static let compareLife: UInt32 = 20
     /// How far the cut of a comparison may be from the clock of the answering node.
     public static let cutWindow: UInt32 = 20
-    /// How long a former replica keeps a shard of which one other replica has everything, but no majority.
+    /// How long a former replica keeps a shard that another replica has completely, but no majority has.
     public static let leaveMinutes: UInt32 = 72 * 60
-    /// How long a former replica may take part, and keeps a shard of which no other replica has everything.
+    /// How long a former replica may take part; also how long it keeps a shard that no other replica has completely.
     public static let formerMinutes: UInt32 = 14 * 1_440
     /// How long a stand-in waits before it pulls history.
     public static let standInMinutes: UInt32 = 180
@@ -51,10 +51,11 @@ public enum SwarmLimits {
     public static let boxDescriptors = 8
     /// The size of a node's table of items of kind 1, of which three quarters are used.
     public static let descriptors = 16_384
-    /// A coordinator admits one part in this many of its quota in a day.
+    /// A coordinator admits its quota divided by this in a day.
     public static let admissionShare = 196
-    /// A box that has one part in this many of what a coordinator admits for its shard is large: it gets nothing while
-    /// that is scarce.
+    /// A box that holds what a coordinator admits for its shard, divided by this, is large.
+    ///
+    /// A large box gets no further room while the admission is scarce.
     public static let boxAdmission = 64
     /// Items are accepted until this many hundredths of the quota are used; tombstones until all of it is.
     public static let copyFill = 98
@@ -79,9 +80,9 @@ public enum SwarmLimits {
     public static let listEntries = 3_500
     /// The longest result of a request: as much as the largest class of a sealed answer holds.
     public static let longestResult = 65_787
-    /// How many entries a unit of reading for clients has, and for how many bytes of items an entry stands.
+    /// Reading for clients is counted in units of so many entries, and so many bytes of items count as one entry.
     public static let readUnit = 64, readBytes = 1_024
-    /// For how many entries a proof of a deletion stands, which is verified.
+    /// How many entries the verification of a deletion's proof counts as.
     public static let readProof = 16
     /// The units that are read in a second for all clients together: about a third of a thread's time.
     public static let readUnits = 1_000
@@ -117,9 +118,9 @@ public enum SwarmLimits {
     public static let workWindow: UInt64 = 64_000
     /// How much work reading an entry's id for a peer counts as, in bytes.
     public static let workPerEntry = 64
-    /// How many messages a second are looked at because the grant or the purge of their box has changed.
+    /// How many messages a second are checked again after the grant or purge of their box has changed.
     public static let sweepsPerSecond: UInt64 = 500
-    /// The least number of them in one step.
+    /// The least number of such messages in one step.
     public static let sweepStep = 50
     /// How many entries are compared with their checksums in a second: 2 million within nine hours.
     public static let verifyStep = 64
@@ -134,11 +135,12 @@ public enum SwarmLimits {
     public static let puts = 1_024
     /// The bytes of one place.
     public static let putPlace = 16 << 10
-    /// The bytes of one unit of what a coordinator brings to the other replicas for clients.
+    /// Copies that a coordinator sends to other replicas for clients are counted in units of so many bytes.
     public static let putUnit = 4 << 10
-    /// The units in a second, which the nodes that bring requests share: half of the work that a replica does for one
-    /// peer.
+    /// How many such units are sent in a second: half of the work that a replica does for one peer.
+    ///
+    /// The nodes that bring requests share them.
     public static let putUnits = 128
-    /// The units that may be brought at once after a quiet time.
+    /// How many such units may be sent at once after a quiet time.
     public static let putBurst = 512
 }

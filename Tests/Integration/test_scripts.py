@@ -44,13 +44,56 @@ class Scripts(unittest.TestCase):
         root = self.folder / "sources"
         for name in ("contrib", "Sources", "Tests"):
             shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns(".build*", "__pycache__"))
-        shutil.copy(ROOT / "Package.swift", root)
+        for name in ("Package.swift", "README.md"):
+            shutil.copy(ROOT / name, root)
         status, text = self.run_script(root, "check-layout")
         self.assertEqual(status, 0, text)
         (root / "stray.txt").write_text("")
         status, text = self.run_script(root, "check-layout")
         self.assertEqual(status, 1, text)
         self.assertIn("stray.txt does not belong at the top level", text)
+        # The README's table, with the rows of two modules exchanged.
+        (root / "stray.txt").unlink()
+        table = (root / "README.md").read_text()
+        rows = {"| `Swarm` |": "| `Watch` |", "| `Watch` |": "| `Swarm` |"}
+        (root / "README.md").write_text(re.sub("|".join(map(re.escape, rows)), lambda row: rows[row.group()], table))
+        status, text = self.run_script(root, "check-layout")
+        self.assertEqual(status, 1, text)
+        self.assertIn("README.md: Watch may import Swarm, which does not stand before it", text)
+
+    def check_docs(self, page, text):
+        """What contrib/check-docs says of a page beside a project with one type, `WebGate`, which declares `refusal`."""
+        root = self.folder / "sources"
+        shutil.rmtree(root, ignore_errors=True)
+        for name, content in (("Sources/Web/Gate/WebGate.swift", "struct WebGate {\n    func refusal() {}\n    let atTurnEnd = 0\n}\n"),
+                              ("README.md", ""), (page, text)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(content)
+        (root / "contrib").mkdir()
+        shutil.copy(ROOT / "contrib" / "check-docs", root / "contrib")
+        status, said = self.run_script(root, "check-docs")
+        self.assertEqual(status, 1 if said else 0, said)
+        return said
+
+    def test_k_names_in_diagrams_are_checked(self):
+        for page in ("docs/architecture/page.md", "docs/guide.md"):
+            self.assertEqual(self.check_docs(page, "```\n WebGate.refusal -> 2 atTurnEnd -> WebGate, Web, 4 KiB\n```\n"), "")
+            self.assertIn("nothing declares onBlock", self.check_docs(page, "```\n +--> WebGate, onBlock\n```\n"))
+            self.assertIn("nothing declares WebGate.look", self.check_docs(page, "```\n WebGate.look -->\n```\n"))
+            self.assertIn("nothing declares WebDoor", self.check_docs(page, "```\n WebDoor -->\n```\n"))
+        self.assertEqual(self.check_docs("docs/guide.md", "```sh\necho WebDoor onBlock\n```\n"), "")
+
+    def test_k_names_of_files_without_a_suffix_are_checked(self):
+        self.assertEqual(self.check_docs("docs/guide.md", "See `Web/Gate`, `Web/Gate/WebGate` and `bin/tunic`.\n"), "")
+        self.assertIn("there is no Web/WebGate", self.check_docs("docs/guide.md", "See `Web/WebGate`.\n"))
+
+    def test_k_members_and_types_are_checked_in_all_pages_but_the_change_log(self):
+        for page in ("docs/guide.md", "docs/architecture/page.md", "README.md"):
+            self.assertEqual(self.check_docs(page, "See `WebGate`, `WebGate.refusal` and `Web.WebGate`.\n"), "")
+            self.assertIn("nothing declares WebGate.look", self.check_docs(page, "See `WebGate.look`.\n"))
+            for name in ("WebDoor", "Door"):
+                self.assertIn(f"there is no type {name}", self.check_docs(page, f"See `{name}`.\n"))
+        self.assertEqual(self.check_docs("docs/CHANGELOG.md", "`WebGate.look` and `WebDoor` went.\n"), "")
 
     def run_demo(self, path):
         """Runs the demo in a built tree with all packages, and ends it when the network is up or the demo fails."""

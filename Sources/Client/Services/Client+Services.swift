@@ -4,11 +4,11 @@ public import Services
 internal import Wire
 
 extension Client {
-    /// Looks a service up, at replicas of its boxes, by onion requests.
+    /// Looks a service up at replicas of its boxes, by onion requests.
     ///
-    /// What was found before for the same isolation key is told at once, if a path is ready. `keys` are this client's keys for a restricted
-    /// service. `done` is called once, at the latest 10 s later, and perhaps inside this call. Places are shared among
-    /// sources; isolation keys share nothing.
+    /// If a path is ready, results found before for the same isolation key are returned at once. `keys` are this
+    /// client's keys for a restricted service. `done` is called once, at the latest 10 s later, and perhaps inside this
+    /// call. Places are shared among sources; isolation keys share nothing.
     public func lookUp(
         _ service: ServiceName, for caller: ServiceLookups.Caller, keys: [ClientKey] = [],
         done: @escaping (Result<[FoundDescriptor], LookupFailure>) -> Void
@@ -18,7 +18,7 @@ extension Client {
         services.find(service.address, for: caller, keys: keys, done: done)
     }
 
-    /// Has the next look-up of a service take no descriptor that says the same as these, which could not be used.
+    /// Notes that descriptors led to no connection; for some time look-ups return none with the same content.
     public func couldNotUse(
         _ found: [FoundDescriptor], of service: ServiceName, for caller: ServiceLookups.Caller
     ) {
@@ -51,7 +51,7 @@ public final class PublishedService {
         self.number = number
     }
 
-    /// The descriptor, or who may read it, has changed; with `clients` only these find the service.
+    /// Replaces the descriptor, and the clients that can read it; with nil clients, everybody who knows the address.
     public func publish(_ descriptor: ServiceDescriptor, clients: [ClientKey]? = nil) {
         calls.change(number) { $0.publish(descriptor, clients: clients, now: $1, time: $2) }
     }
@@ -59,6 +59,6 @@ public final class PublishedService {
     /// The state in each period, the newer one first.
     public var states: [PublishingState] { calls.states(of: number).map(\.state) }
 
-    /// Publishes no more; what is stored expires within three hours.
+    /// Ends publishing; stored descriptors expire within three hours.
     public func end() { calls.remove(number) }
 }

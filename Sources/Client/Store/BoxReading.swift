@@ -9,10 +9,10 @@ public import Wire
 public final class BoxKey: @unchecked Sendable {
     let key: SigningKey
 
-    /// The box of this key.
+    /// Takes the Ed25519 key whose public half names the box.
     public init(_ key: consuming SigningKey) { self.key = key }
 
-    /// The box.
+    /// The public half, which names the box.
     public var box: Bytes32 { key.publicKey }
 
     /// The right to read the box in the request of `binding`.
@@ -47,9 +47,9 @@ public struct BoxPage: Sendable {
 
     /// The replica.
     public let replica: NodeID
-    /// What it shows.
+    /// The entries, and the id of the replica's log.
     public let listing: StoreAnswer.Listing
-    /// The offset behind which it begins.
+    /// The offset after which the page begins.
     public let start: UInt64
     /// The binding of the request, which keys the short ids.
     let binding: Bytes32
@@ -62,9 +62,10 @@ public struct BoxPage: Sendable {
         (self.replica, self.listing, self.start, self.binding) = (replica, listing, start, binding)
     }
 
-    /// Where the next part begins; nil if there is none, or this one does not have the numbering of `place`.
+    /// The place from which to ask for the next page; nil after the last one.
     ///
-    /// `place` is where this part was asked for.
+    /// `place` is where this page was asked for. The result is nil too if the replica's log has changed since: its
+    /// offsets do not count any more.
     public func next(after place: BoxPlace?) -> BoxPlace? {
         let isSame = place == nil || place?.log == 0 || place?.log == listing.log
         return listing.hasMore && isSame ? end : nil

@@ -26,12 +26,12 @@ public struct RequestClient {
 
     /// A purpose within an isolation key; the owner numbers the keys.
     public struct Scope: Hashable, Sendable {
-        /// The owner's number of the isolation key.
+        /// The number that the owner gave the isolation key.
         public let isolation: UInt64
-        /// The purpose.
+        /// The subject of the requests; each purpose has sessions of its own.
         public let purpose: Purpose
 
-        /// A purpose of an isolation key.
+        /// The scope of `purpose` for the key with the number `isolation`.
         public init(isolation: UInt64, purpose: Purpose) {
             self.isolation = isolation
             self.purpose = purpose
@@ -56,7 +56,7 @@ public struct RequestClient {
     public struct Call: Sendable {
         /// The scope whose sessions the call uses.
         public let scope: Scope
-        /// The method.
+        /// The method that the target runs.
         public let method: RequestMethod
         /// The arguments for the binding of a request; called for each attempt.
         public let arguments: @Sendable (Bytes32) -> [UInt8]

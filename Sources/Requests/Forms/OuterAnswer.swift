@@ -99,7 +99,7 @@ public enum OuterAnswer: Hashable, Sendable {
     /// The longest answer to a request for another node, in bytes.
     public static let longestForClient = 5 + max(RequestClass.bytes65792.answerSize, Descriptor.maximumSize)
 
-    /// The status.
+    /// The status byte of the answer on the wire.
     public var status: OuterStatus {
         switch self {
         case .answer: .answer

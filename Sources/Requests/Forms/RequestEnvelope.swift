@@ -129,7 +129,7 @@ public enum RequestBinding {
 public final class SealedRequest: Sendable {
     /// The node that can open the envelope.
     public let target: NodeID
-    /// The envelope.
+    /// The bytes for the target, in the size of a class.
     public let envelope: [UInt8]
     /// The request's binding.
     public let binding: Bytes32

@@ -86,7 +86,7 @@ extension RequestStatus {
 
 /// A target's answer to a request: a status and its data.
 public struct RequestAnswer: Hashable, Sendable {
-    /// The status.
+    /// The first byte: `done`, or why there is no result.
     public let status: RequestStatus
     /// The method's result, or the data of the status.
     public let result: [UInt8]

@@ -3,13 +3,13 @@ public import Wire
 
 /// A descriptor that a look-up has found.
 public struct FoundDescriptor: Hashable, Sendable {
-    /// What it says.
+    /// What a client needs to reach the instance.
     public let descriptor: ServiceDescriptor
     /// The period whose box it was in.
     public let period: TimePeriod
     /// The instance's name in that box.
     let name: Bytes16
-    /// Which version it is.
+    /// Orders it among the descriptors of the same instance and period.
     public let version: DescriptorVersion
     /// The digest of what it says, which is the same in both periods.
     let digest: Bytes32
@@ -41,7 +41,7 @@ public enum LookupFailure: Error, Hashable, Sendable {
     case invalid(DescriptorFault)
     /// The service is restricted, and the client has no key for it.
     case clientKeyMissing
-    /// The service is restricted, and none of the client's keys is one of it.
+    /// The service is restricted, and it has no entry for any of the client's keys.
     case clientKeyWrong
     /// Only versions were found that the client could not use before.
     case unchanged

@@ -1,19 +1,19 @@
 internal import Swarm
 public import Wire
 
-/// A client's look-ups of services: what is known is told at once, all else is looked up (protocol.md, section 14.6).
+/// A client's look-ups of services: it answers from its cache, or asks replicas (protocol.md, section 14.6).
 ///
 /// Events and times go in, actions come out. Each caller gets one result, at most 10 s after it has asked. Callers of
 /// one isolation key and one service share a look-up; isolation keys share nothing.
 public struct ServiceLookups {
-    /// Who asks.
+    /// The app and isolation key for which a service is looked up.
     public struct Caller: Hashable, Sendable {
-        /// The owner's number of the app: places are shared among apps.
+        /// The number that the owner gave the app; apps share the places for look-ups.
         public let source: UInt64
-        /// The owner's number of the isolation key.
+        /// The number that the owner gave the isolation key; keys share no result.
         public let isolation: UInt64
 
-        /// A caller.
+        /// The app `source` with the isolation key `isolation`.
         public init(source: UInt64, isolation: UInt64) {
             self.source = source
             self.isolation = isolation
@@ -41,9 +41,10 @@ public struct ServiceLookups {
         let seat: ReplicaOrder.Seat
     }
 
-    /// The most look-ups at once, and the most of one source once so many are left to others.
+    /// The most look-ups at once.
     ///
-    /// Each asks up to six replicas, and a client has 256 requests under way, 64 of one isolation key.
+    /// Until thirty are under way, one source may have any number of them; from then on it may have ten. Each asks up
+    /// to six replicas, and a client has 256 requests under way, 64 of one isolation key.
     public static let lookups = 40
     static let lookupsOfSource = 10
     /// The most callers that wait for one look-up.
@@ -68,14 +69,14 @@ public struct ServiceLookups {
 
     /// How many look-ups are under way.
     public var count: Int { running.count }
-    /// How many services are known, or known not to be there, counted for each isolation key.
+    /// The number of results in the cache, found or absent; a service counts once for each isolation key.
     public var known: Int { cache.count }
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? { running.values.map(\.lookup.deadline).min() }
 
     // MARK: Events
 
-    /// There is a newer trusted snapshot; look-ups under way go on with the earlier one.
+    /// Takes the period and replicas of a newer trusted snapshot; look-ups under way keep the earlier ones.
     public mutating func moved(to swarms: ServiceSwarms) { self.swarms = swarms }
 
     /// Finds the descriptors of a service; returns the number that `ended` will have.
@@ -139,7 +140,7 @@ public struct ServiceLookups {
         return actions
     }
 
-    /// These descriptors could not be used: a look-up that follows takes one that says something else.
+    /// Notes that descriptors led to no connection; for some time look-ups return none with the same content.
     public mutating func failed(
         _ found: [FoundDescriptor], of service: ServiceAddress, for caller: Caller, now: Instant
     ) {
@@ -154,12 +155,12 @@ public struct ServiceLookups {
         }
     }
 
-    /// Forgets all that is known for an isolation key, or for all; look-ups of it end without a result.
+    /// Drops the cached results of an isolation key, or of all keys if nil; its look-ups end with `ended`.
     public mutating func forget(isolation: UInt64? = nil) -> [Action] {
         forget { isolation == nil || $0.isolation == isolation }
     }
 
-    /// Forgets what is known of a service, for example because the client has another key for it.
+    /// Drops the cached results of a service, for example when the client has another key for it; its look-ups end.
     public mutating func forget(_ service: ServiceAddress) -> [Action] { forget { $0.service == service } }
 
     private mutating func forget(where isMeant: (DescriptorCache.Key) -> Bool) -> [Action] {

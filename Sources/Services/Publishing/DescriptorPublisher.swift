@@ -4,11 +4,11 @@ public import Wire
 
 /// Keeps the descriptor of one instance of a service published (protocol.md, section 14.5).
 ///
-/// Events and times go in, actions come out. It publishes under two periods, whose versions, receipts and times have
-/// nothing in common. After each event and at ``nextDeadline`` the owner performs the actions. A clock of the host is
-/// used for nothing but waiting: what a descriptor tells is network time.
+/// Events and times go in, actions come out. It publishes in two periods, which share no version, receipt or time.
+/// After each event and at ``nextDeadline`` the owner performs the actions. The host's clock measures waits only;
+/// descriptors carry network time.
 public struct DescriptorPublisher {
-    /// A task for the owner, or news.
+    /// A task for the owner, or an event to tell the service of.
     public enum Action: Sendable {
         /// Ask a replica, then call `answered`.
         case ask(ReplicaQuestion)
@@ -72,9 +72,10 @@ public struct DescriptorPublisher {
 
     // MARK: Events
 
-    /// The descriptor, or who may read it, has changed; nil: nothing is to be published any more.
+    /// Sets the descriptor to publish, and the clients that can read it; a nil descriptor ends publishing.
     ///
-    /// With `clients` only these find the service. An equal descriptor for the same clients changes nothing.
+    /// With nil clients everybody who knows the address can read it. An equal descriptor for the same clients changes
+    /// nothing.
     public mutating func publish(
         _ wanted: ServiceDescriptor?, clients readers: [ClientKey]? = nil, now: Instant, time: UnixTime
     ) -> [Action] {
@@ -89,9 +90,9 @@ public struct DescriptorPublisher {
         return advance(now, time: time)
     }
 
-    /// There is a newer trusted snapshot.
+    /// Takes the periods and replicas of a newer trusted snapshot.
     ///
-    /// The periods are those of the snapshot. A box whose replicas have changed is published anew at once.
+    /// The descriptor is published again at once in a box whose replicas have changed.
     public mutating func moved(to swarms: ServiceSwarms, now: Instant, time: UnixTime) -> [Action] {
         let periods = swarms.period.withPrevious
         publications = publications.filter { periods.contains($0.key) }
@@ -118,9 +119,9 @@ public struct DescriptorPublisher {
         return advance(now, time: time)
     }
 
-    /// Replicas can be reached again after a time without: what has failed is not put off any longer.
+    /// Begins the next round at once where the last one failed: replicas can be reached again.
     ///
-    /// Rounds under way go on, or a network that comes and goes would end each of them.
+    /// Rounds under way continue. Otherwise a network that comes and goes would end each of them.
     public mutating func networkIsBack(now: Instant, time: UnixTime) -> [Action] {
         hasten(publications.filter { $0.value.failures > 0 && $0.value.round == nil }.map(\.key), now)
         return advance(now, time: time)

@@ -9,9 +9,9 @@ public enum PublishingFailure: Error, Hashable, Sendable {
     case noAnswer
     /// Replicas have answered, and too few agree.
     case undecided(StoreCount)
-    /// Two replicas refuse the time of the descriptor: network time is not right here, or not there.
+    /// Two replicas refuse the descriptor's time: network time is wrong here or at the replicas.
     case clock
-    /// Two replicas have a newer version that a publisher cannot go on from.
+    /// Two replicas hold a newer version whose stamp is too far ahead of network time to continue from.
     case superseded
     /// Two replicas refuse it for another reason.
     case refused(StoreRefusal)
@@ -23,9 +23,9 @@ public enum PublishingFailure: Error, Hashable, Sendable {
 public struct PublishingState: Hashable, Sendable {
     /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority.
     public internal(set) var holders: Set<NodeID> = []
-    /// Replicas that have signed, and did not show the descriptor when they were asked for it.
+    /// Replicas that have signed, but did not return the descriptor when they were asked for it.
     public internal(set) var hiding: Set<NodeID> = []
-    /// Why the last round has failed; nil: it has not.
+    /// Why the last round failed; nil if it succeeded, or if none has ended yet.
     public internal(set) var failure: PublishingFailure?
     /// Whether the newest version is stored by a majority.
     public var isStored: Bool { !holders.isEmpty && failure == nil }

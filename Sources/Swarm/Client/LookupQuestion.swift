@@ -2,7 +2,7 @@ public import Wire
 
 /// A client's question for items that anyone may read, and what it takes of an answer (protocol.md, section 12.4).
 public struct LookupQuestion: Hashable, Sendable {
-    /// The box.
+    /// The key that names the box.
     public let box: Bytes32
     /// The kind, 1 or 2.
     public let kind: ItemKind
@@ -20,10 +20,10 @@ public struct LookupQuestion: Hashable, Sendable {
         self.most = UInt8(most)
     }
 
-    /// The request.
+    /// The question as the arguments of LOOKUP.
     public var request: StoreRequest { .lookup(box: box, kind: kind, most: most, name: name) }
 
-    /// The items of an answer that are what was asked for, authentic and valid at `minute`; of a name the newest.
+    /// The items of an answer that match the question and are authentic and valid at `minute`; of each name the newest.
     ///
     /// A replica can leave items out and show old ones, but none that the box's owner has not allowed.
     public func items(in answer: StoreAnswer, network: Bytes32, minute: UInt32) -> [StoredItem] {

@@ -20,9 +20,10 @@ public struct LookupTally: Sendable {
         self.network = network
     }
 
-    /// The result of the look-up with a replica's answer at `minute`; nil if another replica has to be asked.
+    /// Adds a replica's answer, nil if it cannot be read; returns the look-up's result, or nil to ask another replica.
     ///
-    /// Nothing valid is as good as nothing: the next replica may have it. The answer nil cannot be read.
+    /// An answer without a valid item counts as empty: the next replica may have one. The last empty answer that is
+    /// needed gives an empty result.
     public mutating func add(_ answer: StoreAnswer?, at minute: UInt32) -> [StoredItem]? {
         switch answer {
         case .refused(let reason):
@@ -46,7 +47,7 @@ public struct LookupTally: Sendable {
     /// The refusal that two replicas give.
     public var agreedRefusal: StoreRefusal? { StoreRefusal.agreed(among: refusals) }
 
-    /// Whether there is nothing, if all replicas have answered.
+    /// Whether the box counts as empty once all replicas have been asked: some said so, and none was unclear.
     ///
     /// Otherwise a replica that hides an item would speak for those that refuse or are late.
     public var isEmpty: Bool { empty > 0 && !isUnclear }

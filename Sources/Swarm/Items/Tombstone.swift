@@ -121,7 +121,7 @@ public enum DeleteProof: Hashable, Sendable {
         return Bytes16(Array(digest.array[..<16])) ?? .zeros
     }
 
-    /// The message that the box key signs.
+    /// The bytes that the box key signs to delete an item of `network`.
     public static func message(id: ItemID, network: Bytes32) -> [UInt8] {
         Prefix.delete.message(capacity: 64) { writer in
             writer.bytes32(network)

@@ -22,7 +22,7 @@ public enum StoreRefusal: Error, Hashable, Sendable {
     /// The longest encoding in bytes.
     static let maximumSize = 9
 
-    /// The status.
+    /// The status byte, never 0.
     public var status: UInt8 {
         switch self {
         case .malformed: 1

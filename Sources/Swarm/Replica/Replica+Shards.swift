@@ -59,8 +59,7 @@ extension Replica {
     /// The shards that the replica holds.
     public var shards: [UInt16] { roles.keys.sorted() }
 
-    /// How many shards the newest snapshot names the replica for, and of how many of them it has seen all that it may
-    /// lack.
+    /// The number of shards that the newest snapshot gives this replica, and of those that it has completely.
     public var completeness: (held: Int, complete: Int) {
         roles.values.reduce(into: (0, 0)) { sum, role in
             guard role.record.left == nil else { return }
@@ -69,7 +68,7 @@ extension Replica {
         }
     }
 
-    /// Whether a replica has seen all that it may lack of a shard.
+    /// Whether this replica has a shard completely: comparisons have brought all that it could lack.
     public func isComplete(_ shard: UInt16) -> Bool {
         roles[shard].map { $0.isComplete && $0.record.left == nil } ?? false
     }
@@ -79,8 +78,7 @@ extension Replica {
         roles = holdings.storage.shards().mapValues { ShardRole($0, since: minute) }
     }
 
-    /// Goes on with an empty storage in place of one that cannot be used any more: the other replicas bring all entries
-    /// again.
+    /// Replaces a storage that cannot be used any more by an empty one; the other replicas bring all entries again.
     ///
     /// Clients that wait are told that the node is busy.
     public mutating func replace(_ storage: Storage) -> [Action] {

@@ -294,12 +294,12 @@ public struct ReplicaCounts: Hashable, Sendable {
     public var refusals: UInt64 = 0
     /// Comparisons with other replicas that it has begun.
     public var comparisons: UInt64 = 0
-    /// Copies that comparisons have brought to it, and that it has brought to others by them.
+    /// Copies received and copies sent because of comparisons.
     public var fetched: UInt64 = 0, brought: UInt64 = 0
     /// Entries that were found damaged, and removed for other replicas to bring them again.
     public var damaged: UInt64 = 0
 
-    /// Nothing yet.
+    /// All counts are 0.
     public init() {}
 }
 
