@@ -54,7 +54,9 @@ import Wire
         for newcomer in 0..<4 { #expect(take(&places, client(network: 200 + newcomer), most: 1) == 1) }
     }
 
-    @Test("s17: sources that take what they get one after the other leave each newcomer a place", arguments: [512, 50_000])
+    @Test(
+        "s17: sources that take what they get one after the other leave each newcomer a place",
+        arguments: [512, 50_000])
     func oneAfterTheOther(_ capacity: Int) {
         var places = OnwardShares(capacity: capacity)
         for number in 0..<15 {
@@ -119,7 +121,8 @@ import Wire
             guard message == PathMessage.build.kind else { return links.answer(responder, []) }
             built += 1
             let records = [UInt8](repeating: 1, count: BuildMessage.replyRecordsSize)
-            links.answer(responder, BuildMessage.encode(pathID: PathID.make(worker: 0, index: 1, random: built), records))
+            let pathID = PathID.make(worker: 0, index: 1, random: built)
+            links.answer(responder, BuildMessage.encode(pathID: pathID, records))
         }
 
         func linkUp(_ link: LinkID, peer: LinkPeer) {}
