@@ -11,7 +11,7 @@ public struct RoomWait: Sendable {
 
     /// The next wait in nanoseconds.
     public mutating func next() -> UInt64 {
-        last = min(max(last * 2, Self.times.first), Self.times.longest)
+        last = min(max(last &* 2, Self.times.first), Self.times.longest)
         return last
     }
 
