@@ -1,4 +1,5 @@
 import EventLoop
+import Link
 import Messages
 import Testing
 import Wire
@@ -18,8 +19,11 @@ import Wire
         for _ in 0..<600 { _ = client.send(on: link.near, pathID: 1, first: 0) }
         var answer: Result<[UInt8], ControlFailure>?
         client.links.request(on: link.near, TestMessage.getDescriptor, body: [1, 2]) { answer = $0 }
-        harness.run(for: .milliseconds(300)) { false }
+        let before = client.links.counters.drops[.notSendable]
+        harness.run(for: .milliseconds(500)) { false }
         #expect(answer == nil)
+        // It neither waits for something else to happen, nor tries in each turn of the loop.
+        #expect((10...30).contains(client.links.counters.drops[.notSendable] - before))
         host.isSendBlocked = false
         #expect(harness.run(for: .milliseconds(40)) { answer != nil })
     }
