@@ -169,7 +169,8 @@ final class ExitConnection: StreamUser, PlaceHolder {
 
     func sessionEnded() {
         // No session counts the socket's bytes any more.
-        guard unwritten != nil, exit.flushing.enter(self, for: stream.share) else { return fail() }
+        guard let pump, unwritten != nil, exit.flushing.enter(self, for: stream.share) else { return fail() }
+        pump.letGo()
     }
 
     func streamClosed() {
