@@ -70,7 +70,7 @@ final class StreamRequest: SessionApp, StreamUser {
 
     /// The stream on which an exit was asked.
     private struct Asked {
-        let session: Session
+        weak var session: Session?
         let stream: StreamID
     }
 
@@ -198,8 +198,7 @@ final class StreamRequest: SessionApp, StreamUser {
     // MARK: The exit's answer
 
     func streamReadable() {
-        guard case .asked(let asked) = state else { return }
-        let session = asked.session
+        guard case .asked(let asked) = state, let session = asked.session else { return }
         var answer: Answer?
         var isBad = false
         session.connection.withReadable(asked.stream) { bytes in
@@ -259,8 +258,8 @@ final class StreamRequest: SessionApp, StreamUser {
 
     /// The exit accepts no more streams now: asks for a session again.
     private func askLater(_ asked: Asked) {
-        (asked.session.owner as? ClientSession)?.streamRefused()
-        asked.session.abandon(asked.stream, code: SessionError.cancelled)
+        (asked.session?.owner as? ClientSession)?.streamRefused()
+        asked.session?.abandon(asked.stream, code: SessionError.cancelled)
         askForSession()
     }
 
@@ -272,7 +271,7 @@ final class StreamRequest: SessionApp, StreamUser {
 
     func sessionEnded() {
         guard case .asked(let asked) = state else { return }
-        let isUnsent = early?.isEmpty == true || asked.session.connection.isUnsent(asked.stream)
+        let isUnsent = early?.isEmpty == true || asked.session?.connection.isUnsent(asked.stream) == true
         guard isUnsent else { return fail(.broken) }
         askForSession()
     }
@@ -281,7 +280,7 @@ final class StreamRequest: SessionApp, StreamUser {
 
     /// Gives up the request; the owner hears nothing more.
     func cancel() {
-        if case .asked(let asked) = state { asked.session.abandon(asked.stream, code: SessionError.cancelled) }
+        if case .asked(let asked) = state { asked.session?.abandon(asked.stream, code: SessionError.cancelled) }
         settle()
     }
 

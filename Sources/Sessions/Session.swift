@@ -74,7 +74,7 @@ public final class Session {
         self.turn = turn
         moved = (0, turn.now)
         connection = Connection(role: role, configuration: configuration, seed: seed)
-        timer = LoopTimer(on: turn.loop) { [unowned self] in touch() }
+        timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
     }
 
     /// The number of streams with a user; a released stream has none, even if the peer never ends it.

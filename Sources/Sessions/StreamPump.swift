@@ -18,8 +18,7 @@ public final class StreamPump: ByteStreamDelegate {
 
     /// The session's stream.
     public let id: StreamID
-    /// Nil once the connection or the session is over: a weak reference would cost each use of the session more.
-    private var session: Session?
+    private weak var session: Session?
     private let socket: ByteStream
     private let ended: () -> Void
     /// The bytes that were read from the socket and that the session has not accepted; at most one read.
@@ -166,12 +165,8 @@ public final class StreamPump: ByteStreamDelegate {
         isOver = true
         close(socket)
         session?.abandon(id, code: SessionError.connectionReset)
-        session = nil
         ended()
     }
-
-    /// Forgets the session, which has ended, while the socket still has bytes to write.
-    public func letGo() { session = nil }
 
     /// The session has closed the stream; only the socket may have bytes left to write.
     ///
@@ -185,7 +180,6 @@ public final class StreamPump: ByteStreamDelegate {
         isOver = true
         socket.close()
         session?.release(id)
-        session = nil
         ended()
     }
 

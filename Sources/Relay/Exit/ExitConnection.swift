@@ -169,8 +169,7 @@ final class ExitConnection: StreamUser, PlaceHolder {
 
     func sessionEnded() {
         // No session counts the socket's bytes any more.
-        guard let pump, unwritten != nil, exit.flushing.enter(self, for: stream.share) else { return fail() }
-        pump.letGo()
+        guard unwritten != nil, exit.flushing.enter(self, for: stream.share) else { return fail() }
     }
 
     func streamClosed() {
