@@ -27,10 +27,11 @@ public final class ServiceWorld {
     /// The longest time to a replica and back, in milliseconds.
     public var delay: Int64 = 300
     /// The seconds by which the service's network time is ahead of the replicas'.
-    public var serviceSkew: Int64 = 0 { didSet { hadSkew = true } }
+    public var serviceSkew: Int64 = 0 { didSet { skews.append((now, serviceSkew)) } }
     /// The same of the client's.
     public var clientSkew: Int64 = 0
-    private var hadSkew = false
+    /// The values of `serviceSkew`, and from when on each held.
+    private var skews: [(from: Instant, skew: Int64)] = [(Instant(nanoseconds: 0), 0)]
     /// The source of all randomness but that of keys.
     public var random: SeededGenerator
     /// The time.
@@ -195,18 +196,30 @@ public final class ServiceWorld {
         }
     }
 
-    /// Each version is greater than the one before, unless a wrong clock has made one that was forgotten.
+    /// Each version is greater than the ones before, unless one was further ahead of the service's clock than replicas
+    /// accept, so that the service may have forgotten it.
     private func noteStore(_ asked: Asked) {
-        for old in stores.suffix(64) {
+        var wasAhead = false
+        for old in stores.suffix(64).reversed() {
             guard let one = old.item, let two = asked.item, one.id != two.id, one.header.box == two.header.box,
                 let first = one.version, let second = two.version, first.name == second.name,
                 first.certificate == second.certificate
             else { continue }
+            wasAhead = wasAhead || one.header.created > lowestMinute(since: old.at) + 40
             precondition(
-                hadSkew || (one.header.created, first.counter) < (two.header.created, second.counter),
+                wasAhead || (one.header.created, first.counter) < (two.header.created, second.counter),
                 "versions of one process grow")
         }
         stores.append(asked)
+    }
+
+    /// The earliest minute that the service's clock has shown since a moment.
+    private func lowestMinute(since moment: Instant) -> UInt32 {
+        let later = skews.indices.filter { $0 + 1 == skews.count || skews[$0 + 1].from > moment }
+        return later.map { index in
+            let from = max(moment, skews[index].from)
+            return UInt32((Int64(minute(at: from)) * 60 + skews[index].skew) / 60)
+        }.min() ?? 0
     }
 
     /// Looks a service up; the number of the result.

@@ -52,7 +52,7 @@ import Wire
         }
         #expect(numbers.contains { world.failure($0) == .tooMany })
         for name in names { _ = world.look(name, source: 1, isolation: 1) }
-        #expect(world.client.known <= 256 + 3)
+        #expect(world.client.cache.count <= 256 + 3)
         let asked = world.lookups.count
         _ = world.look(service, source: 7, isolation: 7)
         #expect(world.lookups.count == asked && known == 1)

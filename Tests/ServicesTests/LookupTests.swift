@@ -292,7 +292,6 @@ extension ServiceWorld {
         #expect(world.failure(world.look(service)) == .clientKeyMissing)
         // A key counts at once.
         #expect(world.failure(world.look(service, keys: [wrong])) == .clientKeyWrong)
-        world.perform(world.client.forget(service.address))
         #expect(world.descriptors(world.look(service, keys: [wrong, key])) == [service.descriptor()])
     }
 }

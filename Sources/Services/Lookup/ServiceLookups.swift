@@ -53,7 +53,7 @@ public struct ServiceLookups {
     /// How long a replica may take before another one is asked too.
     private let patience: TimeSpan
     private var swarms: ServiceSwarms?
-    private var cache = DescriptorCache()
+    private(set) var cache = DescriptorCache()
     private var running: [DescriptorCache.Key: Running] = [:]
     private var shares = Shares<UInt64>(
         capacity: Self.lookups, most: Self.lookupsOfSource, freely: Self.lookups - Self.lookupsOfSource)
@@ -68,8 +68,6 @@ public struct ServiceLookups {
 
     /// How many look-ups are under way.
     public var count: Int { running.count }
-    /// How many services are known, or known not to be there, counted for each isolation key.
-    public var known: Int { cache.count }
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? { running.values.map(\.lookup.deadline).min() }
 
@@ -156,13 +154,7 @@ public struct ServiceLookups {
 
     /// Forgets all that is known for an isolation key, or for all; look-ups of it end without a result.
     public mutating func forget(isolation: UInt64? = nil) -> [Action] {
-        forget { isolation == nil || $0.isolation == isolation }
-    }
-
-    /// Forgets what is known of a service, for example because the client has another key for it.
-    public mutating func forget(_ service: ServiceAddress) -> [Action] { forget { $0.service == service } }
-
-    private mutating func forget(where isMeant: (DescriptorCache.Key) -> Bool) -> [Action] {
+        func isMeant(_ key: DescriptorCache.Key) -> Bool { isolation == nil || key.isolation == isolation }
         cache.remove(where: isMeant)
         var actions: [Action] = []
         for (key, _) in running.filter({ isMeant($0.key) }).sorted(by: { $0.value.began < $1.value.began }) {

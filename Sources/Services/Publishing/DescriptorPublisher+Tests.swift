@@ -100,7 +100,10 @@ extension DescriptorPublisher {
     private mutating func followed(
         _ period: TimePeriod, _ other: DescriptorVersion, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
     ) {
-        if let began, other.stamp.created.after(began) > ServiceLimits.ahead { actions.append(.copied) }
+        if !toldOfCopy, let began, other.stamp.created.after(began) > ServiceLimits.ahead {
+            toldOfCopy = true
+            actions.append(.copied)
+        }
         // Two processes with the same secrets would otherwise publish against each other all the time.
         if publications[period]?.stamps.goOn(from: other.stamp, at: time) == true { publishAgain(period, now) }
     }

@@ -18,7 +18,7 @@ public struct DescriptorPublisher {
         case stored(TimePeriod, StoreProof)
         /// A round has failed; the next one follows.
         case failed(TimePeriod, PublishingFailure)
-        /// Another process publishes as the same instance: the owner has to give one of the two a new secret.
+        /// Another process publishes as the same instance: the owner has to give one of the two a new secret. Told once.
         case copied
     }
 
@@ -44,6 +44,8 @@ public struct DescriptorPublisher {
     private var hasBegun = false
     /// When the first version since the clock was last wrong was made, in minutes since 1970.
     private(set) var began: UInt32?
+    /// Whether the owner was told of another process.
+    var toldOfCopy = false
 
     /// The publisher of `instance` of the service whose key is `identity`; it has nothing to publish yet.
     public init(
@@ -54,9 +56,6 @@ public struct DescriptorPublisher {
         self.network = network
         self.random = RandomSource(random)
     }
-
-    /// The id that descriptors of the instance have.
-    public var instanceID: InstanceID { keys.instance.id }
 
     /// The state in each period, the newer one first.
     public var states: [(period: TimePeriod, state: PublishingState)] {
