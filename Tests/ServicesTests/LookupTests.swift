@@ -294,4 +294,29 @@ extension ServiceWorld {
         #expect(world.failure(world.look(service, keys: [wrong])) == .clientKeyWrong)
         #expect(world.descriptors(world.look(service, keys: [wrong, key])) == [service.descriptor()])
     }
+
+    @Test("SV19: what one client key finds, or does not find, is no answer for another one, also while it is looked up")
+    func sv19_otherKeys() {
+        let (key, wrong) = (ClientKey(), ClientKey())
+        let world = world(7, clients: [key])
+        // At once: each has a look-up of its own, which callers with the same keys share.
+        let numbers = [[], [wrong], [key], [wrong, key], [key, wrong]].map { world.find(service, keys: $0) }
+        #expect(world.client.count == 4)
+        world.run(.seconds(11)) { numbers.allSatisfy { world.results[$0] != nil } }
+        func isRight(_ numbers: [UInt64]) -> Bool {
+            world.failure(numbers[0]) == .clientKeyMissing && world.failure(numbers[1]) == .clientKeyWrong
+                && numbers.dropFirst(2).allSatisfy { world.descriptors($0) == [service.descriptor()] }
+        }
+        #expect(isRight(numbers))
+        // What is known is told again to those who asked, each its own.
+        let asked = world.lookups.count
+        let again = [[], [wrong], [key], [wrong, key], [key, wrong]].map { world.find(service, keys: $0) }
+        #expect(isRight(again) && world.lookups.count == asked)
+        // The results of four sets of keys are kept.
+        let others = (0..<4).map { _ in world.look(service, keys: [ClientKey()]) }
+        #expect(others.allSatisfy { world.failure($0) == .clientKeyWrong })
+        let place = DescriptorCache.Key(isolation: 1, service: service.address)
+        var cache = world.client.cache
+        #expect(cache.entry(place)?.known.count == 4)
+    }
 }

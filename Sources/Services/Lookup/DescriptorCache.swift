@@ -11,14 +11,21 @@ struct DescriptorCache {
         let service: ServiceAddress
     }
 
-    struct Entry {
-        let source: UInt64
+    /// The result of the last look-up with the same client keys.
+    struct Known {
         var found: [FoundDescriptor] = []
         var failure: LookupFailure?
         /// Until when the failure is told without a new look-up.
         var failsUntil = Instant(nanoseconds: 0)
         /// How many look-ups have failed in a row.
         var failures = 0
+        fileprivate var changed: UInt64 = 0
+    }
+
+    struct Entry {
+        let source: UInt64
+        /// What is known, by the keys of those who asked: what one key finds, or not, is no answer for another one.
+        private(set) var known: [ClientKeys: Known] = [:]
         /// The newest versions that were seen of each name: an older one is not taken any more.
         var held: [Bytes16: DescriptorVersion] = [:]
         /// Digests of descriptors that could not be used, and until when they do not count.
@@ -26,6 +33,23 @@ struct DescriptorCache {
         /// The version of the other period says the same, and has another id.
         var useless: [Bytes32: Instant] = [:]
         var used: UInt64 = 0
+        private var changes: UInt64 = 0
+
+        init(source: UInt64) { self.source = source }
+
+        /// Changes what is known for callers with these keys; beyond the limit the oldest of other keys is forgotten.
+        mutating func change(for keys: ClientKeys, _ body: (inout Known) -> Void) {
+            changes += 1
+            var new = known.removeValue(forKey: keys) ?? Known()
+            body(&new)
+            new.changed = changes
+            if known.count >= DescriptorCache.keySets,
+                let oldest = known.min(by: { $0.value.changed < $1.value.changed })?.key
+            {
+                known[oldest] = nil
+            }
+            known[keys] = new
+        }
     }
 
     /// The most entries, and the most of one source while others have some.
@@ -33,6 +57,8 @@ struct DescriptorCache {
     static let entriesOfSource = 256
     /// The most names whose versions are remembered of a service: eight in each of two boxes.
     static let names = 2 * SwarmLimits.boxDescriptors
+    /// The most sets of client keys with a result of one service.
+    static let keySets = 4
 
     private var table: [Key: Entry] = [:]
     private var shares = Shares<UInt64>(capacity: Self.entries, most: Self.entriesOfSource)

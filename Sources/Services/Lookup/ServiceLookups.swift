@@ -4,7 +4,7 @@ public import Wire
 /// A client's look-ups of services: what is known is told at once, all else is looked up (protocol.md, section 14.6).
 ///
 /// Events and times go in, actions come out. Each caller gets one result, at most 10 s after it has asked. Callers of
-/// one isolation key and one service share a look-up; isolation keys share nothing.
+/// one isolation key, with the same client keys, share a look-up of a service; isolation keys share nothing.
 public struct ServiceLookups {
     /// Who asks.
     public struct Caller: Hashable, Sendable {
@@ -28,6 +28,12 @@ public struct ServiceLookups {
         case ended(UInt64, Result<[FoundDescriptor], LookupFailure>)
     }
 
+    /// A service within an isolation key, and the client keys for it.
+    private struct Key: Hashable {
+        let place: DescriptorCache.Key
+        let keys: ClientKeys
+    }
+
     private struct Running {
         let source: UInt64
         var lookup: DescriptorLookup
@@ -36,7 +42,7 @@ public struct ServiceLookups {
     }
 
     private struct Question {
-        let key: DescriptorCache.Key
+        let key: Key
         let began: UInt64
         let seat: ReplicaOrder.Seat
     }
@@ -54,7 +60,7 @@ public struct ServiceLookups {
     private let patience: TimeSpan
     private var swarms: ServiceSwarms?
     private(set) var cache = DescriptorCache()
-    private var running: [DescriptorCache.Key: Running] = [:]
+    private var running: [Key: Running] = [:]
     private var shares = Shares<UInt64>(
         capacity: Self.lookups, most: Self.lookupsOfSource, freely: Self.lookups - Self.lookupsOfSource)
     private var questions: [UInt64: Question] = [:]
@@ -83,16 +89,15 @@ public struct ServiceLookups {
         _ service: ServiceAddress, for caller: Caller, keys: [ClientKey] = [], now: Instant, time: UnixTime
     ) -> (number: UInt64, actions: [Action]) {
         let number = nextNumber()
-        let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        let place = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        let key = Key(place: place, keys: ClientKeys(keys))
         func fails(_ failure: LookupFailure) -> (UInt64, [Action]) { (number, [.ended(number, .failure(failure))]) }
-        let entry = cache.entry(key)
+        let entry = cache.entry(place)
         let useless = Set((entry?.useless ?? [:]).filter { now < $0.value }.keys)
-        if let entry {
-            let found = entry.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
+        if let known = entry?.known[key.keys] {
+            let found = known.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
             if !found.isEmpty { return (number, [.ended(number, .success(found))]) }
-            // A client that has a key now may see what it could not see without one.
-            let hasKeyNow = entry.failure == .clientKeyMissing && !keys.isEmpty
-            if let failure = entry.failure, now < entry.failsUntil, !hasKeyNow { return fails(failure) }
+            if let failure = known.failure, now < known.failsUntil { return fails(failure) }
         }
         if let waiting = running[key]?.callers {
             guard waiting.count < Self.callers else { return fails(.tooMany) }
@@ -154,10 +159,10 @@ public struct ServiceLookups {
 
     /// Forgets all that is known for an isolation key, or for all; look-ups of it end without a result.
     public mutating func forget(isolation: UInt64? = nil) -> [Action] {
-        func isMeant(_ key: DescriptorCache.Key) -> Bool { isolation == nil || key.isolation == isolation }
+        func isMeant(_ place: DescriptorCache.Key) -> Bool { isolation == nil || place.isolation == isolation }
         cache.remove(where: isMeant)
         var actions: [Action] = []
-        for (key, _) in running.filter({ isMeant($0.key) }).sorted(by: { $0.value.began < $1.value.began }) {
+        for (key, _) in running.filter({ isMeant($0.key.place) }).sorted(by: { $0.value.began < $1.value.began }) {
             end(key, .failure(.ended), &actions)
         }
         return actions
@@ -197,7 +202,7 @@ public struct ServiceLookups {
 
     /// Ends a look-up that is over, or asks the replicas whose turn it is.
     private mutating func step(
-        _ key: DescriptorCache.Key, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
+        _ key: Key, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
     ) {
         guard let current = running[key] else { return }
         if let outcome = current.lookup.outcome(now, time: time) {
@@ -214,12 +219,12 @@ public struct ServiceLookups {
             actions.append(
                 .ask(
                     ReplicaQuestion(number: number, replica: seat.replica, swarm: swarm, request: question.request),
-                    isolation: key.isolation))
+                    isolation: key.place.isolation))
         }
     }
 
     private mutating func end(
-        _ key: DescriptorCache.Key, _ outcome: Result<[FoundDescriptor], LookupFailure>, _ actions: inout [Action]
+        _ key: Key, _ outcome: Result<[FoundDescriptor], LookupFailure>, _ actions: inout [Action]
     ) {
         guard let ended = running.removeValue(forKey: key) else { return }
         shares.release(ended.source)
@@ -228,23 +233,25 @@ public struct ServiceLookups {
     }
 
     private mutating func remember(
-        _ outcome: Result<[FoundDescriptor], LookupFailure>, of ended: Running, _ key: DescriptorCache.Key,
-        _ now: Instant
+        _ outcome: Result<[FoundDescriptor], LookupFailure>, of ended: Running, _ key: Key, _ now: Instant
     ) {
-        cache.change(key, source: ended.source) { entry in
-            entry.held = ended.lookup.held
-            switch outcome {
-            case .success(let found):
-                entry.found = found
-                entry.failure = nil
-                entry.failures = 0
-            case .failure(let failure):
-                entry.found = []
-                entry.failure = failure
-                entry.failures = failure.isLasting ? entry.failures + 1 : 0
-                var pause = LookupTimes.firstPause
-                for _ in 1..<max(2, min(entry.failures, 10)) { pause = min(pause * 2, LookupTimes.longestPause) }
-                entry.failsUntil = now + pause
+        cache.change(key.place, source: ended.source) { entry in
+            // Another look-up of the service, with other keys, may have seen newer versions meanwhile.
+            entry.held.merge(ended.lookup.held) { $0.isBehind($1) ? $1 : $0 }
+            entry.change(for: key.keys) { known in
+                switch outcome {
+                case .success(let found):
+                    known.found = found
+                    known.failure = nil
+                    known.failures = 0
+                case .failure(let failure):
+                    known.found = []
+                    known.failure = failure
+                    known.failures = failure.isLasting ? known.failures + 1 : 0
+                    var pause = LookupTimes.firstPause
+                    for _ in 1..<max(2, min(known.failures, 10)) { pause = min(pause * 2, LookupTimes.longestPause) }
+                    known.failsUntil = now + pause
+                }
             }
         }
     }
