@@ -59,6 +59,27 @@ import Wire
         world.check()
     }
 
+    @Test("R3: in a full memory an app that is new gets a place: the oldest of the one with most goes, or of all")
+    func r3_newcomer() {
+        func key(_ number: Int) -> DescriptorCache.Key {
+            .init(isolation: UInt64(number), service: service.address)
+        }
+        let full = DescriptorCache.entries
+        var cache = DescriptorCache()
+        for number in 0..<full { cache.change(key(number), source: UInt64(number)) { _ in } }
+        _ = cache.entry(key(0))
+        cache.change(key(full), source: UInt64(full)) { _ in }
+        #expect(cache.count == full && cache.entry(key(full)) != nil)
+        #expect(cache.entry(key(0)) != nil && cache.entry(key(1)) == nil)
+        // Four apps have a quarter each: a fifth one takes of them, and one of the four only of its own.
+        cache = DescriptorCache()
+        for number in 0..<full { cache.change(key(number), source: UInt64(number % 4)) { _ in } }
+        cache.change(key(full), source: 3) { _ in }
+        #expect(cache.count == full && cache.entry(key(3)) == nil)
+        for number in 1...9 { cache.change(key(full + number), source: 9) { _ in } }
+        #expect(cache.count == full && (1...9).allSatisfy { cache.entry(key(full + $0)) != nil })
+    }
+
     @Test("A client without a snapshot, or whose network has no store, says so, and takes no place for it")
     func noStore() throws {
         let now = Instant(nanoseconds: 1)

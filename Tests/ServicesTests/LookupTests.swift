@@ -145,6 +145,18 @@ extension ServiceWorld {
         }
     }
 
+    @Test("SV3: what could not be used is forgotten, also after the minute in which it ends no look-up")
+    func sv3_forgotten() throws {
+        let world = world(10)
+        let first = world.look(service)
+        let found = try #require(try world.results[first]?.get())
+        world.client.failed(found, of: service.address, for: .init(source: 1, isolation: 1), now: world.now)
+        world.run(.seconds(61))
+        let asked = world.lookups.count
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        #expect(world.lookups.count == asked + 1)
+    }
+
     @Test("SV3: an older version than the one that a client has seen is not taken, though it asked anew")
     func sv3_held() throws {
         let world = world(9)

@@ -50,9 +50,14 @@ struct DescriptorCache {
             }
             known[keys] = new
         }
+
+        /// Forgets the descriptors with these digests, with whatever keys they were found.
+        mutating func forget(_ digests: Set<Bytes32>) {
+            for keys in known.keys { known[keys]?.found.removeAll { digests.contains($0.digest) } }
+        }
     }
 
-    /// The most entries, and the most of one source while others have some.
+    /// The most entries, and the most of one source.
     static let entries = 1_024
     static let entriesOfSource = 256
     /// The most names whose versions are remembered of a service: eight in each of two boxes.
@@ -81,7 +86,7 @@ struct DescriptorCache {
         if let old = table[key] {
             entry = old
         } else {
-            guard makeRoom(for: source) else { return }
+            makeRoom(for: source)
             entry = Entry(source: source)
         }
         body(&entry)
@@ -103,21 +108,29 @@ struct DescriptorCache {
         shares.release(entry.source)
     }
 
-    /// Takes a place for `source`; a source with its share loses the entry that it has not used for longest.
-    private mutating func makeRoom(for source: UInt64) -> Bool {
+    /// Takes a place for `source`; in a full table the source with the most gives up the entry that it has not used for
+    /// longest.
+    ///
+    /// A source with its share, or with as many as any other, gives up one of its own. A newcomer is never refused: where
+    /// every source has one entry, the oldest of all goes.
+    private mutating func makeRoom(for source: UInt64) {
         while true {
             switch shares.take(for: source) {
-            case .granted: return true
-            case .makeRoom(let loser): guard removeOldest(of: loser) else { return false }
-            case .shareUsed, .full: guard removeOldest(of: source) else { return false }
+            case .granted: return
+            case .makeRoom(let loser): removeOldest { $0 == loser }
+            case .shareUsed: removeOldest { $0 == source }
+            case .full:
+                let isNew = shares.places(of: source) == 0
+                removeOldest { isNew || $0 == source }
             }
         }
     }
 
-    private mutating func removeOldest(of source: UInt64) -> Bool {
-        let own = table.filter { $0.value.source == source }
-        guard let oldest = own.min(by: { $0.value.used < $1.value.used })?.key else { return false }
+    private mutating func removeOldest(where isOfSource: (UInt64) -> Bool) {
+        let own = table.filter { isOfSource($0.value.source) }
+        guard let oldest = own.min(by: { $0.value.used < $1.value.used })?.key else {
+            preconditionFailure("a source without an entry has no place")
+        }
         remove(oldest)
-        return true
     }
 }

@@ -142,13 +142,15 @@ public struct ServiceLookups {
         return actions
     }
 
-    /// These descriptors could not be used: a look-up that follows takes one that says something else.
+    /// These descriptors could not be used: they are forgotten, and a look-up that follows takes one that says something
+    /// else.
     public mutating func failed(
         _ found: [FoundDescriptor], of service: ServiceAddress, for caller: Caller, now: Instant
     ) {
         let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
         guard cache.entry(key) != nil else { return }
         cache.change(key, source: caller.source) { entry in
+            entry.forget(Set(found.map(\.digest)))
             entry.useless = entry.useless.filter { now < $0.value }
             if entry.useless.count + found.count > DescriptorCache.names { entry.useless = [:] }
             for descriptor in found.prefix(DescriptorCache.names) {
