@@ -48,6 +48,12 @@ public final class ServiceWorld {
     public var client: ServiceLookups
     /// The publishers by number; nil: the process is down.
     public var publishers: [DescriptorPublisher?] = []
+    /// Whether no question can be sent.
+    public var sendsNothing = false
+    /// Nodes whose keys nobody knows.
+    public var unknown: Set<NodeID> = []
+    /// The look-ups' questions that are under way.
+    public private(set) var asking: Set<UInt64> = []
     /// What all replicas answer to everything; nil: they answer themselves.
     public var said: [UInt8]?
     private var replicas: [NodeID: ModelReplica] = [:]
@@ -184,8 +190,8 @@ public final class ServiceWorld {
         case .ask(let question), .test(let question):
             let asked = self.asked(question)
             if asked.item == nil { tests.append(asked) } else { noteStore(asked) }
-            carry(question) { [unowned self] bytes in
-                change(number) { $0.answered(question.number, bytes, now: self.now, time: $1) }
+            carry(question) { [unowned self] reply in
+                change(number) { $0.answered(question.number, reply, now: self.now, time: $1) }
             }
         case .stored(let period, let proof):
             let box = publishers[number].map { _ in stores.last { $0.item?.id == proof.id }?.box } ?? nil
@@ -241,9 +247,13 @@ public final class ServiceWorld {
             switch action {
             case .ask(let question, _):
                 lookups.append(asked(question))
-                carry(question) { [unowned self] bytes in
-                    perform(client.answered(question.number, bytes, now: now, time: time(clientSkew)))
+                asking.insert(question.number)
+                carry(question) { [unowned self] reply in
+                    asking.remove(question.number)
+                    perform(client.answered(question.number, reply, now: now, time: time(clientSkew)))
                 }
+            case .cancel(let number):
+                precondition(asking.remove(number) != nil, "a question that is over is not cancelled")
             case .ended(let number, let result):
                 precondition(results[number] == nil, "a look-up ends once")
                 results[number] = result
@@ -265,18 +275,20 @@ public final class ServiceWorld {
         }
     }
 
-    private func carry(_ question: ReplicaQuestion, _ answered: @escaping ([UInt8]?) -> Void) {
+    private func carry(_ question: ReplicaQuestion, _ answered: @escaping (ReplicaReply) -> Void) {
+        if sendsNothing { return after(.zero) { answered(.notSent) } }
+        if unknown.contains(question.replica) { return after(.zero) { answered(.unknownReplica) } }
         guard let replica = replicas[question.replica], replica.isUp, !random.happens(loss) else {
-            return after(.seconds(10)) { answered(nil) }
+            return after(.seconds(10)) { answered(.silence) }
         }
         after(.milliseconds(.random(in: 0...delay / 2, using: &random))) { [unowned self] in
             var conduct = replica.conduct
             if conduct == .mixed { conduct = Conduct.allCases.dropLast().randomElement(using: &random) ?? .silent }
-            guard replica.isUp, conduct != .silent else { return after(.seconds(10)) { answered(nil) } }
+            guard replica.isUp, conduct != .silent else { return after(.seconds(10)) { answered(.silence) } }
             let bytes = answer(question, by: replica, conduct)
             let back = TimeSpan.milliseconds(.random(in: 0...delay / 2, using: &random))
-            after(conduct == .slow ? .seconds(9) : back) { answered(bytes) }
-            if conduct == .repeats { after(back + .milliseconds(50)) { answered(bytes) } }
+            after(conduct == .slow ? .seconds(9) : back) { answered(.answer(bytes)) }
+            if conduct == .repeats { after(back + .milliseconds(50)) { answered(.answer(bytes)) } }
         }
     }
 
@@ -375,7 +387,7 @@ public final class ServiceWorld {
 
     /// What must hold when all has settled.
     public func check() {
-        precondition(client.count == 0 && began.isEmpty, "no look-up stays")
+        precondition(client.count == 0 && began.isEmpty && asking.isEmpty, "no look-up stays, and no question of one")
         precondition(lookups.count <= results.count * 6, "a look-up asks six replicas at most")
     }
 }

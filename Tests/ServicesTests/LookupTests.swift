@@ -232,9 +232,47 @@ extension ServiceWorld {
             let began = world.now
             #expect(world.descriptors(world.look(service)) == [service.descriptor()])
             #expect(world.now - began <= .seconds(5))
+            // Nobody waits for the slow ones any more.
+            #expect(world.asking.isEmpty)
             world.run(.seconds(20))
             world.check()
         }
+    }
+
+    @Test("SV3: questions that a client cannot send are no answers of replicas: it asks again within the look-up's time")
+    func sv3_notSent() {
+        let world = world(11)
+        world.sendsNothing = true
+        let began = world.now
+        var number = world.find(service)
+        world.run(.seconds(4))
+        #expect(world.results[number] == nil && 4...10 ~= world.lookups.count)
+        world.sendsNothing = false
+        world.run(.seconds(3)) { world.results[number] != nil }
+        #expect(world.descriptors(number) == [service.descriptor()])
+        // The failure is told apart, and not remembered.
+        world.perform(world.client.forget())
+        world.sendsNothing = true
+        let asked = world.lookups.count
+        number = world.look(service)
+        #expect(world.failure(number) == .notAsked && world.lookups.count - asked <= 21)
+        #expect(world.now - began <= .seconds(18))
+        world.sendsNothing = false
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+    }
+
+    @Test("SV3: replicas whose keys a client does not know are passed over at once")
+    func sv3_unknown() {
+        let world = world(12)
+        for period in world.swarms.period.withPrevious {
+            world.unknown.formUnion(world.members(of: service, in: period).dropFirst())
+        }
+        let began = world.now
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        #expect(world.now - began <= .seconds(1))
+        world.unknown = Set(world.nodes)
+        #expect(world.failure(world.look(service, isolation: 2)) == .notAsked)
+        #expect(world.now - began <= .seconds(1))
     }
 
     @Test("SV2: no node is asked for two boxes of a service, as long as there are others")

@@ -260,6 +260,29 @@ extension ServiceWorld {
         #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
     }
 
+    @Test("Stores that cannot be sent are no silence of replicas: they are sent within the round, or the round says so")
+    func notSent() {
+        let world = ServiceWorld(seed: 17)
+        world.sendsNothing = true
+        world.start(service)
+        world.run(.seconds(15))
+        #expect(world.failures.isEmpty)
+        world.sendsNothing = false
+        world.run(.seconds(5))
+        #expect(world.storedCount == 2 && world.failures.isEmpty)
+        world.sendsNothing = true
+        world.publish(service.descriptor(3))
+        world.run(.seconds(40))
+        #expect(!world.failures.isEmpty && world.failures.allSatisfy { $0 == .notAsked })
+        // Replicas whose keys are not known are passed over.
+        let other = ServiceWorld(seed: 18)
+        let swarms = other.swarms.period.withPrevious.map { other.members(of: service, in: $0) }
+        other.unknown = Set(swarms.joined()).subtracting(swarms.map { $0[0] })
+        other.start(service)
+        other.run(.seconds(7))
+        #expect(other.storedCount == 2)
+    }
+
     @Test("Nothing is published any more once there is nothing to publish")
     func nothing() {
         let world = ServiceWorld(seed: 7)

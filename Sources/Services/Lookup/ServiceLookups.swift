@@ -24,6 +24,8 @@ public struct ServiceLookups {
     public enum Action: Sendable {
         /// Ask a replica over a session of this box and isolation key alone, then call `answered`.
         case ask(ReplicaQuestion, isolation: UInt64)
+        /// Nobody waits for the answer to the question with this number any more: give up its request.
+        case cancel(UInt64)
         /// The result for a caller: the newest descriptor of each instance that was found.
         case ended(UInt64, Result<[FoundDescriptor], LookupFailure>)
     }
@@ -120,16 +122,16 @@ public struct ServiceLookups {
         return (number, actions)
     }
 
-    /// A replica's answer: `status │ result`; nil: there is none.
+    /// A question to a replica is over.
     public mutating func answered(
-        _ number: UInt64, _ bytes: [UInt8]?, now: Instant, time: UnixTime
+        _ number: UInt64, _ reply: ReplicaReply, now: Instant, time: UnixTime
     ) -> [Action] {
         var actions: [Action] = []
         guard let question = questions.removeValue(forKey: number), running[question.key]?.began == question.began
         else {
             return actions
         }
-        running[question.key]?.lookup.answered(question.seat, bytes, now, time: time)
+        running[question.key]?.lookup.answered(question.seat, reply, now, time: time)
         step(question.key, now, time, &actions)
         return actions
     }
@@ -230,7 +232,10 @@ public struct ServiceLookups {
     ) {
         guard let ended = running.removeValue(forKey: key) else { return }
         shares.release(ended.source)
-        questions = questions.filter { $0.value.began != ended.began }
+        for number in questions.filter({ $0.value.began == ended.began }).keys.sorted() {
+            questions[number] = nil
+            actions.append(.cancel(number))
+        }
         for caller in ended.callers { actions.append(.ended(caller, outcome)) }
     }
 
@@ -242,6 +247,8 @@ public struct ServiceLookups {
             entry.held.merge(ended.lookup.held) { $0.isBehind($1) ? $1 : $0 }
             entry.change(for: key.keys) { known in
                 switch outcome {
+                // It says nothing of the service.
+                case .failure(.notAsked): break
                 case .success(let found):
                     known.found = found
                     known.failure = nil

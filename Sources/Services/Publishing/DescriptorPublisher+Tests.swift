@@ -35,13 +35,13 @@ extension DescriptorPublisher {
 
     /// Judges the answer to a test.
     mutating func tested(
-        _ period: TimePeriod, _ replica: NodeID, _ bytes: [UInt8]?, _ now: Instant, _ time: UnixTime,
+        _ period: TimePeriod, _ replica: NodeID, _ reply: ReplicaReply, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
     ) {
         guard let publication = publications[period], publication.round == nil, let item = publication.item else {
             return
         }
-        switch finding(bytes, publication, item, time) {
+        switch finding(reply, publication, item, time) {
         case .newest:
             publications[period]?.tests.showed(replica)
             publications[period]?.state.hiding.remove(replica)
@@ -56,9 +56,9 @@ extension DescriptorPublisher {
     }
 
     private func finding(
-        _ bytes: [UInt8]?, _ publication: Publication, _ item: StoredItem, _ time: UnixTime
+        _ reply: ReplicaReply, _ publication: Publication, _ item: StoredItem, _ time: UnixTime
     ) -> Finding {
-        guard let bytes, let question = Self.question(item.header.box) else { return .unclear }
+        guard case .answer(let bytes) = reply, let question = Self.question(item.header.box) else { return .unclear }
         guard bytes.count <= ServiceLimits.longestAnswer,
             let answer = try? StoreAnswer(decoding: bytes.rawSpan, to: .lookup)
         else { return .missing }

@@ -125,14 +125,14 @@ public struct DescriptorPublisher {
         return advance(now, time: time)
     }
 
-    /// A replica's answer: `status │ result`; nil: there is none.
+    /// A question to a replica is over.
     public mutating func answered(
-        _ number: UInt64, _ bytes: [UInt8]?, now: Instant, time: UnixTime
+        _ number: UInt64, _ reply: ReplicaReply, now: Instant, time: UnixTime
     ) -> [Action] {
         var actions: [Action] = []
         switch questions.removeValue(forKey: number) {
-        case .store(let period, let seat): stored(period, seat, bytes, now, time, &actions)
-        case .test(let period, let replica): tested(period, replica, bytes, now, time, &actions)
+        case .store(let period, let seat): stored(period, seat, reply, now, time, &actions)
+        case .test(let period, let replica): tested(period, replica, reply, now, time, &actions)
         case nil: break
         }
         return actions + advance(now, time: time)
@@ -213,11 +213,21 @@ public struct DescriptorPublisher {
     }
 
     private mutating func stored(
-        _ period: TimePeriod, _ seat: ReplicaOrder.Seat, _ bytes: [UInt8]?, _ now: Instant, _ time: UnixTime,
+        _ period: TimePeriod, _ seat: ReplicaOrder.Seat, _ reply: ReplicaReply, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
     ) {
+        var answer: StoreAnswer?
+        switch reply {
+        case .answer(let bytes): answer = try? StoreAnswer(decoding: bytes.rawSpan, to: .store)
+        case .silence: break
+        case .notSent:
+            _ = publications[period]?.round?.order.putBack(seat, now)
+            return
+        case .unknownReplica:
+            _ = publications[period]?.round?.order.passOver(seat)
+            return
+        }
         guard publications[period]?.round?.order.ended(seat, isOfUse: false) == true else { return }
-        let answer = bytes.flatMap { try? StoreAnswer(decoding: $0.rawSpan, to: .store) }
         switch publications[period]?.tally?.add(answer, from: seat.replica) {
         case .stored(let proof):
             publications[period]?.succeeded(proof, now, &random)
@@ -266,7 +276,9 @@ public struct DescriptorPublisher {
 
     private mutating func endRound(_ period: TimePeriod, _ now: Instant, _ actions: inout [Action]) {
         let count = publications[period]?.tally?.count
-        let failure = count.map { $0.isEmpty ? PublishingFailure.noAnswer : .undecided($0) } ?? .noAnswer
+        let isAsked = publications[period]?.round.map { $0.order.asked > 0 } ?? false
+        let lack = isAsked ? PublishingFailure.noAnswer : .notAsked
+        let failure = count.map { $0.isEmpty ? lack : .undecided($0) } ?? lack
         forgetQuestions(of: period)
         publications[period]?.failed(failure, now, &random)
         actions.append(.failed(period, failure))

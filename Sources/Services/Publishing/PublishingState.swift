@@ -7,6 +7,8 @@ public enum PublishingFailure: Error, Hashable, Sendable {
     case noStore
     /// No replica answered.
     case noAnswer
+    /// No question could be sent: this client had no path or no room for it, or knows no replica's key.
+    case notAsked
     /// Replicas have answered, and too few agree.
     case undecided(StoreCount)
     /// Two replicas refuse the time of the descriptor: network time is not right here, or not there.

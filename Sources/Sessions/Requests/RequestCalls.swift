@@ -55,13 +55,28 @@ public final class RequestCalls {
     // MARK: Calls
 
     /// Begins a request; `done` is called once, at the latest 10 s later, and perhaps inside this call.
-    public func ask(_ call: RequestClient.Call, done: @escaping (RequestClient.Outcome) -> Void) {
-        guard timer != nil else { return done(.noProxy) }
+    ///
+    /// Returns the number with which it can be cancelled; nil if it is over already.
+    @discardableResult
+    public func ask(
+        _ call: RequestClient.Call, done: @escaping (RequestClient.Outcome) -> Void
+    ) -> RequestClient.Number? {
+        guard timer != nil else {
+            done(.noProxy)
+            return nil
+        }
         counts.begun += 1
         client.nodes = paths.proxies
         let (number, actions) = client.ask(call, now: now, time: paths.time)
         waiting[number] = done
         perform(actions)
+        return waiting[number] == nil ? nil : number
+    }
+
+    /// Ends a request for whose answer nobody waits any more; its `done` is not called.
+    public func cancel(_ number: RequestClient.Number) {
+        guard waiting.removeValue(forKey: number) != nil else { return }
+        perform(client.cancel(number, now: now))
     }
 
     /// Ends the sessions whose hops are `unusable`; their requests go over other proxies.
