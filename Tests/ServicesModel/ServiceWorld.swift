@@ -56,11 +56,13 @@ public final class ServiceWorld {
     public private(set) var asking: Set<UInt64> = []
     /// What all replicas answer to everything; nil: they answer themselves.
     public var said: [UInt8]?
-    private var replicas: [NodeID: ModelReplica] = [:]
+    var replicas: [NodeID: ModelReplica] = [:]
     private var order: [NodeID] = []
-    private var staked: Set<NodeID>
-    private var height: UInt64 = 100
+    private(set) var staked: Set<NodeID>
+    private(set) var height: UInt64 = 100
     private let start: Instant
+    /// The seconds of network time that ``now`` has not counted.
+    private var slept: Int64 = 0
     private var events: [(at: Instant, number: UInt64, run: () -> Void)] = []
     private var eventCount: UInt64 = 0
     private var began: [UInt64: Instant] = [:]
@@ -97,10 +99,10 @@ public final class ServiceWorld {
     /// Network time as the replicas have it.
     public var time: UnixTime { time(0) }
     private func time(_ skew: Int64) -> UnixTime {
-        let passed = Int64((now - start).nanoseconds / 1_000_000_000)
+        let passed = Int64((now - start).nanoseconds / 1_000_000_000) + slept
         return UnixTime(seconds: UInt64(clamping: Int64(firstTime.seconds) + passed + skew))
     }
-    private var minute: UInt32 { UInt32(time.seconds / 60) }
+    var minute: UInt32 { UInt32(time.seconds / 60) }
 
     // MARK: Nodes
 
@@ -264,109 +266,23 @@ public final class ServiceWorld {
         }
     }
 
-    // MARK: Network
-
-    private func asked(_ question: ReplicaQuestion) -> Asked {
-        switch question.request {
-        case .store(_, let item):
-            Asked(at: now, replica: question.replica, box: question.swarm.box, item: item)
-        case .lookup, .list, .fetch, .delete:
-            Asked(at: now, replica: question.replica, box: question.swarm.box, item: nil)
-        }
-    }
-
-    private func carry(_ question: ReplicaQuestion, _ answered: @escaping (ReplicaReply) -> Void) {
-        if sendsNothing { return after(.zero) { answered(.notSent) } }
-        if unknown.contains(question.replica) { return after(.zero) { answered(.unknownReplica) } }
-        guard let replica = replicas[question.replica], replica.isUp, !random.happens(loss) else {
-            return after(.seconds(10)) { answered(.silence) }
-        }
-        after(.milliseconds(.random(in: 0...delay / 2, using: &random))) { [unowned self] in
-            var conduct = replica.conduct
-            if conduct == .mixed { conduct = Conduct.allCases.dropLast().randomElement(using: &random) ?? .silent }
-            guard replica.isUp, conduct != .silent else { return after(.seconds(10)) { answered(.silence) } }
-            let bytes = answer(question, by: replica, conduct)
-            let back = TimeSpan.milliseconds(.random(in: 0...delay / 2, using: &random))
-            after(conduct == .slow ? .seconds(9) : back) { answered(.answer(bytes)) }
-            if conduct == .repeats { after(back + .milliseconds(50)) { answered(.answer(bytes)) } }
-        }
-    }
-
-    private func answer(_ question: ReplicaQuestion, by replica: ModelReplica, _ conduct: Conduct) -> [UInt8] {
-        if let said { return said }
-        switch conduct {
-        case .noise: return (0..<Int.random(in: 0...9_000, using: &random)).map { _ in UInt8(random.next() & 255) }
-        case .oversized: return [0, 8] + [UInt8](repeating: 7, count: 40_000)
-        case .refuses: return StoreAnswer.refused(refusal()).encoded()
-        case .honest, .silent, .hides, .stale, .forges, .slow, .repeats, .outdoes, .mixed: break
-        }
-        switch question.request {
-        case .store(let height, let item):
-            return store(item, height: height, question.swarm, by: replica, conduct).encoded()
-        case .lookup(let box, _, let most, _):
-            var items = replica.show(
-                box, most: most, minute: minute, isStale: conduct == .stale, random: &random)
-            if conduct == .hides { items = [] }
-            if conduct == .forges {
-                items = items.map { bytes in
-                    var bytes = bytes
-                    bytes[Int.random(in: bytes.indices, using: &random)] ^= UInt8.random(in: 1...255, using: &random)
-                    return bytes
-                }
-            }
-            return StoreAnswer.items(items).encoded()
-        case .list, .fetch, .delete: return StoreAnswer.refused(.unknown).encoded()
-        }
-    }
-
-    private func refusal() -> StoreRefusal {
-        let far = minute + UInt32.random(in: 0...40, using: &random)
-        let all: [StoreRefusal] = [
-            .malformed, .unknown, .notReplica(height: .max), .full, .notAuthorised, .timeInvalid, .busy(seconds: 255),
-            .superseded(created: far, counter: UInt8(random.next() & 255)),
-            .superseded(created: .max, counter: 255),
-        ]
-        return all.randomElement(using: &random) ?? .full
-    }
-
-    private func store(
-        _ item: StoredItem, height: UInt64, _ swarm: BoxSwarm, by coordinator: ModelReplica, _ conduct: Conduct
-    ) -> StoreAnswer {
-        guard staked.contains(coordinator.key.node), height + 180 > self.height else {
-            return .refused(.notReplica(height: self.height))
-        }
-        guard item.isAuthentic(network: SwarmModel.network, writers: WriteKeys(box: swarm.box, grant: nil)) else {
-            return .refused(.notAuthorised)
-        }
-        if conduct == .outdoes, let version = item.version {
-            return .refused(
-                .superseded(created: item.header.created, counter: version.counter < 255 ? version.counter + 1 : 255))
-        }
-        if item.header.created + 30 < minute { return .refused(.timeInvalid) }
-        if let refusal = coordinator.keep(item, minute: minute, ahead: 30) { return .refused(refusal) }
-        var receipts: [StoreAnswer.IndexedReceipt] = []
-        for (index, member) in swarm.members.enumerated() {
-            guard let replica = replicas[member], replica.isUp, replica.conduct != .silent else { continue }
-            if replica !== coordinator, [.refuses, .outdoes].contains(replica.conduct) { continue }
-            if replica.conduct != .hides, replica.keep(item, minute: minute, ahead: 40) != nil { continue }
-            // A hostile coordinator leaves the others out.
-            if conduct == .forges, replica !== coordinator { continue }
-            receipts.append(.init(index: UInt8(index), receipt: replica.receipt(of: item.id, height: height)))
-        }
-        return .stored(height: height, receipts)
-    }
-
     // MARK: Time
 
-    private func after(_ wait: TimeSpan, _ run: @escaping () -> Void) {
+    func after(_ wait: TimeSpan, _ run: @escaping () -> Void) {
         eventCount += 1
         events.append((now + wait, eventCount, run))
     }
+
+    /// Network time goes on, while the machine of the service and the client sleeps: ``now``, their loop's time, stands.
+    public func sleep(_ span: TimeSpan) { slept += span.nanoseconds / 1_000_000_000 }
 
     /// Lets time pass; ends early if `isDone`.
     public func run(_ span: TimeSpan, until isDone: () -> Bool = { false }) {
         let end = now + span
         while !isDone() {
+            for number in publishers.indices where publishers[number]?.isOld(at: time(serviceSkew)) == true {
+                change(number) { $0.advance(self.now, time: $1) }
+            }
             let event = events.indices.min { (events[$0].at, events[$0].number) < (events[$1].at, events[$1].number) }
             let deadlines = publishers.compactMap { $0?.nextDeadline } + [client.nextDeadline].compactMap(\.self)
             guard let next = (deadlines + (event.map { [events[$0].at] } ?? [])).min(), next <= end else { break }

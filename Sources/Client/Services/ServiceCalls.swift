@@ -54,8 +54,10 @@ final class ServiceCalls {
 
     // MARK: Events
 
-    /// Takes the newest trusted snapshot; to be called several times a second once a path is ready.
+    /// Takes the newest trusted snapshot, and sees what network time has made old; to be called several times a second
+    /// once a path is ready.
     func tick() {
+        defer { replaceOld() }
         let snapshot = directory.trust.chain.snapshot
         guard timer != nil, snapshot.height != swarms?.height else { return }
         let numbers = directory.network.swarms
@@ -68,6 +70,14 @@ final class ServiceCalls {
     /// A path is ready after a time without one.
     func pathsAreBack() {
         for number in publishers.keys.sorted() { change(number) { $0.networkIsBack(now: $1, time: $2) } }
+    }
+
+    /// Has versions replaced that have become old while the machine slept, and the loop's timer with it.
+    private func replaceOld() {
+        let time = time
+        for number in publishers.keys.sorted() where publishers[number]?.state.isOld(at: time) == true {
+            change(number) { $0.advance($1, time: $2) }
+        }
     }
 
     private func advance() {

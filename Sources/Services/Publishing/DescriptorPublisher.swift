@@ -100,7 +100,10 @@ public struct DescriptorPublisher {
             if let old = publications[period] {
                 let swarm = swarms.swarm(of: old.key.box)
                 publications[period]?.swarm = swarm
-                if swarm?.members != old.swarm?.members { changed.append(period) }
+                if swarm?.members != old.swarm?.members {
+                    changed.append(period)
+                    publications[period]?.keepHolders()
+                }
             } else {
                 let key = keys.key(of: period, network: network)
                 let wait = TimeSpan.drawn(PublishingTimes.newPeriod, using: &random)
@@ -142,6 +145,7 @@ public struct DescriptorPublisher {
     public mutating func advance(_ now: Instant, time: UnixTime) -> [Action] {
         var actions: [Action] = []
         guard descriptor != nil else { return actions }
+        replaceOld(now, time)
         for period in publications.keys.sorted() {
             if let round = publications[period]?.round, now >= round.ends || round.order.isOver {
                 endRound(period, now, &actions)
@@ -158,6 +162,22 @@ public struct DescriptorPublisher {
     }
 
     // MARK: Rounds
+
+    /// Whether a version that counts as stored is older than any is when the service is well, so that `advance` has
+    /// something to do although its time has not come.
+    ///
+    /// The clock that times the renewal stops while the machine sleeps; network time does not.
+    public func isOld(at time: UnixTime) -> Bool {
+        descriptor != nil && publications.values.contains { $0.isOld(at: time) }
+    }
+
+    /// Forgets the receipts for versions that are too old, and replaces these soon.
+    private mutating func replaceOld(_ now: Instant, _ time: UnixTime) {
+        let old = publications.filter { $0.value.isOld(at: time) }.map(\.key)
+        guard !old.isEmpty else { return }
+        for period in old { publications[period]?.state.holders = [] }
+        hasten(old, now)
+    }
 
     /// Publishes anew soon, and under two periods at different moments: one within 1 s, the other within 5 s.
     mutating func hasten(_ periods: [TimePeriod], _ now: Instant) {

@@ -23,7 +23,8 @@ public enum PublishingFailure: Error, Hashable, Sendable {
 
 /// The state of a service's descriptor in one period.
 public struct PublishingState: Hashable, Sendable {
-    /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority.
+    /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority yet, or is
+    /// too old.
     public internal(set) var holders: Set<NodeID> = []
     /// Replicas that have signed, and did not show the descriptor when they were asked for it.
     public internal(set) var hiding: Set<NodeID> = []
