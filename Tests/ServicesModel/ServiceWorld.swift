@@ -42,6 +42,8 @@ public final class ServiceWorld {
     public private(set) var stores: [Asked] = [], tests: [Asked] = [], lookups: [Asked] = []
     /// What publishers have told.
     public private(set) var news: [DescriptorPublisher.Action] = []
+    /// The publishers whose owners were told of a copy.
+    public private(set) var copied: [Int] = []
     /// The results of look-ups.
     public private(set) var results: [UInt64: Result<[FoundDescriptor], LookupFailure>] = [:]
     /// The client.
@@ -128,6 +130,11 @@ public final class ServiceWorld {
         return replicas.values.count { $0.count(in: box) > 0 && $0.isUp }
     }
 
+    /// Nodes get an item from somebody who has kept it.
+    public func plant(_ item: StoredItem, at nodes: some Sequence<NodeID>) {
+        for node in nodes { _ = replicas[node]?.keep(item, minute: minute, ahead: 40) }
+    }
+
     /// What a replica holds in a box.
     public func items(at node: NodeID?, in box: Bytes32) -> [StoredItem] {
         node.flatMap { replicas[$0]?.items(in: box) } ?? []
@@ -200,7 +207,10 @@ public final class ServiceWorld {
             let good = box.flatMap { swarms.swarm(of: $0) }.map { proof.isGood(for: $0, network: SwarmModel.network) }
             precondition(good != false || proof.height != swarms.height, "a proof of a majority: \(period)")
             news.append(action)
-        case .failed, .copied: news.append(action)
+        case .copied:
+            copied.append(number)
+            news.append(action)
+        case .failed: news.append(action)
         }
     }
 

@@ -42,8 +42,8 @@ public struct DescriptorPublisher {
     var questions: [UInt64: Question] = [:]
     private var last: UInt64 = 0
     private var hasBegun = false
-    /// When the first version since the clock was last wrong was made, in minutes since 1970.
-    private(set) var began: UInt32?
+    /// When the first version was made, by the loop's clock: no answer and no change of network time moves it.
+    private(set) var began: Instant?
     /// Whether the owner was told of another process.
     var toldOfCopy = false
 
@@ -204,7 +204,7 @@ public struct DescriptorPublisher {
         guard var publication = publications[period], let swarm = publication.swarm, let descriptor else { return }
         if !publication.canRepeat(at: time) {
             let stamp = publication.stamps.next(at: time, random: &random)
-            began = began ?? stamp.created
+            began = began ?? now
             guard publication.renew(descriptor, stamp, clients, now) else {
                 publication.failed(.unusable, now, &random)
                 publications[period] = publication
@@ -281,9 +281,7 @@ public struct DescriptorPublisher {
             }
             failure = .superseded
         case .timeInvalid:
-            // The clock was wrong when the first version was made. Whoever has kept a version that is forgotten now can
-            // store it when its time comes; it is no other process's.
-            began = publication.stamps.forgetIfUnstorable(at: time)?.created
+            publication.stamps.forgetIfUnstorable(at: time)
             failure = .clock
         case .malformed, .unknown, .notReplica, .full, .notAuthorised, .busy: break
         }
