@@ -24,7 +24,7 @@ import Wire
         _ = world.look(service, isolation: 3)
         #expect(world.lookups.count == 3)
         // A new identity forgets, and the others do not.
-        world.perform(world.client.forget(isolation: 1))
+        world.perform(world.client.forget(isolations: [1]))
         _ = world.look(service, isolation: 2)
         #expect(world.lookups.count == 3)
         _ = world.look(service, isolation: 1)

@@ -60,6 +60,31 @@ private func node(_ number: UInt8) -> NodeID {
         #expect(calls.pending == 0 && outcomes.isEmpty)
     }
 
+    @Test("L6: a new identity ends the sessions of its isolation key alone, those that are being built too")
+    func l6_sessionsOfAKey() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let paths = Paths()
+        let calls = RequestCalls(on: loop, network: Bytes32(), paths: paths)
+        defer { calls.close() }
+        for isolation in [1, 2, 1] as [UInt64] {
+            calls.ask(call(isolation: isolation)) { _ in }
+        }
+        // The third one waits for the first one's session, which is being built.
+        #expect(calls.scopes.map(\.isolation) == [1, 2] && paths.builds.count == 2)
+        calls.endSessions(of: [1])
+        #expect(!paths.builds[0].isWanted() && paths.builds[1].isWanted())
+        #expect(calls.scopes.map(\.isolation) == [2] && calls.pending == 3)
+        let (late, other) = (Path(), Path())
+        paths.builds[0].completion(late)
+        paths.builds[1].completion(other)
+        #expect(late.isEnded && !late.isCarrying && other.isCarrying && !other.isEnded)
+        calls.endSessions(of: [1])
+        #expect(!other.isEnded)
+        calls.endSessions(of: nil)
+        #expect(other.isEnded && calls.sessionCount == calls.scopes.count)
+    }
+
     @Test("A path that is built when nobody waits for it any more is ended") func latePath() throws {
         let loop = Loop.simulated()
         defer { loop.close() }

@@ -103,8 +103,8 @@ final class ServiceCalls {
         lookups.failed(found, of: service, for: caller, now: now)
     }
 
-    /// Forgets all that is known of services.
-    func forget() { perform(lookups.forget().map { .look($0) }) }
+    /// Forgets all that is known of services for isolation keys with these numbers, or for all if nil.
+    func forget(_ isolations: Set<UInt64>?) { perform(lookups.forget(isolations: isolations).map { .look($0) }) }
 
     // MARK: Publishing
 

@@ -161,9 +161,9 @@ public struct ServiceLookups {
         }
     }
 
-    /// Forgets all that is known for an isolation key, or for all; look-ups of it end without a result.
-    public mutating func forget(isolation: UInt64? = nil) -> [Action] {
-        func isMeant(_ place: DescriptorCache.Key) -> Bool { isolation == nil || place.isolation == isolation }
+    /// Forgets all that is known for these isolation keys, or for all; look-ups of them end without a result.
+    public mutating func forget(isolations: Set<UInt64>? = nil) -> [Action] {
+        func isMeant(_ place: DescriptorCache.Key) -> Bool { isolations?.contains(place.isolation) ?? true }
         cache.remove(where: isMeant)
         var actions: [Action] = []
         for (key, _) in running.filter({ isMeant($0.key.place) }).sorted(by: { $0.value.began < $1.value.began }) {

@@ -49,6 +49,8 @@ public final class RequestCalls {
     public var openHops: [[NodeID]] {
         sessions.keys.sorted().compactMap { if case .ready(let session)? = sessions[$0] { session.hops } else { nil } }
     }
+    /// The scopes of the sessions, ready or not, in the order in which they were asked for.
+    public var scopes: [RequestClient.Scope] { client.scopes }
     /// Statistics of the requests.
     public private(set) var counts = RequestCounts()
 
@@ -84,6 +86,15 @@ public final class RequestCalls {
         for number in sessions.keys.sorted() {
             guard case .ready(let session)? = sessions[number], unusable(session.hops) else { continue }
             session.end()
+            ended(number)
+        }
+    }
+
+    /// Ends the sessions of these isolation keys, or of all if nil, those that are being built too; their requests go
+    /// over other proxies.
+    public func endSessions(of isolations: Set<UInt64>?) {
+        for number in client.sessions(of: isolations) {
+            if case .ready(let session)? = sessions[number] { session.end() }
             ended(number)
         }
     }
