@@ -239,7 +239,7 @@ extension ServiceWorld {
         }
     }
 
-    @Test("SV3: questions that a client cannot send are no answers of replicas: it asks again within the look-up's time")
+    @Test("SV3: questions that a client cannot send are no answers of replicas: it asks again within the time")
     func sv3_notSent() {
         let world = world(11)
         world.sendsNothing = true
