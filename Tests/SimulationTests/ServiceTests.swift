@@ -1,4 +1,5 @@
 import Directory
+import EventLoop
 import OnionCrypto
 import Requests
 import SeededRandom
@@ -122,6 +123,31 @@ import Wire
         #expect(isolations.values.allSatisfy { $0 == isolations.values.first })
         published.end()
         #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test("SV3: a client whose machine has slept does not hold its service for stored any more, and publishes at once")
+    func sv3_sleep() throws {
+        let (network, client) = try network(5)
+        defer { network.close() }
+        let instance = ServiceInstance()
+        let descriptor = try descriptor(instance, 1)
+        var (stored, failed) = (0, 0)
+        let published = client.publish(identity, instance: instance, descriptor) {
+            switch $0 {
+            case .stored: stored += 1
+            case .failed: failed += 1
+            case .ask, .test, .copied: break
+            }
+        }
+        #expect(network.run(60) { stored == 2 })
+        network.run(20)
+        #expect(stored == 2 && failed == 0 && published.states.allSatisfy(\.isStored))
+        // The nodes have not slept, so they take no version of two hours later: it is enough that the client tries.
+        let user = try #require(network.users.first)
+        user.host.slept = 7_200_000_000_000
+        network.run(2)
+        #expect(published.states.allSatisfy { !$0.isStored && $0.holders.isEmpty })
+        #expect(network.run(30) { failed > 0 })
     }
 
     @Test("L6: isolation keys share no session; new paths for one forget its look-ups, results and sessions alone")
