@@ -3,6 +3,7 @@ public import EventLoop
 internal import Link
 internal import Links
 public import Logging
+internal import Services
 internal import Sessions
 public import Store
 internal import Wire
@@ -211,14 +212,22 @@ public final class Client {
             port.forget()
         }
         // A proxy or a service must not recognise the new identity by the old one's sessions and answers.
-        requests.endSessions { _ in true }
-        services.forget()
+        let numbers = label.map { labels.numbers(of: $0) }
+        services.forget(numbers)
+        requests.endSessions(of: numbers)
         if label == nil { spares.renew { _ in true } }
         return Set(keys.map(\.shown)).count
     }
 
     /// The random name under which a key is shown.
     func label(of key: IsolationKey) -> String { labels.label(of: key, inUse: sessions.current.keys) }
+
+    /// Who asks for services in the name of a key.
+    func caller(of key: IsolationKey) -> ServiceLookups.Caller {
+        let inUse = sessions.current.keys
+        return .init(
+            source: labels.number(of: key.source, inUse: inUse), isolation: labels.number(of: key, inUse: inUse))
+    }
 
     // MARK: End
 

@@ -215,7 +215,7 @@ public final class Loop {
     public static func systemClock() -> UInt64 { nanoseconds(of: CLOCK_REALTIME) }
 
     /// A clock in nanoseconds that runs on while the machine sleeps and cannot be set.
-    public var runningClock: UInt64 { if let host { host.world.now } else { Self.nanoseconds(of: CLOCK_BOOTTIME) } }
+    public var runningClock: UInt64 { if let host { host.runningClock } else { Self.nanoseconds(of: CLOCK_BOOTTIME) } }
 
     /// The processor time in nanoseconds that this loop's thread has used since it began; 0 on simulated time.
     public var processorTime: UInt64 {

@@ -74,11 +74,9 @@ public struct DescriptorStamps: Sendable {
     /// Forgets stamps that no replica can hold, since they are further ahead of network time than replicas accept.
     ///
     /// Such stamps were given while the clock was ahead. Without this the next ones would be refused until time has
-    /// come up to them. Returns the last of them, if there is one.
-    mutating func forgetIfUnstorable(at now: UnixTime) -> DescriptorStamp? {
-        guard let last, last.created.after(now.minutes) > ServiceLimits.ahead else { return nil }
-        self.last = nil
-        return last
+    /// come up to them.
+    mutating func forgetIfUnstorable(at now: UnixTime) {
+        if let last, last.created.after(now.minutes) > ServiceLimits.ahead { self.last = nil }
     }
 }
 

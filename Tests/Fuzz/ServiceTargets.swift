@@ -102,7 +102,7 @@ func services(_ input: RawSpan) {
         case 6: world.clientSkew = (Int64(detail) - 128) * 60
         case 7: world.publish(detail == 0 ? nil : services[0].descriptor(UInt64(detail)))
         case 8 where world.publishers.count < 4: world.start(services[Int(detail) % 3])
-        case 9: world.perform(world.client.forget(isolation: UInt64(detail) % 3))
+        case 9: world.perform(world.client.forget(isolations: [UInt64(detail) % 3]))
         case 10: _ = world.find(services[Int(detail) % 2], source: UInt64(detail) % 2, isolation: UInt64(detail) % 3)
         default: world.run(.seconds(Int64(detail)))
         }

@@ -27,10 +27,11 @@ public final class ServiceWorld {
     /// The longest time to a replica and back, in milliseconds.
     public var delay: Int64 = 300
     /// The seconds by which the service's network time is ahead of the replicas'.
-    public var serviceSkew: Int64 = 0 { didSet { hadSkew = true } }
+    public var serviceSkew: Int64 = 0 { didSet { skews.append((now, serviceSkew)) } }
     /// The same of the client's.
     public var clientSkew: Int64 = 0
-    private var hadSkew = false
+    /// The values of `serviceSkew`, and from when on each held.
+    private var skews: [(from: Instant, skew: Int64)] = [(Instant(nanoseconds: 0), 0)]
     /// The source of all randomness but that of keys.
     public var random: SeededGenerator
     /// The time.
@@ -41,19 +42,29 @@ public final class ServiceWorld {
     public private(set) var stores: [Asked] = [], tests: [Asked] = [], lookups: [Asked] = []
     /// What publishers have told.
     public private(set) var news: [DescriptorPublisher.Action] = []
+    /// The publishers whose owners were told of a copy.
+    public private(set) var copied: [Int] = []
     /// The results of look-ups.
     public private(set) var results: [UInt64: Result<[FoundDescriptor], LookupFailure>] = [:]
     /// The client.
     public var client: ServiceLookups
     /// The publishers by number; nil: the process is down.
     public var publishers: [DescriptorPublisher?] = []
+    /// Whether no question can be sent.
+    public var sendsNothing = false
+    /// Nodes whose keys nobody knows.
+    public var unknown: Set<NodeID> = []
+    /// The look-ups' questions that are under way.
+    public private(set) var asking: Set<UInt64> = []
     /// What all replicas answer to everything; nil: they answer themselves.
     public var said: [UInt8]?
-    private var replicas: [NodeID: ModelReplica] = [:]
+    var replicas: [NodeID: ModelReplica] = [:]
     private var order: [NodeID] = []
-    private var staked: Set<NodeID>
-    private var height: UInt64 = 100
+    private(set) var staked: Set<NodeID>
+    private(set) var height: UInt64 = 100
     private let start: Instant
+    /// The seconds of network time that ``now`` has not counted.
+    private var slept: Int64 = 0
     private var events: [(at: Instant, number: UInt64, run: () -> Void)] = []
     private var eventCount: UInt64 = 0
     private var began: [UInt64: Instant] = [:]
@@ -90,10 +101,10 @@ public final class ServiceWorld {
     /// Network time as the replicas have it.
     public var time: UnixTime { time(0) }
     private func time(_ skew: Int64) -> UnixTime {
-        let passed = Int64((now - start).nanoseconds / 1_000_000_000)
+        let passed = Int64((now - start).nanoseconds / 1_000_000_000) + slept
         return UnixTime(seconds: UInt64(clamping: Int64(firstTime.seconds) + passed + skew))
     }
-    private var minute: UInt32 { UInt32(time.seconds / 60) }
+    var minute: UInt32 { UInt32(time.seconds / 60) }
 
     // MARK: Nodes
 
@@ -117,6 +128,11 @@ public final class ServiceWorld {
     public func holders(of service: Service, in period: TimePeriod? = nil) -> Int {
         let box = service.reader(in: period ?? swarms.period).box
         return replicas.values.count { $0.count(in: box) > 0 && $0.isUp }
+    }
+
+    /// Nodes get an item from somebody who has kept it.
+    public func plant(_ item: StoredItem, at nodes: some Sequence<NodeID>) {
+        for node in nodes { _ = replicas[node]?.keep(item, minute: minute, ahead: 40) }
     }
 
     /// What a replica holds in a box.
@@ -183,30 +199,45 @@ public final class ServiceWorld {
         case .ask(let question), .test(let question):
             let asked = self.asked(question)
             if asked.item == nil { tests.append(asked) } else { noteStore(asked) }
-            carry(question) { [unowned self] bytes in
-                change(number) { $0.answered(question.number, bytes, now: self.now, time: $1) }
+            carry(question) { [unowned self] reply in
+                change(number) { $0.answered(question.number, reply, now: self.now, time: $1) }
             }
         case .stored(let period, let proof):
             let box = publishers[number].map { _ in stores.last { $0.item?.id == proof.id }?.box } ?? nil
             let good = box.flatMap { swarms.swarm(of: $0) }.map { proof.isGood(for: $0, network: SwarmModel.network) }
             precondition(good != false || proof.height != swarms.height, "a proof of a majority: \(period)")
             news.append(action)
-        case .failed, .copied: news.append(action)
+        case .copied:
+            copied.append(number)
+            news.append(action)
+        case .failed: news.append(action)
         }
     }
 
-    /// Each version is greater than the one before, unless a wrong clock has made one that was forgotten.
+    /// Each version is greater than the ones before, unless one was further ahead of the service's clock than replicas
+    /// accept, so that the service may have forgotten it.
     private func noteStore(_ asked: Asked) {
-        for old in stores.suffix(64) {
+        var wasAhead = false
+        for old in stores.suffix(64).reversed() {
             guard let one = old.item, let two = asked.item, one.id != two.id, one.header.box == two.header.box,
                 let first = one.version, let second = two.version, first.name == second.name,
                 first.certificate == second.certificate
             else { continue }
+            wasAhead = wasAhead || one.header.created > lowestMinute(since: old.at) + 40
             precondition(
-                hadSkew || (one.header.created, first.counter) < (two.header.created, second.counter),
+                wasAhead || (one.header.created, first.counter) < (two.header.created, second.counter),
                 "versions of one process grow")
         }
         stores.append(asked)
+    }
+
+    /// The earliest minute that the service's clock has shown since a moment.
+    private func lowestMinute(since moment: Instant) -> UInt32 {
+        let later = skews.indices.filter { $0 + 1 == skews.count || skews[$0 + 1].from > moment }
+        return later.map { index in
+            let from = max(moment, skews[index].from)
+            return UInt32((Int64(minute(at: from)) * 60 + skews[index].skew) / 60)
+        }.min() ?? 0
     }
 
     /// Looks a service up; the number of the result.
@@ -228,9 +259,13 @@ public final class ServiceWorld {
             switch action {
             case .ask(let question, _):
                 lookups.append(asked(question))
-                carry(question) { [unowned self] bytes in
-                    perform(client.answered(question.number, bytes, now: now, time: time(clientSkew)))
+                asking.insert(question.number)
+                carry(question) { [unowned self] reply in
+                    asking.remove(question.number)
+                    perform(client.answered(question.number, reply, now: now, time: time(clientSkew)))
                 }
+            case .cancel(let number):
+                precondition(asking.remove(number) != nil, "a question that is over is not cancelled")
             case .ended(let number, let result):
                 precondition(results[number] == nil, "a look-up ends once")
                 results[number] = result
@@ -241,107 +276,23 @@ public final class ServiceWorld {
         }
     }
 
-    // MARK: Network
-
-    private func asked(_ question: ReplicaQuestion) -> Asked {
-        switch question.request {
-        case .store(_, let item):
-            Asked(at: now, replica: question.replica, box: question.swarm.box, item: item)
-        case .lookup, .list, .fetch, .delete:
-            Asked(at: now, replica: question.replica, box: question.swarm.box, item: nil)
-        }
-    }
-
-    private func carry(_ question: ReplicaQuestion, _ answered: @escaping ([UInt8]?) -> Void) {
-        guard let replica = replicas[question.replica], replica.isUp, !random.happens(loss) else {
-            return after(.seconds(10)) { answered(nil) }
-        }
-        after(.milliseconds(.random(in: 0...delay / 2, using: &random))) { [unowned self] in
-            var conduct = replica.conduct
-            if conduct == .mixed { conduct = Conduct.allCases.dropLast().randomElement(using: &random) ?? .silent }
-            guard replica.isUp, conduct != .silent else { return after(.seconds(10)) { answered(nil) } }
-            let bytes = answer(question, by: replica, conduct)
-            let back = TimeSpan.milliseconds(.random(in: 0...delay / 2, using: &random))
-            after(conduct == .slow ? .seconds(9) : back) { answered(bytes) }
-            if conduct == .repeats { after(back + .milliseconds(50)) { answered(bytes) } }
-        }
-    }
-
-    private func answer(_ question: ReplicaQuestion, by replica: ModelReplica, _ conduct: Conduct) -> [UInt8] {
-        if let said { return said }
-        switch conduct {
-        case .noise: return (0..<Int.random(in: 0...9_000, using: &random)).map { _ in UInt8(random.next() & 255) }
-        case .oversized: return [0, 8] + [UInt8](repeating: 7, count: 40_000)
-        case .refuses: return StoreAnswer.refused(refusal()).encoded()
-        case .honest, .silent, .hides, .stale, .forges, .slow, .repeats, .outdoes, .mixed: break
-        }
-        switch question.request {
-        case .store(let height, let item):
-            return store(item, height: height, question.swarm, by: replica, conduct).encoded()
-        case .lookup(let box, _, let most, _):
-            var items = replica.show(
-                box, most: most, minute: minute, isStale: conduct == .stale, random: &random)
-            if conduct == .hides { items = [] }
-            if conduct == .forges {
-                items = items.map { bytes in
-                    var bytes = bytes
-                    bytes[Int.random(in: bytes.indices, using: &random)] ^= UInt8.random(in: 1...255, using: &random)
-                    return bytes
-                }
-            }
-            return StoreAnswer.items(items).encoded()
-        case .list, .fetch, .delete: return StoreAnswer.refused(.unknown).encoded()
-        }
-    }
-
-    private func refusal() -> StoreRefusal {
-        let far = minute + UInt32.random(in: 0...40, using: &random)
-        let all: [StoreRefusal] = [
-            .malformed, .unknown, .notReplica(height: .max), .full, .notAuthorised, .timeInvalid, .busy(seconds: 255),
-            .superseded(created: far, counter: UInt8(random.next() & 255)),
-            .superseded(created: .max, counter: 255),
-        ]
-        return all.randomElement(using: &random) ?? .full
-    }
-
-    private func store(
-        _ item: StoredItem, height: UInt64, _ swarm: BoxSwarm, by coordinator: ModelReplica, _ conduct: Conduct
-    ) -> StoreAnswer {
-        guard staked.contains(coordinator.key.node), height + 180 > self.height else {
-            return .refused(.notReplica(height: self.height))
-        }
-        guard item.isAuthentic(network: SwarmModel.network, writers: WriteKeys(box: swarm.box, grant: nil)) else {
-            return .refused(.notAuthorised)
-        }
-        if conduct == .outdoes, let version = item.version {
-            return .refused(
-                .superseded(created: item.header.created, counter: version.counter < 255 ? version.counter + 1 : 255))
-        }
-        if item.header.created + 30 < minute { return .refused(.timeInvalid) }
-        if let refusal = coordinator.keep(item, minute: minute, ahead: 30) { return .refused(refusal) }
-        var receipts: [StoreAnswer.IndexedReceipt] = []
-        for (index, member) in swarm.members.enumerated() {
-            guard let replica = replicas[member], replica.isUp, replica.conduct != .silent else { continue }
-            if replica !== coordinator, [.refuses, .outdoes].contains(replica.conduct) { continue }
-            if replica.conduct != .hides, replica.keep(item, minute: minute, ahead: 40) != nil { continue }
-            // A hostile coordinator leaves the others out.
-            if conduct == .forges, replica !== coordinator { continue }
-            receipts.append(.init(index: UInt8(index), receipt: replica.receipt(of: item.id, height: height)))
-        }
-        return .stored(height: height, receipts)
-    }
-
     // MARK: Time
 
-    private func after(_ wait: TimeSpan, _ run: @escaping () -> Void) {
+    func after(_ wait: TimeSpan, _ run: @escaping () -> Void) {
         eventCount += 1
         events.append((now + wait, eventCount, run))
     }
+
+    /// Network time goes on, while the machine of the service and the client sleeps: ``now``, their loop's time, stands.
+    public func sleep(_ span: TimeSpan) { slept += span.nanoseconds / 1_000_000_000 }
 
     /// Lets time pass; ends early if `isDone`.
     public func run(_ span: TimeSpan, until isDone: () -> Bool = { false }) {
         let end = now + span
         while !isDone() {
+            for number in publishers.indices where publishers[number]?.isOld(at: time(serviceSkew)) == true {
+                change(number) { $0.advance(self.now, time: $1) }
+            }
             let event = events.indices.min { (events[$0].at, events[$0].number) < (events[$1].at, events[$1].number) }
             let deadlines = publishers.compactMap { $0?.nextDeadline } + [client.nextDeadline].compactMap(\.self)
             guard let next = (deadlines + (event.map { [events[$0].at] } ?? [])).min(), next <= end else { break }
@@ -362,7 +313,7 @@ public final class ServiceWorld {
 
     /// What must hold when all has settled.
     public func check() {
-        precondition(client.count == 0 && began.isEmpty, "no look-up stays")
+        precondition(client.count == 0 && began.isEmpty && asking.isEmpty, "no look-up stays, and no question of one")
         precondition(lookups.count <= results.count * 6, "a look-up asks six replicas at most")
     }
 }

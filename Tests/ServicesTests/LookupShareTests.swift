@@ -24,7 +24,7 @@ import Wire
         _ = world.look(service, isolation: 3)
         #expect(world.lookups.count == 3)
         // A new identity forgets, and the others do not.
-        world.perform(world.client.forget(isolation: 1))
+        world.perform(world.client.forget(isolations: [1]))
         _ = world.look(service, isolation: 2)
         #expect(world.lookups.count == 3)
         _ = world.look(service, isolation: 1)
@@ -52,11 +52,32 @@ import Wire
         }
         #expect(numbers.contains { world.failure($0) == .tooMany })
         for name in names { _ = world.look(name, source: 1, isolation: 1) }
-        #expect(world.client.known <= 256 + 3)
+        #expect(world.client.cache.count <= 256 + 3)
         let asked = world.lookups.count
         _ = world.look(service, source: 7, isolation: 7)
         #expect(world.lookups.count == asked && known == 1)
         world.check()
+    }
+
+    @Test("R3: in a full memory an app that is new gets a place: the oldest of the one with most goes, or of all")
+    func r3_newcomer() {
+        func key(_ number: Int) -> DescriptorCache.Key {
+            .init(isolation: UInt64(number), service: service.address)
+        }
+        let full = DescriptorCache.entries
+        var cache = DescriptorCache()
+        for number in 0..<full { cache.change(key(number), source: UInt64(number)) { _ in } }
+        _ = cache.entry(key(0))
+        cache.change(key(full), source: UInt64(full)) { _ in }
+        #expect(cache.count == full && cache.entry(key(full)) != nil)
+        #expect(cache.entry(key(0)) != nil && cache.entry(key(1)) == nil)
+        // Four apps have a quarter each: a fifth one takes of them, and one of the four only of its own.
+        cache = DescriptorCache()
+        for number in 0..<full { cache.change(key(number), source: UInt64(number % 4)) { _ in } }
+        cache.change(key(full), source: 3) { _ in }
+        #expect(cache.count == full && cache.entry(key(3)) == nil)
+        for number in 1...9 { cache.change(key(full + number), source: 9) { _ in } }
+        #expect(cache.count == full && (1...9).allSatisfy { cache.entry(key(full + $0)) != nil })
     }
 
     @Test("A client without a snapshot, or whose network has no store, says so, and takes no place for it")

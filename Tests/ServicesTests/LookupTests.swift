@@ -145,6 +145,18 @@ extension ServiceWorld {
         }
     }
 
+    @Test("SV3: what could not be used is forgotten, also after the minute in which it ends no look-up")
+    func sv3_forgotten() throws {
+        let world = world(10)
+        let first = world.look(service)
+        let found = try #require(try world.results[first]?.get())
+        world.client.failed(found, of: service.address, for: .init(source: 1, isolation: 1), now: world.now)
+        world.run(.seconds(61))
+        let asked = world.lookups.count
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        #expect(world.lookups.count == asked + 1)
+    }
+
     @Test("SV3: an older version than the one that a client has seen is not taken, though it asked anew")
     func sv3_held() throws {
         let world = world(9)
@@ -220,9 +232,47 @@ extension ServiceWorld {
             let began = world.now
             #expect(world.descriptors(world.look(service)) == [service.descriptor()])
             #expect(world.now - began <= .seconds(5))
+            // Nobody waits for the slow ones any more.
+            #expect(world.asking.isEmpty)
             world.run(.seconds(20))
             world.check()
         }
+    }
+
+    @Test("SV3: questions that a client cannot send are no answers of replicas: it asks again within the time")
+    func sv3_notSent() {
+        let world = world(11)
+        world.sendsNothing = true
+        let began = world.now
+        var number = world.find(service)
+        world.run(.seconds(4))
+        #expect(world.results[number] == nil && 4...10 ~= world.lookups.count)
+        world.sendsNothing = false
+        world.run(.seconds(3)) { world.results[number] != nil }
+        #expect(world.descriptors(number) == [service.descriptor()])
+        // The failure is told apart, and not remembered.
+        world.perform(world.client.forget())
+        world.sendsNothing = true
+        let asked = world.lookups.count
+        number = world.look(service)
+        #expect(world.failure(number) == .notAsked && world.lookups.count - asked <= 21)
+        #expect(world.now - began <= .seconds(18))
+        world.sendsNothing = false
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+    }
+
+    @Test("SV3: replicas whose keys a client does not know are passed over at once")
+    func sv3_unknown() {
+        let world = world(12)
+        for period in world.swarms.period.withPrevious {
+            world.unknown.formUnion(world.members(of: service, in: period).dropFirst())
+        }
+        let began = world.now
+        #expect(world.descriptors(world.look(service)) == [service.descriptor()])
+        #expect(world.now - began <= .seconds(1))
+        world.unknown = Set(world.nodes)
+        #expect(world.failure(world.look(service, isolation: 2)) == .notAsked)
+        #expect(world.now - began <= .seconds(1))
     }
 
     @Test("SV2: no node is asked for two boxes of a service, as long as there are others")
@@ -292,7 +342,31 @@ extension ServiceWorld {
         #expect(world.failure(world.look(service)) == .clientKeyMissing)
         // A key counts at once.
         #expect(world.failure(world.look(service, keys: [wrong])) == .clientKeyWrong)
-        world.perform(world.client.forget(service.address))
         #expect(world.descriptors(world.look(service, keys: [wrong, key])) == [service.descriptor()])
+    }
+
+    @Test("SV19: what one client key finds, or does not find, is no answer for another one, also while it is looked up")
+    func sv19_otherKeys() {
+        let (key, wrong) = (ClientKey(), ClientKey())
+        let world = world(7, clients: [key])
+        // At once: each has a look-up of its own, which callers with the same keys share.
+        let numbers = [[], [wrong], [key], [wrong, key], [key, wrong]].map { world.find(service, keys: $0) }
+        #expect(world.client.count == 4)
+        world.run(.seconds(11)) { numbers.allSatisfy { world.results[$0] != nil } }
+        func isRight(_ numbers: [UInt64]) -> Bool {
+            world.failure(numbers[0]) == .clientKeyMissing && world.failure(numbers[1]) == .clientKeyWrong
+                && numbers.dropFirst(2).allSatisfy { world.descriptors($0) == [service.descriptor()] }
+        }
+        #expect(isRight(numbers))
+        // What is known is told again to those who asked, each its own.
+        let asked = world.lookups.count
+        let again = [[], [wrong], [key], [wrong, key], [key, wrong]].map { world.find(service, keys: $0) }
+        #expect(isRight(again) && world.lookups.count == asked)
+        // The results of four sets of keys are kept.
+        let others = (0..<4).map { _ in world.look(service, keys: [ClientKey()]) }
+        #expect(others.allSatisfy { world.failure($0) == .clientKeyWrong })
+        let place = DescriptorCache.Key(isolation: 1, service: service.address)
+        var cache = world.client.cache
+        #expect(cache.entry(place)?.known.count == 4)
     }
 }

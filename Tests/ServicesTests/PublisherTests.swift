@@ -260,6 +260,81 @@ extension ServiceWorld {
         #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
     }
 
+    @Test("Stores that cannot be sent are no silence of replicas: they are sent within the round, or the round says so")
+    func notSent() {
+        let world = ServiceWorld(seed: 17)
+        world.sendsNothing = true
+        world.start(service)
+        world.run(.seconds(15))
+        #expect(world.failures.isEmpty)
+        world.sendsNothing = false
+        world.run(.seconds(5))
+        #expect(world.storedCount == 2 && world.failures.isEmpty)
+        world.sendsNothing = true
+        world.publish(service.descriptor(3))
+        world.run(.seconds(40))
+        #expect(!world.failures.isEmpty && world.failures.allSatisfy { $0 == .notAsked })
+        // Replicas whose keys are not known are passed over.
+        let other = ServiceWorld(seed: 18)
+        let swarms = other.swarms.period.withPrevious.map { other.members(of: service, in: $0) }
+        other.unknown = Set(swarms.joined()).subtracting(swarms.map { $0[0] })
+        other.start(service)
+        other.run(.seconds(7))
+        #expect(other.storedCount == 2)
+    }
+
+    @Test("SV3: a service whose machine has slept is not held for stored, and is stored at once")
+    func sv3_sleep() {
+        let world = ServiceWorld(seed: 19)
+        world.start(service)
+        world.run(.seconds(60))
+        let boxes = world.boxes(of: service)
+        // A version that is younger than any gets is left alone.
+        world.sleep(.seconds(65 * 60))
+        world.run(.seconds(10))
+        #expect(boxes.allSatisfy { world.versions(in: $0).count == 1 })
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
+        world.sleep(.seconds(115 * 60))
+        world.run(.zero)
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.holders.isEmpty && !$0.state.isStored } == true)
+        world.run(.seconds(8))
+        #expect(boxes.allSatisfy { world.versions(in: $0).count == 2 })
+        #expect(world.publishers[0]?.states.allSatisfy { $0.state.isStored } == true)
+        let found = world.look(service)
+        #expect(world.descriptors(found) == [service.descriptor()])
+        // From then on it is renewed as ever.
+        world.run(.seconds(45 * 60))
+        #expect(boxes.allSatisfy { world.versions(in: $0).count == 2 })
+        world.run(.seconds(30 * 60))
+        #expect(boxes.allSatisfy { world.versions(in: $0).count == 3 })
+    }
+
+    @Test("A version counts as stored by those who have signed for it, not for the one before, and are still replicas")
+    func holders() throws {
+        let world = ServiceWorld(seed: 20)
+        world.start(service)
+        world.run(.seconds(60))
+        let box = world.boxes(of: service)[0]
+        var state: PublishingState? { world.publishers[0]?.states[0].state }
+        #expect(state?.holders.count == 7)
+        // One replica leaves: the others still hold it.
+        let members = world.members(of: service)
+        world.move(without: [members[0]])
+        #expect(state?.holders == Set(members.dropFirst()))
+        world.run(.seconds(60))
+        // A new version is being stored.
+        world.kill(world.nodes)
+        let count = world.versions(in: box).count
+        world.run(.seconds(75 * 60)) { world.versions(in: box).count > count }
+        #expect(state?.failure == nil && state?.holders.isEmpty == true && state?.isStored == false)
+        // Four of seven leave: three are no majority.
+        let other = ServiceWorld(seed: 21)
+        other.start(service)
+        other.run(.seconds(60))
+        other.move(without: Set(other.members(of: service).prefix(4)))
+        #expect(other.publishers[0]?.states[0].state.holders.isEmpty == true)
+    }
+
     @Test("Nothing is published any more once there is nothing to publish")
     func nothing() {
         let world = ServiceWorld(seed: 7)

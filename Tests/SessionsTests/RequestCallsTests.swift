@@ -39,16 +39,59 @@ private func node(_ number: UInt8) -> NodeID {
         ) { builds.append((isWanted, completion)) }
     }
 
+    private func call(isolation: UInt64 = 0) -> RequestClient.Call {
+        RequestClient.Call(
+            scope: .init(isolation: isolation, purpose: .state(node(1))), method: .status,
+            targets: [.init(node: node(1), onionKey: [])], arguments: { _ in [] })
+    }
+
+    @Test("A request for whose answer nobody waits is given up, and its place is free") func cancelled() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let paths = Paths()
+        let calls = RequestCalls(on: loop, network: Bytes32(), paths: paths)
+        defer { calls.close() }
+        var outcomes: [RequestClient.Outcome] = []
+        let number = try #require(calls.ask(call()) { outcomes.append($0) })
+        #expect(calls.pending == 1)
+        calls.cancel(number)
+        #expect(calls.pending == 0 && outcomes.isEmpty)
+        calls.cancel(number)
+        #expect(calls.pending == 0 && outcomes.isEmpty)
+    }
+
+    @Test("L6: a new identity ends the sessions of its isolation key alone, those that are being built too")
+    func l6_sessionsOfAKey() throws {
+        let loop = Loop.simulated()
+        defer { loop.close() }
+        let paths = Paths()
+        let calls = RequestCalls(on: loop, network: Bytes32(), paths: paths)
+        defer { calls.close() }
+        for isolation in [1, 2, 1] as [UInt64] {
+            calls.ask(call(isolation: isolation)) { _ in }
+        }
+        // The third one waits for the first one's session, which is being built.
+        #expect(calls.scopes.map(\.isolation) == [1, 2] && paths.builds.count == 2)
+        calls.endSessions(of: [1])
+        #expect(!paths.builds[0].isWanted() && paths.builds[1].isWanted())
+        #expect(calls.scopes.map(\.isolation) == [2] && calls.pending == 3)
+        let (late, other) = (Path(), Path())
+        paths.builds[0].completion(late)
+        paths.builds[1].completion(other)
+        #expect(late.isEnded && !late.isCarrying && other.isCarrying && !other.isEnded)
+        calls.endSessions(of: [1])
+        #expect(!other.isEnded)
+        calls.endSessions(of: nil)
+        #expect(other.isEnded && calls.sessionCount == calls.scopes.count)
+    }
+
     @Test("A path that is built when nobody waits for it any more is ended") func latePath() throws {
         let loop = Loop.simulated()
         defer { loop.close() }
         let paths = Paths()
         let calls = RequestCalls(on: loop, network: Bytes32(), paths: paths)
-        let call = RequestClient.Call(
-            scope: .init(isolation: 0, purpose: .state(node(1))), method: .status,
-            targets: [.init(node: node(1), onionKey: [])], arguments: { _ in [] })
         var outcomes: [RequestClient.Outcome] = []
-        calls.ask(call) { outcomes.append($0) }
+        calls.ask(call()) { outcomes.append($0) }
         try #require(paths.builds.count == 1)
         #expect(paths.builds[0].isWanted() && calls.sessionCount == 1 && calls.pending == 1)
         calls.close()
@@ -56,7 +99,7 @@ private func node(_ number: UInt8) -> NodeID {
         let path = Path()
         paths.builds[0].completion(path)
         #expect(path.isEnded && !path.isCarrying && calls.sessionCount == 0)
-        calls.ask(call) { outcomes.append($0) }
+        calls.ask(call()) { outcomes.append($0) }
         #expect(outcomes == [.noProxy, .noProxy] && paths.builds.count == 1)
     }
 }

@@ -26,6 +26,8 @@ final class ServiceCalls {
     private let directory: DirectoryClient
     private let loop: Loop
     private var lookups = ServiceLookups(patience: patience, random: SecureRandom())
+    /// The requests of look-ups' questions.
+    private var requestNumbers: [UInt64: RequestClient.Number] = [:]
     private var waiting: [UInt64: (Result<[FoundDescriptor], LookupFailure>) -> Void] = [:]
     private var publishers: [UInt64: ServicePublisher] = [:]
     private var last: UInt64 = 0
@@ -52,8 +54,10 @@ final class ServiceCalls {
 
     // MARK: Events
 
-    /// Takes the newest trusted snapshot; to be called several times a second once a path is ready.
+    /// Takes the newest trusted snapshot, and sees what network time has made old; to be called several times a second
+    /// once a path is ready.
     func tick() {
+        defer { replaceOld() }
         let snapshot = directory.trust.chain.snapshot
         guard timer != nil, snapshot.height != swarms?.height else { return }
         let numbers = directory.network.swarms
@@ -66,6 +70,14 @@ final class ServiceCalls {
     /// A path is ready after a time without one.
     func pathsAreBack() {
         for number in publishers.keys.sorted() { change(number) { $0.networkIsBack(now: $1, time: $2) } }
+    }
+
+    /// Has versions replaced that have become old while the machine slept, and the loop's timer with it.
+    private func replaceOld() {
+        let time = time
+        for number in publishers.keys.sorted() where publishers[number]?.state.isOld(at: time) == true {
+            change(number) { $0.advance($1, time: $2) }
+        }
     }
 
     private func advance() {
@@ -91,8 +103,8 @@ final class ServiceCalls {
         lookups.failed(found, of: service, for: caller, now: now)
     }
 
-    /// Forgets all that is known of services.
-    func forget() { perform(lookups.forget().map { .look($0) }) }
+    /// Forgets all that is known of services for isolation keys with these numbers, or for all if nil.
+    func forget(_ isolations: Set<UInt64>?) { perform(lookups.forget(isolations: isolations).map { .look($0) }) }
 
     // MARK: Publishing
 
@@ -153,10 +165,13 @@ final class ServiceCalls {
     private func perform(_ action: Action) {
         switch action {
         case .look(.ask(let question, let isolation)):
-            ask(question, isolation: isolation) { [weak self] bytes in
+            requestNumbers[question.number] = ask(question, isolation: isolation) { [weak self] reply in
                 guard let self else { return }
-                perform(lookups.answered(question.number, bytes, now: now, time: time).map { .look($0) })
+                requestNumbers[question.number] = nil
+                perform(lookups.answered(question.number, reply, now: now, time: time).map { .look($0) })
             }
+        case .look(.cancel(let number)):
+            if let request = requestNumbers.removeValue(forKey: number) { requests.cancel(request) }
         case .look(.ended(let number, let result)): waiting.removeValue(forKey: number)?(result)
         case .publish(.ask(let question), let number): ask(question, by: number, isTest: false)
         case .publish(.test(let question), let number): ask(question, by: number, isTest: true)
@@ -167,22 +182,32 @@ final class ServiceCalls {
     /// A question of a publisher; a test has sessions of its own, as a stranger's question.
     private func ask(_ question: ReplicaQuestion, by number: UInt64, isTest: Bool) {
         let isolation = Self.ownIsolation | number << 1 | (isTest ? 1 : 0)
-        ask(question, isolation: isolation) { [weak self] bytes in
-            self?.change(number) { $0.answered(question.number, bytes, now: $1, time: $2) }
+        _ = ask(question, isolation: isolation) { [weak self] reply in
+            self?.change(number) { $0.answered(question.number, reply, now: $1, time: $2) }
         }
     }
 
-    private func ask(_ question: ReplicaQuestion, isolation: UInt64, done: @escaping ([UInt8]?) -> Void) {
+    /// Asks a replica; returns the request's number, or nil if `done` was called already.
+    private func ask(
+        _ question: ReplicaQuestion, isolation: UInt64, done: @escaping (ReplicaReply) -> Void
+    ) -> RequestClient.Number? {
         guard let descriptor = directory.descriptor(of: question.replica),
             let method = RequestMethod(rawValue: question.request.method)
-        else { return done(nil) }
+        else {
+            done(.unknownReplica)
+            return nil
+        }
         let arguments = question.request.arguments()
         let call = RequestClient.Call(
             scope: .init(isolation: isolation, purpose: .box(question.swarm.box)), method: method,
             targets: [.init(node: question.replica, onionKey: descriptor.onionKey)],
             swarm: Set(question.swarm.members), arguments: { _ in arguments })
-        requests.ask(call) { outcome in
-            if case .answered(let answer, _, _) = outcome { done(answer.encoded()) } else { done(nil) }
+        return requests.ask(call) { outcome in
+            switch outcome {
+            case .answered(let answer, _, _): done(.answer(answer.encoded()))
+            case .refused, .timedOut: done(.silence)
+            case .noProxy, .tooMany: done(.notSent)
+            }
         }
     }
 
@@ -194,6 +219,7 @@ final class ServiceCalls {
         actions = []
         let left = waiting
         waiting = [:]
+        requestNumbers = [:]
         for done in left.values { done(.failure(.ended)) }
     }
 }

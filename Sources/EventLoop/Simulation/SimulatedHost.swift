@@ -26,6 +26,10 @@ package final class SimulatedHost {
     }
     /// How far its wall clock is ahead, in nanoseconds; negative if behind.
     package var clockError: Int64 = 0
+    /// How long it has slept, in nanoseconds: its clocks have gone on, that of its loop has not.
+    package var slept: UInt64 = 0
+    /// The clock that runs on while it sleeps.
+    var runningClock: UInt64 { world.now + slept }
 
     /// Counts the loops that it has had.
     private(set) var generation = 0
@@ -61,7 +65,7 @@ package final class SimulatedHost {
     }
 
     var wallClock: UInt64 {
-        let right = world.wallClockAtStart + world.elapsed
+        let right = world.wallClockAtStart + world.elapsed + slept
         return clockError < 0 ? right - clockError.magnitude : right + clockError.magnitude
     }
 

@@ -220,6 +220,14 @@ public struct RequestClient {
     /// The target of a session's requests; nil if the session has ended.
     public func target(ofSession number: Number) -> NodeID? { sessions[number]?.target }
 
+    /// The sessions of these isolation keys, or of all if nil, ready or not.
+    public func sessions(of isolations: Set<UInt64>?) -> [Number] {
+        sessions.filter { isolations?.contains($0.value.scope.isolation) ?? true }.keys.sorted()
+    }
+
+    /// The scopes of the sessions, ready or not, in the order in which they were asked for.
+    public var scopes: [Scope] { sessions.keys.sorted().compactMap { sessions[$0]?.scope } }
+
     /// The number of calls that have not ended.
     public var pending: Int { calls.count }
 

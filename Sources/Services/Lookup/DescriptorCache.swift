@@ -11,14 +11,21 @@ struct DescriptorCache {
         let service: ServiceAddress
     }
 
-    struct Entry {
-        let source: UInt64
+    /// The result of the last look-up with the same client keys.
+    struct Known {
         var found: [FoundDescriptor] = []
         var failure: LookupFailure?
         /// Until when the failure is told without a new look-up.
         var failsUntil = Instant(nanoseconds: 0)
         /// How many look-ups have failed in a row.
         var failures = 0
+        fileprivate var changed: UInt64 = 0
+    }
+
+    struct Entry {
+        let source: UInt64
+        /// What is known, by the keys of those who asked: what one key finds, or not, is no answer for another one.
+        private(set) var known: [ClientKeys: Known] = [:]
         /// The newest versions that were seen of each name: an older one is not taken any more.
         var held: [Bytes16: DescriptorVersion] = [:]
         /// Digests of descriptors that could not be used, and until when they do not count.
@@ -26,13 +33,37 @@ struct DescriptorCache {
         /// The version of the other period says the same, and has another id.
         var useless: [Bytes32: Instant] = [:]
         var used: UInt64 = 0
+        private var changes: UInt64 = 0
+
+        init(source: UInt64) { self.source = source }
+
+        /// Changes what is known for callers with these keys; beyond the limit the oldest of other keys is forgotten.
+        mutating func change(for keys: ClientKeys, _ body: (inout Known) -> Void) {
+            changes += 1
+            var new = known.removeValue(forKey: keys) ?? Known()
+            body(&new)
+            new.changed = changes
+            if known.count >= DescriptorCache.keySets,
+                let oldest = known.min(by: { $0.value.changed < $1.value.changed })?.key
+            {
+                known[oldest] = nil
+            }
+            known[keys] = new
+        }
+
+        /// Forgets the descriptors with these digests, with whatever keys they were found.
+        mutating func forget(_ digests: Set<Bytes32>) {
+            for keys in known.keys { known[keys]?.found.removeAll { digests.contains($0.digest) } }
+        }
     }
 
-    /// The most entries, and the most of one source while others have some.
+    /// The most entries, and the most of one source.
     static let entries = 1_024
     static let entriesOfSource = 256
     /// The most names whose versions are remembered of a service: eight in each of two boxes.
     static let names = 2 * SwarmLimits.boxDescriptors
+    /// The most sets of client keys with a result of one service.
+    static let keySets = 4
 
     private var table: [Key: Entry] = [:]
     private var shares = Shares<UInt64>(capacity: Self.entries, most: Self.entriesOfSource)
@@ -55,7 +86,7 @@ struct DescriptorCache {
         if let old = table[key] {
             entry = old
         } else {
-            guard makeRoom(for: source) else { return }
+            makeRoom(for: source)
             entry = Entry(source: source)
         }
         body(&entry)
@@ -77,21 +108,29 @@ struct DescriptorCache {
         shares.release(entry.source)
     }
 
-    /// Takes a place for `source`; a source with its share loses the entry that it has not used for longest.
-    private mutating func makeRoom(for source: UInt64) -> Bool {
+    /// Takes a place for `source`; in a full table the source with the most gives up the entry that it has not used for
+    /// longest.
+    ///
+    /// A source with its share, or with as many as any other, gives up one of its own. A newcomer is never refused: where
+    /// every source has one entry, the oldest of all goes.
+    private mutating func makeRoom(for source: UInt64) {
         while true {
             switch shares.take(for: source) {
-            case .granted: return true
-            case .makeRoom(let loser): guard removeOldest(of: loser) else { return false }
-            case .shareUsed, .full: guard removeOldest(of: source) else { return false }
+            case .granted: return
+            case .makeRoom(let loser): removeOldest { $0 == loser }
+            case .shareUsed: removeOldest { $0 == source }
+            case .full:
+                let isNew = shares.places(of: source) == 0
+                removeOldest { isNew || $0 == source }
             }
         }
     }
 
-    private mutating func removeOldest(of source: UInt64) -> Bool {
-        let own = table.filter { $0.value.source == source }
-        guard let oldest = own.min(by: { $0.value.used < $1.value.used })?.key else { return false }
+    private mutating func removeOldest(where isOfSource: (UInt64) -> Bool) {
+        let own = table.filter { isOfSource($0.value.source) }
+        guard let oldest = own.min(by: { $0.value.used < $1.value.used })?.key else {
+            preconditionFailure("a source without an entry has no place")
+        }
         remove(oldest)
-        return true
     }
 }

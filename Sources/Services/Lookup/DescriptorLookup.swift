@@ -57,6 +57,7 @@ struct DescriptorLookup {
         if !found.isEmpty { return .failure(.unchanged) }
         if let keyFault { return .failure(keyFault) }
         if isAbsent { return .failure(.absent) }
+        if order.asked == 0 { return .failure(.notAsked) }
         return .failure(fault.map { .invalid($0) } ?? .noAnswer)
     }
 
@@ -65,8 +66,20 @@ struct DescriptorLookup {
         empty >= LookupTimes.emptyAnswers || empty == Set(places.flatMap(\.swarm.members)).count
     }
 
-    /// A replica's answer; nil: there is none.
-    mutating func answered(_ seat: ReplicaOrder.Seat, _ bytes: [UInt8]?, _ now: Instant, time: UnixTime) {
+    /// A question to a replica is over.
+    mutating func answered(_ seat: ReplicaOrder.Seat, _ reply: ReplicaReply, _ now: Instant, time: UnixTime) {
+        let answer: [UInt8]?
+        switch reply {
+        case .answer(let bytes): answer = bytes
+        case .silence: answer = nil
+        // The replica has not been asked, so this is no answer of it.
+        case .notSent:
+            _ = order.putBack(seat, now)
+            return
+        case .unknownReplica:
+            _ = order.passOver(seat)
+            return
+        }
         var isOfUse = false
         defer {
             // A stale descriptor is better than none: a better one is waited for, but not long.
@@ -74,7 +87,7 @@ struct DescriptorLookup {
             if !isOfUse, hasFallback { ends = min(ends, now + patience * 2) }
         }
         guard places.indices.contains(seat.box) else { return }
-        isOfUse = bytes.map { take($0, from: places[seat.box], time) } ?? false
+        isOfUse = answer.map { take($0, from: places[seat.box], time) } ?? false
         _ = order.ended(seat, isOfUse: isOfUse)
     }
 

@@ -47,6 +47,8 @@ public enum LookupFailure: Error, Hashable, Sendable {
     case unchanged
     /// Fewer than three replicas have answered.
     case noAnswer
+    /// No question could be sent: this client had no path or no room for it, or knows no replica's key.
+    case notAsked
     /// Too many look-ups are under way.
     case tooMany
     /// The look-up was ended before it had a result.
@@ -56,7 +58,7 @@ public enum LookupFailure: Error, Hashable, Sendable {
     var isLasting: Bool {
         switch self {
         case .absent, .invalid, .clientKeyMissing, .clientKeyWrong: true
-        case .noStore, .unchanged, .noAnswer, .tooMany, .ended: false
+        case .noStore, .unchanged, .noAnswer, .notAsked, .tooMany, .ended: false
         }
     }
 }

@@ -4,7 +4,7 @@ public import Wire
 /// A client's look-ups of services: it answers from its cache, or asks replicas (protocol.md, section 14.6).
 ///
 /// Events and times go in, actions come out. Each caller gets one result, at most 10 s after it has asked. Callers of
-/// one isolation key and one service share a look-up; isolation keys share nothing.
+/// one isolation key, with the same client keys, share a look-up of a service; isolation keys share nothing.
 public struct ServiceLookups {
     /// The app and isolation key for which a service is looked up.
     public struct Caller: Hashable, Sendable {
@@ -24,8 +24,16 @@ public struct ServiceLookups {
     public enum Action: Sendable {
         /// Ask a replica over a session of this box and isolation key alone, then call `answered`.
         case ask(ReplicaQuestion, isolation: UInt64)
+        /// Nobody waits for the answer to the question with this number any more: give up its request.
+        case cancel(UInt64)
         /// The result for a caller: the newest descriptor of each instance that was found.
         case ended(UInt64, Result<[FoundDescriptor], LookupFailure>)
+    }
+
+    /// A service within an isolation key, and the client keys for it.
+    private struct Key: Hashable {
+        let place: DescriptorCache.Key
+        let keys: ClientKeys
     }
 
     private struct Running {
@@ -36,7 +44,7 @@ public struct ServiceLookups {
     }
 
     private struct Question {
-        let key: DescriptorCache.Key
+        let key: Key
         let began: UInt64
         let seat: ReplicaOrder.Seat
     }
@@ -54,8 +62,8 @@ public struct ServiceLookups {
     /// How long a replica may take before another one is asked too.
     private let patience: TimeSpan
     private var swarms: ServiceSwarms?
-    private var cache = DescriptorCache()
-    private var running: [DescriptorCache.Key: Running] = [:]
+    private(set) var cache = DescriptorCache()
+    private var running: [Key: Running] = [:]
     private var shares = Shares<UInt64>(
         capacity: Self.lookups, most: Self.lookupsOfSource, freely: Self.lookups - Self.lookupsOfSource)
     private var questions: [UInt64: Question] = [:]
@@ -69,8 +77,6 @@ public struct ServiceLookups {
 
     /// How many look-ups are under way.
     public var count: Int { running.count }
-    /// The number of results in the cache, found or absent; a service counts once for each isolation key.
-    public var known: Int { cache.count }
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? { running.values.map(\.lookup.deadline).min() }
 
@@ -86,16 +92,15 @@ public struct ServiceLookups {
         _ service: ServiceAddress, for caller: Caller, keys: [ClientKey] = [], now: Instant, time: UnixTime
     ) -> (number: UInt64, actions: [Action]) {
         let number = nextNumber()
-        let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        let place = DescriptorCache.Key(isolation: caller.isolation, service: service)
+        let key = Key(place: place, keys: ClientKeys(keys))
         func fails(_ failure: LookupFailure) -> (UInt64, [Action]) { (number, [.ended(number, .failure(failure))]) }
-        let entry = cache.entry(key)
+        let entry = cache.entry(place)
         let useless = Set((entry?.useless ?? [:]).filter { now < $0.value }.keys)
-        if let entry {
-            let found = entry.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
+        if let known = entry?.known[key.keys] {
+            let found = known.found.filter { !$0.isExpired(at: time) && !useless.contains($0.digest) }
             if !found.isEmpty { return (number, [.ended(number, .success(found))]) }
-            // A client that has a key now may see what it could not see without one.
-            let hasKeyNow = entry.failure == .clientKeyMissing && !keys.isEmpty
-            if let failure = entry.failure, now < entry.failsUntil, !hasKeyNow { return fails(failure) }
+            if let failure = known.failure, now < known.failsUntil { return fails(failure) }
         }
         if let waiting = running[key]?.callers {
             guard waiting.count < Self.callers else { return fails(.tooMany) }
@@ -118,16 +123,16 @@ public struct ServiceLookups {
         return (number, actions)
     }
 
-    /// A replica's answer: `status │ result`; nil: there is none.
+    /// A question to a replica is over.
     public mutating func answered(
-        _ number: UInt64, _ bytes: [UInt8]?, now: Instant, time: UnixTime
+        _ number: UInt64, _ reply: ReplicaReply, now: Instant, time: UnixTime
     ) -> [Action] {
         var actions: [Action] = []
         guard let question = questions.removeValue(forKey: number), running[question.key]?.began == question.began
         else {
             return actions
         }
-        running[question.key]?.lookup.answered(question.seat, bytes, now, time: time)
+        running[question.key]?.lookup.answered(question.seat, reply, now, time: time)
         step(question.key, now, time, &actions)
         return actions
     }
@@ -140,13 +145,15 @@ public struct ServiceLookups {
         return actions
     }
 
-    /// Notes that descriptors led to no connection; for some time look-ups return none with the same content.
+    /// These descriptors could not be used: they are forgotten, and a look-up that follows takes one that says something
+    /// else.
     public mutating func failed(
         _ found: [FoundDescriptor], of service: ServiceAddress, for caller: Caller, now: Instant
     ) {
         let key = DescriptorCache.Key(isolation: caller.isolation, service: service)
         guard cache.entry(key) != nil else { return }
         cache.change(key, source: caller.source) { entry in
+            entry.forget(Set(found.map(\.digest)))
             entry.useless = entry.useless.filter { now < $0.value }
             if entry.useless.count + found.count > DescriptorCache.names { entry.useless = [:] }
             for descriptor in found.prefix(DescriptorCache.names) {
@@ -155,18 +162,12 @@ public struct ServiceLookups {
         }
     }
 
-    /// Drops the cached results of an isolation key, or of all keys if nil; its look-ups end with `ended`.
-    public mutating func forget(isolation: UInt64? = nil) -> [Action] {
-        forget { isolation == nil || $0.isolation == isolation }
-    }
-
-    /// Drops the cached results of a service, for example when the client has another key for it; its look-ups end.
-    public mutating func forget(_ service: ServiceAddress) -> [Action] { forget { $0.service == service } }
-
-    private mutating func forget(where isMeant: (DescriptorCache.Key) -> Bool) -> [Action] {
+    /// Forgets all that is known for these isolation keys, or for all; look-ups of them end without a result.
+    public mutating func forget(isolations: Set<UInt64>? = nil) -> [Action] {
+        func isMeant(_ place: DescriptorCache.Key) -> Bool { isolations?.contains(place.isolation) ?? true }
         cache.remove(where: isMeant)
         var actions: [Action] = []
-        for (key, _) in running.filter({ isMeant($0.key) }).sorted(by: { $0.value.began < $1.value.began }) {
+        for (key, _) in running.filter({ isMeant($0.key.place) }).sorted(by: { $0.value.began < $1.value.began }) {
             end(key, .failure(.ended), &actions)
         }
         return actions
@@ -206,7 +207,7 @@ public struct ServiceLookups {
 
     /// Ends a look-up that is over, or asks the replicas whose turn it is.
     private mutating func step(
-        _ key: DescriptorCache.Key, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
+        _ key: Key, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
     ) {
         guard let current = running[key] else { return }
         if let outcome = current.lookup.outcome(now, time: time) {
@@ -223,37 +224,44 @@ public struct ServiceLookups {
             actions.append(
                 .ask(
                     ReplicaQuestion(number: number, replica: seat.replica, swarm: swarm, request: question.request),
-                    isolation: key.isolation))
+                    isolation: key.place.isolation))
         }
     }
 
     private mutating func end(
-        _ key: DescriptorCache.Key, _ outcome: Result<[FoundDescriptor], LookupFailure>, _ actions: inout [Action]
+        _ key: Key, _ outcome: Result<[FoundDescriptor], LookupFailure>, _ actions: inout [Action]
     ) {
         guard let ended = running.removeValue(forKey: key) else { return }
         shares.release(ended.source)
-        questions = questions.filter { $0.value.began != ended.began }
+        for number in questions.filter({ $0.value.began == ended.began }).keys.sorted() {
+            questions[number] = nil
+            actions.append(.cancel(number))
+        }
         for caller in ended.callers { actions.append(.ended(caller, outcome)) }
     }
 
     private mutating func remember(
-        _ outcome: Result<[FoundDescriptor], LookupFailure>, of ended: Running, _ key: DescriptorCache.Key,
-        _ now: Instant
+        _ outcome: Result<[FoundDescriptor], LookupFailure>, of ended: Running, _ key: Key, _ now: Instant
     ) {
-        cache.change(key, source: ended.source) { entry in
-            entry.held = ended.lookup.held
-            switch outcome {
-            case .success(let found):
-                entry.found = found
-                entry.failure = nil
-                entry.failures = 0
-            case .failure(let failure):
-                entry.found = []
-                entry.failure = failure
-                entry.failures = failure.isLasting ? entry.failures + 1 : 0
-                var pause = LookupTimes.firstPause
-                for _ in 1..<max(2, min(entry.failures, 10)) { pause = min(pause * 2, LookupTimes.longestPause) }
-                entry.failsUntil = now + pause
+        cache.change(key.place, source: ended.source) { entry in
+            // Another look-up of the service, with other keys, may have seen newer versions meanwhile.
+            entry.held.merge(ended.lookup.held) { $0.isBehind($1) ? $1 : $0 }
+            entry.change(for: key.keys) { known in
+                switch outcome {
+                // It says nothing of the service.
+                case .failure(.notAsked): break
+                case .success(let found):
+                    known.found = found
+                    known.failure = nil
+                    known.failures = 0
+                case .failure(let failure):
+                    known.found = []
+                    known.failure = failure
+                    known.failures = failure.isLasting ? known.failures + 1 : 0
+                    var pause = LookupTimes.firstPause
+                    for _ in 1..<max(2, min(known.failures, 10)) { pause = min(pause * 2, LookupTimes.longestPause) }
+                    known.failsUntil = now + pause
+                }
             }
         }
     }

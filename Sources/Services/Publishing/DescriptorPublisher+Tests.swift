@@ -9,8 +9,8 @@ extension DescriptorPublisher {
         case newest
         /// An older version, or none.
         case missing
-        /// A newer version, which a process with the same secrets has made.
-        case stranger(DescriptorVersion)
+        /// A newer version: one of this process that it has forgotten, or one of a process with the same secrets.
+        case newer(DescriptorVersion, isOwn: Bool)
         /// Nothing: no answer, no time, or other instances alone.
         case unclear
     }
@@ -35,13 +35,13 @@ extension DescriptorPublisher {
 
     /// Judges the answer to a test.
     mutating func tested(
-        _ period: TimePeriod, _ replica: NodeID, _ bytes: [UInt8]?, _ now: Instant, _ time: UnixTime,
+        _ period: TimePeriod, _ replica: NodeID, _ reply: ReplicaReply, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
     ) {
         guard let publication = publications[period], publication.round == nil, let item = publication.item else {
             return
         }
-        switch finding(bytes, publication, item, time) {
+        switch finding(reply, publication, item, time) {
         case .newest:
             publications[period]?.tests.showed(replica)
             publications[period]?.state.hiding.remove(replica)
@@ -49,16 +49,16 @@ extension DescriptorPublisher {
             publications[period]?.tests.hid(replica)
             if publication.state.holders.contains(replica) { publications[period]?.state.hiding.insert(replica) }
             repair(period, now)
-        case .stranger(let other):
-            followed(period, other, now, time, &actions)
+        case .newer(let version, let isOwn):
+            followed(period, version, isOwn: isOwn, now, time, &actions)
         case .unclear: break
         }
     }
 
     private func finding(
-        _ bytes: [UInt8]?, _ publication: Publication, _ item: StoredItem, _ time: UnixTime
+        _ reply: ReplicaReply, _ publication: Publication, _ item: StoredItem, _ time: UnixTime
     ) -> Finding {
-        guard let bytes, let question = Self.question(item.header.box) else { return .unclear }
+        guard case .answer(let bytes) = reply, let question = Self.question(item.header.box) else { return .unclear }
         guard bytes.count <= ServiceLimits.longestAnswer,
             let answer = try? StoreAnswer(decoding: bytes.rawSpan, to: .lookup)
         else { return .missing }
@@ -75,7 +75,9 @@ extension DescriptorPublisher {
         }
         if own.id == item.id { return .newest }
         guard let found = own.descriptorVersion, let newest = item.descriptorVersion else { return .missing }
-        return newest.isBehind(found) ? .stranger(found) : .missing
+        // Each process draws a signing key for each period.
+        let isOwn = own.version?.certificate?.key == item.version?.certificate?.key
+        return newest.isBehind(found) ? .newer(found, isOwn: isOwn) : .missing
     }
 
     /// Publishes again if no majority shows the descriptor; replicas that hide it cannot cause more than one in ten
@@ -93,16 +95,30 @@ extension DescriptorPublisher {
         hasten([period], now)
     }
 
-    /// Goes on from a newer version that this process has not made.
+    /// Goes on from a newer version.
     ///
-    /// It is authentic, so a holder of the service's key has made it. It may be left from before a restart, but not if
-    /// it was made later than any version could be dated then.
+    /// It is authentic. One that a clock ahead had made, and that somebody has kept, is this process's own. Another one was
+    /// made by a holder of the service's key. It may be left from before a restart, but not if it was made later than any
+    /// version could be dated then.
     private mutating func followed(
-        _ period: TimePeriod, _ other: DescriptorVersion, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
+        _ period: TimePeriod, _ version: DescriptorVersion, isOwn: Bool, _ now: Instant, _ time: UnixTime,
+        _ actions: inout [Action]
     ) {
-        if let began, other.stamp.created.after(began) > ServiceLimits.ahead { actions.append(.copied) }
+        if !toldOfCopy, !isOwn, version.stamp.created.after(start(now, time)) > ServiceLimits.ahead {
+            toldOfCopy = true
+            actions.append(.copied)
+        }
         // Two processes with the same secrets would otherwise publish against each other all the time.
-        if publications[period]?.stamps.goOn(from: other.stamp, at: time) == true { publishAgain(period, now) }
+        if publications[period]?.stamps.goOn(from: version.stamp, at: time) == true { publishAgain(period, now) }
+    }
+
+    /// When this process began, in minutes since 1970: the time that it has run before network time.
+    ///
+    /// So it is right however wrong network time was then. It is too late by the time that the machine has slept: then
+    /// another process is found later.
+    private func start(_ now: Instant, _ time: UnixTime) -> UInt32 {
+        let ran = began.map { UInt32(clamping: (now - $0).nanoseconds / 60_000_000_000) } ?? 0
+        return time.minutes.after(ran)
     }
 }
 

@@ -18,7 +18,7 @@ public struct DescriptorPublisher {
         case stored(TimePeriod, StoreProof)
         /// A round has failed; the next one follows.
         case failed(TimePeriod, PublishingFailure)
-        /// Another process publishes as the same instance: the owner has to give one of the two a new secret.
+        /// Another process publishes as the same instance: the owner has to give one of the two a new secret. Told once.
         case copied
     }
 
@@ -42,8 +42,10 @@ public struct DescriptorPublisher {
     var questions: [UInt64: Question] = [:]
     private var last: UInt64 = 0
     private var hasBegun = false
-    /// When the first version since the clock was last wrong was made, in minutes since 1970.
-    private(set) var began: UInt32?
+    /// When the first version was made, by the loop's clock: no answer and no change of network time moves it.
+    private(set) var began: Instant?
+    /// Whether the owner was told of another process.
+    var toldOfCopy = false
 
     /// The publisher of `instance` of the service whose key is `identity`; it has nothing to publish yet.
     public init(
@@ -54,9 +56,6 @@ public struct DescriptorPublisher {
         self.network = network
         self.random = RandomSource(random)
     }
-
-    /// The id that descriptors of the instance have.
-    public var instanceID: InstanceID { keys.instance.id }
 
     /// The state in each period, the newer one first.
     public var states: [(period: TimePeriod, state: PublishingState)] {
@@ -102,7 +101,10 @@ public struct DescriptorPublisher {
             if let old = publications[period] {
                 let swarm = swarms.swarm(of: old.key.box)
                 publications[period]?.swarm = swarm
-                if swarm?.members != old.swarm?.members { changed.append(period) }
+                if swarm?.members != old.swarm?.members {
+                    changed.append(period)
+                    publications[period]?.keepHolders()
+                }
             } else {
                 let key = keys.key(of: period, network: network)
                 let wait = TimeSpan.drawn(PublishingTimes.newPeriod, using: &random)
@@ -127,14 +129,14 @@ public struct DescriptorPublisher {
         return advance(now, time: time)
     }
 
-    /// A replica's answer: `status │ result`; nil: there is none.
+    /// A question to a replica is over.
     public mutating func answered(
-        _ number: UInt64, _ bytes: [UInt8]?, now: Instant, time: UnixTime
+        _ number: UInt64, _ reply: ReplicaReply, now: Instant, time: UnixTime
     ) -> [Action] {
         var actions: [Action] = []
         switch questions.removeValue(forKey: number) {
-        case .store(let period, let seat): stored(period, seat, bytes, now, time, &actions)
-        case .test(let period, let replica): tested(period, replica, bytes, now, time, &actions)
+        case .store(let period, let seat): stored(period, seat, reply, now, time, &actions)
+        case .test(let period, let replica): tested(period, replica, reply, now, time, &actions)
         case nil: break
         }
         return actions + advance(now, time: time)
@@ -144,6 +146,7 @@ public struct DescriptorPublisher {
     public mutating func advance(_ now: Instant, time: UnixTime) -> [Action] {
         var actions: [Action] = []
         guard descriptor != nil else { return actions }
+        replaceOld(now, time)
         for period in publications.keys.sorted() {
             if let round = publications[period]?.round, now >= round.ends || round.order.isOver {
                 endRound(period, now, &actions)
@@ -160,6 +163,22 @@ public struct DescriptorPublisher {
     }
 
     // MARK: Rounds
+
+    /// Whether a version that counts as stored is older than any is when the service is well, so that `advance` has
+    /// something to do although its time has not come.
+    ///
+    /// The clock that times the renewal stops while the machine sleeps; network time does not.
+    public func isOld(at time: UnixTime) -> Bool {
+        descriptor != nil && publications.values.contains { $0.isOld(at: time) }
+    }
+
+    /// Forgets the receipts for versions that are too old, and replaces these soon.
+    private mutating func replaceOld(_ now: Instant, _ time: UnixTime) {
+        let old = publications.filter { $0.value.isOld(at: time) }.map(\.key)
+        guard !old.isEmpty else { return }
+        for period in old { publications[period]?.state.holders = [] }
+        hasten(old, now)
+    }
 
     /// Publishes anew soon, and under two periods at different moments: one within 1 s, the other within 5 s.
     mutating func hasten(_ periods: [TimePeriod], _ now: Instant) {
@@ -186,7 +205,7 @@ public struct DescriptorPublisher {
         guard var publication = publications[period], let swarm = publication.swarm, let descriptor else { return }
         if !publication.canRepeat(at: time) {
             let stamp = publication.stamps.next(at: time, random: &random)
-            began = began ?? stamp.created
+            began = began ?? now
             guard publication.renew(descriptor, stamp, clients, now) else {
                 publication.failed(.unusable, now, &random)
                 publications[period] = publication
@@ -215,11 +234,21 @@ public struct DescriptorPublisher {
     }
 
     private mutating func stored(
-        _ period: TimePeriod, _ seat: ReplicaOrder.Seat, _ bytes: [UInt8]?, _ now: Instant, _ time: UnixTime,
+        _ period: TimePeriod, _ seat: ReplicaOrder.Seat, _ reply: ReplicaReply, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
     ) {
+        var answer: StoreAnswer?
+        switch reply {
+        case .answer(let bytes): answer = try? StoreAnswer(decoding: bytes.rawSpan, to: .store)
+        case .silence: break
+        case .notSent:
+            _ = publications[period]?.round?.order.putBack(seat, now)
+            return
+        case .unknownReplica:
+            _ = publications[period]?.round?.order.passOver(seat)
+            return
+        }
         guard publications[period]?.round?.order.ended(seat, isOfUse: false) == true else { return }
-        let answer = bytes.flatMap { try? StoreAnswer(decoding: $0.rawSpan, to: .store) }
         switch publications[period]?.tally?.add(answer, from: seat.replica) {
         case .stored(let proof):
             publications[period]?.succeeded(proof, now, &random)
@@ -253,9 +282,7 @@ public struct DescriptorPublisher {
             }
             failure = .superseded
         case .timeInvalid:
-            // The clock was wrong when the first version was made. Whoever has kept a version that is forgotten now can
-            // store it when its time comes; it is no other process's.
-            began = publication.stamps.forgetIfUnstorable(at: time)?.created
+            publication.stamps.forgetIfUnstorable(at: time)
             failure = .clock
         case .malformed, .unknown, .notReplica, .full, .notAuthorised, .busy: break
         }
@@ -268,7 +295,9 @@ public struct DescriptorPublisher {
 
     private mutating func endRound(_ period: TimePeriod, _ now: Instant, _ actions: inout [Action]) {
         let count = publications[period]?.tally?.count
-        let failure = count.map { $0.isEmpty ? PublishingFailure.noAnswer : .undecided($0) } ?? .noAnswer
+        let isAsked = publications[period]?.round.map { $0.order.asked > 0 } ?? false
+        let lack = isAsked ? PublishingFailure.noAnswer : .notAsked
+        let failure = count.map { $0.isEmpty ? lack : .undecided($0) } ?? lack
         forgetQuestions(of: period)
         publications[period]?.failed(failure, now, &random)
         actions.append(.failed(period, failure))

@@ -51,6 +51,12 @@ struct Publication {
         !isOutdated && item?.header.created == DescriptorStamp(created: time.minutes, counter: 0).created
     }
 
+    /// Whether the version that replicas have signed for is older than any is before it is renewed.
+    func isOld(at time: UnixTime) -> Bool {
+        guard let item, !state.holders.isEmpty, swarm != nil else { return false }
+        return time.minutes.after(item.header.created) > PublishingTimes.oldestMinutes
+    }
+
     /// Makes a new version; false if that is not possible.
     mutating func renew(
         _ descriptor: ServiceDescriptor, _ stamp: DescriptorStamp, _ clients: [ClientKey]?, _ now: Instant
@@ -60,6 +66,8 @@ struct Publication {
         isOutdated = false
         made = now
         tally = nil
+        // The receipts were for the version before.
+        state.holders = []
         tests.stop()
         return true
     }
@@ -72,6 +80,12 @@ struct Publication {
         tally = tally ?? StoreTally(of: item.id, in: swarm, network: network)
         round = Round(order: order, ends: now + PublishingTimes.roundTime)
         due = Instant(nanoseconds: .max)
+    }
+
+    /// The swarm has other members: those who left hold the version in vain, and the others may be no majority.
+    mutating func keepHolders() {
+        state.holders.formIntersection(swarm?.members ?? [])
+        if state.holders.count < swarm?.majority ?? .max { state.holders = [] }
     }
 
     /// Gives up everything: there is nothing to publish.

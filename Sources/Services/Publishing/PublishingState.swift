@@ -7,6 +7,8 @@ public enum PublishingFailure: Error, Hashable, Sendable {
     case noStore
     /// No replica answered.
     case noAnswer
+    /// No question could be sent: this client had no path or no room for it, or knows no replica's key.
+    case notAsked
     /// Replicas have answered, and too few agree.
     case undecided(StoreCount)
     /// Two replicas refuse the descriptor's time: network time is wrong here or at the replicas.
@@ -21,7 +23,8 @@ public enum PublishingFailure: Error, Hashable, Sendable {
 
 /// The state of a service's descriptor in one period.
 public struct PublishingState: Hashable, Sendable {
-    /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority.
+    /// The replicas that have signed that they hold the newest version; empty: it is not stored by a majority yet, or is
+    /// too old.
     public internal(set) var holders: Set<NodeID> = []
     /// Replicas that have signed, but did not return the descriptor when they were asked for it.
     public internal(set) var hiding: Set<NodeID> = []

@@ -1,9 +1,14 @@
+internal import Swarm
 internal import Wire
 
 /// When a publisher acts (protocol.md, section 14.5).
 enum PublishingTimes {
     /// The least and the longest time after which a descriptor is made anew, in milliseconds.
     static let renewal: ClosedRange<Int64> = 3_000_000...4_200_000
+    /// The age of a version in minutes, by network time, above which it is replaced at once.
+    ///
+    /// A version is stored within the ten minutes of its `created`, and renewed after the longest time at most.
+    static let oldestMinutes = UInt32(renewal.upperBound / 60_000) + SwarmLimits.rangeMinutes
     /// Within how many milliseconds a change is published under one period, and under the other one.
     static let urgent: [ClosedRange<Int64>] = [0...1_000, 0...5_000]
     /// Within how many milliseconds a service publishes under a period that has begun.

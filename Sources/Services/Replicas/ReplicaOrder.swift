@@ -10,13 +10,19 @@ struct ReplicaOrder {
         let replica: NodeID
     }
 
+    /// How long a client waits after a question that it could not send.
+    private static let retry = TimeSpan.milliseconds(500)
+
     private var left: [Seat]
+    /// The seats of nodes that have another seat before them.
+    private let repeated: Set<Seat>
+    private var hasBegun = false
     private var open: Set<Seat> = []
     /// How many more seats are asked although none of the open questions was answered.
     private var wanted = 1
     private var nextAsk: Instant
     private let patience: TimeSpan
-    /// How many replicas were asked.
+    /// How many replicas were asked, without those to whom the question could not be sent.
     private(set) var asked = 0
     /// The most that are asked, and the most that are asked at once.
     private let most: Int
@@ -48,6 +54,7 @@ struct ReplicaOrder {
             }
         }
         left = seats + repeated
+        self.repeated = Set(repeated)
         nextAsk = now
         self.patience = patience
         self.most = most
@@ -63,7 +70,8 @@ struct ReplicaOrder {
 
     /// The replicas to ask now.
     mutating func next(_ now: Instant) -> [Seat] {
-        if now >= nextAsk, asked > 0 { wanted += 1 }
+        if now >= nextAsk, hasBegun { wanted += 1 }
+        hasBegun = true
         var seats: [Seat] = []
         while wanted > 0, hasMore, open.count < atOnce {
             wanted -= 1
@@ -83,6 +91,25 @@ struct ReplicaOrder {
     mutating func ended(_ seat: Seat, isOfUse: Bool) -> Bool {
         guard open.remove(seat) != nil else { return false }
         if !isOfUse { wanted += 1 }
+        return true
+    }
+
+    /// A question could not be sent: the replica is asked after the others, the next one soon; false if it was not under
+    /// way.
+    mutating func putBack(_ seat: Seat, _ now: Instant) -> Bool {
+        guard open.remove(seat) != nil else { return false }
+        asked -= 1
+        let place = repeated.contains(seat) ? left.endIndex : left.firstIndex { repeated.contains($0) }
+        left.insert(seat, at: place ?? left.endIndex)
+        nextAsk = now + Self.retry
+        return true
+    }
+
+    /// A replica cannot be asked: the next one is, without waiting; false if it was not under way.
+    mutating func passOver(_ seat: Seat) -> Bool {
+        guard open.remove(seat) != nil else { return false }
+        asked -= 1
+        wanted += 1
         return true
     }
 }

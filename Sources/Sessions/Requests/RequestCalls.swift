@@ -49,19 +49,36 @@ public final class RequestCalls {
     public var openHops: [[NodeID]] {
         sessions.keys.sorted().compactMap { if case .ready(let session)? = sessions[$0] { session.hops } else { nil } }
     }
+    /// The scopes of the sessions, ready or not, in the order in which they were asked for.
+    public var scopes: [RequestClient.Scope] { client.scopes }
     /// Statistics of the requests.
     public private(set) var counts = RequestCounts()
 
     // MARK: Calls
 
     /// Begins a request; `done` is called once, at the latest 10 s later, and perhaps inside this call.
-    public func ask(_ call: RequestClient.Call, done: @escaping (RequestClient.Outcome) -> Void) {
-        guard timer != nil else { return done(.noProxy) }
+    ///
+    /// Returns the number with which it can be cancelled; nil if it is over already.
+    @discardableResult
+    public func ask(
+        _ call: RequestClient.Call, done: @escaping (RequestClient.Outcome) -> Void
+    ) -> RequestClient.Number? {
+        guard timer != nil else {
+            done(.noProxy)
+            return nil
+        }
         counts.begun += 1
         client.nodes = paths.proxies
         let (number, actions) = client.ask(call, now: now, time: paths.time)
         waiting[number] = done
         perform(actions)
+        return waiting[number] == nil ? nil : number
+    }
+
+    /// Ends a request for whose answer nobody waits any more; its `done` is not called.
+    public func cancel(_ number: RequestClient.Number) {
+        guard waiting.removeValue(forKey: number) != nil else { return }
+        perform(client.cancel(number, now: now))
     }
 
     /// Ends the sessions whose hops are `unusable`; their requests go over other proxies.
@@ -69,6 +86,15 @@ public final class RequestCalls {
         for number in sessions.keys.sorted() {
             guard case .ready(let session)? = sessions[number], unusable(session.hops) else { continue }
             session.end()
+            ended(number)
+        }
+    }
+
+    /// Ends the sessions of these isolation keys, or of all if nil, those that are being built too; their requests go
+    /// over other proxies.
+    public func endSessions(of isolations: Set<UInt64>?) {
+        for number in client.sessions(of: isolations) {
+            if case .ready(let session)? = sessions[number] { session.end() }
             ended(number)
         }
     }
