@@ -153,8 +153,7 @@ extension DirectoryClient {
         guard trust.contradict(subject, node) else { return false }
         guard !trust.isContradicted, now >= trust.nextDoubt else { return true }
         trust.nextDoubt = now + .seconds(SnapshotTrust.checkPause.lowerBound)
-        let own = owner(of: node)
-        for other in bootstrap.filter({ witness($0).map { $0 != own } ?? false }).shuffled(using: &random).prefix(3) {
+        for other in bootstrap.filter({ trust.isApart($0, from: node) }).shuffled(using: &random).prefix(3) {
             askForID(other)
         }
         return true

@@ -67,7 +67,7 @@ final class DirectoryClient {
             earlier: try store?.value(SnapshotChain.Earlier.keptName))
         let left = SnapshotTrust.left(kept: try store?.value(SnapshotTrust.keptName))
         trust = SnapshotTrust(
-            chain,
+            chain, network,
             nextIndependentCheck: links.now
                 + .seconds(left ?? .random(in: SnapshotTrust.checkPause, using: &random)))
         descriptors = DescriptorStore(

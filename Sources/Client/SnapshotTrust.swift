@@ -7,6 +7,8 @@ struct SnapshotTrust {
     private(set) var chain: SnapshotChain
     /// How many operators have staked nodes.
     private(set) var operatorCount = 0
+    /// The operators of the network file's nodes in its own snapshot, which no later snapshot can change.
+    private let firstOperators: [NodeID: Bytes32]
     /// The nodes that were asked and have the same snapshot.
     private(set) var witnesses: Set<NodeID> = []
     /// The nodes that have named another snapshot of the same height, or another list of the same round.
@@ -24,8 +26,11 @@ struct SnapshotTrust {
     /// They count down over restarts. Otherwise a client that runs for less than twelve hours at a time would never ask.
     static let keptName = "independent check"
 
-    init(_ chain: SnapshotChain, nextIndependentCheck: Instant) {
+    init(_ chain: SnapshotChain, _ network: NetworkFile, nextIndependentCheck: Instant) {
         self.chain = chain
+        let first = network.snapshot.snapshot
+        let entries = network.bootstrap.compactMap { first.entry(of: $0.node) }.filter(\.isStaked)
+        firstOperators = Dictionary(entries.map { ($0.node, $0.operatorID) }, uniquingKeysWith: { first, _ in first })
         self.nextIndependentCheck = nextIndependentCheck
         count()
     }
@@ -56,11 +61,29 @@ struct SnapshotTrust {
     /// Whether nodes of two operators (or of all, if there is one) have another snapshot of the same height, or another
     /// list of the same round.
     ///
-    /// Their words are not signed, so one operator alone must not raise an alarm.
+    /// Their words are not signed, so one operator alone must not raise an alarm. The trusted snapshot may be false, and
+    /// leave others out or give their nodes to one operator. So the operators in the network file's snapshot count too.
     var isContradicted: Bool {
-        let entries = contradictions.compactMap { chain.snapshot.entry(of: $0.node) }
-        let count = Set(entries.lazy.filter(\.isStaked).map(\.operatorID)).count
-        return count > 0 && count >= min(2, operatorCount)
+        let nodes = contradictions.map(\.node)
+        let count = Set(nodes.compactMap(stakedOperator)).count
+        if count > 0 && count >= min(2, operatorCount) { return true }
+        return Set(nodes.compactMap(operatorID)).count > 1 || Set(nodes.compactMap { firstOperators[$0] }).count > 1
+    }
+
+    /// A node's operator in the trusted snapshot; nil if it is not staked there.
+    private func stakedOperator(of node: NodeID) -> Bytes32? {
+        chain.snapshot.entry(of: node).flatMap { $0.isStaked ? $0.operatorID : nil }
+    }
+
+    /// The operator as which a node's word counts: that of the trusted snapshot, or else of the network file's.
+    private func operatorID(of node: NodeID) -> Bytes32? { stakedOperator(of: node) ?? firstOperators[node] }
+
+    /// Whether the word of `other` may count as that of another operator than the one of `node`.
+    func isApart(_ other: NodeID, from node: NodeID) -> Bool {
+        guard let operatorID = operatorID(of: other) else { return false }
+        if operatorID != self.operatorID(of: node) { return true }
+        guard let first = firstOperators[other], let others = firstOperators[node] else { return false }
+        return first != others
     }
 
     /// Notes that a node has a newer snapshot but no update to it; returns whether it is the first such node.

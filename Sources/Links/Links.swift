@@ -120,6 +120,9 @@ public final class Links {
     /// How many packets all workers have sent.
     public var packetsSent: UInt64 { table.counters.packetsSent &+ (crew.ways?.shares.othersTotal ?? 0) }
 
+    /// How many packets have passed the other workers, in and out, without those that their handlers dropped.
+    public var othersPassed: UInt64 { crew.ways?.shares.othersPassed ?? 0 }
+
     /// Lets all workers send `packets` more packets: each an equal part, and `least` at least unless it is none; nil:
     /// any number.
     ///

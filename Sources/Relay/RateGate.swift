@@ -13,7 +13,7 @@ internal import Links
 /// Of several workers each may send an equal part. A worker that has sent its part pauses alone, and looks every few
 /// milliseconds whether it may go on; the bucket is for all.
 ///
-/// A second bucket is for all bytes that pass, in and out, of which a relay has so many in a month.
+/// A second bucket is for all bytes that pass, in and out (``PaceBucket``).
 ///
 /// The excess is at most a batch or the content of the kernel's buffer. The pauses are therefore short, far below the
 /// silence after which a neighbour considers a link dead.
@@ -31,10 +31,6 @@ final class RateGate {
     /// The least of it that each of several workers may send: a time at the rate in seconds, longer than the interval.
     private static let leastPart = 0.0075
 
-    /// The longest pause for the second bucket, and what it holds at most, as times at its rate in seconds: a link must not
-    /// be taken for slow or dead.
-    private static let longestDebt = 0.4, longestCredit = 0.1
-
     private let links: Links
     private let packetSize: Int
     private var rate: Double = 0
@@ -42,12 +38,9 @@ final class RateGate {
     private var level: Double = 0
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
-    /// The rate of all bytes that pass, 0 for none, and what its bucket holds.
-    private var paceRate: Double = 0
-    private var paceLevel: Double = 0
-    /// The bytes that have passed: now, and at the last look.
+    /// The bucket for all bytes that pass, and how many have passed so far.
+    private var month = PaceBucket()
     private var passed: (() -> UInt64)?
-    private var passedBefore: UInt64 = 0
     private var timer: LoopTimer?
     /// The sessions that wait to send.
     private var queue = WakeQueue<HostedSession>()
@@ -87,17 +80,20 @@ final class RateGate {
     ///
     /// `passed` tells how many have passed so far.
     func pace(_ rate: UInt64, passed: @escaping () -> UInt64) {
-        let isNew = paceRate == 0
+        let isNew = month.rate == 0
         guard rate > 0 || !isNew else { return }
-        paceRate = Double(rate)
-        if isNew { (paceLevel, self.passed, passedBefore, last) = (0, passed, passed(), links.loop.now) }
+        if isNew {
+            month = PaceBucket(rate: Double(rate), passed: passed())
+            (self.passed, last) = (passed, links.loop.now)
+        } else {
+            month.rate = Double(rate)
+        }
         // A rate that differs a little needs no other buffers.
         if isNew || rate == 0 { begin() }
     }
 
     /// Begins to look at the counters, or ends that if there is no limit.
     private func begin() {
-        let lowest = [rate, paceRate / 2].filter { $0 > 0 }.min() ?? 0
         guard lowest > 0 else {
             close()
             links.limitReceiveBuffer(to: 0)
@@ -116,17 +112,17 @@ final class RateGate {
     private func fill(for time: Double, sent: UInt64) {
         // Without a rate a bucket stays empty, and does not count.
         if rate > 0 { level = min(level + time * rate - Double(sent) * Double(packetSize), burst) }
-        guard paceRate > 0, let passed else { return }
-        let bytes = passed()
-        paceLevel += time * paceRate - Double(bytes &- passedBefore)
-        paceLevel = min(max(paceLevel, -Self.longestDebt * paceRate), Self.longestCredit * paceRate)
-        passedBefore = bytes
+        guard month.rate > 0, let passed else { return }
+        month.fill(for: time, passed: passed())
     }
+
+    /// The lower one of the rates at which the buckets let be sent; 0 if there is no limit.
+    private var lowest: Double { [rate, month.rate / 2].filter { $0 > 0 }.min() ?? 0 }
 
     /// The packets that the two buckets let be sent now, at least a quantum; none if one of them is overdrawn.
     private var packetsToAllow: UInt64 {
         var most = UInt64.max
-        for (rate, level) in [(rate, level), (paceRate / 2, paceLevel / 2)] where rate > 0 {
+        for (rate, level) in [(rate, level), (month.rate / 2, month.content / 2)] where rate > 0 {
             guard level >= 0 else { return 0 }
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
             most = min(most, UInt64(max(level / Double(packetSize), quantum)))
@@ -152,7 +148,6 @@ final class RateGate {
             links.allow(0, least: 0)
         } else {
             // One worker may have all of the packets.
-            let lowest = [rate, paceRate / 2].filter { $0 > 0 }.min() ?? 0
             let least = UInt64(max(lowest * Self.leastPart / Double(packetSize), 1))
             open(links.allow(packets, least: least))
         }

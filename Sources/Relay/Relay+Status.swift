@@ -12,15 +12,12 @@ extension Relay {
     ///
     /// So a month's bytes are not used up by packets that go nowhere, which a client could repeat at no cost.
     public var bytesPassed: UInt64 {
-        let counters = counters
-        let (received, sent) = Self.packets(counters)
-        let dropped = counters.reduce(0) { $1.drops.reduce($0, &+) }
-        return (received - min(dropped, received) &+ sent) &* UInt64(network.packetSize)
+        let own = links.counters
+        let packets = own.packetsReceived &+ own.packetsSent &+ links.othersPassed
+        return (packets - min(paths.drops.reduce(0, &+), packets)) &* UInt64(network.packetSize)
     }
 
     /// Limits ``bytesPassed`` to `rate` per second; 0: no such limit.
-    ///
-    /// The excess of several workers, whose counts are up to a second old, is larger.
     public func pace(_ rate: UInt64) { sessions.rateGate.pace(rate) { [unowned self] in bytesPassed } }
 
     /// The counters of all workers, worker 0 first; those of the others are up to a second old.

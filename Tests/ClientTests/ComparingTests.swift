@@ -58,6 +58,85 @@ import Wire
         #expect(!world.directory.trust.isContradicted)
     }
 
+    /// How a snapshot keeps operators from being heard.
+    enum Exclusion { case missing, suspended, ofOneOperator }
+
+    /// Eight nodes of whose last four the network file says how to reach them, and whose first two are the guards.
+    private func forked(_ lines: ClientThreatTests.Lines.Store, operatorOf: (Int) -> Int = { $0 }) throws
+        -> (world: DirectoryWorld, first: SnapshotHistory)
+    {
+        let world = try DirectoryWorld(
+            8, operatorOf: operatorOf, log: Logger(label: "test") { _ in ClientThreatTests.Lines(store: lines) },
+            change: { $0.bootstrap = Array($0.bootstrap.suffix(4)) })
+        #expect(world.start())
+        world.restoreGuards([0, 1])
+        let first = world.network.snapshot.snapshot
+        return (world, SnapshotHistory(first: first, digest: first.digest))
+    }
+
+    /// The first four nodes lead the client to a snapshot of height 2 without the others.
+    private func lead(_ world: DirectoryWorld, from first: SnapshotHistory, _ exclusion: Exclusion) throws {
+        let out = Set(world.nodes.suffix(4).map(\.id))
+        let next = try world.history(first, to: 2) { entries in
+            switch exclusion {
+            case .missing: entries.removeAll { out.contains($0.node) }
+            case .suspended:
+                for place in entries.indices where out.contains(entries[place].node) {
+                    entries[place].state = .suspended
+                }
+            case .ofOneOperator:
+                for place in entries.indices where out.contains(entries[place].node) {
+                    entries[place].operatorID = world.nodes[0].id.key
+                }
+            }
+        }
+        for node in world.nodes.prefix(4) { node.history = next }
+        world.directory.schedule.next = world.directory.now
+        #expect(world.loop.run(for: .seconds(60)) { world.directory.trust.chain.digest == next.digest })
+    }
+
+    /// The client asks its guards and a node that is not a guard.
+    private func askAgain(_ world: DirectoryWorld) {
+        world.directory.schedule.next = world.directory.now
+        world.directory.trust.nextIndependentCheck = world.directory.now
+    }
+
+    @Test(
+        "P6: a client that follows a snapshot without the other operators is alarmed by their nodes of the network file",
+        arguments: [Exclusion.missing, .suspended, .ofOneOperator])
+    func leftOut(_ exclusion: Exclusion) throws {
+        let lines = ClientThreatTests.Lines.Store()
+        let (world, first) = try forked(lines)
+        try lead(world, from: first, exclusion)
+        let history = try world.history(first, to: 2)
+        for node in world.nodes.suffix(4) { node.history = history }
+        #expect(!world.directory.trust.isContradicted)
+        // One of them is asked, and then others at once.
+        askAgain(world)
+        func told() -> Bool { lines.lines.contains { $0.contains("different snapshots") } }
+        #expect(world.loop.run(for: .seconds(60)) { told() })
+        #expect(world.loop.run(for: .seconds(60)) { world.directory.trust.isContradicted })
+    }
+
+    @Test(
+        "P6: nodes of the network file that are staked no more raise no alarm as one operator, or by an older snapshot",
+        arguments: [false, true])
+    func retired(isOlder: Bool) throws {
+        let lines = ClientThreatTests.Lines.Store()
+        let (world, first) = try forked(lines, operatorOf: { $0 > 4 && !isOlder ? 4 : $0 })
+        try lead(world, from: first, .missing)
+        let history = isOlder ? first : try world.history(first, to: 2)
+        for node in world.nodes.suffix(4) { node.history = history }
+        func told() -> Int { lines.lines.count { $0.contains("different snapshots") } }
+        for _ in 0..<12 {
+            askAgain(world)
+            run(world, .seconds(10))
+        }
+        #expect(world.nodes.suffix(4).count { $0.questions.contains { $0.message == .getSnapshotID } } > 1)
+        #expect(isOlder ? told() == 0 : told() > 1)
+        #expect(!world.directory.trust.isContradicted)
+    }
+
     @Test("P6: nodes that do not name the client's snapshot do not count as having it, whatever they answer else")
     func witnesses() throws {
         let world = try DirectoryWorld(6)

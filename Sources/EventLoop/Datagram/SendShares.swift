@@ -1,15 +1,16 @@
 import Synchronization
 
-/// What each worker of a node has sent, and may send, since the limit on the rate is on the sum of all workers.
+/// What each worker of a node has sent, what has passed it, and what it may send, since limits are on the sum of all
+/// workers.
 ///
-/// Each worker writes its count once a batch, and reads its ceiling. Worker 0, whose own numbers are not here, reads
+/// Each worker writes its counts once a batch, and reads its ceiling. Worker 0, whose own numbers are not here, reads
 /// the counts and writes the ceilings a few times in a second. All accesses are relaxed: each word stands for itself,
 /// and one that is read late moves a pause by a batch.
 @safe
 public final class SendShares: Sendable {
     /// How many workers there are.
     public let workers: Int
-    /// For each worker two cache lines of its own, of which two words are used.
+    /// For each worker two cache lines of its own, of which three words are used.
     ///
     /// The memory is this object's own, and used by atomic operations alone.
     nonisolated(unsafe) private let words: UnsafeMutablePointer<Atomic<UInt64>>
@@ -19,6 +20,7 @@ public final class SendShares: Sendable {
     private static let stride = space / MemoryLayout<Atomic<UInt64>>.stride
     private static let count = 0
     private static let ceiling = 1
+    private static let passed = 2
 
     /// Nothing was sent, and there is no limit.
     public init(workers: Int) {
@@ -49,15 +51,20 @@ public final class SendShares: Sendable {
         unsafe words[place(worker, word)].store(value, ordering: .relaxed)
     }
 
-    /// Tells how many packets a worker has sent so far; true if it has sent what it may.
-    public func note(_ sent: UInt64, of worker: UInt8) -> Bool {
+    /// Tells how many packets a worker has sent so far, and how many have passed it in and out; true if it has sent what
+    /// it may.
+    public func note(_ sent: UInt64, passed: UInt64, of worker: UInt8) -> Bool {
         let worker = Int(truncatingIfNeeded: worker)
         store(sent, worker, Self.count)
+        store(passed, worker, Self.passed)
         return sent >= load(worker, Self.ceiling)
     }
 
     /// What all workers but worker 0 have sent so far.
     public var othersTotal: UInt64 { (1..<workers).reduce(0) { $0 &+ load($1, Self.count) } }
+
+    /// What has passed all workers but worker 0 so far.
+    public var othersPassed: UInt64 { (1..<workers).reduce(0) { $0 &+ load($1, Self.passed) } }
 
     /// Lets each worker but worker 0 send so many more packets; nil: any number.
     public func allowOthers(_ packets: UInt64?) {

@@ -102,8 +102,12 @@ public import Wire
     /// At the places of other links the memory is not initialised.
     private let receivers: UnsafeMutablePointer<LinkReceiver>
     private let generations: UnsafeMutablePointer<UInt32>
-    /// The free places, of which the one that is free for longest is used next: an id comes back only after many others.
+    /// The free places, of which the one that is free for longest is used next.
     private var free: Deque<Int32> = []
+    /// How many places may be free before one of them is used again, while the table has unused ones.
+    ///
+    /// So an id comes back only after many others, and a table of few links still takes little memory.
+    private static let mostFree = 256
     /// The number of places ever used; `entries` from there on are not initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
@@ -152,11 +156,11 @@ public import Wire
         mayMove: Bool
     ) -> LinkID? {
         let place: Int
-        if let oldest = free.popFirst() {
-            place = Int(oldest)
-        } else if placesUsed < capacity {
+        if placesUsed < capacity, free.count <= Self.mostFree {
             place = placesUsed
             placesUsed += 1
+        } else if let oldest = free.popFirst() {
+            place = Int(oldest)
         } else {
             return nil
         }

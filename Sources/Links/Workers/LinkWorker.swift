@@ -37,6 +37,8 @@ public final class LinkWorker {
     public let loop: Loop
     /// Takes data packets, as ``Links/relay`` does.
     public weak var relay: (any PacketHandler)?
+    /// How many received packets ``relay`` has dropped, which it sets.
+    public var packetsInVain: UInt64 = 0
     var table: LinkTable
     private var sorted: SortedBatch
     private var sockets = LinkSockets()
@@ -124,12 +126,19 @@ public final class LinkWorker {
 
     func received(_ batch: inout ReceivedBatch, isHandedOn: Bool) {
         take(&batch, isHandedOn: isHandedOn)
-        if ways.shares.note(table.counters.packetsSent, of: table.worker) { pauseWhereItMust() }
+        if hasSentItsPart() { pauseWhereItMust() }
+    }
+
+    /// Tells worker 0 what was sent and what has passed; true if this worker has sent what it may.
+    private func hasSentItsPart() -> Bool {
+        let (received, sent) = (table.counters.packetsReceived, table.counters.packetsSent)
+        let taken = received - min(packetsInVain, received)
+        return ways.shares.note(sent, passed: taken &+ sent, of: table.worker)
     }
 
     /// Receives nothing while this worker has sent what it may.
     private func pauseWhereItMust() {
-        let isOver = ways.shares.note(table.counters.packetsSent, of: table.worker)
+        let isOver = hasSentItsPart()
         sockets.isReceivePaused = isOver
         if isOver { pauseTimer?.schedule(at: (now + Self.pause).nanoseconds) }
     }

@@ -76,6 +76,7 @@ final class Worker: PacketHandler {
             if !EndPackets.add(delivery, &packets, to: ways.ends) { undelivered &+= 1 }
         }
         ways.ends.flush()
+        links.packetsInVain = drops.reduce(0, &+)
     }
 
     private func tick() {
